@@ -1,0 +1,185 @@
+"""The only file that decodes or encodes images; and uint8 <-> [-1, 1].
+
+Decoded means upright, eight bits a channel, mode ``L`` or ``RGB``. Formats are limited to raster
+formats that Pillow decodes itself, so no file can start another program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from augment.errors import AugmentError
+
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
+MAX_PIXELS = 64_000_000
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+Pixels = NDArray[np.uint8]
+
+
+class ImageError(AugmentError, ValueError):
+    """Bytes that are no usable image; the message is the reason, in a few words."""
+
+
+class Facts(NamedTuple):
+    """What ingest notes of one image: its digest, upright size and the mode found in the file."""
+
+    id: str
+    width: int
+    height: int
+    mode: str
+
+
+def decode(data: bytes) -> Image.Image:
+    """The image in ``data``, upright, as ``L`` or ``RGB``.
+
+    16 bits are scaled to 8, one bit and palettes are expanded, alpha is laid over white, CMYK is
+    converted. Raises ImageError: empty, not an image, truncated, decompression bomb, animated,
+    unsupported mode.
+    """
+    return _eight_bits(_open(data))
+
+
+def examine(data: bytes) -> Facts:
+    """Decode ``data`` fully and note its facts. Raises ImageError like decode."""
+    image = _open(data)
+    mode = image.mode
+    upright = _eight_bits(image)
+    return Facts(hashlib.sha256(data).hexdigest(), upright.width, upright.height, mode)
+
+
+def examine_many(items: Iterable[bytes | Path]) -> list[tuple[bytes, Facts | None, str]]:
+    """Read and examine several images: their bytes, facts and, where unusable, the reason.
+
+    One task of a worker process; a path is read here so that bytes cross processes once.
+    """
+    found: list[tuple[bytes, Facts | None, str]] = []
+    for item in items:
+        try:
+            data = item.read_bytes() if isinstance(item, Path) else item
+            found.append((data, examine(data), ""))
+        except ImageError as error:
+            found.append((b"", None, str(error)))
+        except FileNotFoundError:
+            found.append((b"", None, "missing file"))
+        except OSError:
+            found.append((b"", None, "unreadable file"))
+    return found
+
+
+def encode(pixels: Pixels) -> bytes:
+    """PNG bytes of an (H, W) or (H, W, 3) array; the same array gives the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def encode_many(pixels: Pixels) -> list[bytes]:
+    """PNG bytes of each image of an (N, H, W) or (N, H, W, 3) array; one task of a worker."""
+    return [encode(one) for one in pixels]
+
+
+def pixels(data: bytes, mode: str) -> Pixels:
+    """Decode to an array: (H, W) for mode ``L``, (H, W, 3) for ``RGB``."""
+    return np.asarray(decode(data).convert(mode))
+
+
+def to_signed(values: Any) -> Any:
+    """0…255 to [-1, 1]; arrays and tensors alike (give floats to keep their type)."""
+    return values / 127.5 - 1.0
+
+
+def to_uint8(values: NDArray[Any]) -> Pixels:
+    """[-1, 1] to 0…255, rounded and clipped."""
+    scaled: Pixels = np.clip(np.rint((values + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    return scaled
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise ImageError("empty file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ImageError("not an image") from None
+        except Image.DecompressionBombError:
+            raise ImageError("decompression bomb") from None
+        except Exception:
+            raise ImageError("truncated or damaged") from None
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError("decompression bomb")
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise ImageError("animated")
+        try:
+            image.load()
+        except Image.DecompressionBombError:
+            raise ImageError("decompression bomb") from None
+        except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error, …
+            raise ImageError("truncated or damaged") from None
+        return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return _upright(image)
+    return _upright(_convert(image))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.format in ("PNG", "GIF", "BMP", "PPM") and "exif" not in image.info:
+        return image
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF says nothing about the orientation
+        return image
+
+
+def _convert(image: Image.Image) -> Image.Image:
+    """Any other supported mode as L or RGB, EXIF kept for _upright."""
+    mode = image.mode
+    if mode == "1":
+        plain = image.convert("L")
+    elif mode.startswith("I;16") or mode == "I":
+        wide = np.asarray(image, dtype=np.int64)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise ImageError(f"unsupported mode {mode} beyond 16 bits")
+        plain = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))
+    elif mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        plain = _over_white(image)
+    elif mode == "P":
+        plain = image.convert("RGB")
+        plain = plain.convert("L") if _is_grey(plain) else plain
+    elif mode in ("CMYK", "YCbCr", "HSV", "RGBX"):
+        plain = image.convert("RGB")
+    else:
+        raise ImageError(f"unsupported mode {mode}")
+    plain.format = image.format
+    if "exif" in image.info:
+        plain.info["exif"] = image.info["exif"]
+    return plain
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    layered = image.convert("RGBA")
+    white = Image.new("RGBA", layered.size, "white")
+    flat = Image.alpha_composite(white, layered).convert("RGB")
+    return flat.convert("L") if image.mode in ("L", "LA", "La", "1") or _is_grey(flat) else flat
+
+
+def _is_grey(image: Image.Image) -> bool:
+    channels = np.asarray(image)
+    return bool((channels == channels[..., :1]).all())

@@ -1,0 +1,228 @@
+"""params.yaml as typed, frozen, strict settings, and the places where stages meet.
+
+Each stage has one group of the same name. Options of registered parts stay with the parts: here a
+part is a name or ``{name: ..., option: ...}``, and its registry checks the options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from augment.errors import AugmentError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+PartSpec = str | dict[str, Any]
+
+INGESTED = "data/ingested"
+CLEAN = "data/clean"
+QUARANTINE = "data/quarantine"
+GENERATOR = "models/generator"
+SYNTHETIC = "data/synthetic"
+AUGMENTED = "data/augmented"
+REPORTS = "reports"
+CACHE = ".augment"
+
+
+class ParamsError(AugmentError, ValueError):
+    """A setting that is unknown, missing or out of range; the message names its key."""
+
+
+class Settings(BaseModel):
+    """Base of every group: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SplitSettings(Settings):
+    """Shares of the labelled images that are held out when the source has no splits."""
+
+    valid: Fraction = 0.1
+    test: Fraction = 0.2
+
+
+class IngestSettings(Settings):
+    """Where the images come from."""
+
+    source: str
+    reader: PartSpec = "auto"
+    unlabelled: str | None = None
+    split: SplitSettings = SplitSettings()
+    group: str | None = None  # a regular expression on the path; its first group names the group
+    max_rejected: Fraction = 0.05
+    workers: Annotated[int, Field(ge=0)] = 0  # processes; 0 is one a core
+    seed: int = 0
+
+
+class CleanSettings(Settings):
+    """What is judged, and what the kept images become."""
+
+    checks: list[PartSpec] = [
+        "exact_duplicate",
+        "label_conflict",
+        "split_leak",
+        "blank",
+        "low_contrast",
+        "too_small",
+        "extreme_aspect",
+    ]
+    thresholds: dict[str, float] = {}
+    max_dropped: Fraction = 0.2
+    size: Literal["auto"] | int | tuple[int, int] = "auto"  # height = width, or [height, width]
+    mode: Literal["auto", "L", "RGB"] = "auto"
+    resize: Literal["pad", "fit", "crop"] = "pad"
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("size")
+    @classmethod
+    def _sides(cls, size: Any) -> Any:
+        sides = () if size == "auto" else (size,) if isinstance(size, int) else size
+        for side in sides:
+            if not 8 <= side <= 256 or side % 4:
+                raise ValueError(f"sides are multiples of 4 from 8 to 256, found {side}")
+        return size
+
+
+class OptimiserSettings(Settings):
+    """Adam for both networks; the rate falls linearly to ``final`` times itself."""
+
+    generator: Annotated[float, Field(gt=0)] = 2e-4
+    discriminator: Annotated[float, Field(gt=0)] = 2e-4
+    betas: tuple[float, float] = (0.0, 0.99)
+    final: Fraction = 0.25
+
+
+class LabellerSettings(Settings):
+    """The classifier that ``synth`` filters with."""
+
+    network: PartSpec = "cnn"
+    steps: Count = 600
+    batch: Count = 64
+
+
+class TrainSettings(Settings):
+    """The generator: model, networks, loss, penalties, and how long."""
+
+    model: PartSpec = "infogan"
+    generator: PartSpec = "resnet"
+    discriminator: PartSpec = "resnet"
+    loss: PartSpec = "relativistic"
+    penalties: list[PartSpec] = ["r1", "r2"]
+    augment: list[PartSpec] = ["shift", "affine", "cutout"]
+    steps: Count = 2000
+    batch: Annotated[int, Field(ge=2)] = 64
+    discriminator_steps: Count = 1
+    rate: OptimiserSettings = OptimiserSettings()
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    every: Count = 250  # steps between measurements, pictures and checkpoints
+    labeller: LabellerSettings = LabellerSettings()
+    device: str = "auto"
+    seed: int = 0
+
+
+class SynthSettings(Settings):
+    """How many samples of each class, and what is accepted."""
+
+    per_class: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = 200
+    match: Literal["largest"] | None = None  # fill every class up to the largest one
+    probability: Fraction = 0.9  # of the wanted label, by the labeller
+    copy_quantile: Fraction = 0.01  # of real-to-real nearest distances
+    truncation: Annotated[float, Field(gt=0)] | None = None
+    max_candidates: Annotated[float, Field(gt=0)] = 20.0  # per wanted sample
+    device: str = "auto"
+    seed: int = 0
+
+
+class ScoreSettings(Settings):
+    """What is measured, and the budget of the judge and of the uplift."""
+
+    scores: list[PartSpec] = ["fidelity", "diversity", "labels", "memorisation", "uplift"]
+    judge: PartSpec = "residual"
+    steps: Count = 600
+    batch: Count = 64
+    inception: str | None = None  # a file of Inception weights, for the standard FID as well
+    device: str = "auto"
+    seed: int = 1000
+
+
+class WriteSettings(Settings):
+    """How the augmented set leaves."""
+
+    writer: PartSpec = "parquet"
+    licence: str = "unknown"
+    dose: Annotated[float, Field(ge=0)] | None = None  # most synthetic per real train image
+
+
+class Params(Settings):
+    """All of params.yaml."""
+
+    ingest: IngestSettings
+    clean: CleanSettings = CleanSettings()
+    train: TrainSettings = TrainSettings()
+    synth: SynthSettings = SynthSettings()
+    score: ScoreSettings = ScoreSettings()
+    write: WriteSettings = WriteSettings()
+
+
+def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:
+    """Read ``path``, apply ``group.key=value`` overrides (values are YAML), check everything.
+
+    Raises ParamsError naming the file or key, the value found and what was allowed.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run in a project folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{path}: expected groups of settings, found {type(tree).__name__}")
+    for override in overrides:
+        _set(tree, override)
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        raise ParamsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ParamsError(f"override {override!r}: expected group.key=value")
+    node: Any = tree
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = node.get(parent)
+        if isinstance(child, str):  # a part given by its name alone
+            child = {"name": child}
+        node[parent] = child = {} if child is None else child
+        if not isinstance(child, dict):
+            raise ParamsError(f"override {override!r}: {parent!r} holds no keys")
+        node = child
+    try:
+        node[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ParamsError(f"override {override!r}: the value is not YAML") from None
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; known: {', '.join(_known(problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {problem['msg']} (found {problem['input']!r})"
+
+
+def _known(path: Sequence[int | str]) -> list[str]:
+    model: Any = Params
+    for step in path:
+        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return list(getattr(model, "model_fields", {}))

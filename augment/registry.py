@@ -1,0 +1,142 @@
+"""Named parts: a strict registry per kind of part.
+
+A part's options are its own keyword-only arguments, with their annotations and defaults; there is
+no central list of knobs. Whatever the caller supplies at run time is positional.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from augment.errors import AugmentError
+
+Spec = str | Mapping[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class PartError(AugmentError, ValueError):
+    """A part that does not exist, exists twice, or was given an option it does not have."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of a registered part."""
+
+    kind: str
+    name: str
+    target: Callable[..., Any]
+    paper: str
+    facts: Mapping[str, Any]
+    schema: type[BaseModel]
+
+    @property
+    def summary(self) -> str:
+        """First line of the part's docstring."""
+        return (inspect.getdoc(self.target) or "").partition("\n")[0]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Each option with its default; a required one has the value ``...``."""
+        return {
+            name: ... if field.is_required() else field.default
+            for name, field in self.schema.model_fields.items()
+        }
+
+
+class Registry:
+    """The parts of one kind, by name."""
+
+    def __init__(self, kind: str):
+        """Start an empty registry; ``kind`` is the noun that errors use."""
+        self.kind = kind
+        self._parts: dict[str, Part] = {}
+
+    def register(self, name: str, *, paper: str = "", **facts: Any) -> Callable[[F], F]:
+        """Register a function or a class under ``name``; ``facts`` are kept as they are.
+
+        Raises PartError for a name that is taken or a part without a docstring.
+        """
+
+        def add(target: F) -> F:
+            if name in self._parts:
+                raise PartError(f"{self.kind} {name!r} is registered twice")
+            if not inspect.getdoc(target):
+                raise PartError(f"{self.kind} {name!r} has no docstring")
+            schema = _schema(self.kind, name, target)
+            self._parts[name] = Part(
+                self.kind, name, target, paper, types.MappingProxyType(facts), schema
+            )
+            return target
+
+        return add
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._parts)
+
+    def describe(self, name: str) -> Part:
+        """The part called ``name``; PartError lists the known ones otherwise."""
+        if name not in self._parts:
+            raise PartError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
+        return self._parts[name]
+
+    def resolve(self, spec: Spec) -> dict[str, Any]:
+        """``spec`` with every option filled in and checked: ``{"name": ..., option: value}``.
+
+        Raises PartError naming the option, the value found and what is known.
+        """
+        name, options = _split(self.kind, spec)
+        part = self.describe(name)
+        try:
+            checked = part.schema.model_validate(options)
+        except ValidationError as error:
+            raise PartError(f"{self.kind} {name!r}: {_explain(error, part)}") from None
+        return {"name": name, **{key: getattr(checked, key) for key in part.schema.model_fields}}
+
+    def build(self, spec: Spec, *arguments: Any) -> Any:
+        """An instance of the class ``spec`` names, or its function with the options bound."""
+        resolved = self.resolve(spec)
+        target = self.describe(resolved.pop("name")).target
+        if inspect.isclass(target):
+            return target(*arguments, **resolved)
+        return functools.partial(target, *arguments, **resolved)
+
+
+def _split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    options = dict(spec)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise PartError(f"{kind}: expected a name or {{name: ..., option: ...}}, found {spec!r}")
+    return name, options
+
+
+def _schema(kind: str, name: str, target: Callable[..., Any]) -> type[BaseModel]:
+    function = target.__init__ if inspect.isclass(target) else target
+    hints = get_type_hints(function)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            raise PartError(f"{kind} {name!r} takes **{parameter.name}; name each option")
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hints[parameter.name], default)
+    config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    return create_model(f"{kind} {name}", __config__=config, **fields)
+
+
+def _explain(error: ValidationError, part: Part) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(part.options) or "none"
+        return f"unknown option {where!r}; known: {known}"
+    return f"option {where!r}: {first['msg']} (found {first.get('input')!r})"
