@@ -120,10 +120,11 @@ def _split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
 
 
 def _schema(kind: str, name: str, target: Callable[..., Any]) -> type[BaseModel]:
-    function = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(function)
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    function: Any = target.__init__ if inspect.isclass(target) else target
+    own = () if function is object.__init__ else inspect.signature(function).parameters.values()
+    hints = get_type_hints(function)
+    for parameter in own:
         if parameter.kind is parameter.VAR_KEYWORD:
             raise PartError(f"{kind} {name!r} takes **{parameter.name}; name each option")
         if parameter.kind is parameter.KEYWORD_ONLY:
