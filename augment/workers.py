@@ -1,0 +1,59 @@
+"""Worker processes: one task for many chunks of work, in order and in bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+A = TypeVar("A")
+C = TypeVar("C")
+R = TypeVar("R")
+
+_INLINE = 2000  # items that are done before processes would have started
+_WAITING = 2  # chunks a process, so that none has to wait for the next
+
+
+@contextmanager
+def pool(processes: int, items: int) -> Iterator[Executor | None]:
+    """Processes for ``items`` small pieces of work; None where they cost more than they save.
+
+    ``processes`` of 0 means one a core. They are never forked from this one, whose threads a fork
+    would cut off; so a script that comes here needs the guard ``if __name__ == "__main__"``.
+    """
+    processes = processes or os.cpu_count() or 1
+    if processes == 1 or items < _INLINE:
+        yield None
+        return
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    executor = ProcessPoolExecutor(processes, mp_context=context)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def mapped(
+    task: Callable[[A], R], work: Iterable[tuple[C, A]], executor: Executor | None
+) -> Iterator[tuple[C, R]]:
+    """For each pair of a companion and an argument the companion and ``task(argument)``, in order.
+
+    The companion stays in this process. Without an executor the task runs here.
+    """
+    if executor is None:
+        for companion, argument in work:
+            yield companion, task(argument)
+        return
+    waiting: deque[tuple[C, Future[R]]] = deque()
+    for companion, argument in work:
+        waiting.append((companion, executor.submit(task, argument)))
+        if len(waiting) > _WAITING * (os.cpu_count() or 1):
+            companion, future = waiting.popleft()
+            yield companion, future.result()
+    for companion, future in waiting:
+        yield companion, future.result()
