@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from augment import classifiers
+from augment.checkpoint import CheckpointError
+from augment.classifiers import CLASSIFIERS, Classifier, ClassifierError
+from augment.registry import PartError
+
+NAMES = CLASSIFIERS.names()
+
+
+def stripes(count: int, shape: tuple[int, int, int], seed: int = 0) -> tuple:
+    """Rows against columns: noisy stripes of two classes."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 2
+    _, height, width = shape
+    wave = np.where(np.arange(max(height, width)) // 2 % 2, 200, 50)
+    rows = np.broadcast_to(wave[:height, None], (height, width))
+    columns = np.broadcast_to(wave[None, :width], (height, width))
+    clean = np.where(labels[:, None, None, None] == 0, rows, columns)
+    noise = rng.integers(-40, 41, (count, *shape))
+    return np.clip(clean + noise, 0, 255).astype(np.uint8), labels
+
+
+def fit(name: str, shape: tuple[int, int, int] = (1, 8, 8), **options) -> Classifier:
+    settings = {"classes": 2, "steps": 12, "batch": 16, "seed": 0, **options}
+    return classifiers.fit(*stripes(40, shape), network=name, **settings)
+
+
+def digits() -> tuple:
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.target))
+    pixels = np.rint(data.images * 255 / 16).astype(np.uint8)[order, None]
+    return pixels, data.target.astype(np.int64)[order]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 12, 20), (1, 28, 28), (1, 256, 8)])
+def test_any_size_and_channels(name, shape):
+    classifier = fit(name, shape, steps=2, batch=4)
+    features, probabilities = classifier.both(stripes(5, shape)[0])
+    assert features.shape == (5, 64) and features.dtype == np.float32
+    assert probabilities.shape == (5, 2) and probabilities.dtype == np.float32
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_digits(name):
+    pixels, labels = digits()
+    fitted = classifiers.fit(
+        pixels[:1000],
+        labels[:1000],
+        classes=10,
+        network=name,
+        steps=300,
+        batch=64,
+        seed=1,
+        augment=classifiers.CLASSIC,
+    )
+    accuracy = (fitted.predict(pixels[1000:]).argmax(1) == labels[1000:]).mean()
+    assert accuracy >= 0.98
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_does_not_feel_its_neighbours(name):
+    classifier = fit(name)
+    pixels = stripes(600, (1, 8, 8), seed=5)[0]
+    order = np.random.default_rng(0).permutation(600)
+    features, probabilities = classifier.both(pixels)
+    assert np.array_equal(classifier.features(pixels[:3]), features[:3])
+    assert np.array_equal(classifier.predict(pixels[order]), probabilities[order])
+    assert classifier.predict(pixels[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_save_and_load(name, tmp_path):
+    classifier = fit(name)
+    classifier.save(tmp_path, "judge")
+    again = classifiers.load(tmp_path, "judge")
+    pixels = stripes(9, (1, 8, 8), seed=1)[0]
+    assert again.digest == classifier.digest
+    assert again.spec == {"name": name, "width": 32}
+    for before, after in zip(classifier.both(pixels), again.both(pixels), strict=True):
+        assert np.array_equal(before, after)
+
+
+def test_same_seed_same_weights():
+    first = fit("cnn", augment=classifiers.CLASSIC)
+    assert fit("cnn", augment=classifiers.CLASSIC).digest == first.digest
+    assert fit("cnn", augment=classifiers.CLASSIC, seed=1).digest != first.digest
+    assert fit("cnn").digest != first.digest
+
+
+def test_equal_weights_are_no_weights_and_zero_weights_remove():
+    pixels, labels = stripes(40, (1, 8, 8))
+    assert fit("cnn", weights=np.full(40, 3.0)).digest == fit("cnn").digest
+    wrong = 1 - labels
+    both = {"classes": 2, "network": "cnn", "steps": 60, "batch": 16, "seed": 0}
+    fitted = classifiers.fit(
+        np.concatenate([pixels, pixels]),
+        np.concatenate([labels, wrong]),
+        weights=np.repeat([1.0, 0.0], 40),
+        **both,
+    )
+    assert (fitted.predict(pixels).argmax(1) == labels).mean() > 0.95
+
+
+def test_batches_walk_through_permutations():
+    batches = list(classifiers._batches(10, 4, 5, seed=0))
+    assert [len(one) for one in batches] == [4] * 5
+    walked = np.concatenate(batches)
+    assert sorted(walked[:10]) == sorted(walked[10:]) == list(range(10))
+    assert len(next(classifiers._batches(3, 8, 1, seed=0))) == 8
+
+
+def test_the_rate_rises_and_falls():
+    rates = [classifiers._cycle(step / 100) for step in range(101)]
+    top = int(np.argmax(rates))
+    assert top == 15 and rates[top] == 1.0 and rates[0] == 0.0
+    assert np.isclose(rates[-1], 0) and np.isclose(classifiers._cycle(0.575), 0.5)
+    assert (np.diff(rates[: top + 1]) > 0).all() and (np.diff(rates[top:]) < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": 1}, "at least 2 classes"),
+        ({"labels": np.full(40, 2)}, "labels are 0 to 1, found 2 to 2"),
+        ({"labels": np.zeros(39, np.int64)}, "as many labels"),
+        ({"weights": np.ones(3)}, "as many labels and weights"),
+        ({"pixels": np.zeros((40, 1, 8, 8))}, "expected uint8 images"),
+        ({"pixels": np.zeros((0, 1, 8, 8), np.uint8)}, "no images"),
+    ],
+)
+def test_what_cannot_be_fitted(change, message):
+    pixels, labels = stripes(40, (1, 8, 8))
+    given = {"pixels": pixels, "labels": labels, "classes": 2, "network": "cnn", **change}
+    with pytest.raises(ClassifierError, match=message):
+        classifiers.fit(given.pop("pixels"), given.pop("labels"), steps=1, batch=4, seed=0, **given)
+
+
+def test_unknown_network_and_other_shape():
+    with pytest.raises(PartError, match="unknown classifier 'vgg'; known: cnn, residual"):
+        fit("vgg")
+    with pytest.raises(ClassifierError, match=r"\(N, 1, 8, 8\)"):
+        fit("cnn").predict(np.zeros((2, 3, 8, 8), np.uint8))
+
+
+def test_a_file_that_is_no_classifier(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no such file"):
+        classifiers.load(tmp_path, "judge")
+    fit("cnn").save(tmp_path, "judge")
+    meta = json.loads((tmp_path / "judge.json").read_text())
+    for broken in ({**meta, "classes": 5}, {}, {**meta, "network": {"name": "vgg"}}):
+        (tmp_path / "judge.json").write_text(json.dumps(broken))
+        with pytest.raises(CheckpointError, match="judge.json"):
+            classifiers.load(tmp_path, "judge")
+    (tmp_path / "judge.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(CheckpointError, match="damaged"):
+        classifiers.load(tmp_path, "judge")
