@@ -123,7 +123,7 @@ def _schema(kind: str, name: str, target: Callable[..., Any]) -> type[BaseModel]
     fields: dict[str, Any] = {}
     function: Any = target.__init__ if inspect.isclass(target) else target
     own = () if function is object.__init__ else inspect.signature(function).parameters.values()
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     for parameter in own:
         if parameter.kind is parameter.VAR_KEYWORD:
             raise PartError(f"{kind} {name!r} takes **{parameter.name}; name each option")
