@@ -1,0 +1,57 @@
+"""Checks: each measures one kind of fault; thresholds and verdicts come later, from the measures.
+
+An image check is ``check(image, *, options) -> float`` on a uint8 array (H, W) or (H, W, 3). A
+table check is ``check(table, *, options) -> Series`` on a data frame with a row per image: id,
+path, label, split, group, width, height and ``pixels``, a digest of the decoded image. A measure is
+1 where all is well and 0 at its worst; one that is not a number is not judged.
+
+Registered facts: ``kind`` is "image" or "table"; ``threshold`` is the least measure that passes by
+default, a number or a rule that finds it from the measures of the whole set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from augment.registry import Registry
+
+CHECKS = Registry("check")
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """What lies both ``deviations`` robust standard deviations and ``share`` under the median.
+
+    A tight set would otherwise lose images that differ by a hair, and a wide one those that are
+    merely small. The threshold follows the set's own scale and is never fit for photographs alone.
+    """
+
+    share: float  # of the median
+    deviations: float = 3.0
+
+    def __call__(self, measures: NDArray[np.float64]) -> float:
+        """The threshold: min(median - deviations · 1.4826 · MAD, share · median), at least 0."""
+        median = float(np.median(measures))
+        spread = 1.4826 * float(np.median(np.abs(measures - median)))
+        return max(0.0, min(median - self.deviations * spread, self.share * median))
+
+
+def thresholds(measures: pd.DataFrame, fixed: Mapping[str, float]) -> dict[str, float]:
+    """The least measure that passes each check whose name heads a column of ``measures``.
+
+    ``fixed`` goes before the check's own number or rule.
+    """
+    found: dict[str, float] = {}
+    for name in measures.columns:
+        rule = fixed.get(name, CHECKS.describe(name).facts["threshold"])
+        known = measures[name].dropna().to_numpy(dtype=np.float64)
+        found[name] = float(rule(known) if isinstance(rule, Outlier) else rule)
+    return found
+
+
+from augment.checks import image, table  # noqa: E402, F401  (they register themselves)

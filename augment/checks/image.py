@@ -1,0 +1,70 @@
+"""Image checks: what can be told from one image's pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from augment.checks import CHECKS, Outlier
+from augment.images import Pixels
+
+_GRAIN = 8.0  # greatest standard deviation, in levels, that passes for paper and not for texture
+
+
+@CHECKS.register("blank", kind="image", threshold=0.05)
+def blank(
+    image: Pixels,
+    *,
+    tolerance: Annotated[float, Field(ge=0)] = 8.0,
+    enough: Annotated[float, Field(gt=0, le=1)] = 0.01,
+) -> float:
+    """Share of pixels that stand out from the paper; 1 from the share ``enough`` on.
+
+    The paper is the median of each channel. A pixel stands out if a channel differs by more than
+    ``tolerance`` levels and by more than six standard deviations of the paper's grain.
+    """
+    channels = image.reshape(*image.shape[:2], -1).astype(np.float32)
+    paper = np.median(channels, axis=(0, 1))
+    away = np.abs(channels - paper).max(axis=2)
+    marked = float((away > max(tolerance, 6.0 * min(_grain(channels), _GRAIN))).mean())
+    return min(1.0, marked / enough)
+
+
+@CHECKS.register("low_contrast", kind="image", threshold=Outlier(share=0.25))
+def low_contrast(image: Pixels) -> float:
+    """Levels between the darkest and the brightest pixels, as a share of 255.
+
+    One pixel in two thousand is left out at either end; the channel with the widest range counts.
+    """
+    channels = image.reshape(image.shape[0] * image.shape[1], -1)
+    low, high = np.quantile(channels, (0.0005, 0.9995), axis=0)
+    return float((high - low).max() / 255.0)
+
+
+@CHECKS.register("too_small", kind="image", threshold=Outlier(share=0.5))
+def too_small(image: Pixels, *, full: Annotated[int, Field(ge=1)] = 256) -> float:
+    """The longer side in pixels, as a share of ``full``; 1 from there on."""
+    return float(min(1.0, max(image.shape[:2]) / full))
+
+
+@CHECKS.register("extreme_aspect", kind="image", threshold=Outlier(share=0.125))
+def extreme_aspect(image: Pixels) -> float:
+    """The shorter side divided by the longer one; 1 is a square."""
+    height, width = image.shape[:2]
+    return float(min(height, width) / max(height, width))
+
+
+def _grain(channels: NDArray[np.float32]) -> float:
+    """Standard deviation of the noise, by the median step between neighbours in a row.
+
+    The difference of two Gaussian values has √2 times their deviation, and its absolute value the
+    median 0.6745 of that.
+    """
+    if channels.shape[1] < 2:
+        return 0.0
+    steps = np.abs(np.diff(channels, axis=1))
+    return float(np.median(steps)) / (0.6745 * math.sqrt(2))
