@@ -6,6 +6,7 @@ ones are removed afterwards, so a killed run always leaves a complete one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -43,6 +44,14 @@ def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], Any]:
         raise CheckpointError(f"{path}: damaged ({error})") from None
 
 
+def digest(folder: Path, name: str) -> str:
+    """SHA-256 of what save_state wrote under ``name``."""
+    total = hashlib.sha256()
+    for suffix in ("json", "safetensors"):
+        total.update(hashlib.sha256((folder / f"{name}.{suffix}").read_bytes()).digest())
+    return total.hexdigest()
+
+
 def flatten(prefix: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a nested state dictionary under dotted names."""
     flat: dict[str, Tensor] = {}
@@ -52,6 +61,15 @@ def flatten(prefix: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
         elif isinstance(value, Mapping):
             flat |= flatten(f"{prefix}.{key}", value)
     return flat
+
+
+def nest(flat: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """An optimiser's ``state`` from tensors named ``parameter.name``."""
+    nested: dict[int, dict[str, Tensor]] = {}
+    for key, value in flat.items():
+        parameter, _, name = key.partition(".")
+        nested.setdefault(int(parameter), {})[name] = value
+    return nested
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

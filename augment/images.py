@@ -96,6 +96,12 @@ def pixels(data: bytes, mode: str) -> Pixels:
     return np.asarray(decode(data).convert(mode))
 
 
+def channels_last(batch: Pixels) -> Pixels:
+    """(N, C, H, W) to (N, H, W, 3), or (N, H, W) for one channel: what encode_many takes."""
+    moved = batch.transpose(0, 2, 3, 1)
+    return moved[..., 0] if moved.shape[-1] == 1 else moved
+
+
 def to_signed(values: Any) -> Any:
     """0…255 to [-1, 1]; arrays and tensors alike (give floats to keep their type)."""
     return values / 127.5 - 1.0
@@ -183,3 +189,14 @@ def _over_white(image: Image.Image) -> Image.Image:
 def _is_grey(image: Image.Image) -> bool:
     channels = np.asarray(image)
     return bool((channels == channels[..., :1]).all())
+
+
+def animation(frames: list[Pixels], seconds: float = 0.25) -> bytes:
+    """An endless GIF of equal-sized (H, W, 3) frames; the last one stays four times as long."""
+    pictures = [Image.fromarray(frame) for frame in frames]
+    durations = [int(seconds * 1000)] * (len(frames) - 1) + [int(seconds * 4000)]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
+    )
+    return buffer.getvalue()

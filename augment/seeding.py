@@ -5,11 +5,13 @@ The only file that touches a global random state.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +31,25 @@ def unit(seed: int, *purpose: object) -> float:
 def rng(seed: int, *purpose: object) -> np.random.Generator:
     """A NumPy generator for one purpose."""
     return np.random.default_rng(derive(seed, *purpose))
+
+
+def places(count: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
+    """Which of ``count`` samples make up the batch of ``step``: epoch after epoch, each shuffled.
+
+    A function of its arguments alone, so that a run can be taken up at any step.
+    """
+    position = np.arange(step * batch, (step + 1) * batch)
+    epochs, offsets = np.divmod(position, count)
+    chosen = np.empty(batch, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        chosen[here] = _shuffled(count, int(epoch), seed)[offsets[here]]
+    return chosen
+
+
+@functools.lru_cache(maxsize=4)
+def _shuffled(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    return rng(seed, "epoch", epoch).permutation(count)
 
 
 def generator(seed: int, *purpose: object, device: Any = "cpu") -> torch.Generator:

@@ -1,0 +1,9 @@
+"""Models: what is trained. Networks, losses and how a step goes, behind one contract."""
+
+from __future__ import annotations
+
+from augment.registry import Registry
+
+MODELS = Registry("model")
+
+from augment.models import gan  # noqa: E402, F401  (they register themselves)

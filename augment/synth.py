@@ -1,0 +1,250 @@
+"""The synth stage: quotas, seeded candidates, accepted samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from augment import classifiers, dataset, devices, images, progress, sheets, table, workers
+from augment.acceptance import Filter, Verdict
+from augment.dataset import Arrays
+from augment.errors import AugmentError
+from augment.generator import CHUNK, Chunk, Generator
+from augment.models.gan import Ranges
+from augment.params import CLEAN, GENERATOR, REPORTS, SYNTHETIC, Params, SynthSettings
+
+SHOWN = 10  # samples of each class in the picture
+
+
+class SynthError(AugmentError):
+    """A quota that makes no sense, or that the generator did not fill within its budget."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """So many samples of a class."""
+
+    label: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How candidates are drawn."""
+
+    seed: int = 0
+    codes: Ranges = MappingProxyType({})
+    truncation: float | None = None
+    max_candidates: float = 20.0
+
+
+@dataclass
+class Tally:
+    """What became of the candidates, per class."""
+
+    per_class: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def note(self, order: Order, accepted: int, seen: int, rejected: Mapping[str, int]) -> None:
+        """Record one class."""
+        self.per_class[order.label] = {
+            "wanted": order.count,
+            "accepted": accepted,
+            "candidates": seen,
+            "acceptance_rate": accepted / seen if seen else None,
+            "rejected": dict(rejected),
+        }
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """Fill the quotas of ``params.synth`` into data/synthetic; write reports/synth.json."""
+    settings = params.synth
+    generator, chosen, train = _prepare(settings, root)
+    orders = quotas(settings, train)
+    draw = Draw(
+        settings.seed, truncation=settings.truncation, max_candidates=settings.max_candidates
+    )
+    tally = Tally()
+    report = {
+        "generator": generator.digest,
+        "seed": settings.seed,
+        "copy_threshold": chosen.threshold,
+        "per_class": tally.per_class,
+    }
+    try:
+        with table.TableWriter(root / SYNTHETIC, overwrite=True) as out:
+            for row in synthesise(generator, chosen, orders, draw, tally):
+                out.add(row)
+    finally:
+        report["accepted"] = sum(one["accepted"] for one in tally.per_class.values())
+        table.write_json(root / REPORTS / "synth.json", report)
+    _picture(root, train)
+    return report
+
+
+def one_class(
+    params: Params,
+    order: Order,
+    draw: Draw,
+    *,
+    filtered: bool = True,
+    root: Path = Path("."),
+) -> tuple[Iterator[table.Row], Tally]:
+    """The rows of one order, made as they are asked for, and the tally that fills meanwhile.
+
+    Raises SynthError at once for a class or code that the generator does not have.
+    """
+    generator, chosen, _ = _prepare(params.synth, root)
+    generator.check(order.label, draw.codes, draw.truncation)
+    if order.count < 1:
+        raise SynthError(f"n: at least 1, found {order.count}")
+    tally = Tally()
+    return synthesise(generator, chosen if filtered else None, [order], draw, tally), tally
+
+
+def quotas(settings: SynthSettings, train: Arrays) -> list[Order]:
+    """What is wanted of each class, in class order.
+
+    Raises SynthError for an unknown class or for settings that ask for nothing or for two things.
+    """
+    if (settings.match is None) == (settings.per_class is None):
+        raise SynthError("synth: give either per_class or match, and set the other to null")
+    real = np.bincount(train.labels, minlength=len(train.classes))
+    if settings.match is not None:
+        wanted = {name: int(real.max() - n) for name, n in zip(train.classes, real, strict=True)}
+    elif isinstance(settings.per_class, int):
+        wanted = dict.fromkeys(train.classes, settings.per_class)
+    else:
+        wanted = dict(settings.per_class or {})
+        unknown = wanted.keys() - set(train.classes)
+        if unknown:
+            raise SynthError(
+                f"synth.per_class: unknown class {sorted(unknown)[0]!r}; "
+                f"known: {', '.join(train.classes)}"
+            )
+    return [Order(name, wanted[name]) for name in train.classes if wanted.get(name)]
+
+
+def synthesise(
+    generator: Generator, chosen: Filter | None, orders: Sequence[Order], draw: Draw, tally: Tally
+) -> Iterator[table.Row]:
+    """Accepted samples as rows of the table; encoding overlaps generation on all cores.
+
+    Raises SynthError with the numbers when a class's budget of candidates is spent.
+    """
+    total = sum(order.count for order in orders)
+    with workers.pool(0, total) as pool, progress.bar() as display:
+        task = display.add_task("synth", total=total, note="")
+        work = (pair for order in orders for pair in _fill(generator, chosen, order, draw, tally))
+        for rows, encoded in workers.mapped(images.encode_many, work, pool):
+            for row, data in zip(rows, encoded, strict=True):
+                yield row | {"image": {"bytes": data, "path": f"{row['id'][:16]}.png"}}
+            display.advance(task, len(rows))
+
+
+def _fill(
+    generator: Generator, chosen: Filter | None, order: Order, draw: Draw, tally: Tally
+) -> Iterator[tuple[list[table.Row], images.Pixels]]:
+    """Accepted candidates of one order, chunk by chunk: rows without images, and their pixels."""
+    budget = max(CHUNK, math.ceil(draw.max_candidates * order.count))
+    wanted = generator.classes.index(order.label)
+    accepted = seen = 0
+    if chosen:
+        chosen.start_class()
+    try:
+        for chunk in generator.candidates(
+            order.label, seed=draw.seed, codes=draw.codes, truncation=draw.truncation
+        ):
+            room = order.count - accepted
+            verdict = chosen.judge(chunk.pixels, wanted, room) if chosen else _unfiltered(room)
+            places = np.flatnonzero(verdict.accepted)
+            accepted += len(places)
+            full = accepted == order.count
+            seen = chunk.start + (int(places[-1]) + 1 if full else CHUNK)
+            if len(places):
+                rows = [
+                    _row(generator, chosen, order.label, draw, chunk, verdict, int(place))
+                    for place in places
+                ]
+                yield rows, images.channels_last(chunk.pixels[places])
+            if full:
+                return
+            if seen >= budget:
+                raise SynthError(_spent(order, accepted, seen, chosen))
+    finally:
+        tally.note(order, accepted, seen, chosen.rejected if chosen else {})
+
+
+def _spent(order: Order, accepted: int, seen: int, chosen: Filter | None) -> str:
+    reasons = ", ".join(
+        f"{why} {count}" for why, count in (chosen.rejected if chosen else {}).items()
+    )
+    return (
+        f"class {order.label!r}: {accepted} of {order.count} accepted when the budget of {seen} "
+        f"candidates was spent (rejected: {reasons}); train longer, lower synth.probability or "
+        "raise synth.max_candidates"
+    )
+
+
+def _unfiltered(room: int) -> Verdict:
+    nan = np.full(CHUNK, np.nan, np.float32)
+    return Verdict(np.arange(CHUNK) < room, nan, np.zeros(CHUNK, np.int64), nan)
+
+
+def _row(
+    generator: Generator,
+    chosen: Filter | None,
+    label: str,
+    draw: Draw,
+    chunk: Chunk,
+    verdict: Verdict,
+    place: int,
+) -> table.Row:
+    index = chunk.start + place
+    channels, height, width = generator.shape
+    row: table.Row = {
+        "id": table.sample_id(generator.digest, draw.seed, label, index),
+        "label": label,
+        "split": "train",
+        "origin": "synthetic",
+        "width": width,
+        "height": height,
+        "mode": "L" if channels == 1 else "RGB",
+        "generator": generator.digest,
+        "seed": draw.seed,
+        "index": index,
+        "codes": chunk.codes[place].tolist(),
+        "truncation": draw.truncation,
+    }
+    if chosen:
+        row["label_probability"] = float(verdict.probability[place])
+        row["nearest_real"] = chosen.ids[verdict.nearest[place]]
+        row["nearest_distance"] = float(verdict.distance[place])
+    return row
+
+
+def _prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arrays]:
+    device = str(devices.resolve(settings.device))
+    generator = Generator.load(root / GENERATOR, device=device)
+    labeller = classifiers.load(root / GENERATOR, "labeller", device)
+    train = dataset.arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
+    chosen = Filter.fit(
+        labeller, train, probability=settings.probability, quantile=settings.copy_quantile
+    )
+    return generator, chosen, train
+
+
+def _picture(root: Path, train: Arrays) -> None:
+    """reports/samples.png: real images beside accepted ones, a row a class."""
+    made = dataset.arrays(root / SYNTHETIC, classes=train.classes)
+    real, fake = (
+        {name: data.pixels[data.labels == index][:SHOWN] for index, name in enumerate(data.classes)}
+        for data in (train, made)
+    )
+    picture = sheets.beside(real, fake, SHOWN, ("real", "synthetic"))
+    table.write_bytes(root / REPORTS / "samples.png", images.encode(picture))
