@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from augment.errors import AugmentError
 from augment.generator import CHUNK, Chunk, Generator
 from augment.models.gan import Ranges
 from augment.params import CLEAN, GENERATOR, REPORTS, SYNTHETIC, Params, SynthSettings
+from augment.writers import WRITERS
+from augment.writers.names import Folders
 
 SHOWN = 10  # samples of each class in the picture
 
@@ -87,24 +90,43 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     return report
 
 
-def one_class(
+def fulfil(
     params: Params,
     order: Order,
     draw: Draw,
     *,
+    writer: str = "image_folder",
+    out: Path | None = None,
     filtered: bool = True,
+    overwrite: bool = False,
     root: Path = Path("."),
-) -> tuple[Iterator[table.Row], Tally]:
-    """The rows of one order, made as they are asked for, and the tally that fills meanwhile.
+) -> dict[str, Any]:
+    """Samples of one class, written by ``writer`` to ``out`` at once or not at all.
 
-    Raises SynthError at once for a class or code that the generator does not have.
+    ``out`` is synthetic/NAME-N-seedS by default. Gives the counts; raises SynthError for a
+    destination that is not empty, GeneratorError for an unknown class or code.
     """
+    write = WRITERS.build(writer)
+    name = Folders("").of(order.label)
+    out = out or root / "synthetic" / f"{name}-{order.count}-seed{draw.seed}"
+    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
+        raise SynthError(f"{out} is not empty; give --overwrite to replace it")
     generator, chosen, _ = _prepare(params.synth, root)
     generator.check(order.label, draw.codes, draw.truncation)
-    if order.count < 1:
-        raise SynthError(f"n: at least 1, found {order.count}")
     tally = Tally()
-    return synthesise(generator, chosen if filtered else None, [order], draw, tally), tally
+    temporary = table.temporary_beside(out)
+    try:
+        write(synthesise(generator, chosen if filtered else None, [order], draw, tally), temporary)
+        table.publish(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return {
+        "class": order.label,
+        **tally.per_class[order.label],
+        "seed": draw.seed,
+        "generator": generator.digest,
+        "out": str(out),
+    }
 
 
 def quotas(settings: SynthSettings, train: Arrays) -> list[Order]:

@@ -1,0 +1,203 @@
+"""The command line: a command for each stage and for each question that a user asks; no logic.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from augment.errors import AugmentError
+from augment.pipeline import STAGES
+
+app = typer.Typer(
+    help="From a small labelled image set to a larger one that is proven to help a classifier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Overrides = Annotated[
+    list[str], typer.Option("-S", "--set", metavar="GROUP.KEY=VALUE", help="Override a setting.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, ``stages/`` included; a user's error is one line and exit code 1."""
+    given = list(sys.argv[1:] if arguments is None else [*arguments, *sys.argv[1:]])
+    try:
+        app(given)
+    except AugmentError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}")
+
+
+@app.command()
+def init(
+    folder: Path,
+    data: Annotated[str | None, typer.Option(help="Your images: folder, archive, CSV, …")] = None,
+) -> None:
+    """Make a new project folder: params.yaml, dvc.yaml, stages/, git and DVC."""
+    from augment import project
+
+    for remark in project.init(folder, data):
+        typer.echo(remark, err=True)
+    typer.echo(f"{folder} is ready: cd {folder} && dvc repro")
+
+
+def _stage(name: str) -> Callable[..., None]:
+    def command(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+        _print(_run(name, overrides), name, as_json)
+
+    command.__doc__ = STAGES[name]
+    return command
+
+
+for _name in STAGES:
+    if _name != "synth":
+        app.command(_name)(_stage(_name))
+
+
+@app.command()
+def synth(
+    name: Annotated[str | None, typer.Option("--class", help="Class name.")] = None,
+    count: Annotated[int | None, typer.Option("--n", min=1, help="How many samples.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Destination folder.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: synth.seed.")] = None,
+    writer: Annotated[str, typer.Option("--format", help="A writer.")] = "image_folder",
+    code: Annotated[
+        list[str], typer.Option(metavar="I=VALUE|I=LO:HI", help="Fix or bound a code.")
+    ] = [],  # noqa: B006
+    truncation: Annotated[float | None, typer.Option(help="Bound of the noise.")] = None,
+    no_filter: Annotated[bool, typer.Option("--no-filter", help="Accept everything.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Fill the quotas of params.yaml; or, with --class and --n, make samples of one class."""
+    if name is None:
+        alone = {"--n": count, "--out": out, "--code": code, "--no-filter": no_filter}
+        wrong = [option for option, value in alone.items() if value]
+        if wrong:
+            raise typer.BadParameter(f"{wrong[0]} needs --class")
+        changes = [("seed", seed), ("truncation", truncation)]
+        overrides = [*overrides, *(f"synth.{k}={v}" for k, v in changes if v is not None)]
+        _print(_run("synth", overrides), "synth", as_json)
+        return
+    if count is None:
+        raise typer.BadParameter("--class needs --n")
+    codes = dict(_code(text) for text in code)
+    from augment import pipeline
+    from augment.synth import Draw, Order, fulfil
+
+    settings = pipeline.load(overrides)
+    draw = Draw(
+        settings.synth.seed if seed is None else seed,
+        codes,
+        settings.synth.truncation if truncation is None else truncation,
+        settings.synth.max_candidates,
+    )
+    report = fulfil(
+        settings, Order(name, count), draw, writer=writer, out=out,
+        filtered=not no_filter, overwrite=overwrite,
+    )  # fmt: skip
+    _print(report, "synth", as_json)
+
+
+@app.command()
+def parts(
+    kind: Annotated[str | None, typer.Argument(help="Only parts of this kind.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every registered part with its options and paper."""
+    from augment import pipeline
+
+    registries = [registry for registry in pipeline.registries() if kind in (None, registry.kind)]
+    if not registries:
+        known = ", ".join(registry.kind for registry in pipeline.registries())
+        raise typer.BadParameter(f"unknown kind {kind!r}; known: {known}")
+    found = [registry.describe(name) for registry in registries for name in registry.names()]
+    if as_json:
+        keys = ("kind", "name", "summary", "paper")
+        rows = [{key: getattr(part, key) for key in keys} for part in found]
+        options = [{k: repr(v) for k, v in part.options.items()} for part in found]
+        _json([row | {"options": o} for row, o in zip(rows, options, strict=True)])
+        return
+    for part in found:
+        options_ = ", ".join(
+            option if default is ... else f"{option}={default!r}"
+            for option, default in part.options.items()
+        )
+        typer.echo(f"{part.kind} {part.name}({options_})\n    {part.summary}")
+        if part.paper:
+            typer.echo(f"    {part.paper}")
+
+
+@app.command()
+def show(
+    what: Annotated[Path, typer.Argument(help="A sample table, or a report (JSON).")],
+    out: Annotated[Path | None, typer.Option(help="The picture to write.")] = None,
+    per_class: Annotated[int, typer.Option(min=1)] = 12,
+    split: Annotated[str | None, typer.Option(help="Only train, valid or test.")] = None,
+    origin: Annotated[str | None, typer.Option(help="Only real or synthetic.")] = None,
+) -> None:
+    """Draw a contact sheet of a table by class, or print a report."""
+    if what.suffix == ".json":
+        _print(json.loads(what.read_text(encoding="utf-8")), what.stem, False)
+        return
+    from augment.show import contact_sheet
+
+    out = out or Path("reports") / f"{what.name}.png"
+    counts = contact_sheet(what, out, per_class=per_class, split=split, origin=origin)
+    _print(counts, "show", False)
+    typer.echo(str(out))
+
+
+def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
+    from augment import pipeline
+
+    return pipeline.run(stage, overrides)
+
+
+def _print(report: Any, stage: str, as_json: bool) -> None:
+    if as_json:
+        _json(report)
+        return
+    from rich.console import Console
+
+    from augment import scoreboard
+
+    draw = scoreboard.scoreboard if stage == "score" else scoreboard.counts
+    Console(soft_wrap=True).print(draw(report))
+
+
+def _json(value: Any) -> None:
+    from augment.table import finite
+
+    typer.echo(json.dumps(finite(value), indent=2, ensure_ascii=False))
+
+
+def _code(text: str) -> tuple[int, tuple[float, float]]:
+    number, _, value = text.partition("=")
+    low, _, high = value.partition(":")
+    try:
+        return int(number), (float(low), float(high or low))
+    except ValueError:
+        raise typer.BadParameter(f"--code {text!r}: expected I=VALUE or I=LO:HI") from None
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

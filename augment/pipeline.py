@@ -1,0 +1,77 @@
+"""The stages, in order: the one list that the command line, stages/ and the tests read."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # `augment --help` reads this file and has no time for pydantic
+    from augment.params import Params
+    from augment.registry import Registry
+
+STAGES = {
+    "ingest": "Read the source into one table, reject what is unusable, split.",
+    "clean": "Judge every image, quarantine the bad, bring the rest to one size and mode.",
+    "train": "Train the generator and the labeller on the train split.",
+    "synth": "Draw samples of each class until the quotas of accepted ones are filled.",
+    "score": "Measure the samples, and whether a classifier gets better by them.",
+    "write": "Write real and accepted synthetic samples as one set, with its card.",
+}
+
+# Which settings name parts, and where those are registered.
+PARTS = {
+    "ingest.reader": ("augment.readers", "READERS"),
+    "clean.checks": ("augment.checks", "CHECKS"),
+    "train.model": ("augment.models", "MODELS"),
+    "train.generator": ("augment.networks", "GENERATORS"),
+    "train.discriminator": ("augment.networks", "DISCRIMINATORS"),
+    "train.loss": ("augment.losses", "LOSSES"),
+    "train.penalties": ("augment.penalties", "PENALTIES"),
+    "train.augment": ("augment.augmentations", "AUGMENTATIONS"),
+    "train.labeller.network": ("augment.classifiers", "CLASSIFIERS"),
+    "score.scores": ("augment.scores", "SCORES"),
+    "score.judge": ("augment.classifiers", "CLASSIFIERS"),
+    "write.writer": ("augment.writers", "WRITERS"),
+}
+
+
+def run(stage: str, overrides: Sequence[str] = (), root: Path = Path(".")) -> dict[str, Any]:
+    """Check all of params.yaml, run one stage, give its report (reports/STAGE.json).
+
+    Raises AugmentError: a wrong setting, missing inputs, data that cannot be used.
+    """
+    settings = load(overrides, root)
+    report: dict[str, Any] = importlib.import_module(f"augment.{stage}").run(settings, root)
+    return report
+
+
+def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
+    """The settings of the project in ``root``, every part and option of theirs checked.
+
+    Raises ParamsError naming the key, the value found and what was allowed.
+    """
+    from augment import params
+    from augment.registry import PartError
+
+    settings = params.load(root / "params.yaml", overrides)
+    for key, (module, name) in PARTS.items():
+        registry: Registry = getattr(importlib.import_module(module), name)
+        value: Any = settings
+        for step in key.split("."):
+            value = getattr(value, step)
+        for spec in value if isinstance(value, list) else [value]:
+            if (key, spec) == ("ingest.reader", "auto"):
+                continue
+            try:
+                registry.resolve(spec)
+            except PartError as error:
+                raise params.ParamsError(f"{key}: {error}") from None
+    return settings
+
+
+def registries() -> Iterator[Registry]:
+    """Every registry once, in the order in which the stages use them."""
+    for module, name in dict.fromkeys(PARTS.values()):
+        yield getattr(importlib.import_module(module), name)

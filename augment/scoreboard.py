@@ -1,0 +1,82 @@
+"""Reports as lines for a terminal: the scoreboard, and any stage's counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+BOARD = (
+    ("label_accuracy", "label accuracy by the judge", "1 is best"),
+    ("fid", "FID (domain features)", "lower is better"),
+    ("kid", "KID (domain features)", "lower is better"),
+    ("precision", "precision", "1 is best"),
+    ("recall", "recall", "1 is best"),
+    ("density", "density", "about 1"),
+    ("coverage", "coverage", "1 is best"),
+    ("diversity", "diversity within classes, relative to real", "about 1"),
+    ("duplicate_fraction", "duplicates among synthetic", "0 is best"),
+    ("near_copy_fraction", "near copies of train images", "0 is best"),
+    ("authenticity", "authenticity (AuthPct)", "1 is best"),
+)
+
+
+def scoreboard(score: Mapping[str, Any]) -> Table:
+    """score.json as a table: each number beside its floor, real train against real held out."""
+    board = Table(title="scoreboard", title_justify="left")
+    board.add_column("score")
+    for name in ("synthetic", "floor"):
+        board.add_column(name, justify="right")
+    board.add_column("")
+    floor = score.get("floor", {})
+    for key, title, hint in BOARD:
+        if key in score:
+            board.add_row(title, number(score[key]), number(floor.get(key)), hint)
+    uplift = score.get("uplift")
+    if uplift:
+        for arm in ("classic", "synthetic", "gain"):
+            board.add_row(f"uplift: {_ARMS[arm]}", _spread(uplift[arm]), "", "on real test images")
+    return board
+
+
+def counts(report: Mapping[str, Any]) -> Table:
+    """The plain numbers and short words of a report, nested ones under dotted names."""
+    lines = Table(show_header=False, box=None)
+    lines.add_column()
+    lines.add_column(justify="right")
+    for name, value in _flat("", report):
+        lines.add_row(name, number(value))
+    return lines
+
+
+def number(value: Any) -> str:
+    """A number in few characters; an empty string for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_ARMS = {
+    "classic": "real + classic augmentation",
+    "synthetic": "the same + synthetic",
+    "gain": "gain",
+}
+
+
+def _spread(arm: Any) -> str:
+    if not isinstance(arm, Mapping):
+        return number(arm)
+    return f"{arm['mean']:.4f} ± {arm['std']:.4f}"
+
+
+def _flat(prefix: str, value: Mapping[str, Any], depth: int = 0) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            if depth < 1 and len(item) <= 12 and key != "settings":
+                found += _flat(f"{name}.", item, depth + 1)
+        elif isinstance(item, int | float) or (isinstance(item, str) and len(item) <= 64):
+            found.append((name, item))
+    return found

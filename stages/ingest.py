@@ -1,0 +1,6 @@
+"""The ingest stage; options as in params.yaml, overrides as ``-S group.key=value``."""
+
+from augment.cli import main
+
+if __name__ == "__main__":
+    main(["ingest"])
