@@ -61,12 +61,6 @@ def _stage(name: str) -> Callable[..., None]:
     return command
 
 
-for _name in STAGES:
-    if _name != "synth":
-        app.command(_name)(_stage(_name))
-
-
-@app.command()
 def synth(
     name: Annotated[str | None, typer.Option("--class", help="Class name.")] = None,
     count: Annotated[int | None, typer.Option("--n", min=1, help="How many samples.")] = None,
@@ -110,6 +104,10 @@ def synth(
         filtered=not no_filter, overwrite=overwrite,
     )  # fmt: skip
     _print(report, "synth", as_json)
+
+
+for _name in STAGES:
+    app.command(_name)(synth if _name == "synth" else _stage(_name))
 
 
 @app.command()

@@ -50,10 +50,9 @@ def init(folder: Path, source: str | None = None) -> list[str]:
         table.write_text(folder / name, _adapted(name, text, source))
     if not (folder / ".gitignore").exists():
         table.write_text(folder / ".gitignore", IGNORED)
-    return [
-        *_start(folder, "git", "init", "-q"),
-        *_start(folder, "dvc", "init", "-q", *_subdir(folder)),
-    ]
+    remarks = _start(folder, "git", "init", "-q")
+    below = [] if (folder / ".git").exists() else ["--subdir"]  # of some other repository
+    return [*remarks, *_start(folder, "dvc", "init", "-q", *below)]
 
 
 def _template() -> Path:
