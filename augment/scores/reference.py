@@ -1,0 +1,130 @@
+"""FID, KID, precision and recall as torch-fidelity computes them, on features that exist already.
+
+The rows of a feature array take the place of images, and a registered extractor hands them through.
+torch-fidelity ignores unknown keywords and caches by names that do not know the content: the first
+is kept in check by a test, the second is off.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch_fidelity
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
+
+from augment.scores import Floats, ScoreError
+
+NAMES = ("fid", "kid", "precision", "recall")
+SUBSET = 1000  # rows of a KID subset, as published
+ROWS = 2048  # of a block of distances
+_EXTRACTOR = "augment-rows"
+_INCEPTION = ["2048", "logits_unbiased"]
+
+
+class _Rows(torch.utils.data.Dataset[Tensor]):
+    def __init__(self, rows: NDArray[Any]):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.rows[index]))
+
+
+class _Through(torch_fidelity.FeatureExtractorBase):  # type: ignore[misc]
+    def __init__(self, name: str, features_list: list[str], **_: Any):
+        super().__init__(name, features_list)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str]:
+        return ("rows",)
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "rows"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    def forward(self, rows: Tensor) -> tuple[Tensor]:
+        return (rows,)
+
+
+torch_fidelity.register_feature_extractor(_EXTRACTOR, _Through)
+
+
+def compare(real: Floats, other: Floats, subsets: int) -> dict[str, float]:
+    """The numbers called NAMES of feature rows (N, F) and (M, F); NaN for less than two of either.
+
+    Precision and recall look at 3 neighbours (at all, where there are fewer).
+    """
+    fewest = min(len(real), len(other))
+    if fewest < 2:
+        return dict.fromkeys(NAMES, float("nan"))
+    found = torch_fidelity.calculate_metrics(
+        input1=_Rows(other),
+        input2=_Rows(real),
+        feature_extractor=_EXTRACTOR,
+        fid=True,
+        kid=True,
+        kid_subsets=subsets,
+        kid_subset_size=min(SUBSET, fewest),
+        prc=True,
+        prc_neighborhood=min(3, fewest - 1),
+        prc_batch_size=ROWS,
+        batch_size=ROWS,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    return {
+        "fid": max(0.0, found["frechet_inception_distance"]),  # rounding may leave -1e-6
+        "kid": found["kernel_inception_distance_mean"],
+        "precision": found["precision"],
+        "recall": found["recall"],
+    }
+
+
+def inception(pixels: NDArray[np.uint8], weights: Path, cuda: bool) -> tuple[Floats, Floats]:
+    """Inception-v3's features (N, 2048) and logits (N, 1008) of uint8 images (N, C, H, W)."""
+    if not len(pixels):
+        return np.zeros((0, 2048), np.float32), np.zeros((0, 1008), np.float32)
+    extractor = create_feature_extractor(
+        "inception-v3-compat", _INCEPTION, cuda=cuda, feature_extractor_weights_path=weights
+    )
+    colours = _Rows(np.broadcast_to(pixels, (len(pixels), 3, *pixels.shape[2:])))
+    found = get_featuresdict_from_dataset(colours, extractor, 64, cuda, True, False)
+    features, logits = (found[layer].numpy() for layer in _INCEPTION)
+    return features, logits
+
+
+def inception_score(logits: Floats) -> float:
+    """The mean inception score of logits (N, K) over ten parts, or N where there are fewer."""
+    if not len(logits):
+        return float("nan")
+    splits = min(10, len(logits))
+    return float(isc_features_to_metric(torch.from_numpy(logits), splits)["inception_score_mean"])
+
+
+def check_weights(path: Path) -> None:
+    """Raise ScoreError unless ``path`` holds tensors and nothing that could run code.
+
+    torch-fidelity itself would unpickle whatever it is given.
+    """
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ScoreError(f"score.inception: {path}: no such file") from None
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ScoreError(f"score.inception: {path}: no file of weights ({reason})") from None
