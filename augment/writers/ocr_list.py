@@ -1,0 +1,44 @@
+"""Image files with a list of their texts: what PaddleOCR trains a recogniser from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from augment.table import Row
+from augment.writers import WRITERS, WriterError, labelled, names, prepare
+from augment.writers.provenance import FILE, recorded
+
+
+@WRITERS.register("ocr_list", paper="PaddleOCR, text recognition data set")
+def ocr_list(samples: Iterable[Row], destination: Path) -> None:
+    r"""``images/``, ``train.txt`` (``path\ttext`` in each line) and so on, and ``dict.txt``.
+
+    The dictionary holds each character of the labels once, a line each, by code point; the blank
+    is left out, for PaddleOCR adds it itself (``use_space_char``). Raises WriterError for a label
+    with a tab or a line break.
+    """
+    prepare(destination)
+    characters: set[str] = set()
+    counts: Counter[str] = Counter()
+    with ExitStack() as stack:
+        lists: dict[str, TextIO] = {}
+        for row in recorded(labelled(samples), destination / FILE):
+            split, label, data = row["split"], row["label"], row["image"]["bytes"]
+            if label.splitlines() != [label] or "\t" in label:
+                raise WriterError(f"label {label!r}: ocr_list holds no tabs and no line breaks")
+            folder = destination / "images" / split
+            if split not in lists:
+                folder.mkdir(parents=True)
+                file = open(destination / f"{split}.txt", "w", encoding="utf-8", newline="\n")
+                lists[split] = stack.enter_context(file)
+            path = folder / f"{counts[split]:06d}{names.suffix(data)}"
+            counts[split] += 1
+            path.write_bytes(data)
+            lists[split].write(f"{path.relative_to(destination).as_posix()}\t{label}\n")
+            characters.update(label)
+    lines = "".join(f"{character}\n" for character in sorted(characters - {" "}))
+    (destination / "dict.txt").write_text(lines, encoding="utf-8", newline="\n")
