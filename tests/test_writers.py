@@ -123,7 +123,7 @@ class TestEveryWriter:
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
     def test_streams(self, name: str, tmp_path: Path) -> None:
-        """No sample is still referred to a few thousand samples later."""
+        """No more samples are held than fill a row group."""
         alive = 0
 
         class Counted(bytes):
@@ -134,7 +134,7 @@ class TestEveryWriter:
         def rows() -> Iterator[table.Row]:
             nonlocal alive
             most = 0
-            for number in range(3000):
+            for number in range(1200):
                 alive += 1
                 yield sample(number, "a", image={"bytes": Counted(PNG), "path": ""})
                 most = max(most, alive)

@@ -52,7 +52,6 @@ def lmdb(samples: Iterable[Row], destination: Path) -> None:
         for split, environment in environments.items():
             pending[split].append((b"num-samples", b"%d" % counts[split]))
             _put(package, environment, pending[split])
-            environment.sync(True)
 
 
 def _put(package: Any, environment: Any, pairs: list[tuple[bytes, bytes]]) -> None:
