@@ -12,6 +12,7 @@ from augment import images
 from augment.classifiers import Classifier, Floats
 from augment.dataset import Arrays
 from augment.errors import AugmentError
+from augment.neighbours import nearest
 
 
 class FilterError(AugmentError):
@@ -24,7 +25,7 @@ class Verdict(NamedTuple):
     accepted: NDArray[np.bool_]
     probability: Floats
     nearest: NDArray[np.int64]
-    distance: Floats
+    distance: NDArray[np.float64]
 
 
 @dataclass
@@ -51,12 +52,7 @@ class Filter:
         reference = labeller.features(train.pixels)
         if len(reference) < 2:
             raise FilterError("a filter needs at least two train images")
-        gaps = np.concatenate(
-            [
-                nearest(reference[start : start + 1024], reference, own=start)[1]
-                for start in range(0, len(reference), 1024)
-            ]
-        )
+        gaps = nearest(reference, reference, same=True)[1]
         threshold = float(np.quantile(gaps, quantile))
         return cls(labeller, reference, train.ids, probability, threshold)
 
@@ -70,13 +66,13 @@ class Filter:
         features, probabilities = self.labeller.both(pixels)
         sure = probabilities[:, wanted]
         agrees = (probabilities.argmax(1) == wanted) & (sure >= self.probability)
-        places, distances = nearest(features, self.reference)
+        places, distances = (found[:, 0] for found in nearest(features, self.reference))
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0
-        known = np.full(len(pixels), np.inf, np.float32)
+        known = np.full(len(pixels), np.inf)
         for block in self._kept:
-            known = np.minimum(known, nearest(features, block)[1])
+            known = np.minimum(known, nearest(features, block)[1][:, 0])
         for place in range(len(pixels)):
             if count == room:
                 break
@@ -101,31 +97,6 @@ class Filter:
         while len(self._kept) > 1 and len(self._kept[-2]) < 2 * len(self._kept[-1]):
             last = self._kept.pop()
             self._kept[-1] = np.concatenate([self._kept[-1], last])
-
-
-def nearest(
-    these: Floats, those: Floats, own: int | None = None
-) -> tuple[NDArray[np.int64], Floats]:
-    """Place and distance of the nearest of ``those`` (M, F) for each of ``these`` (N, F).
-
-    ``own`` is the place of ``these[0]`` among ``those`` where they are the same set, so that
-    nothing is its own neighbour. Bounded memory: blocks of 4,096 of ``those``.
-    """
-    best = np.full(len(these), np.inf, np.float32)
-    places = np.zeros(len(these), np.int64)
-    norms = np.einsum("ij,ij->i", these, these)[:, None]
-    for start in range(0, len(those), 4096):
-        block = those[start : start + 4096]
-        squares = norms - 2 * these @ block.T + np.einsum("ij,ij->i", block, block)[None]
-        if own is not None:
-            at = np.arange(len(these)) + own - start
-            inside = (at >= 0) & (at < len(block))
-            squares[np.flatnonzero(inside), at[inside]] = np.inf
-        closest = squares.argmin(1)
-        found = squares[np.arange(len(these)), closest]
-        better = found < best
-        best[better], places[better] = found[better], closest[better] + start
-    return places, np.sqrt(np.maximum(best, 0))
 
 
 def _near(feature: Floats, others: Floats, threshold: float) -> bool:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,16 +59,21 @@ def examine(data: bytes) -> Facts:
     return Facts(hashlib.sha256(data).hexdigest(), upright.width, upright.height, mode)
 
 
-def examine_many(items: Iterable[bytes | Path]) -> list[tuple[bytes, Facts | None, str]]:
-    """Read and examine several images: their bytes, facts and, where unusable, the reason.
+def examine_many(items: Iterable[bytes | str]) -> list[tuple[bytes, Facts | None, str]]:
+    """Read and examine several images: the bytes of a path, facts and, where unusable, the reason.
 
-    One task of a worker process; a path is read here so that bytes cross processes once.
+    One task of a worker process; text is a path, which is read here, and bytes that the caller has
+    are not sent back, so that they cross processes once.
     """
     found: list[tuple[bytes, Facts | None, str]] = []
     for item in items:
         try:
-            data = item.read_bytes() if isinstance(item, Path) else item
-            found.append((data, examine(data), ""))
+            if isinstance(item, str):
+                with open(item, "rb") as file:
+                    data = file.read()
+                found.append((data, examine(data), ""))
+            else:
+                found.append((b"", examine(item), ""))
         except ImageError as error:
             found.append((b"", None, str(error)))
         except FileNotFoundError:
@@ -148,10 +152,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     if image.format in ("PNG", "GIF", "BMP", "PPM") and "exif" not in image.info:
         return image
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF says nothing about the orientation
-        return image
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ImageOps.exif_transpose(image)
+        except Exception:  # damaged EXIF says nothing about the orientation
+            return image
 
 
 def _convert(image: Image.Image) -> Image.Image:

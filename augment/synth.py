@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ class Draw:
     """How candidates are drawn."""
 
     seed: int = 0
-    codes: Ranges = MappingProxyType({})
+    codes: Ranges = field(default_factory=dict)
     truncation: float | None = None
     max_candidates: float = 20.0
 

@@ -209,7 +209,10 @@ class Trainer:
         self._draw(fakes)
         self._save()
         self.log.row(row)
-        self._stop_on(watch.diagnose(history.rows, self.model.ignored))
+        self._judge()
+
+    def _judge(self) -> None:
+        self._stop_on(watch.diagnose(self.history.rows, self.model.ignored))
 
     def _stop_on(self, diagnosis: watch.Diagnosis | None) -> None:
         if diagnosis:
@@ -261,6 +264,7 @@ class Trainer:
         self.history = History(**meta)
         for row in self.history.rows:
             self.log.row(row)
+        self._judge()  # what stopped a run stops it again
 
     def _optimiser(self, name: str) -> torch.optim.Optimizer:
         parameters = getattr(self.model, name).parameters()

@@ -12,6 +12,7 @@ Row = Mapping[str, float]
 
 WON = 0.995  # share of pairs in which the discriminator prefers the real image
 COLLAPSED = 0.1  # of the real images' feature variance
+SLOW = 1500  # steps that codes may take before they are read from images at all
 WINDOWS = 3  # measurements in a row before a diagnosis, so that a bad moment is none
 
 
@@ -47,7 +48,7 @@ def diverged(losses: Row) -> Diagnosis | None:
 def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagnosis | None:
     """What the last measurements show; ``ignored`` is the model's word on its codes in one.
 
-    A row holds ``accuracy`` (share of pairs that D orders rightly), ``variance`` (features of a
+    A row holds ``step``, ``accuracy`` (share of pairs that D orders rightly), ``variance`` (features of a
     fixed batch relative to real, 1 = as real) and, where there is a valid split, ``kid``.
     """
     if len(rows) < WINDOWS:
@@ -69,7 +70,7 @@ def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagn
             "train.rate.discriminator",
         )
     reasons = [ignored(row) for row in last]
-    if all(reasons):
+    if all(reasons) and last[0]["step"] >= SLOW:
         return Diagnosis(
             "code_ignored",
             str(reasons[-1]),

@@ -1,0 +1,38 @@
+# Every target sets up what it needs. `make demo` and `make test` are all that CI calls.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint bench lock clean
+
+$(BIN)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: $(BIN)/.ready
+	$(BIN)/dvc repro
+	@$(BIN)/augment show reports/score.json
+	@echo "real beside synthetic: reports/samples.png   training: reports/progress/training.gif"
+	@echo "the augmented set:     data/augmented (load it with augment.load)"
+
+test: $(BIN)/.ready lint
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(BIN)/.ready
+	$(BIN)/python -m benchmarks.speed
+
+lock:
+	uv pip compile pyproject.toml --universal --extra dev --python-version 3.11 --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean:
+	rm -rf data models reports synthetic .augment
