@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -153,10 +154,10 @@ def _write_verdicts(
     path: Path, facts: pd.DataFrame, measures: pd.DataFrame, faults: pd.DataFrame
 ) -> None:
     """clean.csv, a row for each image, lines as RFC 4180 has them (a label may hold a break)."""
-    names = np.array(faults.columns)
+    names = list(faults.columns)
     sheet = facts[["id", "path", "label", "split"]].assign(
         verdict=np.where(faults.any(axis=1), "drop", "keep"),
-        reasons=[";".join(names[row]) for row in faults.to_numpy()],
+        reasons=[";".join(compress(names, row)) for row in faults.to_numpy()],
     )
     text = sheet.join(measures).to_csv(index=False, lineterminator="\r\n", float_format="%.6g")
     table.write_text(path, text)

@@ -170,6 +170,15 @@ def test_a_set_without_fault_loses_nothing(tmp_path: Path) -> None:
     assert table.count(tmp_path / "data/quarantine") == 0
 
 
+@pytest.mark.parametrize(
+    ("checks", "dropped"), [([], 0), (["exact_duplicate"], 3), (["blank"], 3), (["too_small"], 1)]
+)
+def test_any_choice_of_checks(dirty: Path, checks: list[str], dropped: int) -> None:
+    report = clean.run(settings(checks=checks), dirty)
+    assert (report["dropped"], list(report["checks"])) == (dropped, checks)
+    assert list(verdicts(dirty)[0])[6:] == checks
+
+
 def test_order_is_kept(tmp_path: Path) -> None:
     clean.run(settings(), ingested(tmp_path, good(100)))
     paths = [one["path"] for one in verdicts(tmp_path) if one["verdict"] == "keep"]
