@@ -44,7 +44,7 @@ def counts(report: Mapping[str, Any]) -> Table:
     """The plain numbers and short words of a report, nested ones under dotted names."""
     lines = Table(show_header=False, box=None)
     lines.add_column()
-    lines.add_column(justify="right")
+    lines.add_column()
     for name, value in _flat("", report):
         lines.add_row(name, number(value))
     return lines
@@ -75,7 +75,7 @@ def _flat(prefix: str, value: Mapping[str, Any], depth: int = 0) -> list[tuple[s
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, Mapping):
-            if depth < 1 and len(item) <= 12 and key != "settings":
+            if depth < 1 and len(item) <= 8 and key != "settings":
                 found += _flat(f"{name}.", item, depth + 1)
         elif isinstance(item, int | float) or (isinstance(item, str) and len(item) <= 64):
             found.append((name, item))

@@ -209,7 +209,7 @@ def shards(folder: Path) -> list[Path]:
     """The Parquet files of a table, in order. Raises TableError when there are none."""
     found = sorted(Path(folder).glob("part-*.parquet"))
     if not found:
-        raise TableError(f"{folder}: no sample table there (no part-*.parquet)")
+        raise TableError(f"{folder}: no sample table there (no part-*.parquet); run the stage before")
     return found
 
 

@@ -1,0 +1,316 @@
+"""Speed and memory of the stages against the bare work they cannot avoid: ``make bench``.
+
+Each line is a ratio with the bound that the project sets itself. Nothing here is a test: a busy
+machine gives other numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from augment import classifiers, dataset, images, params, synth, table, train, trainer
+from augment.generator import CHUNK, Generator
+from augment.models.gan import latents
+from benchmarks import record
+
+Row = dict[str, Any]
+WORKERS = 2
+
+
+def glyphs(count: int, seed: int = 0) -> tuple[images.Pixels, np.ndarray[Any, Any]]:
+    """Digit-like 28 × 28 images: scikit-learn's, enlarged, moved and with a little noise."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(digits.images), size=count)
+    large = np.zeros((count, 28, 28), np.float32)
+    large[:, 2:26, 2:26] = (digits.images[chosen] * 15).repeat(3, 1).repeat(3, 2)
+    large += rng.normal(0, 6, large.shape)
+    return np.clip(large, 0, 255).astype(np.uint8), digits.target[chosen]
+
+
+def write_files(folder: Path, count: int) -> None:
+    pixels, labels = glyphs(count)
+    for index, (one, label) in enumerate(zip(pixels, labels, strict=True)):
+        path = folder / str(label) / f"{index:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.encode(one))
+
+
+def write_table(folder: Path, count: int, **facts: Any) -> None:
+    pixels, labels = glyphs(count)
+    with table.TableWriter(folder, overwrite=True) as out:
+        for index, (one, label) in enumerate(zip(pixels, labels, strict=True)):
+            split = ("train", "train", "train", "valid", "test")[index % 5]
+            data = images.encode(one)
+            name = hashlib.sha256(data + str(index).encode()).hexdigest()
+            out.add(
+                {
+                    "id": name, "image": {"bytes": data, "path": f"{index}.png"},
+                    "label": str(label), "split": split, "origin": "real",
+                    "width": 28, "height": 28, "mode": "L",
+                } | facts
+            )  # fmt: skip
+
+
+def settings(root: Path, **groups: Any) -> params.Params:
+    (root / "params.yaml").write_text(yaml.safe_dump({"ingest": {"source": "files"}} | groups))
+    return params.load(root / "params.yaml")
+
+
+def bare_read(paths: list[Path]) -> int:
+    for path in paths:
+        data = path.read_bytes()
+        hashlib.sha256(data).hexdigest()
+        Image.open(io.BytesIO(data)).load()
+    return len(paths)
+
+
+def best_of(times: int, work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of ``times`` runs: what the machine does when left alone."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def ingest_speed(count: int) -> Row:
+    from augment import ingest
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_files(root / "files", count)
+        source = {"source": str(root / "files"), "workers": WORKERS}
+        chosen = settings(root, ingest=source)
+        context = multiprocessing.get_context("forkserver")
+
+        def bare() -> None:
+            paths = sorted((root / "files").rglob("*.png"))
+            parts = [paths[start : start + 256] for start in range(0, len(paths), 256)]
+            with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+                assert sum(pool.map(bare_read, parts)) == count
+
+        least = best_of(3, bare)
+        ours = best_of(3, lambda: ingest.run(chosen, root))
+    return ratio("ingest of 28×28 PNG files", least / ours, 0.6, f"{count / ours:.0f} images/s")
+
+
+def step_speed(steps: int) -> Row:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_table(root / "data/clean", 1000)
+        chosen = settings(root, train={"every": 10**6, "labeller": {"steps": 1}})
+        data, valid = train._data(root / "data/clean")
+        labeller = train._labeller(chosen.train, data, root, torch.device("cpu"))
+        one = trainer.Trainer(
+            chosen.train, data, valid, labeller, root, torch.device("cpu"), trainer.Log()
+        )
+        model = one.model
+        batch = one.feed.at(0)
+
+        def bare() -> None:
+            noise, codes = latents(model.generator, len(batch.labels), batch.rng)
+            with torch.no_grad():
+                fake = model.generator(noise, batch.labels, codes)
+            real, fake = batch.real.clone().requires_grad_(), fake.requires_grad_()
+            logits = [model.discriminator(x, batch.labels) for x in (real, fake)]
+            total = (logits[1] - logits[0]).mean()
+            for value, x in zip(logits, (real, fake), strict=True):
+                (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+                total = total + slope.square().sum()
+            total.backward()
+            with torch.no_grad():
+                model.discriminator(batch.real, batch.labels)
+            made = model.generator(noise, batch.labels, codes)
+            model.discriminator(made, batch.labels).mean().backward()
+
+        def whole(start: int = 0) -> None:
+            for step in range(start, start + steps):
+                one._step(step)
+
+        def passes() -> None:
+            for _ in range(steps):
+                bare()
+
+        whole(), passes()
+        least, ours = best_of(3, passes), best_of(3, whole)
+    rate = f"{steps / ours:.1f} steps/s, batch {chosen.train.batch}, 28 px"
+    return ratio("training step / bare passes", ours / least, 1.2, rate, most=True)
+
+
+@contextmanager
+def trained(count: int) -> Any:
+    """A project with a generator that is barely trained: its speed is that of any other."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_table(root / "data/clean", count)
+        chosen = settings(
+            root,
+            train={"steps": 2, "every": 2, "labeller": {"steps": 2}},
+            synth={"per_class": count // 10, "probability": 0.0, "copy_quantile": 0.0},
+        )
+        train.run(chosen, root)
+        yield root, chosen
+
+
+def synth_speed(count: int) -> Row:
+    with trained(1000) as (root, chosen):
+        made = Generator.load(root / "models/generator", device="cpu")
+        order = [synth.Order("3", count)]
+        source = made.candidates("3", seed=0)
+        sample = images.channels_last(next(source).pixels)
+        parts = [sample] * (count // CHUNK)
+
+        def generate() -> None:
+            for _ in range(count // CHUNK):
+                next(source)
+
+        context = multiprocessing.get_context("forkserver")
+
+        def encode() -> None:
+            with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+                list(pool.map(images.encode_many, parts))
+
+        def to_disk() -> None:
+            with table.TableWriter(root / "out", overwrite=True) as out:
+                for row in synth.synthesise(made, None, order, synth.Draw(), synth.Tally()):
+                    out.add(row)
+
+        slower = max(best_of(2, generate), best_of(2, encode))
+        ours = best_of(2, to_disk)
+    return ratio("synth to disk", slower / ours, 0.6, f"{count / ours:.0f} images/s")
+
+
+def score_speed(count: int) -> Row:
+    from augment import score
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_table(root / "data/clean", count)
+        write_table(root / "data/synthetic", count * 2, split="train", origin="synthetic")
+        plain = ["fidelity", "diversity", "labels", "memorisation"]
+        chosen = settings(root, score={"scores": plain, "steps": 2})
+        score.run(chosen, root)  # judge and features are cached from here on
+        everything = [
+            dataset.arrays(root / "data/clean").pixels,
+            dataset.arrays(root / "data/synthetic").pixels,
+        ]
+        judge = classifiers.fit(
+            everything[0], dataset.arrays(root / "data/clean").labels,
+            classes=10, network=chosen.score.judge, steps=1, batch=64, seed=0,
+        )  # fmt: skip
+        least = best_of(2, lambda: [judge.both(pixels) for pixels in everything])
+
+        cached = best_of(2, lambda: score.run(chosen, root))
+    detail = f"{count * 3} images; features cached: {cached:.1f} s, extraction: {least:.1f} s"
+    return ratio("score / feature extraction", (cached + least) / least, 1.5, detail, most=True)
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from augment import params, {stage}
+{stage}.run(params.load(Path(sys.argv[1]) / "params.yaml"), Path(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(stage: str, root: Path) -> float:
+    """MiB that the stage's own process held at most."""
+    code = MEMORY.format(stage=stage)
+    command = [sys.executable, "-c", code, str(root)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1]) / 1024
+
+
+def memory(stage: str, count: int) -> Row:
+    found = []
+    for times in (1, 4):
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            if stage == "ingest":
+                write_files(root / "files", count * times)
+                settings(root, ingest={"source": str(root / "files"), "workers": WORKERS})
+            elif stage == "synth":
+                write_table(root / "data/clean", 1000)
+                chosen = settings(
+                    root,
+                    train={"steps": 2, "every": 2, "labeller": {"steps": 2}},
+                    synth={
+                        "per_class": {"3": count * times}, "probability": 0.0,
+                        "copy_quantile": 0.0, "max_candidates": 1000,
+                    },
+                )  # fmt: skip
+                train.run(chosen, root)
+            else:
+                write_table(root / "data/clean", count * times)
+                write_table(root / "data/synthetic", count * times, origin="synthetic")
+                settings(root)
+            found.append(peak(stage, root))
+    detail = f"{found[0]:.0f} → {found[1]:.0f} MiB, {count} → {count * 4} images"
+    return ratio(f"peak memory of {stage}, ×4 set", found[1] / found[0], 1.3, detail, most=True)
+
+
+def help_time() -> Row:
+    command = [str(Path(sys.executable).with_name("augment")), "--help"]
+    seconds = best_of(5, lambda: subprocess.run(command, check=True, capture_output=True))
+    return ratio("augment --help, seconds", seconds, 0.5, "", most=True)
+
+
+def ratio(what: str, value: float, bound: float, detail: str, *, most: bool = False) -> Row:
+    met = value <= bound if most else value >= bound
+    sign = "≤" if most else "≥"
+    return {
+        "what": what, "measured": round(value, 3), "bound": f"{sign} {bound}",
+        "met": met, "detail": detail,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, store."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a fifth of the images")
+    quick = parser.parse_args().quick
+    size = 4000 if quick else 20000
+    rows = [
+        help_time(),
+        ingest_speed(size),
+        step_speed(5 if quick else 20),
+        synth_speed(size // CHUNK * CHUNK),
+        score_speed(size // 4),
+        *(memory(stage, size // 4) for stage in ("ingest", "synth", "write")),
+    ]
+    board = Table(title="speed and memory")
+    for column in ("what", "measured", "bound", "met", "detail"):
+        board.add_column(column)
+    for row in rows:
+        board.add_row(*(str(value) for value in row.values()))
+    Console(soft_wrap=True).print(board)
+    if not quick:
+        print(record.store("speed", rows))
+
+
+if __name__ == "__main__":
+    main()

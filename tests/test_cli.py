@@ -1,0 +1,144 @@
+"""The command line, as a user meets it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from augment import cli, pipeline, synth
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(project)
+    return project
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    return int(caught.value.code or 0), capsys.readouterr().err
+
+
+def test_help_lists_every_stage_in_order() -> None:
+    text = runner.invoke(cli.app, ["--help"]).stdout
+    places = [text.index(f" {name} ") for name in ("init", *pipeline.STAGES, "parts", "show")]
+    assert places == sorted(places)
+
+
+def test_synth_one_class(here: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sevens"
+    result = runner.invoke(
+        cli.app, ["synth", "--class", "7", "--n", "30", "--out", str(out), "--json"]
+    )
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["class"], report["accepted"], report["out"]) == ("7", 30, str(out))
+    files = sorted(out.rglob("*.png"))
+    assert len(files) == 30
+    with Image.open(files[0]) as image:
+        assert (image.size, image.mode) == ((8, 8), "L")
+
+
+def test_synth_default_folder_is_refused_when_full(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = ["synth", "--class", "3", "--n", "4", "--seed", "5"]
+    assert runner.invoke(cli.app, command).exit_code == 0
+    folder = here / "synthetic/3-4-seed5"
+    before = sorted(path.read_bytes() for path in folder.rglob("*.png"))
+    assert len(before) == 4
+    code, error = fails(command, capsys)
+    assert code == 1
+    assert "--overwrite" in error and error.count("\n") == 1
+    assert runner.invoke(cli.app, [*command, "--overwrite"]).exit_code == 0
+    assert sorted(path.read_bytes() for path in folder.rglob("*.png")) == before
+
+
+def test_synth_codes_format_and_no_filter(here: Path, tmp_path: Path) -> None:
+    command = ["synth", "--class", "1", "--n", "3", "--no-filter", "--format", "parquet"]
+    command += ["--code", "0=0.5", "--code", "1=-1:0", "--out", str(tmp_path / "ones")]
+    result = runner.invoke(cli.app, command)
+    assert result.exit_code == 0, result.stderr
+    rows = list(synth.table.rows(tmp_path / "ones"))
+    codes = np.array([row["codes"] for row in rows])
+    assert codes[:, 0] == pytest.approx(0.5)
+    assert ((codes[:, 1] >= -1) & (codes[:, 1] <= 0)).all()
+    assert [row["index"] for row in rows] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["synth", "--class", "11", "--n", "1"], 1, "unknown class '11'; known: 0, 1"),
+        (["synth", "--class", "1", "--n", "1", "--code", "9=0"], 1, "code 9"),
+        (
+            ["synth", "--class", "1", "--n", "1", "--format", "pickle"],
+            1,
+            "known: idx, image_folder",
+        ),
+        (["synth", "--class", "1", "--n", "1", "--code", "x"], 2, "I=VALUE or I=LO:HI"),
+        (["synth", "--class", "1"], 2, "--n"),
+        (["synth", "--n", "3"], 2, "--class"),
+        (["synth", "--class", "1", "--n", "0"], 2, "n"),
+        (["train", "-S", "train.stepps=3"], 1, "train.stepps: unknown key"),
+        (["train", "-S", "train.loss=wassersteen"], 1, "train.loss: unknown loss 'wassersteen'"),
+        (["ingest", "-S", "train.loss=wassersteen"], 1, "train.loss"),  # found by every stage
+        (["train", "-S", "steps"], 1, "expected group.key=value"),
+        (["parts", "nonsense"], 2, "known: reader, check"),
+        (["show", "data/nowhere"], 1, "data/nowhere"),
+        (["show", "nowhere.json"], 1, "nowhere.json"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    found, error = fails(arguments, capsys)
+    assert found == code
+    assert message in " ".join(error.replace("│", " ").split())
+    assert "Traceback" not in error
+
+
+def test_outside_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, error = fails(["clean"], capsys)
+    assert (code, "params.yaml" in error) == (1, True)
+
+
+def test_parts_names_every_registered_part() -> None:
+    listed = json.loads(runner.invoke(cli.app, ["parts", "--json"]).stdout)
+    known = [(r.kind, name) for r in pipeline.registries() for name in r.names()]
+    assert [(part["kind"], part["name"]) for part in listed] == known
+    assert len(known) == len(set(known)) > 30
+    text = runner.invoke(cli.app, ["parts", "penalty"]).stdout
+    assert "gradient(weight=10.0, interval=1)" in text
+    assert "Gulrajani" in text
+
+
+def test_show_draws_a_sheet_and_prints_a_report(here: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    result = runner.invoke(cli.app, ["show", "data/clean", "--out", str(out), "--split", "test"])
+    assert result.exit_code == 0, result.stderr
+    with Image.open(out) as sheet:
+        assert sheet.mode == "RGB" and sheet.width > 500 and sheet.height > 400
+    board = runner.invoke(cli.app, ["show", "reports/score.json"]).stdout
+    assert "label accuracy" in board and "uplift" in board
+
+
+def test_stage_scripts_are_thin() -> None:
+    for name in pipeline.STAGES:
+        text = (Path(__file__).parent.parent / "stages" / f"{name}.py").read_text()
+        assert len(text.splitlines()) <= 10
+        assert f'main(["{name}"])' in text

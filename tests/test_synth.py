@@ -1,0 +1,187 @@
+"""Candidates, acceptance and quotas."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augment import dataset, generator, images, params, synth, table
+from augment.acceptance import Filter
+from augment.generator import CHUNK, Generator, GeneratorError
+from augment.neighbours import nearest
+from augment.synth import Draw, Order, SynthError, Tally
+
+
+@pytest.fixture(scope="module")
+def trained(project: Path) -> Generator:
+    return Generator.load(project / "models/generator", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def loaded(project: Path) -> params.Params:
+    return params.load(project / "params.yaml")
+
+
+def test_sample_is_a_prefix_of_more(trained: Generator) -> None:
+    few, many = trained.sample("3", 5, seed=1), trained.sample("3", 200, seed=1)
+    assert few.shape == (5, 1, 8, 8)
+    assert few.dtype == torch.uint8
+    assert torch.equal(few, many[:5])
+    assert not torch.equal(few, trained.sample("3", 5, seed=2))
+    assert not torch.equal(few, trained.sample("4", 5, seed=1))
+
+
+def test_codes_and_truncation(trained: Generator) -> None:
+    low = trained.sample("1", 8, codes={0: (-1.0, -1.0)})
+    high = trained.sample("1", 8, codes={0: (1.0, 1.0)})
+    assert not torch.equal(low, high)
+    assert torch.equal(low, trained.sample("1", 8, codes={0: (-1.0, -1.0)}))
+    chunk = next(trained.candidates("1", seed=0, codes={1: (0.25, 0.5)}))
+    assert chunk.codes.shape == (CHUNK, 2)
+    assert (chunk.codes[:, 1] >= 0.25).all() and (chunk.codes[:, 1] <= 0.5).all()
+    assert np.ptp(chunk.codes[:, 0]) > 1
+    narrow = trained.sample("1", 256, truncation=0.3).float()
+    assert narrow.std(0).mean() < trained.sample("1", 256).float().std(0).mean()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda g: g.sample("seven", 1), r"unknown class 'seven'; known: 0, 1, 2"),
+        (lambda g: g.sample("7", 0), "at least 1, found 0"),
+        (lambda g: g.sample("7", 1, codes={2: (0, 0)}), "code 2: the generator has 2"),
+        (lambda g: g.sample("7", 1, truncation=0.0), "truncation: above 0"),
+    ],
+)
+def test_wrong_requests(trained: Generator, call, message: str) -> None:
+    with pytest.raises(GeneratorError, match=message):
+        call(trained)
+
+
+def test_stage_filled_every_quota(project: Path, loaded: params.Params) -> None:
+    facts = table.frame(project / "data/synthetic")
+    assert table.validate(project / "data/synthetic") == len(facts)
+    wanted = loaded.synth.per_class
+    assert facts["label"].value_counts().to_dict() == {str(k): wanted for k in range(10)}
+    assert set(facts["split"]) == {"train"}
+    assert set(facts["origin"]) == {"synthetic"}
+    assert (facts["label_probability"] >= loaded.synth.probability).all()
+    train_ids = set(table.frame(project / "data/clean", ["id"], split="train")["id"])
+    assert set(facts["nearest_real"]) <= train_ids
+
+
+def test_row_tells_how_to_make_its_image_again(project: Path, trained: Generator) -> None:
+    rows = list(table.rows(project / "data/synthetic"))
+    for row in rows[:: len(rows) // 7]:
+        assert row["generator"] == trained.digest
+        number, place = divmod(row["index"], CHUNK)
+        chunk = next(trained.candidates(row["label"], seed=row["seed"], first=number))
+        again = images.encode(images.channels_last(chunk.pixels)[place])
+        assert again == row["image"]["bytes"]
+        assert row["codes"] == pytest.approx(chunk.codes[place].tolist())
+        assert row["id"] == table.sample_id(
+            row["generator"], row["seed"], row["label"], row["index"]
+        )
+
+
+def test_no_accepted_sample_is_a_copy(project: Path, loaded: params.Params) -> None:
+    _, chosen, train = synth._prepare(loaded.synth, project)
+    made = dataset.arrays(project / "data/synthetic", classes=train.classes)
+    features = chosen.labeller.features(made.pixels)
+    assert nearest(features, chosen.reference)[1].min() >= chosen.threshold
+    for label in range(10):
+        own = features[made.labels == label]
+        assert nearest(own, own, same=True)[1].min() >= chosen.threshold * (1 - 1e-4)
+
+
+def test_filter_rejects_copies_duplicates_and_wrong_labels(
+    project: Path, loaded: params.Params
+) -> None:
+    _, chosen, train = synth._prepare(loaded.synth, project)
+    copies = train.pixels[train.labels == 3][:20]
+    chosen.start_class()
+    assert not chosen.judge(copies, 3, 20).accepted.any()
+    assert chosen.rejected["copy"] + chosen.rejected["label"] == 20
+    assert chosen.rejected["copy"] >= 15
+    lenient = dataclasses.replace(chosen, reference=chosen.reference[:0], probability=0.0)
+    lenient.start_class()
+    twice = np.concatenate([copies[:5], copies[:5]])
+    assert lenient.judge(twice, 3, 10).accepted.tolist()[5:] == [False] * 5
+    lenient.start_class()
+    assert not lenient.judge(copies, 4, 20).accepted.any()
+    assert lenient.rejected["label"] == 20
+
+
+def test_budget_is_an_error_with_numbers(project: Path, loaded: params.Params) -> None:
+    made, chosen, _ = synth._prepare(loaded.synth, project)
+    strict = dataclasses.replace(chosen, probability=1.0, threshold=1e9)
+    tally = Tally()
+    orders = [Order("2", 3)]
+    with pytest.raises(SynthError, match=r"class '2': 0 of 3 accepted when the budget of 64"):
+        list(synth.synthesise(made, strict, orders, Draw(max_candidates=20), tally))
+    assert (
+        tally.per_class["2"]["rejected"]["label"] + tally.per_class["2"]["rejected"]["copy"] == 64
+    )
+
+
+def test_numbers_add_up(project: Path) -> None:
+    import json
+
+    report = json.loads((project / "reports/synth.json").read_text())
+    for one in report["per_class"].values():
+        assert one["candidates"] == one["accepted"] + sum(one["rejected"].values())
+        assert one["acceptance_rate"] == one["accepted"] / one["candidates"]
+
+
+def test_processes_change_nothing(
+    project: Path, loaded: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _, _ = synth._prepare(loaded.synth, project)
+
+    def rows() -> list[table.Row]:
+        return list(synth.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally()))
+
+    inline = rows()
+    monkeypatch.setattr("augment.workers._INLINE", 1)
+    assert rows() == inline
+    assert len(inline) == 150
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"per_class": 4}, {"a": 4, "b": 4}),
+        ({"per_class": {"b": 2}}, {"b": 2}),
+        ({"per_class": None, "match": "largest"}, {"a": 2}),
+    ],
+)
+def test_quotas(changes: dict[str, object], expected: dict[str, int]) -> None:
+    train = dataset.Arrays(
+        np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 1, 1]), list("wxyz"), ["a", "b"]
+    )
+    orders = synth.quotas(params.SynthSettings(**changes), train)
+    assert {order.label: order.count for order in orders} == expected
+    with pytest.raises(SynthError, match=r"unknown class 'c'; known: a, b"):
+        synth.quotas(params.SynthSettings(per_class={"c": 1}), train)
+    with pytest.raises(SynthError, match="either per_class or match"):
+        synth.quotas(params.SynthSettings(per_class=3, match="largest"), train)
+
+
+def test_damaged_generator_is_named(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "generator.json").write_text("{}")
+    (tmp_path / "generator.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(generator.checkpoint.CheckpointError, match="generator"):
+        Generator.load(tmp_path)
+    with pytest.raises(generator.checkpoint.CheckpointError, match="train first"):
+        Generator.load(tmp_path / "nowhere")
+
+
+def test_filter_needs_two_images(project: Path, loaded: params.Params) -> None:
+    _, chosen, train = synth._prepare(loaded.synth, project)
+    one = dataclasses.replace(
+        train, pixels=train.pixels[:1], labels=train.labels[:1], ids=train.ids[:1]
+    )
+    with pytest.raises(synth.AugmentError, match="two train images"):
+        Filter.fit(chosen.labeller, one, probability=0.9, quantile=0.01)

@@ -1,0 +1,155 @@
+"""The train stage: resuming, troubles, what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from augment import checkpoint, params, table, train, watch
+from augment.generator import Generator
+from augment.images import decode
+from augment.registry import PartError
+
+SMALL = {
+    "model": {"name": "infogan", "noise": 16, "embedding": 8},
+    "generator": {"name": "resnet", "width": 8},
+    "discriminator": {"name": "resnet", "width": 8},
+    "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],
+    "steps": 40,
+    "every": 10,
+    "batch": 16,
+    "labeller": {"steps": 20},
+    "device": "cpu",
+}
+SCRIPT = "from augment import params, train; train.run(params.load())"
+
+
+def settings(root: Path, **changes: object) -> params.Params:
+    groups = {"ingest": {"source": "builtin:digits"}, "train": SMALL | changes}
+    (root / "params.yaml").write_text(yaml.safe_dump(groups))
+    return params.load(root / "params.yaml")
+
+
+@pytest.fixture
+def root(tmp_path: Path, digits_table) -> Path:
+    digits_table(tmp_path / "data/clean")
+    return tmp_path
+
+
+def test_leaves_generator_labeller_report_and_pictures(root: Path) -> None:
+    report = train.run(settings(root), root)
+    assert json.loads((root / "reports/train.json").read_text()) == table.finite(report)
+    assert report["steps"] == 40
+    assert report["best"]["step"] in (10, 20, 30, 40)
+    assert [row["step"] for row in report["history"]] == [10, 20, 30, 40]
+    best = min(row["kid"] for row in report["history"])
+    assert report["best"]["kid"] == best
+    frames = sorted(path.name for path in (root / "reports/progress").glob("*.png"))
+    assert frames == [f"step-{step:08d}.png" for step in (10, 20, 30, 40)]
+    assert (root / "reports/progress/training.gif").read_bytes().startswith(b"GIF89a")
+    assert decode((root / "reports/progress" / frames[0]).read_bytes()).mode == "RGB"
+    generator = Generator.load(root / "models/generator", device="cpu")
+    assert generator.classes == report["classes"]
+    assert report["generator"] == generator.digest
+    files = {path.name for path in (root / "models/generator").iterdir()}
+    assert files == {
+        "generator.json",
+        "generator.safetensors",
+        "labeller.json",
+        "labeller.safetensors",
+    }
+
+
+def test_killed_run_ends_bit_identical(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = tmp_path_factory.mktemp("whole")
+    (whole / "data").symlink_to(root / "data")
+    train.run(settings(whole), whole)
+    settings(root)
+    environment = os.environ | {"DVCLIVE_TEST": "0"}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=root, env=environment)
+    deadline = time.monotonic() + 120
+    while not list(root.glob(".augment/train/*/steps/step-0000002*")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (root / "models/generator").exists()
+    train.run(params.load(root / "params.yaml"), root)
+    for name in ("models/generator", "reports"):
+        assert table.digest(root / name) == table.digest(whole / name), name
+
+
+def test_stale_checkpoints_are_not_resumed(root: Path) -> None:
+    train.run(settings(root, steps=10), root)
+    report = train.run(settings(root, steps=20, seed=1), root)
+    assert [row["step"] for row in report["history"]] == [10, 20]
+    assert len(list((root / ".augment/train").iterdir())) == 2
+
+
+def test_only_the_train_split_trains(root: Path, tmp_path: Path, digits_table) -> None:
+    """Other test images, same generator: nothing but train (and valid, to choose) is read."""
+    first = train.run(settings(root), root)["generator"]
+    other = tmp_path / "other"
+    digits_table(other / "data/clean", invert_test=True)
+    assert train.run(settings(other), other)["generator"] == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"rate": {"generator": 1e30, "discriminator": 1e30}}, "diverged"),
+        (
+            {
+                "rate": {"generator": 1e-12, "discriminator": 2e-3},
+                "penalties": [],
+                "loss": "non_saturating",
+                "augment": [],
+                "steps": 400,
+                "every": 40,
+                "model": {"name": "cgan", "noise": 16, "embedding": 8},
+            },
+            "discriminator_won|mode_collapse",
+        ),
+    ],
+)
+def test_trouble_is_named(root: Path, changes: dict[str, object], name: str) -> None:
+    with pytest.raises(watch.TrainingTrouble, match=name) as caught:
+        train.run(settings(root, **changes), root)
+    assert "step" in str(caught.value)
+    with pytest.raises(watch.TrainingTrouble, match=name):  # again: it does not slip past
+        train.run(settings(root, **changes), root)
+
+
+@pytest.mark.parametrize("key", ["loss", "generator", "model"])
+def test_wrong_part_is_found_before_any_work(root: Path, key: str) -> None:
+    with pytest.raises(PartError, match="unknown"):
+        train.run(settings(root, **{key: "nonsense"}), root)
+    assert not (root / ".augment").exists()
+
+
+def test_missing_data(tmp_path: Path) -> None:
+    with pytest.raises(table.TableError, match="data/clean"):
+        train.run(settings(tmp_path), tmp_path)
+
+
+def test_runs_without_dvclive(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dvclive.live", None)
+    train.run(settings(root, steps=10), root)
+    assert not (root / "reports/dvclive").exists()
+    assert (root / "models/generator/generator.safetensors").exists()
+
+
+def test_checkpoint_of_other_data_is_refused_by_its_key(root: Path) -> None:
+    train.run(settings(root, steps=10), root)
+    (home,) = (root / ".augment/train").iterdir()
+    (state,) = checkpoint.steps(home / "steps")
+    assert state.name == "step-00000010"
