@@ -150,7 +150,8 @@ class Classifier:
 
     def save(self, folder: Path, name: str) -> None:
         """Write ``name.safetensors`` and ``name.json`` in ``folder``."""
-        checkpoint.save_state(folder, name, self.network.state_dict(), self._meta)
+        meta = {**self._meta, "digest": self.digest}
+        checkpoint.save_state(folder, name, self.network.state_dict(), meta)
 
     @property
     def _meta(self) -> dict[str, Any]:
@@ -167,6 +168,8 @@ def load(folder: Path, name: str, device: torch.device | str = "cpu") -> Classif
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         path = folder / f"{name}.json"
         raise checkpoint.CheckpointError(f"{path}: is no classifier ({error})") from None
+    if classifier.digest != meta.get("digest"):
+        raise checkpoint.CheckpointError(f"{folder / name}.safetensors: damaged")
     return classifier
 
 

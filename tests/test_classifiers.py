@@ -161,6 +161,10 @@ def test_a_file_that_is_no_classifier(tmp_path: Path):
         (tmp_path / "judge.json").write_text(json.dumps(broken))
         with pytest.raises(CheckpointError, match="judge.json"):
             classifiers.load(tmp_path, "judge")
-    (tmp_path / "judge.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
-    with pytest.raises(CheckpointError, match="damaged"):
-        classifiers.load(tmp_path, "judge")
+    fit("cnn").save(tmp_path, "judge")
+    weights = bytearray((tmp_path / "judge.safetensors").read_bytes())
+    weights[-1] ^= 1
+    for damaged in (weights, b"\x80\x04cos\nsystem\n"):
+        (tmp_path / "judge.safetensors").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="damaged"):
+            classifiers.load(tmp_path, "judge")

@@ -102,6 +102,13 @@ def share(flags: NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
 
 
+def evenly(rows: Floats, most: int) -> Floats:
+    """At most ``most`` of the rows, from all over; so classes that follow one another all count."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
 def require(spec: Spec) -> dict[str, Any]:
     """The resolved ``spec``; ScoreError where the library that the score needs is missing."""
     resolved = SCORES.resolve(spec)

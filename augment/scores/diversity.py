@@ -10,7 +10,18 @@ import numpy as np
 from pydantic import Field
 
 from augment.neighbours import blocks, nearest
-from augment.scores import SCORES, Floats, Key, Measured, Numbers, Side, by_class, share, with_floor
+from augment.scores import (
+    SCORES,
+    Floats,
+    Key,
+    Measured,
+    Numbers,
+    Side,
+    by_class,
+    evenly,
+    share,
+    with_floor,
+)
 
 
 @SCORES.register(
@@ -21,7 +32,7 @@ def diversity(measured: Measured, *, most: Annotated[int, Field(ge=2)] = 2000) -
     """Within-class spread relative to real (1: as real), and the share of duplicates.
 
     The spread is the mean distance of all pairs of a class in feature space; of more than
-    ``most`` images every so-manieth is taken. A duplicate is nearer to another sample than any
+    ``most`` images only so many are taken. A duplicate is nearer to another sample than any
     two real train images are to each other, or equal to it.
     """
     _, gaps = nearest(measured.train.features, measured.train.features, same=True)
@@ -55,8 +66,7 @@ def relative_spread(real: Side, other: Side, classes: Sequence[int], most: int) 
 
 def mean_distance(features: Floats, most: int) -> float:
     """Mean Euclidean distance of all pairs of rows (N, F), of at most ``most``; NaN under two."""
-    if len(features) > most:
-        features = features[np.linspace(0, len(features) - 1, most).astype(np.int64)]
+    features = evenly(features, most)
     count = len(features)
     if count < 2:
         return float("nan")

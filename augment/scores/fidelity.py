@@ -24,6 +24,7 @@ from augment.scores import (
 )
 
 Count = Annotated[int, Field(ge=1)]
+Many = Annotated[int, Field(ge=2)]
 
 KEYS = {
     "fid": Key("lower", 0.0, math.inf),
@@ -41,17 +42,20 @@ ROWS = 1024  # of a block of kernel values
     module="torch_fidelity",
     keys=KEYS | {"density": Key("higher", 0.0, math.inf), "coverage": Key("higher", 0.0, 1.0)},
 )
-def fidelity(measured: Measured, *, neighbours: Count = 5, subsets: Count = 10) -> Numbers:
+def fidelity(
+    measured: Measured, *, neighbours: Count = 5, subsets: Count = 10, most: Many = 5000
+) -> Numbers:
     """FID, KID, precision, recall, density and coverage, each beside its real-to-real floor.
 
     ``neighbours`` is the k of density and coverage; ``subsets`` of 1,000 images each make the
-    KID. Of each class: the KID over all pairs, density and coverage.
+    KID; precision and recall are found among ``most`` images of either side. Of each class: the
+    KID over all pairs, density and coverage.
     """
     from augment.scores import reference
 
     def overall(real: Side, other: Side) -> Numbers:
         spread = density_coverage(real.features, other.features, neighbours)
-        return {**reference.compare(real.features, other.features, subsets), **spread}
+        return {**reference.compare(real.features, other.features, subsets, most), **spread}
 
     def of_class(real: Side, other: Side) -> Numbers:
         spread = density_coverage(real.features, other.features, neighbours)
@@ -68,7 +72,12 @@ def fidelity(measured: Measured, *, neighbours: Count = 5, subsets: Count = 10) 
     | {"inception_score": Key("higher", 1.0, math.inf)},
 )
 def inception(
-    measured: Measured, *, weights: str, cuda: bool = False, subsets: Count = 10
+    measured: Measured,
+    *,
+    weights: str,
+    cuda: bool = False,
+    subsets: Count = 10,
+    most: Many = 5000,
 ) -> Numbers:
     """The standard numbers in Inception-v3's features, to compare with publications.
 
@@ -82,7 +91,7 @@ def inception(
 
     def compare(other: Side) -> Numbers:
         features, logits = extract(other.pixels)
-        numbers = reference.compare(real, features, subsets)
+        numbers = reference.compare(real, features, subsets, most)
         scored = {f"{name}_inception": value for name, value in numbers.items()}
         return {**scored, "inception_score": reference.inception_score(logits)}
 

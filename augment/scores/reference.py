@@ -19,11 +19,11 @@ from torch import Tensor
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
 
-from augment.scores import Floats, ScoreError
+from augment.scores import Floats, ScoreError, evenly
 
 NAMES = ("fid", "kid", "precision", "recall")
 SUBSET = 1000  # rows of a KID subset, as published
-ROWS = 2048  # of a block of distances
+ROWS = 512  # of a block of distances
 _EXTRACTOR = "augment-rows"
 _INCEPTION = ["2048", "logits_unbiased"]
 
@@ -36,7 +36,7 @@ class _Rows(torch.utils.data.Dataset[Tensor]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.rows[index]))
+        return torch.tensor(self.rows[index])
 
 
 class _Through(torch_fidelity.FeatureExtractorBase):  # type: ignore[misc]
@@ -62,37 +62,45 @@ class _Through(torch_fidelity.FeatureExtractorBase):  # type: ignore[misc]
 torch_fidelity.register_feature_extractor(_EXTRACTOR, _Through)
 
 
-def compare(real: Floats, other: Floats, subsets: int) -> dict[str, float]:
+def compare(real: Floats, other: Floats, subsets: int, most: int) -> dict[str, float]:
     """The numbers called NAMES of feature rows (N, F) and (M, F); NaN for less than two of either.
 
-    Precision and recall look at 3 neighbours (at all, where there are fewer).
+    Precision and recall look at ``most`` rows of either and at 3 neighbours, or at all there are.
     """
-    fewest = min(len(real), len(other))
+    fewest = min(len(real), len(other), most)
     if fewest < 2:
         return dict.fromkeys(NAMES, float("nan"))
-    found = torch_fidelity.calculate_metrics(
-        input1=_Rows(other),
-        input2=_Rows(real),
-        feature_extractor=_EXTRACTOR,
-        fid=True,
-        kid=True,
-        kid_subsets=subsets,
-        kid_subset_size=min(SUBSET, fewest),
+    distances = _calculate(
+        real, other, fid=True, kid=True, kid_subsets=subsets, kid_subset_size=min(SUBSET, fewest)
+    )
+    balls = _calculate(
+        evenly(real, most),
+        evenly(other, most),
         prc=True,
         prc_neighborhood=min(3, fewest - 1),
         prc_batch_size=ROWS,
+    )
+    return {
+        "fid": max(0.0, distances["frechet_inception_distance"]),  # rounding may leave -1e-6
+        "kid": distances["kernel_inception_distance_mean"],
+        "precision": balls["precision"],
+        "recall": balls["recall"],
+    }
+
+
+def _calculate(real: Floats, other: Floats, **options: Any) -> dict[str, float]:
+    found: dict[str, float] = torch_fidelity.calculate_metrics(
+        input1=_Rows(other),
+        input2=_Rows(real),
+        feature_extractor=_EXTRACTOR,
         batch_size=ROWS,
         cuda=False,
         cache=False,
         save_cpu_ram=True,
         verbose=False,
+        **options,
     )
-    return {
-        "fid": max(0.0, found["frechet_inception_distance"]),  # rounding may leave -1e-6
-        "kid": found["kernel_inception_distance_mean"],
-        "precision": found["precision"],
-        "recall": found["recall"],
-    }
+    return found
 
 
 def inception(pixels: NDArray[np.uint8], weights: Path, cuda: bool) -> tuple[Floats, Floats]:
