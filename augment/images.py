@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from augment.errors import AugmentError
 
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow opens MPO as JPEG
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
 )  # fmt: skip
@@ -132,14 +132,16 @@ def _open(data: bytes) -> Image.Image:
             raise ImageError("truncated or damaged") from None
         if image.width * image.height > MAX_PIXELS:
             raise ImageError("decompression bomb")
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-            raise ImageError("animated")
         try:
-            image.load()
+            animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+            if not animated:
+                image.load()
         except Image.DecompressionBombError:
             raise ImageError("decompression bomb") from None
-        except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error, …
+        except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, …
             raise ImageError("truncated or damaged") from None
+        if animated:
+            raise ImageError("animated")
         return image
 
 
@@ -163,15 +165,15 @@ def _upright(image: Image.Image) -> Image.Image:
 def _convert(image: Image.Image) -> Image.Image:
     """Any other supported mode as L or RGB, EXIF kept for _upright."""
     mode = image.mode
-    if mode == "1":
-        plain = image.convert("L")
-    elif mode.startswith("I;16") or mode == "I":
+    if mode.startswith("I;16") or mode == "I":
         wide = np.asarray(image, dtype=np.int64)
         if wide.min() < 0 or wide.max() > 65535:
             raise ImageError(f"unsupported mode {mode} beyond 16 bits")
         plain = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))
     elif mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         plain = _over_white(image)
+    elif mode == "1":
+        plain = image.convert("L")
     elif mode == "P":
         plain = image.convert("RGB")
         plain = plain.convert("L") if _is_grey(plain) else plain
