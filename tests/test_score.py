@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment import classifiers, images, score, table
+from augment.dataset import DatasetError
+from augment.errors import AugmentError
+from augment.params import Params
+from augment.registry import PartError
+from augment.scores import SCORES, ScoreError
+from augment.table import TableError
+
+COUNTS = {"train": 30, "valid": 6, "test": 12}
+CLASSES = ["2", "10", "é/b"]
+FILES = ["confusion.csv", "per_class.csv", "score.json"]
+
+
+def drawn(count: int, seed: int, size: int = 8) -> tuple[np.ndarray, list[str]]:
+    """Noise with one brighter band a class."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 128, (count, size, size), dtype=np.uint8)
+    for place in range(count):
+        pixels[place, 2 * (place % 3) : 2 * (place % 3) + 2] += 127
+    return pixels, [CLASSES[place % 3] for place in range(count)]
+
+
+def write(folder: Path, origin: str, parts: list[tuple]) -> None:
+    with table.TableWriter(folder, overwrite=True) as writer:
+        index = 0
+        for split, pixels, labels in parts:
+            for one, label in zip(pixels, labels, strict=True):
+                height, width = one.shape[:2]
+                writer.add(
+                    {
+                        "id": f"{origin}-{index}",
+                        "image": {"bytes": images.encode(one), "path": None},
+                        "label": label,
+                        "split": split,
+                        "origin": origin,
+                        "width": width,
+                        "height": height,
+                        "mode": "L",
+                    }
+                )
+                index += 1
+
+
+def write_real(root: Path, **counts: int) -> None:
+    parts = [
+        (split, *drawn(counts.get(split, count), seed))
+        for seed, (split, count) in enumerate(COUNTS.items())
+    ]
+    write(root / "data/clean", "real", parts)
+
+
+def write_synthetic(root: Path, count: int = 33, seed: int = 9, size: int = 8) -> None:
+    write(root / "data/synthetic", "synthetic", [("train", *drawn(count, seed, size))])
+
+
+def params(**options: Any) -> Params:
+    settings = {"steps": 12, "batch": 8, "device": "cpu", **options}
+    return Params.model_validate({"ingest": {"source": "x"}, "score": settings})
+
+
+def outputs(root: Path) -> dict[str, bytes]:
+    return {name: (root / "reports" / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    write_real(tmp_path)
+    write_synthetic(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fits(monkeypatch) -> list[np.ndarray]:
+    """The images that each call of classifiers.fit sees."""
+    seen: list[np.ndarray] = []
+    real = classifiers.fit
+
+    def note(pixels, labels, **options):
+        seen.append(pixels)
+        return real(pixels, labels, **options)
+
+    monkeypatch.setattr(classifiers, "fit", note)
+    return seen
+
+
+def test_the_report_has_the_agreed_names(root):
+    report = score.run(params(), root)
+    assert list(report) == [
+        "fid",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "diversity",
+        "duplicate_fraction",
+        "label_accuracy",
+        "near_copy_fraction",
+        "authenticity",
+        "floor",
+        "per_class",
+        "uplift",
+    ]
+    assert json.loads((root / "reports/score.json").read_text()) == report
+    assert set(report["floor"]) == set(report) - {"floor", "per_class", "uplift"}
+    assert list(report["per_class"]) == CLASSES
+    assert set(report["per_class"]["2"]) == {
+        "kid",
+        "density",
+        "coverage",
+        "diversity",
+        "duplicate_fraction",
+        "label_accuracy",
+        "near_copy_fraction",
+        "authenticity",
+    }
+    uplift = report["uplift"]
+    assert list(uplift) == ["classic", "synthetic", "gain", "seeds"]
+    assert uplift["seeds"] == [0, 1, 2]
+    for arm in ("classic", "synthetic", "gain"):
+        assert len(uplift[arm]["values"]) == 3
+        assert uplift[arm]["mean"] == pytest.approx(np.mean(uplift[arm]["values"]))
+
+
+def test_the_tables(root):
+    report = score.run(params(scores=["labels"]), root)
+    with open(root / "reports/confusion.csv", encoding="utf-8", newline="") as file:
+        confusion = list(csv.DictReader(file))
+    assert [row["actual"] for row in confusion] == drawn(33, 9)[1]
+    right = np.mean([row["actual"] == row["predicted"] for row in confusion])
+    assert report["label_accuracy"] == pytest.approx(right)
+    with open(root / "reports/per_class.csv", encoding="utf-8", newline="") as file:
+        by_class = list(csv.DictReader(file))
+    assert [row["class"] for row in by_class] == CLASSES
+    assert [(row["train"], row["synthetic"]) for row in by_class] == [("10", "11")] * 3
+    for row in by_class:
+        expected = report["per_class"][row["class"]]["label_accuracy"]
+        assert float(row["label_accuracy"]) == pytest.approx(expected)
+
+
+def test_twice_the_same_bytes_and_the_second_time_from_the_cache(root, fits):
+    score.run(params(), root)
+    first = outputs(root)
+    assert len(fits) == 1 + 2 * 3
+    score.run(params(), root)
+    assert outputs(root) == first and len(fits) == 7
+    shutil.rmtree(root / ".augment")
+    score.run(params(), root)
+    assert outputs(root) == first and len(fits) == 14
+
+
+def test_a_damaged_cache_does_not_matter(root):
+    score.run(params(), root)
+    first = outputs(root)
+    for path in (root / ".augment").rglob("*.*"):
+        path.write_bytes(path.read_bytes()[:-9])
+    score.run(params(), root)
+    assert outputs(root) == first
+
+
+def test_new_samples_cost_only_their_own_arm(root, fits):
+    score.run(params(), root)
+    del fits[:]
+    write_synthetic(root, seed=10)
+    score.run(params(), root)
+    assert [len(pixels) for pixels in fits] == [30 + 33] * 3
+
+
+def test_training_sees_neither_valid_nor_test(root, fits):
+    score.run(params(), root)
+    held = {one.tobytes() for seed in (1, 2) for one in drawn(12, seed)[0]}
+    assert len(held) == 24
+    assert not held & {one.tobytes() for pixels in fits for one in pixels}
+    assert np.array_equal(fits[0][:, 0], drawn(30, 0)[0])  # the judge: real train images alone
+
+
+def test_copies_are_caught(root):
+    write(root / "data/synthetic", "synthetic", [("train", *drawn(30, 0))])
+    report = score.run(params(scores=["memorisation", "fidelity"]), root)
+    assert report["near_copy_fraction"] == 1 and report["authenticity"] == 0
+    assert report["fid"] == pytest.approx(0, abs=1e-3) and report["coverage"] == 1
+
+
+def test_terrible_samples_are_scored_too(root):
+    pixels, labels = drawn(9, 3)
+    write(root / "data/synthetic", "synthetic", [("train", 0 * pixels, labels)])
+    report = score.run(params(), root)
+    assert report["diversity"] == 0 and report["duplicate_fraction"] == 1
+    assert report["label_accuracy"] == pytest.approx(1 / 3)
+    write(root / "data/synthetic", "synthetic", [])
+    score.run(params(), root)
+    written = json.loads((root / "reports/score.json").read_text())
+    assert written["fid"] is None and written["floor"]["fid"] > 0
+    assert written["uplift"]["gain"]["values"] == [0, 0, 0]  # both arms are the same images
+
+
+def test_without_a_test_split_there_is_no_uplift_number(root):
+    write_real(root, test=0, valid=0)
+    report = score.run(params(), root)
+    assert np.isnan(report["uplift"]["gain"]["mean"]) and np.isnan(report["floor"]["kid"])
+    assert json.loads((root / "reports/score.json").read_text())["uplift"]["gain"]["mean"] is None
+
+
+def test_a_class_without_samples(root):
+    pixels, labels = drawn(9, 3)
+    write(root / "data/synthetic", "synthetic", [("train", pixels[:1], labels[:1])])
+    report = score.run(params(scores=["fidelity", "diversity", "labels", "memorisation"]), root)
+    assert np.isnan(report["per_class"]["10"]["label_accuracy"])
+    assert report["per_class"]["2"]["label_accuracy"] in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"scores": ["fidelty"]}, PartError, "unknown score 'fidelty'; known: diversity"),
+        ({"scores": [{"name": "fidelity", "k": 3}]}, PartError, "unknown option 'k'"),
+        ({"scores": [{"name": "fidelity", "neighbours": 0}]}, PartError, "neighbours"),
+        ({"judge": "vgg"}, PartError, "unknown classifier 'vgg'"),
+        ({"device": "tpu9"}, AugmentError, "tpu9"),
+        ({"inception": "none.pth"}, ScoreError, "score.inception: .*none.pth: no such file"),
+        (
+            {"scores": [{"name": "inception", "weights": "gone.pth"}]},
+            ScoreError,
+            "gone.pth: no such file",
+        ),
+    ],
+)
+def test_wrong_settings_stop_before_any_work(tmp_path, options, error, message):
+    with pytest.raises(error, match=message):  # not the missing tables
+        score.run(params(**options), tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_missing_inputs(root):
+    shutil.rmtree(root / "data/synthetic")
+    with pytest.raises(TableError, match="data/synthetic: no sample table"):
+        score.run(params(), root)
+    write_synthetic(root)
+    shutil.rmtree(root / "data/clean")
+    with pytest.raises(TableError, match="data/clean: no sample table"):
+        score.run(params(), root)
+
+
+def test_inputs_that_do_not_fit(root):
+    write_synthetic(root, size=12)
+    with pytest.raises(ScoreError, match=r"data/synthetic: images are \(1, 12, 12\)"):
+        score.run(params(), root)
+    write(root / "data/synthetic", "synthetic", [("train", drawn(1, 0)[0], ["x"])])
+    with pytest.raises(DatasetError, match="label 'x'"):
+        score.run(params(), root)
+    write_real(root, train=0)
+    with pytest.raises(ScoreError, match="data/clean: no labelled image in the train split"):
+        score.run(params(), root)
+    assert not (root / "reports/score.json").exists()
+
+
+def test_inception_is_asked_for_by_its_file(root, monkeypatch):
+    from augment.scores import reference
+
+    asked: list[Path] = []
+
+    def extract(pixels, weights, cuda):
+        asked.append(weights)
+        rows = pixels[:, 0, 0].astype(np.float32)
+        return rows, rows[:, :2]
+
+    monkeypatch.setattr(reference, "inception", extract)
+    monkeypatch.setattr(reference, "check_weights", lambda path: None)
+    report = score.run(params(scores=["labels"], inception="weights.pth"), root)
+    assert asked == [root / "weights.pth"] * 3
+    declared = SCORES.describe("inception").facts["keys"].keys()
+    assert declared | {"label_accuracy"} == report.keys() - {"floor", "per_class"}
+    assert declared | {"label_accuracy"} == report["floor"].keys()
