@@ -60,6 +60,8 @@ class TableError(AugmentError, ValueError):
 
 Row = dict[str, Any]
 
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # what a damaged file makes Arrow raise
+
 
 class TableWriter:
     """Writes a table row by row in bounded memory; nothing appears until it is closed unharmed.
@@ -82,22 +84,24 @@ class TableWriter:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one sample; absent columns are null."""
-        unknown = row.keys() - set(COLUMNS)
-        if unknown:
-            raise TableError(f"unknown columns: {', '.join(sorted(unknown))}")
+        _known(row)
         self._pending.append(dict(row))
         if len(self._pending) >= ROWS:
             self._flush()
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
-        """Append samples that are in Arrow already; missing columns are filled with null."""
+        """Append samples that are in Arrow already; absent columns are null."""
+        _known(batch.schema.names)
         self._flush()
-        columns = [
-            batch.column(field.name).cast(field.type)
-            if field.name in batch.schema.names
-            else pa.nulls(len(batch), field.type)
-            for field in SCHEMA
-        ]
+        try:
+            columns = [
+                batch.column(field.name).cast(field.type)
+                if field.name in batch.schema.names
+                else pa.nulls(len(batch), field.type)
+                for field in SCHEMA
+            ]
+        except pa.ArrowException as error:
+            raise TableError(f"{self.folder}: {error}") from None
         self._write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
 
     def __enter__(self) -> TableWriter:
@@ -124,7 +128,7 @@ class TableWriter:
         if self._pending:
             try:
                 batch = pa.RecordBatch.from_pylist(self._pending, schema=SCHEMA)
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            except (ValueError, TypeError, OverflowError) as error:  # Arrow's are among these
                 raise TableError(f"{self.folder}: {error}") from None
             self._pending = []
             self._write(batch)
@@ -146,6 +150,12 @@ class TableWriter:
         if self._shard is not None:
             self._shard.close()
             self._shard = None
+
+
+def _known(names: Iterable[str]) -> None:
+    unknown = set(names) - set(COLUMNS)
+    if unknown:
+        raise TableError(f"unknown columns: {', '.join(sorted(unknown))}")
 
 
 def temporary_beside(destination: Path) -> Path:
@@ -209,7 +219,9 @@ def shards(folder: Path) -> list[Path]:
     """The Parquet files of a table, in order. Raises TableError when there are none."""
     found = sorted(Path(folder).glob("part-*.parquet"))
     if not found:
-        raise TableError(f"{folder}: no sample table there (no part-*.parquet); run the stage before")
+        raise TableError(
+            f"{folder}: no sample table there (no part-*.parquet); run the stage before"
+        )
     return found
 
 
@@ -219,7 +231,7 @@ def count(folder: Path) -> int:
     for path in shards(folder):
         try:
             total += pq.read_metadata(path).num_rows
-        except pa.ArrowInvalid as error:
+        except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
     return total
 
@@ -236,21 +248,22 @@ def stream(
 
     Raises TableError for a folder or a file that is no sample table.
     """
-    wanted = {"split": split, "origin": origin}
-    conditions = {name: value for name, value in wanted.items() if value is not None}
+    wanted = list(COLUMNS if columns is None else columns)
+    pairs = (("split", split), ("origin", origin))
+    conditions = {name: value for name, value in pairs if value is not None}
+    read = {*wanted, *conditions}
     for path in shards(folder):
         try:
             with pq.ParquetFile(path) as file:
-                missing = set(columns or COLUMNS) - set(file.schema_arrow.names)
+                missing = read - set(file.schema_arrow.names)
                 if missing:
                     raise TableError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-                read = None if columns is None else [*columns, *(conditions.keys() - set(columns))]
-                for batch in file.iter_batches(batch_size=rows, columns=read):
+                for batch in file.iter_batches(batch_size=rows, columns=sorted(read)):
                     for name, value in conditions.items():
                         batch = batch.filter(pc.equal(batch.column(name), value))
                     if len(batch):
-                        yield batch if columns is None else batch.select(list(columns))
-        except pa.ArrowInvalid as error:
+                        yield batch.select(wanted)
+        except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
 
 
