@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from augment.registry import Registry, Spec
+from augment.registry import Amount, Count, Fraction, Registry, Spec
 
 AUGMENTATIONS = Registry("augmentation")
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -36,7 +36,7 @@ def compose(specs: Sequence[Spec]) -> Augmentation:
 
 
 @AUGMENTATIONS.register("shift", paper=_DIFFAUGMENT)
-def shift(images: Tensor, generator: torch.Generator, *, fraction: float = 0.125) -> Tensor:
+def shift(images: Tensor, generator: torch.Generator, *, fraction: Fraction = 0.125) -> Tensor:
     """Move by whole pixels, up to ``fraction`` of each side; the border's pixels continue."""
     count, _, height, width = images.shape
     rows = _moved(count, height, fraction, images, generator)
@@ -51,10 +51,10 @@ def affine(
     images: Tensor,
     generator: torch.Generator,
     *,
-    degrees: float = 8.0,
-    scale: float = 0.1,
-    shear: float = 0.1,
-    shift: float = 0.0,
+    degrees: Amount = 8.0,
+    scale: Fraction = 0.1,
+    shear: Amount = 0.1,
+    shift: Amount = 0.0,
 ) -> Tensor:
     """Turn by ±``degrees``, scale by 1 ± ``scale``, shear by ±``shear``, move by ±``shift``.
 
@@ -75,12 +75,12 @@ def elastic(
     images: Tensor,
     generator: torch.Generator,
     *,
-    amplitude: float = 0.08,
-    cells: int = 4,
-    degrees: float = 8.0,
-    scale: float = 0.1,
-    shear: float = 0.1,
-    shift: float = 0.05,
+    amplitude: Amount = 0.08,
+    cells: Count = 4,
+    degrees: Amount = 8.0,
+    scale: Fraction = 0.1,
+    shear: Amount = 0.1,
+    shift: Amount = 0.05,
 ) -> Tensor:
     """An affine map plus a smooth random displacement field.
 
@@ -100,7 +100,7 @@ def elastic(
 
 @AUGMENTATIONS.register("cutout", paper="DeVries & Taylor 2017 (arXiv:1708.04552)")
 def cutout(
-    images: Tensor, generator: torch.Generator, *, fraction: float = 0.3, chance: float = 0.5
+    images: Tensor, generator: torch.Generator, *, fraction: Fraction = 0.3, chance: Fraction = 0.5
 ) -> Tensor:
     """Replace a box of ``fraction`` of each side by mid-grey, in a share ``chance`` of images."""
     count, _, height, width = images.shape
@@ -116,7 +116,7 @@ def cutout(
 
 
 @AUGMENTATIONS.register("brightness", paper=_DIFFAUGMENT)
-def brightness(images: Tensor, generator: torch.Generator, *, amount: float = 0.2) -> Tensor:
+def brightness(images: Tensor, generator: torch.Generator, *, amount: Amount = 0.2) -> Tensor:
     """Add one value of ±``amount`` (images span 2) to each image, clipped to [-1, 1]."""
     offset = (_uniform(images, generator, len(images)) * 2 - 1) * amount
     return (images + offset[:, None, None, None]).clamp(-1, 1)

@@ -67,7 +67,8 @@ class Hinge:
 
 @LOSSES.register(
     "relativistic",
-    paper="Jolicoeur-Martineau 2018 (arXiv:1807.00734); Huang et al. 2024, R3GAN (arXiv:2501.05441)",
+    paper="Jolicoeur-Martineau 2018 (arXiv:1807.00734); "
+    "Huang et al. 2024, R3GAN (arXiv:2501.05441)",
 )
 class Relativistic:
     """Each fake against the real image it is paired with, so no mode can be left alone."""

@@ -14,9 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from augment.errors import AugmentError
+from augment.registry import Count, Fraction
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
 PartSpec = str | dict[str, Any]
 
 INGESTED = "data/ingested"
@@ -34,9 +33,9 @@ class ParamsError(AugmentError, ValueError):
 
 
 class Settings(BaseModel):
-    """Base of every group: unknown keys are errors, values do not change."""
+    """Base of every group: unknown keys are errors, numbers finite, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SplitSettings(Settings):
@@ -212,12 +211,17 @@ def _set(tree: dict[str, Any], override: str) -> None:
 
 
 def _explain(problem: Any) -> str:
-    key = ".".join(str(step) for step in problem["loc"])
+    key = ".".join(str(step) for step in problem["loc"] if not _is_alternative(step))
     if problem["type"] == "extra_forbidden":
         return f"{key}: unknown key; known: {', '.join(_known(problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{key}: missing"
     return f"{key}: {problem['msg']} (found {problem['input']!r})"
+
+
+def _is_alternative(step: int | str) -> bool:
+    """Whether a step of pydantic's path is no key, but names one type of several allowed ones."""
+    return isinstance(step, str) and ("[" in step or step in ("str", "int", "constrained-int"))
 
 
 def _known(path: Sequence[int | str]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from augment.registry import Registry
+from augment.registry import Amount, Count, Registry
 
 PENALTIES = Registry("penalty")
 
@@ -34,9 +34,7 @@ class Penalty:
     """Base: ``term`` joins the loss every ``interval`` steps, times ``weight`` × ``interval``."""
 
     def __init__(self, *, weight: float = 1.0, interval: int = 1):
-        """Keep weight and interval. Raises ValueError for an interval below one."""
-        if interval < 1:
-            raise ValueError(f"interval: at least 1, found {interval}")
+        """Keep weight and interval."""
         self.weight = weight
         self.interval = interval
 
@@ -58,7 +56,7 @@ class Penalty:
 class R1(Penalty):
     """Half the squared gradient norm on real images."""
 
-    def __init__(self, *, weight: float = 1.0, interval: int = 1):
+    def __init__(self, *, weight: Amount = 1.0, interval: Count = 1):
         """``weight`` is the paper's gamma."""
         super().__init__(weight=weight, interval=interval)
 
@@ -73,7 +71,7 @@ class R1(Penalty):
 class R2(Penalty):
     """Half the squared gradient norm on generated images."""
 
-    def __init__(self, *, weight: float = 1.0, interval: int = 1):
+    def __init__(self, *, weight: Amount = 1.0, interval: Count = 1):
         """``weight`` is the paper's gamma."""
         super().__init__(weight=weight, interval=interval)
 
@@ -88,7 +86,7 @@ class R2(Penalty):
 class Gradient(Penalty):
     """WGAN-GP: unit gradient norm between real and fake, interpolated per sample."""
 
-    def __init__(self, *, weight: float = 10.0, interval: int = 1):
+    def __init__(self, *, weight: Amount = 10.0, interval: Count = 1):
         """``weight`` is the paper's lambda."""
         super().__init__(weight=weight, interval=interval)
 
@@ -106,7 +104,7 @@ class Gradient(Penalty):
 class Clip(Penalty):
     """Clamp every weight to [-limit, limit] after the step."""
 
-    def __init__(self, *, limit: float = 0.01):
+    def __init__(self, *, limit: Amount = 0.01):
         """Keep ``limit``."""
         super().__init__(weight=0.0)
         self.limit = limit

@@ -11,14 +11,18 @@ import inspect
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from augment.errors import AugmentError
 
 Spec = str | Mapping[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
+
+Count = Annotated[int, Field(ge=1)]  # for the annotations of options; the registry checks them
+Amount = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class PartError(AugmentError, ValueError):
@@ -130,7 +134,9 @@ def _schema(kind: str, name: str, target: Callable[..., Any]) -> type[BaseModel]
         if parameter.kind is parameter.KEYWORD_ONLY:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hints[parameter.name], default)
-    config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False
+    )
     return create_model(f"{kind} {name}", __config__=config, **fields)
 
 

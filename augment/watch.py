@@ -48,8 +48,9 @@ def diverged(losses: Row) -> Diagnosis | None:
 def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagnosis | None:
     """What the last measurements show; ``ignored`` is the model's word on its codes in one.
 
-    A row holds ``step``, ``accuracy`` (share of pairs that D orders rightly), ``variance`` (features of a
-    fixed batch relative to real, 1 = as real) and, where there is a valid split, ``kid``.
+    A row holds ``step``, ``accuracy`` (share of pairs that D orders rightly), ``variance``
+    (features of a fixed batch relative to real, 1 = as real) and, where there is a valid split,
+    ``kid``.
     """
     if len(rows) < WINDOWS:
         return None

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from augment.networks import DISCRIMINATORS, GENERATORS, Shape, halvings, widths
+from augment.registry import Count
 
 _PAPER = "Radford et al. 2016, DCGAN (arXiv:1511.06434)"
 
@@ -16,7 +17,7 @@ _PAPER = "Radford et al. 2016, DCGAN (arXiv:1511.06434)"
 class Generator(nn.Module):
     """Strided transposed convolutions with batch norm and ReLU, tanh at the end."""
 
-    def __init__(self, latent: int, shape: Shape, *, width: int = 64, limit: int = 8):
+    def __init__(self, latent: int, shape: Shape, *, width: Count = 64, limit: Count = 8):
         """``width`` channels before the last layer, doubling downwards up to ``limit`` times."""
         super().__init__()
         channels, height, side = shape
@@ -52,8 +53,8 @@ class Discriminator(nn.Module):
         self,
         shape: Shape,
         *,
-        width: int = 64,
-        limit: int = 8,
+        width: Count = 64,
+        limit: Count = 8,
         norm: Literal["batch", "none"] = "batch",
     ):
         """``norm: none`` for losses whose penalty looks at each image by itself."""

@@ -7,6 +7,7 @@ import math
 from torch import Tensor, nn
 
 from augment.networks import DISCRIMINATORS, GENERATORS, Shape
+from augment.registry import Count
 
 _PAPER = "Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661)"
 
@@ -15,7 +16,7 @@ _PAPER = "Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661)"
 class Generator(nn.Module):
     """Hidden ReLU layers and tanh."""
 
-    def __init__(self, latent: int, shape: Shape, *, width: int = 512, layers: int = 1):
+    def __init__(self, latent: int, shape: Shape, *, width: Count = 512, layers: Count = 1):
         """``layers`` hidden layers of ``width`` units."""
         super().__init__()
         sizes = [latent] + [width] * layers
@@ -33,7 +34,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Hidden leaky ReLU layers."""
 
-    def __init__(self, shape: Shape, *, width: int = 512, layers: int = 1):
+    def __init__(self, shape: Shape, *, width: Count = 512, layers: Count = 1):
         """``layers`` hidden layers of ``width`` units."""
         super().__init__()
         sizes = [math.prod(shape)] + [width] * layers

@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from augment.networks import DISCRIMINATORS, GENERATORS, Shape, halvings, widths
+from augment.registry import Count
 
 _PAPER = "He et al. 2016 (arXiv:1603.05027); Huang et al. 2024, R3GAN (arXiv:2501.05441)"
 
@@ -38,7 +39,7 @@ class Block(nn.Module):
 class Generator(nn.Module):
     """Residual blocks, doubled in size by bilinear interpolation in between."""
 
-    def __init__(self, latent: int, shape: Shape, *, width: int = 32, limit: int = 4):
+    def __init__(self, latent: int, shape: Shape, *, width: Count = 32, limit: Count = 4):
         """``width`` channels at full size, doubling downwards up to ``limit`` times."""
         super().__init__()
         channels, height, side = shape
@@ -67,7 +68,7 @@ class Discriminator(nn.Module):
     """Residual blocks, halved by averaging in between; no normalisation by default."""
 
     def __init__(
-        self, shape: Shape, *, width: int = 32, limit: int = 4, features: int = 128,
+        self, shape: Shape, *, width: Count = 32, limit: Count = 4, features: Count = 128,
         spectral: bool = False,
     ):  # fmt: skip
         """``features`` outputs; ``spectral`` normalises every weight (Miyato et al. 2018)."""
