@@ -34,12 +34,13 @@ def save_state(folder: Path, name: str, tensors: Mapping[str, Tensor], meta: Any
 
 def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], Any]:
     """Read what save_state wrote. Raises CheckpointError naming the file."""
-    path = folder / f"{name}.safetensors"
+    path = folder / f"{name}.json"
     try:
-        meta = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        path = folder / f"{name}.safetensors"
         return load_file(path), meta
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{error.filename or path}: no such file; train first") from None
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; train first") from None
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
 

@@ -12,9 +12,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +24,7 @@ from augment.losses import Loss
 from augment.models import MODELS
 from augment.networks import Shape
 from augment.penalties import Judged, Penalty
+from augment.registry import Amount, Count
 
 Losses = dict[str, Tensor]
 Ranges = Mapping[int, tuple[float, float]]  # of a continuous code, by its number
@@ -98,7 +100,7 @@ class Critic(nn.Module):
 class ConditionalGan:
     """A class label in, images of that class out."""
 
-    def __init__(self, parts: Parts, *, noise: int = 62, embedding: int = 32):
+    def __init__(self, parts: Parts, *, noise: Count = 62, embedding: Count = 32):
         """``noise`` Gaussian inputs and a class embedding of ``embedding`` numbers."""
         self._build(parts, noise, embedding, codes=0)
 
@@ -225,11 +227,11 @@ class InfoGan(ConditionalGan):
         self,
         parts: Parts,
         *,
-        noise: int = 62,
-        embedding: int = 32,
-        continuous: int = 2,
-        class_weight: float = 0.2,
-        code_weight: float = 0.1,
+        noise: Count = 62,
+        embedding: Count = 32,
+        continuous: Annotated[int, Field(ge=0)] = 2,
+        class_weight: Amount = 0.2,
+        code_weight: Amount = 0.1,
     ):
         """``continuous`` codes are uniform on [-1, 1]; weights are those of Q's two losses."""
         self._build(parts, noise, embedding, codes=continuous)
@@ -283,7 +285,8 @@ def latents(
 def truncate(noise: Tensor, limit: float) -> Tensor:
     """Normal numbers to normal numbers that lie within ±``limit``, in the same order."""
     root = math.sqrt(2)
-    return root * torch.erfinv(torch.erf(noise / root) * math.erf(limit / root))
+    share = torch.erf(noise.double() / root) * math.erf(limit / root)  # a float32 soon rounds to 1
+    return (root * torch.erfinv(share)).to(noise).clamp(-limit, limit)
 
 
 def state(model: ConditionalGan) -> dict[str, Any]:
