@@ -143,7 +143,7 @@ def _write_tables(folder: Path, measured: Measured, per_class: Numbers) -> None:
         "synthetic": np.bincount(shown.labels, minlength=len(names)),
     }
     rows = [per_class.get(name, {}) for name in measured.classes]
-    by_class = pd.concat([pd.DataFrame({"class": names, **counts}), pd.DataFrame(rows)], axis=1)
+    by_class = pd.concat([pd.DataFrame({"label": names, **counts}), pd.DataFrame(rows)], axis=1)
     for name, frame in (("confusion", confusion), ("per_class", by_class)):
         text = io.StringIO()
         frame.to_csv(text, index=False, lineterminator="\n")

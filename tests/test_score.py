@@ -142,10 +142,10 @@ def test_the_tables(root):
     assert report["label_accuracy"] == pytest.approx(right)
     with open(root / "reports/per_class.csv", encoding="utf-8", newline="") as file:
         by_class = list(csv.DictReader(file))
-    assert [row["class"] for row in by_class] == CLASSES
+    assert [row["label"] for row in by_class] == CLASSES
     assert [(row["train"], row["synthetic"]) for row in by_class] == [("10", "11")] * 3
     for row in by_class:
-        expected = report["per_class"][row["class"]]["label_accuracy"]
+        expected = report["per_class"][row["label"]]["label_accuracy"]
         assert float(row["label_accuracy"]) == pytest.approx(expected)
 
 
