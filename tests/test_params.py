@@ -1,0 +1,159 @@
+"""Settings: strict, typed, and every mistake named by its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from augment import params
+from augment.errors import AugmentError
+from augment.params import Params, ParamsError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        "ingest: {source: images}\n"
+        "clean: {thresholds: {blank: 0.5}}\n"
+        "train: {generator: dcgan, loss: {name: hinge}, steps: 10}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_absent_keys_take_defaults(file: Path) -> None:
+    settings = params.load(file)
+    assert settings == Params.model_validate(
+        {
+            "ingest": {"source": "images"},
+            "clean": {"thresholds": {"blank": 0.5}},
+            "train": {"generator": "dcgan", "loss": {"name": "hinge"}, "steps": 10},
+        }
+    )
+    assert settings.train.batch == params.TrainSettings().batch
+    assert settings.score == params.ScoreSettings()
+
+
+def test_settings_do_not_change(file: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.load(file).train.steps = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("train.steps=2000", "train.steps", 2000),
+        ("train.rate.generator=1e-3", "train.rate.generator", 1e-3),
+        ("train.rate.betas=[0.5, 0.9]", "train.rate.betas", (0.5, 0.9)),
+        ("ingest.split.valid=0", "ingest.split.valid", 0.0),
+        ("clean.thresholds.x=0.1", "clean.thresholds", {"blank": 0.5, "x": 0.1}),
+        ("train.generator.width=8", "train.generator", {"name": "dcgan", "width": 8}),
+        ("train.loss.name=wasserstein", "train.loss", {"name": "wasserstein"}),
+        ("train.loss=wasserstein", "train.loss", "wasserstein"),
+        ("train.penalties=[]", "train.penalties", []),
+        ("train.penalties=[r1, {name: clip}]", "train.penalties", ["r1", {"name": "clip"}]),
+        ("synth.per_class={a: 3}", "synth.per_class", {"a": 3}),
+        ("synth.per_class=null", "synth.per_class", None),
+        ("synth.match=largest", "synth.match", "largest"),
+        ("ingest.source=a=b", "ingest.source", "a=b"),
+        ("clean.size=[32, 128]", "clean.size", (32, 128)),
+        ("clean.size=8", "clean.size", 8),
+        ("clean.size=256", "clean.size", 256),
+        ("clean.size=auto", "clean.size", "auto"),
+    ],
+)
+def test_overrides(file: Path, override: str, path: str, value: object) -> None:
+    found = params.load(file, [override])
+    for step in path.split("."):
+        found = getattr(found, step)
+    assert found == value
+    assert params.load(file) != params.load(file, [override]) or override == "clean.size=auto"
+
+
+def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
+    before = file.read_bytes()
+    assert params.load(file, ["train.steps=3", "train.steps=4"]).train.steps == 4
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.stepz=3", r"train\.stepz: unknown key; known: model, generator, discriminator"),
+        ("train.rate.generatr=3", r"train\.rate\.generatr: unknown key; known: generator, disc"),
+        ("trian.steps=3", r"trian: unknown key; known: ingest, clean, train, synth, score, write"),
+        ("train.steps=0", r"train\.steps: .*greater than or equal to 1 \(found 0\)"),
+        ("train.steps=many", r"train\.steps: .*integer.* \(found 'many'\)"),
+        ("train.steps=", r"train\.steps: .*integer \(found None\)"),
+        ("train.batch=1", r"train\.batch: .*2 \(found 1\)"),
+        ("train.ema=1", r"train\.ema: .*less than 1 \(found 1\)"),
+        ("train.rate.generator=0", r"train\.rate\.generator: .*greater than 0"),
+        ("train.rate.generator=.nan", r"train\.rate\.generator: .*finite"),
+        ("train.rate.betas=[0.5]", r"train\.rate\.betas\.1: missing"),
+        ("train.generator=3", r"train\.generator: .*string \(found 3\)"),
+        ("train.penalties=[3]", r"train\.penalties\.0: .*string \(found 3\)"),
+        ("train.penalties.0.weight=3", r"train\.penalties: .*list"),
+        ("ingest.max_rejected=1.1", r"ingest\.max_rejected: .*less than or equal to 1 \(found 1.1"),
+        ("ingest.max_rejected=-0.1", r"ingest\.max_rejected: .*greater than or equal to 0"),
+        ("ingest.workers=-1", r"ingest\.workers: "),
+        ("clean.size=30", r"clean\.size: .*multiples of 4 from 8 to 256, found 30"),
+        ("clean.size=4", r"clean\.size: .*found 4"),
+        ("clean.size=260", r"clean\.size: .*found 260"),
+        ("clean.size=[32, 30]", r"clean\.size: .*found 30"),
+        ("clean.size=big", r"clean\.size: Input should be 'auto'"),
+        ("clean.mode=P", r"clean\.mode: .*'auto', 'L' or 'RGB' \(found 'P'\)"),
+        ("clean.thresholds.blank=low", r"clean\.thresholds\.blank: .*number"),
+        ("clean.thresholds.blank=.inf", r"clean\.thresholds\.blank: .*finite"),
+        ("synth.per_class={a: -1}", r"synth\.per_class\.a: .*\(found -1\)"),
+        ("synth.per_class=few", r"synth\.per_class: .*\(found 'few'\)"),
+        ("synth.match=smallest", r"synth\.match: .*'largest' \(found 'smallest'\)"),
+        ("synth.max_candidates=.inf", r"synth\.max_candidates: .*finite"),
+        ("synth.truncation=0", r"synth\.truncation: .*greater than 0"),
+        ("write.dose=-1", r"write\.dose: "),
+        ("ingest.source=null", r"ingest\.source: .*string \(found None\)"),
+        ("train.steps", r"override 'train\.steps': expected group\.key=value"),
+        ("=3", r"override '=3': expected group\.key=value"),
+        ("train.steps=[", r"override 'train\.steps=\[': the value is not YAML"),
+        ("train.steps.x=3", r"override 'train\.steps\.x=3': 'steps' holds no keys"),
+    ],
+)
+def test_every_mistake_names_its_key(file: Path, override: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message) as caught:
+        params.load(file, [override])
+    assert "constrained" not in str(caught.value) and "[str" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(file: Path) -> None:
+    with pytest.raises(ParamsError) as caught:
+        params.load(file, ["train.steps=0", "synth.seed=x"])
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{file}: train.steps: ")
+    assert second.startswith(f"{file}: synth.seed: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "ingest: missing"),
+        (b"ingest: {}", r"ingest\.source: missing"),
+        (b"- a\n- b\n", "expected groups of settings, found list"),
+        (b"ingest: [", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"ingest: !!python/object/apply:os.getcwd []", "not YAML"),
+        (b"ingest: images", "ingest: .*found 'images'"),
+    ],
+)
+def test_unusable_files(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError, match=message) as caught:
+        params.load(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(AugmentError, match=r"params\.yaml: no such file; run in a project folder"):
+        params.load(tmp_path / "params.yaml")
