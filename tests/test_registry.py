@@ -176,5 +176,4 @@ def test_every_registered_part(registry: Registry, name: str) -> None:
     for option, value in given.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             assert option in wrong(part, given | {option: math.nan})
-    with pytest.raises(PartError, match="unknown option 'no_such_option'"):
-        registry.resolve({"name": name, "no_such_option": 1})
+    assert "no_such_option" in wrong(part, {"no_such_option": 1})
