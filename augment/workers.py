@@ -31,6 +31,11 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
         return
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # there is none on every system
+
+        forkserver.set_forkserver_preload(["augment.images"])  # what every task needs
+        forkserver.ensure_running()  # it imports that while this process goes on
     executor = ProcessPoolExecutor(processes, mp_context=context)
     try:
         yield executor

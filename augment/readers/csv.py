@@ -1,0 +1,109 @@
+"""A CSV that lists image files and their labels."""
+
+from __future__ import annotations
+
+import csv as cells
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from augment.errors import AugmentError
+from augment.readers.item import READERS, Item, Listing, described, locate
+
+_SUFFIXES = (".csv", ".tsv")
+
+
+def _recognises(source: str) -> bool:
+    path = Path(source)
+    if path.is_file():
+        return path.suffix.lower() in _SUFFIXES
+    return path.is_dir() and len(_lists(path)) == 1
+
+
+@READERS.register("csv", recognises=_recognises, paths=True)
+def csv(
+    source: str,
+    *,
+    path: str = "path",
+    label: str = "label",
+    split: str = "split",
+    group: str = "group",
+    delimiter: str | None = None,
+    labelled: bool = True,
+) -> Listing:
+    """A CSV or TSV file, or a folder with one, of path, label and, if there, split and group.
+
+    The options name the columns; the delimiter is a comma, in a .tsv file a tab. Paths are relative
+    to the folder of the CSV and may not leave it.
+    Raises AugmentError for a file without the columns, or one that is no CSV in UTF-8.
+    """
+    file = Path(source)
+    if file.is_dir():
+        file = _only_list(file)
+    delimiter = delimiter or ("\t" if file.suffix.lower() == ".tsv" else ",")
+    if len(delimiter) != 1:
+        raise AugmentError(f"{file}: delimiter: one character, found {delimiter!r}")
+    with _opened(file) as opened:
+        found = header(opened, str(file), delimiter)
+    with open(file, "rb") as raw:
+        count = sum(block.count(b"\n") for block in iter(lambda: raw.read(1 << 20), b""))
+    missing = [name for name in (path, label)[: 1 + labelled] if name not in found]
+    if missing:
+        raise AugmentError(
+            f"{file}: no column {', '.join(map(repr, missing))}; columns: {', '.join(found)}"
+        )
+    columns = {path: "path", label: "label", split: "split", group: "group"}
+    return Listing(_items(file, columns, delimiter), count)
+
+
+def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
+    """The names of the columns. Raises AugmentError, naming ``where``, for what is no CSV."""
+    try:
+        return next(cells.reader(file, delimiter=delimiter), [])
+    except (cells.Error, UnicodeDecodeError) as error:
+        raise AugmentError(f"{where}: no CSV in UTF-8: {error}") from None
+
+
+def rows(file: TextIO, where: str, delimiter: str = ",") -> Iterator[dict[str, Any]]:
+    """The rows by column name; a cell that is absent is None. Raises AugmentError like header."""
+    reader = cells.DictReader(file, delimiter=delimiter)
+    try:
+        yield from reader
+    except (cells.Error, UnicodeDecodeError) as error:
+        raise AugmentError(f"{where}: after line {reader.line_num}: {error}") from None
+
+
+def _items(file: Path, columns: dict[str, str], delimiter: str) -> Iterator[Item]:
+    with _opened(file) as opened:
+        for row in rows(opened, str(file), delimiter):
+            known = {name: row[column] for column, name in columns.items() if column in row}
+            name = known.pop("path") or ""
+            data, reason = locate(file.parent, name)
+            yield described(Item(name, data, "", reason=reason), known)
+
+
+def _opened(file: Path) -> TextIO:
+    try:
+        return open(file, encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise AugmentError(f"{file}: {error.strerror}") from None
+
+
+def _lists(folder: Path) -> list[Path]:
+    """The files of a folder that have the usual columns."""
+    found = []
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in _SUFFIXES and file.is_file():
+            with _opened(file) as opened:
+                first = opened.readline()
+            if {"path", "label"} <= set(first.strip().replace("\t", ",").split(",")):
+                found.append(file)
+    return found
+
+
+def _only_list(folder: Path) -> Path:
+    found = _lists(folder)
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise AugmentError(f"{folder}: one CSV with path and label expected, found {names}")
+    return found[0]

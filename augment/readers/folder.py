@@ -1,0 +1,71 @@
+"""A folder of images on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TextIO
+
+from augment.errors import AugmentError
+from augment.readers import tree
+from augment.readers.item import READERS, Listing, is_junk_folder
+from augment.table import natural
+
+
+def _recognises(source: str) -> bool:
+    return Path(source).is_dir()
+
+
+@READERS.register("image_folder", recognises=_recognises, fallback=True, paths=True)
+def image_folder(source: str) -> Listing:
+    """A folder per class, or train, valid and test folders of these; metadata.csv is followed.
+
+    Deeper folders belong to their class. Links are followed, to folders too, but never in a circle.
+    Raises AugmentError when ``source`` is no folder.
+    """
+    if not Path(source).is_dir():
+        raise AugmentError(f"{source}: no such folder")
+    return tree.items(_Disk(Path(source)))
+
+
+class _Disk:
+    def __init__(self, root: Path):
+        self.root = root
+
+    def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
+        yield from _walk(str(self.root), (), (os.path.realpath(self.root),))
+
+    def fetch(self, path: str) -> tuple[bytes | Path, str]:
+        return Path(f"{self.root}/{path}"), ""
+
+    def text(self, path: str) -> AbstractContextManager[TextIO]:
+        return open(self.root / path, encoding="utf-8-sig", newline="")
+
+
+def _walk(
+    folder: str, folders: tree.Folders, above: tuple[str, ...]
+) -> Iterator[tuple[tree.Folders, list[str]]]:
+    """Files first, then folders; ``above`` are the real paths of this folder and its parents.
+
+    A folder that is not entered stands among the files: a tool's own as a side file, one that leads
+    in a circle or may not be read as an unreadable file.
+    """
+    files: list[str] = []
+    inner: list[tuple[str, str]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir() or is_junk_folder(entry.name):
+                files.append(entry.name)
+                continue
+            real = os.path.join(above[-1], entry.name)
+            real = os.path.realpath(real) if entry.is_symlink() else real
+            if real in above or not os.access(entry.path, os.R_OK | os.X_OK):
+                files.append(entry.name)
+            else:
+                inner.append((entry.name, real))
+    if files:
+        yield folders, files
+    for name, real in sorted(inner, key=lambda pair: natural(pair[0])):
+        yield from _walk(os.path.join(folder, name), (*folders, name), (*above, real))

@@ -1,0 +1,186 @@
+"""IDX files: MNIST, EMNIST and their kin."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import math
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from augment import images
+from augment.errors import AugmentError
+from augment.readers import provenance
+from augment.readers.item import READERS, Item, Listing, described, split_of
+from augment.table import natural
+
+_IMAGES = re.compile(
+    r"(?:(?P<subset>.+)-)?(?P<part>train|t10k|test|valid|val|validation)"
+    r"-images[-.]idx[34]-ubyte(?:\.gz)?"
+)
+_BLOCK = 4 << 20  # bytes read at a time
+_SIDE = 1 << 14  # pixels; what claims more is no image of this format
+
+
+class _Pair(NamedTuple):
+    """The files of one split; ``shape`` is (N, H, W) or (N, H, W, 3)."""
+
+    split: str
+    images: Path
+    labels: Path | None
+    shape: tuple[int, ...]
+
+
+def _recognises(source: str) -> bool:
+    path = Path(source)
+    return path.is_dir() and any(_IMAGES.fullmatch(file.name) for file in path.iterdir())
+
+
+@READERS.register("idx", recognises=_recognises)
+def idx(
+    source: str,
+    *,
+    subset: str | None = None,
+    mapping: str | None = None,
+    transpose: bool = False,
+    labelled: bool = True,
+) -> Listing:
+    """A folder of MNIST's or EMNIST's IDX files (.gz too): ``train-images-idx3-ubyte`` and so on.
+
+    ``subset`` chooses one of several sets, such as ``emnist-letters``. Labels are the numbers in
+    decimal, or by ``mapping``, a file in the folder, the characters whose codes follow the number
+    on its line (the first of them), or the text that follows it. EMNIST's images lie on their side:
+    ``transpose`` sets them upright.
+    Raises AugmentError before the first item: a missing file, wrong magic, wrong lengths.
+    """
+    folder = Path(source)
+    pairs = [_pair(split, path, labelled) for split, path in _files(folder, subset).items()]
+    names = _names(folder / mapping) if mapping else None
+    labels = {pair.split: _labels(pair, names) for pair in pairs}
+    counts: dict[str | None, int] = {pair.split: pair.shape[0] for pair in pairs}
+    rows = provenance.rows(folder, counts)
+    items = (
+        described(Item(f"{pair.images.name}/{place}", data, label, pair.split), row)
+        for pair in pairs
+        for place, (data, label, row) in enumerate(
+            zip(_encoded(pair, transpose), labels[pair.split], rows[pair.split], strict=False)
+        )
+    )
+    return Listing(items, sum(counts.values()))
+
+
+def _files(folder: Path, subset: str | None) -> dict[str, Path]:
+    """The file of images of each split; one that is unpacked comes before its archive."""
+    if not folder.is_dir():
+        raise AugmentError(f"{folder}: no such folder")
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name), reverse=True):
+        match = _IMAGES.fullmatch(path.name)
+        if match:
+            split = split_of(match["part"]) or ""
+            found.setdefault(match["subset"] or "", {})[split] = path
+    if not found:
+        raise AugmentError(f"{folder}: no IDX images (such as train-images-idx3-ubyte)")
+    if subset is None and len(found) == 1:
+        (subset,) = found
+    if subset not in found:
+        known = ", ".join(sorted(found))
+        raise AugmentError(f"{folder}: option subset: expected one of {known}, found {subset!r}")
+    return found[subset]
+
+
+def _pair(split: str, path: Path, labelled: bool) -> _Pair:
+    shape = _shape(path, (3, 4))
+    if len(shape) == 4 and shape[3] != 3:
+        raise AugmentError(f"{path}: 3 channels expected, found {shape[3]}")
+    if not all(0 < side <= _SIDE for side in shape[1:]):
+        raise AugmentError(f"{path}: images of {shape[1]} × {shape[2]} pixels")
+    if not labelled:
+        return _Pair(split, path, None, shape)
+    name = re.sub(r"-images([-.])idx[34]-", r"-labels\1idx1-", path.name.removesuffix(".gz"))
+    labels = next(
+        (file for file in (path.with_name(name), path.with_name(f"{name}.gz")) if file.exists()),
+        None,
+    )
+    if labels is None:
+        raise AugmentError(f"{path.with_name(name)}: missing, beside {path.name}")
+    count = _shape(labels, (1,))[0]
+    if count != shape[0]:
+        raise AugmentError(f"{labels}: {count} labels for {shape[0]} images in {path.name}")
+    return _Pair(split, path, labels, shape)
+
+
+def _shape(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a file's header gives, after the whole length was found to agree with it."""
+    try:
+        with _opened(path) as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08" or head[3] not in dimensions:
+                wanted = " or ".join(f"0x000008{number:02x}" for number in dimensions)
+                raise AugmentError(f"{path}: IDX magic {wanted} expected, found 0x{head.hex()}")
+            sizes = file.read(4 * head[3])
+            if len(sizes) < 4 * head[3]:
+                raise AugmentError(f"{path}: ends in the header")
+            shape = struct.unpack(f">{head[3]}I", sizes)
+            wanted_bytes = math.prod(shape)
+            found = 0
+            while found <= wanted_bytes and (block := file.read(_BLOCK)):
+                found += len(block)
+    except (OSError, EOFError, zlib.error) as error:
+        raise AugmentError(f"{path}: cannot be read: {error}") from None
+    if found != wanted_bytes:
+        more = "more" if found > wanted_bytes else f"only {found}"
+        raise AugmentError(f"{path}: {wanted_bytes} bytes expected after the header, found {more}")
+    return shape
+
+
+def _labels(pair: _Pair, names: dict[int, str] | None) -> Iterator[str]:
+    if pair.labels is None:
+        return itertools.repeat("")
+    with _opened(pair.labels) as file:
+        numbers = file.read()[8:]
+    if names is None:
+        return map(str, numbers)
+    unknown = sorted(set(numbers) - names.keys())
+    if unknown:
+        raise AugmentError(f"{pair.labels}: label {unknown[0]} does not stand in the mapping")
+    return map(names.__getitem__, numbers)
+
+
+def _names(path: Path) -> dict[int, str]:
+    """Label -> name from lines such as ``0 48`` (a character's code) or ``0 T-shirt/top``."""
+    names: dict[int, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AugmentError(f"{path}: cannot be read: {error}") from None
+    for place, line in enumerate(filter(str.strip, lines), start=1):
+        number, _, rest = line.strip().partition(" ")
+        codes = rest.split()
+        try:
+            names[int(number)] = chr(int(codes[0])) if codes[0].isdecimal() else rest.strip()
+        except (ValueError, IndexError, OverflowError):
+            raise AugmentError(
+                f"{path}: line {place}: 'label code' expected, found {line!r}"
+            ) from None
+    return names
+
+
+def _encoded(pair: _Pair, transpose: bool) -> Iterator[bytes]:
+    _, *shape = pair.shape
+    size = math.prod(shape)
+    with _opened(pair.images) as file:
+        file.read(4 + 4 * len(pair.shape))
+        while data := file.read(size * max(1, _BLOCK // size)):
+            block = np.frombuffer(data, np.uint8).reshape(-1, *shape)
+            yield from map(images.encode, block.swapaxes(1, 2) if transpose else block)
+
+
+def _opened(path: Path) -> gzip.GzipFile | BinaryIO:
+    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")

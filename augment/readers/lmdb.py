@@ -1,0 +1,96 @@
+"""LMDB environments as trainers of text recognition write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from augment.errors import AugmentError
+from augment.readers import provenance
+from augment.readers.item import MISSING, NOT_UTF8, READERS, Item, Listing, described, split_of
+from augment.table import natural
+
+_DATA = "data.mdb"
+
+
+def _recognises(source: str) -> bool:
+    return bool(_environments(Path(source)))
+
+
+@READERS.register("lmdb", recognises=_recognises)
+def lmdb(source: str) -> Listing:
+    """LMDB with ``image-%09d``, ``label-%09d``, ``num-samples``: one, or one in each split folder.
+
+    Needs the package lmdb.
+    Raises AugmentError before the first item: no environment, a damaged one, no number of samples.
+    """
+    folder = Path(source)
+    found = _environments(folder)
+    if not found:
+        raise AugmentError(f"{source}: no {_DATA} there, nor in train, valid or test folders")
+    counts = {path: _count(path) for path in found}
+    rows = provenance.rows(folder, {split: counts[path] for path, split in found.items()})
+    items = (
+        described(item, row)
+        for path, split in found.items()
+        for item, row in zip(_items(path, counts[path], split), rows[split], strict=False)
+    )
+    return Listing(items, sum(counts.values()))
+
+
+def _environments(folder: Path) -> dict[Path, str | None]:
+    """Each environment with its split."""
+    if (folder / _DATA).is_file():
+        return {folder: None}
+    inner = sorted(folder.iterdir(), key=lambda path: natural(path.name)) if folder.is_dir() else []
+    return {
+        path: split_of(path.name)
+        for path in inner
+        if split_of(path.name) and (path / _DATA).is_file()
+    }
+
+
+def _library() -> Any:
+    try:
+        import lmdb
+    except ImportError:
+        raise AugmentError("reader lmdb: needs the package lmdb") from None
+    return lmdb
+
+
+@contextmanager
+def _values(path: Path) -> Iterator[Any]:
+    """A read transaction on an environment."""
+    library = _library()
+    try:
+        with (
+            library.open(str(path), readonly=True, lock=False, readahead=False) as environment,
+            environment.begin() as values,
+        ):
+            yield values
+    except library.Error as error:
+        raise AugmentError(f"{path}: no LMDB environment, or damaged: {error}") from None
+
+
+def _count(path: Path) -> int:
+    with _values(path) as values:
+        found = values.get(b"num-samples", b"")
+        most = values.stat()["entries"]
+    if not found.isdigit() or int(found) > most:
+        raise AugmentError(f"{path}: num-samples: a number up to {most} expected, found {found!r}")
+    return int(found)
+
+
+def _items(path: Path, count: int, split: str | None) -> Iterator[Item]:
+    with _values(path) as values:
+        for number in range(1, count + 1):
+            image = values.get(b"image-%09d" % number)
+            label = values.get(b"label-%09d" % number, b"")
+            name = f"{split or path.name}/image-{number:09d}"
+            item = Item(name, image or b"", "", split, reason=MISSING if image is None else "")
+            try:
+                yield item._replace(label=label.decode("utf-8"))
+            except UnicodeDecodeError:
+                yield item._replace(reason=NOT_UTF8)

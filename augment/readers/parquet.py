@@ -1,0 +1,130 @@
+"""Parquet tables with images in them: the sample table, and those of Hugging Face."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from augment import table
+from augment.errors import AugmentError
+from augment.readers import provenance
+from augment.readers.item import READERS, Item, Listing, described, split_in
+
+_BATCH = 8 << 20  # bytes read at a time
+_EXPORT = set(table.COLUMNS)
+
+
+def _recognises(source: str) -> bool:
+    return bool(_files(Path(source)))
+
+
+@READERS.register("parquet", recognises=_recognises)
+def parquet(
+    source: str,
+    *,
+    image: str = "image",
+    label: str = "label",
+    split: str = "split",
+    group: str = "group",
+    labelled: bool = True,
+) -> Listing:
+    """A Parquet file or a folder of them: sample tables and the image tables of Hugging Face.
+
+    The options name the columns. Images are bytes or a struct with bytes and path; labels are text
+    or numbers, which the class names in the schema's metadata translate. The name of a file or of
+    its folder may say the split.
+    Raises AugmentError before the first item: no such file, a damaged one, columns missing.
+    """
+    folder = Path(source)
+    files = _files(folder)
+    if not files:
+        raise AugmentError(f"{source}: no Parquet file there")
+    columns = {label: "label", split: "split", group: "group"}
+    schemas = [_schema(path, image, label if labelled else None) for path in files]
+    items = (
+        item
+        for path, schema in zip(files, schemas, strict=True)
+        for item in _items(path, folder, image, columns, _class_names(schema, label))
+    )
+    return Listing(items, sum(pq.read_metadata(path).num_rows for path in files))
+
+
+def _files(path: Path) -> list[Path]:
+    """Parquet files at most two folders deep, without what an export keeps beside its images."""
+    if path.is_file():
+        return [path] if path.suffix == ".parquet" else []
+    found = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
+    files = [file for file in found if file.name != provenance.FILE]
+    return sorted(files, key=lambda file: table.natural(file.as_posix()))
+
+
+def _schema(path: Path, image: str, label: str | None) -> pa.Schema:
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise AugmentError(f"{path}: no Parquet file, or damaged: {error}") from None
+    for name in (image, label):
+        if name is not None and name not in schema.names:
+            raise AugmentError(f"{path}: no column {name!r}; columns: {', '.join(schema.names)}")
+    kind = schema.field(image).type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise AugmentError(f"{path}: column {image!r} holds {kind}, not encoded images")
+    return schema
+
+
+def _class_names(schema: pa.Schema, label: str) -> list[str]:
+    """The names that Hugging Face's metadata gives to the numbers of the label column."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label]["names"]]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _items(
+    path: Path, folder: Path, image: str, columns: Mapping[str, str], names: list[str]
+) -> Iterator[Item]:
+    where = path.name if path == folder else path.relative_to(folder).as_posix()
+    split = split_in(PurePosixPath(where))
+    try:
+        with pq.ParquetFile(path) as file:
+            known = set(file.schema_arrow.names)
+            export = known >= _EXPORT
+            read = sorted(known & (_EXPORT if export else {image, *columns}))
+            batches = file.iter_batches(batch_size=_rows(file.metadata), columns=read)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for place, row in enumerate(rows):
+                value = row.pop(image)
+                value = value if isinstance(value, dict) else {"bytes": value}
+                item = Item(
+                    value.get("path") or f"{where}/{place}", value["bytes"] or b"", "", split
+                )
+                if not export:
+                    row = {columns[name]: cell for name, cell in row.items()}
+                yield _item(item, row, names)
+    except (pa.ArrowException, OSError) as error:
+        raise AugmentError(f"{path}: damaged: {error}") from None
+
+
+def _rows(metadata: pq.FileMetaData) -> int:
+    """How many rows to read at a time, so that they stay small together."""
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups)
+    most: int = _BATCH * metadata.num_rows // max(1, size)
+    return max(1, min(table.ROWS, most))
+
+
+def _item(item: Item, row: dict[str, Any], names: list[str]) -> Item:
+    number = row.get("label")
+    if names and isinstance(number, int):
+        if number >= len(names):
+            return item._replace(reason="label is not among the class names")
+        row["label"] = names[number] if number >= 0 else ""  # -1 is "no label" there
+    return described(item, row)

@@ -1,0 +1,123 @@
+"""Tar archives as a stream of safe members, in bounded memory and without unpacking."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from augment.errors import AugmentError
+from augment.readers.item import is_junk_folder
+
+_OPENERS: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_EXTENDED_BYTES = 1 << 20  # of a name or a set of attributes, which tarfile takes into memory
+
+
+class Member(NamedTuple):
+    """A file in an archive; ``read`` works until the next member is asked for."""
+
+    path: str
+    size: int
+    read: Callable[[], bytes]
+
+
+class _Header(tarfile.TarInfo):
+    """A header that stops the reading when it is damaged; tarfile takes that for the end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.strip(b"\0"):
+                raise tarfile.ReadError(str(error)) from None
+            raise  # zeros, or nothing at all, are the end
+        if header.size < 0 or (header.type in _EXTENDED and header.size > _EXTENDED_BYTES):
+            raise tarfile.ReadError(f"a header claims {header.size} bytes")
+        return header
+
+
+def is_tar(file: Path) -> bool:
+    """Whether a file begins like a tar archive, compressed or not."""
+    return file.is_file() and tarfile.is_tarfile(file)
+
+
+def members(archive: Path) -> Iterator[Member]:
+    """The files of a tar archive in their order.
+
+    Raises AugmentError for an archive that is damaged or ends early, and for a member that is a
+    link or a device or whose name is absolute or climbs out.
+    """
+    try:
+        with (
+            _opened(archive) as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened,
+        ):
+            while (header := opened.next()) is not None:
+                opened.members = []  # type: ignore[attr-defined]  # or it keeps every header
+                path = safe_path(archive, header.name)
+                if header.issym() or header.islnk():
+                    raise refusal(archive, header.name, "is a link")
+                if header.isreg():
+                    yield Member(path, header.size, _reading(opened, header))
+                elif not header.isdir():
+                    raise refusal(archive, header.name, "is neither a file nor a folder")
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise AugmentError(f"{archive}: no tar archive, or damaged: {error}") from None
+
+
+def safe_path(archive: Path, name: str) -> str:
+    """A member's path with plain slashes; what lies in a tool's own folder becomes that folder.
+
+    Raises AugmentError for a name that is absolute or climbs out, in the ways of any system.
+    """
+    parts = re.split(r"[/\\]", name)
+    if parts[0] == "" or re.fullmatch(r"[A-Za-z]:", parts[0]) and len(parts) > 1:
+        raise refusal(archive, name, "is absolute")
+    if ".." in parts:
+        raise refusal(archive, name, "climbs out")
+    kept = [part for part in name.split("/") if part not in ("", ".")]
+    junk = next((place for place, part in enumerate(kept) if is_junk_folder(part)), len(kept))
+    return "/".join(kept[: junk + 1])
+
+
+def refusal(archive: Path, name: str, why: str) -> AugmentError:
+    """The error for a member that no honest archive of images has."""
+    return AugmentError(f"{archive}: member {name!r} {why}; the archive is not read")
+
+
+def _opened(archive: Path) -> IO[bytes]:
+    file: IO[bytes] = open(archive, "rb")
+    magic = file.read(5)
+    for start, opener in _OPENERS.items():
+        if magic.startswith(start):
+            file.close()
+            file = opener(archive)
+    file.seek(0)
+    return file
+
+
+def _reading(opened: tarfile.TarFile, header: tarfile.TarInfo) -> Callable[[], bytes]:
+    def read() -> bytes:
+        file = opened.extractfile(header)
+        assert file is not None  # only for members that are no files
+        return file.read()
+
+    return read
