@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import math
@@ -331,6 +332,20 @@ def test_authenticity_is_the_naive_one():
     assert found["authenticity"] == pytest.approx(expected)
     threshold = np.quantile(own.min(1), 0.01)
     assert found["near_copy_fraction"] == pytest.approx((across.min(1) <= threshold).mean())
+
+
+def test_a_near_copy_looks_like_one_to_judge_and_eye():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (50, 1, 8, 8)).astype(np.uint8)
+    real = dataclasses.replace(side(cloud(50)), pixels=pixels)
+    shifted = np.roll(pixels, 1, axis=3)
+    shifted[..., 0] = shifted[..., 1]  # the border goes on, as a camera a pixel to the left sees it
+    other = rng.permutation(pixels)
+    for seen, expected in ((pixels, 1.0), (shifted, 1.0), (other, 0.0)):
+        found = memorisation.memorisation(
+            measured(real, real, dataclasses.replace(real, pixels=seen))
+        )
+        assert found["near_copy_fraction"] == pytest.approx(expected, abs=0.05)
 
 
 def test_real_against_real_is_as_diverse_and_collapse_is_not():

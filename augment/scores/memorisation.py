@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from augment.neighbours import nearest
@@ -24,21 +25,26 @@ def memorisation(
 ) -> Numbers:
     """Share of near copies of train images, and share of authentic samples.
 
-    A near copy is at most as far from a train image as the ``quantile`` of the train images' own
-    nearest distances. A sample is authentic if it is farther from its nearest train image than
-    that image is from its own nearest.
+    A near copy is as near to a train image as only the ``quantile`` of the train images are to
+    their own nearest one, both to the judge (features) and to the eye (pixels, moved by up to one
+    either way). Features alone would flag that share of honest images too. A sample is authentic
+    if the judge finds it farther from its nearest train image than that image from its own.
     """
-    real = measured.train.features
-    own = nearest(real, real, same=True)[1][:, 0]
-    threshold = np.quantile(own, quantile) if len(own) > 1 else np.nan
+    train = measured.train
+    partners, own = (found[:, 0] for found in nearest(train.features, train.features, same=True))
+    few = len(train) < 2
+    limit = np.nan if few else np.quantile(own, quantile)
+    seen = np.nan if few else np.quantile(_gaps(train.pixels, train.pixels[partners]), quantile)
 
     def compare(other: Side) -> Numbers:
-        if np.isnan(threshold):
+        if few:
             return {"near_copy_fraction": float("nan"), "authenticity": float("nan")}
-        places, gaps = nearest(other.features, real)
+        places, gaps = (found[:, 0] for found in nearest(other.features, train.features))
+        close = gaps <= limit
+        close[close] = _gaps(other.pixels[close], train.pixels[places[close]]) <= seen
         return {
-            "near_copy_fraction": share(gaps[:, 0] <= threshold),
-            "authenticity": share(gaps[:, 0] > own[places[:, 0]]),
+            "near_copy_fraction": share(close),
+            "authenticity": share(gaps > own[places]),
         }
 
     synthetic = measured.synthetic
@@ -49,3 +55,16 @@ def memorisation(
             name: compare(synthetic.of(index)) for index, name in enumerate(measured.classes)
         },
     }
+
+
+def _gaps(these: NDArray[np.uint8], those: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Root mean squared difference of images (N, C, H, W) pair by pair, the best of nine places."""
+    height, width = these.shape[2:]
+    around = np.pad(those, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    best = np.full(len(these), np.inf)
+    for down in range(3):
+        for right in range(3):
+            moved = around[:, :, down : down + height, right : right + width]
+            squares = np.square(np.subtract(these, moved, dtype=np.float32))
+            best = np.minimum(best, squares.mean((1, 2, 3), dtype=np.float64))
+    return np.sqrt(best)
