@@ -9,11 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.datasets import load_digits
 
-from augment import images, table
+from augment import images, pipeline, table
 
 IN_TURN = ("train", "train", "valid", "train", "test")  # splits of the images of each class
+
+SMALL = {
+    "ingest": {"source": "builtin:digits", "split": {"valid": 0.1, "test": 0.333}},
+    "train": {
+        "model": {"name": "infogan", "noise": 16, "embedding": 8},
+        "generator": {"name": "resnet", "width": 16},
+        "discriminator": {"name": "resnet", "width": 16},
+        "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],
+        "rate": {"generator": 2e-3, "discriminator": 2e-3},
+        "steps": 200,
+        "every": 50,
+        "batch": 32,
+        "labeller": {"steps": 150},
+        "device": "cpu",
+    },
+    "synth": {"per_class": 12, "probability": 0.2, "max_candidates": 300.0, "device": "cpu"},
+    "score": {"steps": 60, "device": "cpu"},
+}
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +65,24 @@ def digits_table() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[Path], Path]:
+    """Writes the params.yaml of a run that takes seconds."""
+
+    def write(root: Path) -> Path:
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "params.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False))
+        return root
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Path]) -> Path:
+    """A project in which every stage has run on scikit-learn's digits; not to be changed."""
+    root = small(tmp_path_factory.mktemp("project"))
+    for stage in pipeline.STAGES:
+        pipeline.run(stage, root=root)
+    return root
