@@ -67,4 +67,5 @@ def _gaps(these: NDArray[np.uint8], those: NDArray[np.uint8]) -> NDArray[np.floa
             moved = around[:, :, down : down + height, right : right + width]
             squares = np.square(np.subtract(these, moved, dtype=np.float32))
             best = np.minimum(best, squares.mean((1, 2, 3), dtype=np.float64))
-    return np.sqrt(best)
+    roots: NDArray[np.float64] = np.sqrt(best)
+    return roots
