@@ -1,0 +1,204 @@
+"""Tables as torch data sets and as arrays: what is selected, its order, what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import augment
+from augment import dataset, images, table
+from augment.dataset import Dataset, DatasetError
+from augment.errors import AugmentError
+from augment.writers import WRITERS
+
+CLASSES = ["1", "2", "10", "z"]
+
+
+def sample(level: int, label: str | None, split: str = "train", **facts: Any) -> table.Row:
+    pixels = facts.pop("pixels", np.full((8, 12), level, np.uint8))
+    data = images.encode(pixels)
+    return {
+        "id": hashlib.sha256(data).hexdigest(),
+        "image": {"bytes": data, "path": f"{level}.png"},
+        "label": label,
+        "split": split,
+        "origin": "real",
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "mode": "L" if pixels.ndim == 2 else "RGB",
+    } | facts
+
+
+def write(folder: Path, rows: Iterable[table.Row]) -> Path:
+    with table.TableWriter(folder) as writer:
+        for row in rows:
+            writer.add(row)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rows = [sample(n, ("10", "2", "1")[n % 3], ("train", "valid")[n % 2]) for n in range(12)]
+    rows += [sample(50, "z", "test"), sample(51, None), sample(52, None, "test")]
+    rows += [sample(100 + n, ("10", "2")[n % 2], origin="synthetic") for n in range(40)]
+    return write(tmp_path / "table", rows)
+
+
+def levels(found: Dataset) -> list[int]:
+    return [int(np.asarray(image)[0, 0]) for image, _ in (found[n] for n in range(len(found)))]
+
+
+def test_load_gives_images_and_class_indices(folder: Path) -> None:
+    found = augment.load(folder, origin="real")
+    assert isinstance(found, augment.Dataset)
+    assert levels(found) == [0, 2, 4, 6, 8, 10]
+    image, target = found[1]
+    assert isinstance(image, Image.Image) and (image.size, image.mode) == ((12, 8), "L")
+    assert found.classes == CLASSES
+    assert [found.classes[target] for _, target in (found[n] for n in range(6))] == [
+        "10", "1", "2", "10", "1", "2",
+    ]  # fmt: skip
+    assert found.targets == [target for _, target in (found[n] for n in range(6))]
+    assert found.table["label"].tolist() == [CLASSES[target] for target in found.targets]
+    assert "image" not in found.table and found.table["id"].is_unique
+    with pytest.raises(IndexError):
+        found[len(found)]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [0, 2, 4, 6, 8, 10, *range(100, 140)]),
+        ({"split": "valid"}, [1, 3, 5, 7, 9, 11]),
+        ({"split": "test"}, [50]),
+        ({"split": None, "origin": "real"}, [*range(12), 50]),
+        ({"origin": "synthetic"}, [*range(100, 140)]),
+        ({"synthetic_ratio": 0}, [0, 2, 4, 6, 8, 10]),
+        ({"synthetic_ratio": 1e9}, [0, 2, 4, 6, 8, 10, *range(100, 140)]),
+        ({"split": "valid", "synthetic_ratio": 1.0}, [1, 3, 5, 7, 9, 11]),
+    ],
+)
+def test_what_is_selected(folder: Path, options: dict[str, Any], expected: list[int]) -> None:
+    found = dataset.load(folder, **options)
+    assert levels(found) == expected
+    assert len(found) == len(found.table) == len(expected)
+    assert found.classes == CLASSES  # whatever is selected
+
+
+@pytest.mark.parametrize(("ratio", "count"), [(0.5, 3), (1.0, 6), (2.0, 12), (0.4, 2)])
+def test_mixing_ratio(folder: Path, ratio: float, count: int) -> None:
+    found = dataset.load(folder, synthetic_ratio=ratio)
+    assert Counter(found.table["origin"]) == {"real": 6, "synthetic": count}
+    assert levels(found) == sorted(levels(found))
+    assert levels(found) == levels(dataset.load(folder, synthetic_ratio=ratio))
+    others = [
+        levels(dataset.load(folder, synthetic_ratio=ratio, seed=seed)) for seed in range(1, 5)
+    ]
+    assert any(other != levels(found) for other in others)
+
+
+def test_transform_and_loader(folder: Path) -> None:
+    def to_tensor(image: Image.Image) -> torch.Tensor:
+        return torch.from_numpy(np.array(image)).float()
+
+    found = dataset.load(folder, transform=to_tensor)
+    pixels, targets = next(iter(torch.utils.data.DataLoader(found, batch_size=46)))
+    assert pixels.shape == (46, 8, 12) and targets.dtype == torch.int64
+    assert pixels[:, 0, 0].tolist() == levels(dataset.load(folder))
+    assert targets.tolist() == found.targets
+
+
+def test_travels_to_worker_processes(folder: Path) -> None:
+    copy = pickle.loads(pickle.dumps(dataset.load(folder)))
+    assert levels(copy) == levels(dataset.load(folder))
+
+
+@pytest.mark.parametrize("writer", WRITERS.names())
+def test_every_format_that_write_produces(folder: Path, tmp_path: Path, writer: str) -> None:
+    rows = [row for row in table.rows(folder) if row["label"] is not None]
+    WRITERS.build(writer)(rows, tmp_path / "out")
+    for options in ({}, {"split": "valid"}, {"origin": "synthetic"}, {"synthetic_ratio": 0.5}):
+        expected, found = (dataset.load(path, **options) for path in (folder, tmp_path / "out"))
+        assert found.classes == CLASSES
+        assert Counter(found.table["origin"]) == Counter(expected.table["origin"])
+        if "synthetic_ratio" not in options:  # which ones are drawn depends on the order
+            assert sorted(zip(levels(found), found.targets, strict=True)) == sorted(
+                zip(levels(expected), expected.targets, strict=True)
+            )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "dev"}, r"no samples with split 'dev'"),
+        ({"split": "test", "origin": "synthetic"}, r"split 'test' and origin 'synthetic'"),
+        ({"synthetic_ratio": -0.1}, "synthetic_ratio: a number from 0 up"),
+        ({"synthetic_ratio": 1.0, "origin": "real"}, "not together with origin"),
+    ],
+)
+def test_refusals(folder: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        dataset.load(folder, **options)
+    assert isinstance(caught.value, AugmentError)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(AugmentError, match="nothing"):
+        dataset.load(tmp_path / "nothing")
+    with pytest.raises(table.TableError, match="nothing: no sample table there"):
+        dataset.arrays(tmp_path / "nothing")
+
+
+def test_arrays(folder: Path) -> None:
+    found = dataset.arrays(folder, split="train", origin="real")
+    assert found.pixels.shape == (6, 1, 8, 12) and found.pixels.dtype == np.uint8
+    assert found.pixels.flags.c_contiguous
+    assert found.pixels[:, 0, 3, 3].tolist() == [0, 2, 4, 6, 8, 10]
+    assert [found.classes[label] for label in found.labels] == ["10", "1", "2"] * 2
+    assert (found.classes, found.labels.dtype) == (CLASSES, np.int64)
+    assert found.ids == table.frame(folder, ["id"], split="train", origin="real")["id"].tolist()[:6]
+    assert (len(found), found.shape) == (6, (1, 8, 12))
+    assert len(dataset.arrays(folder)) == 53  # unlabelled ones are left out
+    other = dataset.arrays(folder, split="valid", classes=["2", "1", "10"])
+    assert other.labels.tolist() == [0, 2, 1, 0, 2, 1] and other.classes == ["2", "1", "10"]
+
+
+def test_arrays_of_colour_and_of_nothing(tmp_path: Path, folder: Path) -> None:
+    colour = np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3)
+    found = dataset.arrays(write(tmp_path / "colour", [sample(0, "a", pixels=colour)]))
+    assert found.shape == (3, 8, 12)
+    assert (found.pixels[0] == colour.transpose(2, 0, 1)).all()
+    nothing = dataset.arrays(folder, split="valid", origin="synthetic")
+    assert (len(nothing), nothing.pixels.ndim, len(nothing.labels)) == (0, 4, 0)
+
+
+def test_arrays_refuse_what_does_not_fit(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"label '10' is none of \['1', '2'\]"):
+        dataset.arrays(folder, classes=["1", "2"])
+    for name, pixels in (
+        ("size", np.zeros((8, 8), np.uint8)),
+        ("mode", np.zeros((8, 12, 3), np.uint8)),
+    ):
+        mixed = write(tmp_path / name, [sample(0, "a"), sample(1, "a", pixels=pixels)])
+        with pytest.raises(DatasetError, match=r"is \(8, .*\), others are \(8, 12\)"):
+            dataset.arrays(mixed)
+
+
+def test_digits(digits_table: Callable[..., Path], tmp_path: Path) -> None:
+    folder = digits_table(tmp_path / "digits", per_class=10)
+    assert table.validate(folder) == 100
+    counts = table.frame(folder).groupby("label")["split"].value_counts().unstack()
+    assert counts.to_dict("list") == {"train": [6] * 10, "valid": [2] * 10, "test": [2] * 10}
+    other = digits_table(tmp_path / "other", per_class=10, invert_test=True)
+    for split, same in (("train", True), ("valid", True), ("test", False)):
+        pair = [dataset.arrays(path, split=split).pixels for path in (folder, other)]
+        assert (pair[0] == pair[1]).all() == same

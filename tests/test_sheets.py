@@ -1,0 +1,75 @@
+"""Contact sheets: every pixel in its place, whole factors, captions, odd counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from augment import sheets
+from augment.sheets import GAP, PAPER
+
+
+def tiles(count: int, channels: int = 1, height: int = 8, width: int = 8) -> np.ndarray:
+    """Distinct dark images, so that paper and tile cannot be confused."""
+    size = count * channels * height * width
+    return (np.arange(size) % 200).astype(np.uint8).reshape(count, channels, height, width)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("height", "width", "target", "factor"),
+    [
+        (8, 8, 48, 6),
+        (28, 28, 48, 2),
+        (64, 64, 48, 1),
+        (200, 200, 48, 1),
+        (8, 32, 48, 2),
+        (8, 8, 8, 1),
+    ],
+)
+def test_grid(channels: int, height: int, width: int, target: int, factor: int) -> None:
+    given = tiles(5, channels, height, width)
+    picture = sheets.grid(given, 3, target=target)
+    tall, wide = height * factor + GAP, width * factor + GAP
+    assert picture.shape == (2 * tall + GAP, 3 * wide + GAP, 3) and picture.dtype == np.uint8
+    covered = np.zeros(picture.shape[:2], bool)
+    for place, tile in enumerate(given):
+        top, left = GAP + place // 3 * tall, GAP + place % 3 * wide
+        found = picture[top : top + tall - GAP, left : left + wide - GAP]
+        covered[top : top + tall - GAP, left : left + wide - GAP] = True
+        large = np.kron(tile.transpose(1, 2, 0), np.ones((factor, factor, 1), np.uint8))
+        assert (found == large).all()
+    assert (picture[~covered] == PAPER).all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 9])
+def test_by_class_has_a_captioned_row_a_class(count: int) -> None:
+    picture = sheets.by_class({"a": tiles(4), "a long name 漢": tiles(count)}, columns=4, target=8)
+    row = 8 + 2 * GAP
+    margin = picture.shape[1] - 4 * (8 + GAP) - GAP
+    assert picture.shape == (2 * row, margin + 4 * (8 + GAP) + GAP, 3)
+    assert (picture[:row, margin:] == sheets.grid(tiles(4), 4, target=8)).all()
+    shown = tiles(count)[:4]
+    expected = np.full((4, 1, 8, 8), PAPER, np.uint8)
+    expected[: len(shown)] = shown
+    assert (picture[row:, margin:] == sheets.grid(expected, 4, target=8)).all()
+    for top in (0, row):
+        assert (picture[top : top + row, :margin] < 128).any()  # ink of the caption
+
+
+def test_beside_puts_two_sheets_under_their_titles() -> None:
+    left = {"a": tiles(3), "b": tiles(2)}
+    right = {name: 199 - images for name, images in left.items()}
+    picture = sheets.beside(left, right, 3, ("real", "made"), target=8)
+    sides = [sheets.by_class(side, 3, target=8) for side in (left, right)]
+    height, width, _ = sides[0].shape
+    head = picture.shape[0] - height
+    assert picture.shape == (height + head, 2 * width + 4 * GAP, 3)
+    assert (picture[head:, :width] == sides[0]).all() and (
+        picture[head:, -width:] == sides[1]
+    ).all()
+    assert (picture[:head, :width] < 128).any() and (picture[:head, -width:] < 128).any()
+    with pytest.raises(ValueError):
+        sheets.beside(left, right, 3, ("one title",), target=8)
+    again = sheets.beside(left, right, 3, ("real", "made"), target=8)
+    assert (again == picture).all()
