@@ -6,6 +6,7 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 faile
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,8 +31,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, ``stages/`` included; a user's error is one line and exit code 1."""
-    given = list(sys.argv[1:] if arguments is None else [*arguments, *sys.argv[1:]])
+    """Run the command line; an error that a user can mend is one line and exit code 1."""
+    # Threads that wait by spinning stall each other as soon as another program wants a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(given)
     except AugmentError as error:

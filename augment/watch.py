@@ -12,7 +12,7 @@ Row = Mapping[str, float]
 
 WON = 0.995  # share of pairs in which the discriminator prefers the real image
 COLLAPSED = 0.1  # of the real images' feature variance
-SLOW = 1500  # steps that codes may take before they are read from images at all
+SLOW = 1500  # steps that a generator may take until it varies and its codes can be read
 WINDOWS = 3  # measurements in a row before a diagnosis, so that a bad moment is none
 
 
@@ -55,7 +55,8 @@ def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagn
     if len(rows) < WINDOWS:
         return None
     last = rows[-WINDOWS:]
-    if all(row["variance"] < COLLAPSED for row in last):
+    varied = max(row["variance"] for row in rows) >= 2 * COLLAPSED
+    if all(row["variance"] < COLLAPSED for row in last) and (varied or last[0]["step"] >= SLOW):
         return Diagnosis(
             "mode_collapse",
             f"a fixed batch varies {last[-1]['variance']:.3f} times as much as real images",

@@ -1,6 +1,8 @@
 """The clean stage; options as in params.yaml, overrides as ``-S group.key=value``."""
 
+import sys
+
 from augment.cli import main
 
 if __name__ == "__main__":
-    main(["clean"])
+    main(["clean", *sys.argv[1:]])

@@ -1,6 +1,8 @@
 """The ingest stage; options as in params.yaml, overrides as ``-S group.key=value``."""
 
+import sys
+
 from augment.cli import main
 
 if __name__ == "__main__":
-    main(["ingest"])
+    main(["ingest", *sys.argv[1:]])

@@ -1,6 +1,8 @@
 """The synth stage; options as in params.yaml, overrides as ``-S group.key=value``."""
 
+import sys
+
 from augment.cli import main
 
 if __name__ == "__main__":
-    main(["synth"])
+    main(["synth", *sys.argv[1:]])

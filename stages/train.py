@@ -1,6 +1,8 @@
 """The train stage; options as in params.yaml, overrides as ``-S group.key=value``."""
 
+import sys
+
 from augment.cli import main
 
 if __name__ == "__main__":
-    main(["train"])
+    main(["train", *sys.argv[1:]])

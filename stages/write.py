@@ -1,6 +1,8 @@
 """The write stage; options as in params.yaml, overrides as ``-S group.key=value``."""
 
+import sys
+
 from augment.cli import main
 
 if __name__ == "__main__":
-    main(["write"])
+    main(["write", *sys.argv[1:]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import yaml
 from sklearn.datasets import load_digits
 
 from augment import images, pipeline, table
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does
 
 IN_TURN = ("train", "train", "valid", "train", "test")  # splits of the images of each class
 

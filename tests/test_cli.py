@@ -141,4 +141,4 @@ def test_stage_scripts_are_thin() -> None:
     for name in pipeline.STAGES:
         text = (Path(__file__).parent.parent / "stages" / f"{name}.py").read_text()
         assert len(text.splitlines()) <= 10
-        assert f'main(["{name}"])' in text
+        assert f'main(["{name}", *sys.argv[1:]])' in text
