@@ -11,6 +11,7 @@ from augment.errors import AugmentError
 from augment.readers.item import READERS, Item, Listing, described, locate
 
 _SUFFIXES = (".csv", ".tsv")
+_LINE = 1 << 16  # characters of a first line that recognition looks at
 
 
 def _recognises(source: str) -> bool:
@@ -46,14 +47,14 @@ def csv(
     with _opened(file) as opened:
         found = header(opened, str(file), delimiter)
     with open(file, "rb") as raw:
-        count = sum(block.count(b"\n") for block in iter(lambda: raw.read(1 << 20), b""))
+        lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(1 << 20), b""))
     missing = [name for name in (path, label)[: 1 + labelled] if name not in found]
     if missing:
         raise AugmentError(
             f"{file}: no column {', '.join(map(repr, missing))}; columns: {', '.join(found)}"
         )
     columns = {path: "path", label: "label", split: "split", group: "group"}
-    return Listing(_items(file, columns, delimiter), count)
+    return Listing(_items(file, columns, delimiter), max(0, lines - 1))
 
 
 def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
@@ -94,8 +95,8 @@ def _lists(folder: Path) -> list[Path]:
     found = []
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() in _SUFFIXES and file.is_file():
-            with _opened(file) as opened:
-                first = opened.readline()
+            with open(file, encoding="utf-8-sig", errors="replace") as opened:
+                first = opened.readline(_LINE)
             if {"path", "label"} <= set(first.strip().replace("\t", ",").split(",")):
                 found.append(file)
     return found

@@ -35,7 +35,7 @@ SPLITS = MappingProxyType(
 )  # fmt: skip
 CARRIED = ("id", "origin", *(field.name for field in table.PROVENANCE))
 
-_ABSENT = (None, "", " ")  # a blank is what the writer image_folder puts for no text
+_ABSENT = (None, "")
 _JUNK_FOLDERS = frozenset(
     {"__macosx", "@eadir", ".git", ".svn", ".hg", ".dvc", ".venv", ".cache", ".thumbnails"}
     | {".ipynb_checkpoints", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd"}
@@ -142,7 +142,7 @@ def described(item: Item, row: Mapping[str, Any]) -> Item:
     if row.get("id") and row.get("origin") in ("real", "synthetic"):
         try:
             changes["facts"] = {
-                name: _typed(name, row[name]) for name in CARRIED if row.get(name) not in (None, "")
+                name: _typed(name, row[name]) for name in CARRIED if row.get(name) not in _ABSENT
             }
         except (ValueError, TypeError, OverflowError):
             return item._replace(reason="damaged provenance")

@@ -46,9 +46,9 @@ class _Header(tarfile.TarInfo):
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
-            if buf.strip(b"\0"):
+            if not buf or buf.strip(b"\0"):
                 raise tarfile.ReadError(str(error)) from None
-            raise  # zeros, or nothing at all, are the end
+            raise  # zeros are the end
         if header.size < 0 or (header.type in _EXTENDED and header.size > _EXTENDED_BYTES):
             raise tarfile.ReadError(f"a header claims {header.size} bytes")
         return header
