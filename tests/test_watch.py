@@ -56,6 +56,21 @@ def test_diagnoses(facts: dict[str, Any], expected: str | None) -> None:
     assert name(watch.diagnose(rows(**facts), lambda row: None)) == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "step", "expected"),
+    [
+        (0.05, 1499.0, None),  # it has not begun to vary
+        (0.05, 1500.0, "mode_collapse"),
+        (0.19, 1000.0, None),
+        (0.2, 1000.0, "mode_collapse"),
+    ],
+)
+def test_a_slow_start_is_no_collapse(before: float, step: float, expected: str | None) -> None:
+    earlier = rows(1, step=250.0, variance=before)
+    found = watch.diagnose(earlier + rows(step=step, variance=0.05), lambda row: None)
+    assert name(found) == expected
+
+
 def test_without_a_valid_split_there_is_no_kid() -> None:
     last = [{key: row[key] for key in row if key != "kid"} for row in rows(accuracy=1.0)]
     assert name(watch.diagnose(last, lambda row: None)) == "discriminator_won"
