@@ -66,7 +66,7 @@ class Filter:
         features, probabilities = self.labeller.both(pixels)
         sure = probabilities[:, wanted]
         agrees = (probabilities.argmax(1) == wanted) & (sure >= self.probability)
-        places, distances = (found[:, 0] for found in nearest(features, self.reference))
+        places, distances = nearest(features, self.reference)
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0
@@ -78,7 +78,7 @@ class Filter:
                 break
             if not agrees[place]:
                 self.rejected["label"] += 1
-            elif distances[place] < self.threshold:
+            elif distances[place, 0] < self.threshold:
                 self.rejected["copy"] += 1
             elif known[place] < self.threshold or _near(
                 features[place], fresh[:count], self.threshold
@@ -89,7 +89,7 @@ class Filter:
                 fresh[count] = features[place]
                 count += 1
         self._remember(fresh[:count])
-        return Verdict(accepted, sure, places, distances)
+        return Verdict(accepted, sure, places[:, 0], distances[:, 0])
 
     def _remember(self, features: Floats) -> None:
         """Keep accepted features in few large blocks, each at least double the next."""

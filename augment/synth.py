@@ -213,8 +213,8 @@ def _spent(order: Order, accepted: int, seen: int, chosen: Filter | None) -> str
 
 
 def _unfiltered(room: int) -> Verdict:
-    nan = np.full(CHUNK, np.nan, np.float32)
-    return Verdict(np.arange(CHUNK) < room, nan, np.zeros(CHUNK, np.int64), nan)
+    nan, nowhere = np.full(CHUNK, np.nan), np.zeros(CHUNK, np.int64)
+    return Verdict(np.arange(CHUNK) < room, nan.astype(np.float32), nowhere, nan)
 
 
 def _row(

@@ -261,6 +261,10 @@ class Trainer:
         for name, optimiser in self.optimisers.items():
             state = checkpoint.nest(checkpoint.part_of(tensors, f"optimiser.{name}"))
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+            for parameter, values in optimiser.state.items():  # in the weights' memory layout
+                for key, value in values.items():
+                    if value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
         self.history = History(**meta)
         for row in self.history.rows:
             self.log.row(row)
