@@ -112,6 +112,13 @@ def test_shift_moves_whole_pixels_and_continues_the_border() -> None:
     assert torch.equal(moved[:, 0, 3], expected)
 
 
+@pytest.mark.parametrize("name", ["shift", "affine", "elastic"])
+def test_what_moves_brings_no_new_colour(name: str) -> None:
+    paper = torch.full((50, 1, 12, 20), 0.7)
+    changed = AUGMENTATIONS.build({"name": name, **CASES[name][1]})(paper, seeded())
+    assert torch.allclose(changed, paper, atol=1e-5)
+
+
 def test_affine_stays_within_its_bounds() -> None:
     columns = (2 * torch.arange(33) + 1) / 33 - 1  # the value is the place, -1 … 1
     ramp = columns.expand(500, 1, 33, 33)
