@@ -65,7 +65,7 @@ class Filter:
         """Judge candidates of class ``wanted`` in order until ``room`` of them are accepted."""
         features, probabilities = self.labeller.both(pixels)
         sure = probabilities[:, wanted]
-        agrees = (probabilities.argmax(1) == wanted) & (sure >= self.probability)
+        agrees = sure >= self.probability
         places, distances = nearest(features, self.reference)
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)

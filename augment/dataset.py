@@ -55,7 +55,8 @@ def arrays(
     """Decode the labelled samples of a cleaned table, all of one size and mode.
 
     ``classes`` fixes the order of the labels; default is that of the whole table.
-    Raises DatasetError when images differ in size or a label is not among the classes.
+    Raises DatasetError when the table is empty, images differ in size or a label is none of the
+    classes; a selection may be empty.
     """
     if classes is None:
         classes = table.classes_of(table.frame(folder, ["label"])["label"])
@@ -78,11 +79,20 @@ def arrays(
             pixels.append(one)
             labels.append(index[row["label"]])
             ids.append(row["id"])
-    stacked = np.stack(pixels) if pixels else np.zeros((0, 8, 8), np.uint8)
+    stacked = np.stack(pixels) if pixels else np.zeros((0, *_shape(folder)), np.uint8)
     channels_first = stacked[:, None] if stacked.ndim == 3 else stacked.transpose(0, 3, 1, 2)
     return Arrays(
         np.ascontiguousarray(channels_first), np.array(labels, np.int64), ids, list(classes)
     )
+
+
+def _shape(folder: Path) -> tuple[int, ...]:
+    """Height, width and, for colour, channels of a cleaned table's images, from its first row."""
+    for batch in table.stream(folder, ["height", "width", "mode"], rows=1):
+        (row,) = batch.to_pylist()
+        sides = (row["height"], row["width"])
+        return sides if row["mode"] == "L" else (*sides, 3)
+    raise DatasetError(f"{folder}: no samples")
 
 
 class Dataset(torch.utils.data.Dataset[tuple[Any, int]]):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from augment import readers, table
@@ -50,9 +52,16 @@ def init(folder: Path, source: str | None = None) -> list[str]:
         table.write_text(folder / name, _adapted(name, text, source))
     if not (folder / ".gitignore").exists():
         table.write_text(folder / ".gitignore", IGNORED)
-    remarks = _start(folder, "git", "init", "-q")
+    remarks = [] if _inside_git(folder) else _run(["git", "init", "-q"], folder)
+    if (folder / ".dvc").exists():
+        return remarks
+    if importlib.util.find_spec("dvc") is None:
+        hint = "dvc is not installed (pip install 'augment[dvc]'); the stages run without it"
+        return [*remarks, hint]
+    dvc = [sys.executable, "-m", "dvc"]
     below = [] if (folder / ".git").exists() else ["--subdir"]  # of some other repository
-    return [*remarks, *_start(folder, "dvc", "init", "-q", *below)]
+    remarks += _run([*dvc, "init", "-q", *below], folder)
+    return remarks + _run([*dvc, "config", "core.analytics", "false"], folder)
 
 
 def _template() -> Path:
@@ -74,22 +83,17 @@ def _adapted(name: str, text: str, source: str | None) -> str:
     return text
 
 
-def _start(folder: Path, tool: str, *arguments: str) -> list[str]:
-    if any((above / f".{tool}").exists() for above in _search(folder, tool)):
-        return []
-    try:
-        subprocess.run([tool, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-        if tool == "dvc":
-            command = ["dvc", "config", "core.analytics", "false"]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    except FileNotFoundError:
-        hint = " (pip install 'augment[dvc]')" if tool == "dvc" else ""
-        return [f"{tool} is not installed{hint}; the stages run without it as well"]
-    except subprocess.CalledProcessError as error:
-        return [f"{tool} {arguments[0]} failed: {' '.join(error.stderr.split())}"]
-    return []
-
-
-def _search(folder: Path, tool: str) -> list[Path]:
+def _inside_git(folder: Path) -> bool:
     here = folder.resolve()
-    return [here, *here.parents] if tool == "git" else [here]
+    return any((above / ".git").exists() for above in (here, *here.parents))
+
+
+def _run(command: list[str], folder: Path) -> list[str]:
+    """Run a tool in ``folder``; what it says if it fails."""
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        return [f"{command[0]} is not installed; the stages run without it"]
+    except subprocess.CalledProcessError as error:
+        return [f"{' '.join(command[-2:])} failed: {' '.join(error.stderr.split())}"]
+    return []

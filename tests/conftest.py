@@ -21,6 +21,7 @@ IN_TURN = ("train", "train", "valid", "train", "test")  # splits of the images o
 
 SMALL = {
     "ingest": {"source": "builtin:digits", "split": {"valid": 0.1, "test": 0.333}},
+    "clean": {"size": "auto"},
     "train": {
         "model": {"name": "infogan", "noise": 16, "embedding": 8},
         "generator": {"name": "resnet", "width": 16},
@@ -35,6 +36,7 @@ SMALL = {
     },
     "synth": {"per_class": 12, "probability": 0.2, "max_candidates": 300.0, "device": "cpu"},
     "score": {"steps": 60, "device": "cpu"},
+    "write": {"writer": "parquet"},
 }
 
 

