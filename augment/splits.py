@@ -59,8 +59,9 @@ def settle(
     A row has a key (hash of its group or content), a class and, or OPEN, a given split. Rows of one
     key follow the first given split among them. Then, where hashes alone leave a class without
     train, or one of at least three keys without valid or test, the key whose hash is nearest moves
-    there, unless that would leave a class without another split. Rows without a class are train,
-    except that they stay with labelled rows of the same key.
+    there, unless that would leave a class without another split; that alone can change when images
+    are added. Rows without a class are train, except that they stay with labelled rows of the
+    same key.
     """
     unique, place = np.unique(keys, return_inverse=True)
     fixed = np.full(len(unique), OPEN, dtype=np.int8)

@@ -928,3 +928,25 @@ def test_readers_import_neither_torch_nor_extras() -> None:
     done = os.popen(f'{sys.executable} -c "{script}" {" ".join(extras)}').read()
     assert done.strip() == "[]"
     assert importlib.import_module("augment.readers") is readers
+
+
+@pytest.mark.parametrize("name", ["archive", "idx", "parquet", "webdataset"])
+def test_damage_is_told_in_one_line_or_rejected(name: str, tmp_path: Path) -> None:
+    """Whatever bytes are wrong, a reader raises an AugmentError or gives items."""
+    source = Path(SOURCES[name](tmp_path / "set"))
+    rng = np.random.default_rng(0)
+    files = [path for path in sorted((tmp_path / "set").rglob("*")) if path.is_file()]
+    whole = {path: path.read_bytes() for path in files}
+    for turn in range(60):
+        path = files[turn % len(files)]
+        data = bytearray(whole[path])
+        if turn % 3:
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        else:
+            del data[int(rng.integers(len(data))) :]
+        path.write_bytes(data)
+        try:
+            read(source, name)
+        except AugmentError as error:
+            assert "\n" not in str(error)
+        path.write_bytes(whole[path])

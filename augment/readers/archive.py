@@ -24,9 +24,12 @@ from augment.readers.item import (
     Item,
     Listing,
     is_side_file,
+    refusing,
 )
 from augment.table import natural
 
+_NAMES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the two that are unpacked in small steps
 
 
@@ -34,7 +37,10 @@ def _recognises(source: str) -> bool:
     path = Path(source)
     if not path.is_file():
         return False
-    return zipfile.is_zipfile(path) or (tar.is_tar(path) and not webdataset.recognises(source))
+    named = path.name.lower().endswith(_NAMES)
+    return (named or zipfile.is_zipfile(path) or tar.is_tar(path)) and not (
+        webdataset.recognises(source)
+    )
 
 
 @READERS.register("archive", recognises=_recognises)
@@ -47,14 +53,13 @@ def archive(source: str) -> Listing:
     path = Path(source)
     if not path.is_file():
         raise AugmentError(f"{source}: no such file")
-    return _zip_items(path) if zipfile.is_zipfile(path) else _tar_items(path)
+    is_zip = zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"
+    return _zip_items(path) if is_zip else _tar_items(path)
 
 
 def _zip_items(path: Path) -> Listing:
-    try:
+    with refusing(path, "zip archive", *_ERRORS):
         opened = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise AugmentError(f"{path}: no zip archive, or damaged: {error}") from None
     return tree.items(_Zip(path, opened))
 
 
@@ -98,7 +103,7 @@ class _Zip:
         try:
             with self.opened.open(info) as file:
                 return file.read(info.file_size + 1), ""  # a size, or zlib unpacks without end
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError):
+        except _ERRORS:
             return b"", DAMAGED
 
     def text(self, path: str) -> AbstractContextManager[TextIO]:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from augment import table
+from augment.errors import AugmentError
 from augment.registry import Registry
 
 READERS = Registry("reader")
@@ -25,6 +27,8 @@ TOO_LARGE = "file too large"
 NOT_UTF8 = "label is not UTF-8"
 LEAVES = "path leaves its folder"
 MAX_BYTES = 256 << 20  # of one encoded image; what is larger is rejected unread
+
+ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError)  # by damaged Parquet
 
 SPLITS = MappingProxyType(
     {
@@ -65,6 +69,16 @@ class Item(NamedTuple):
     group: str | None = None
     reason: str = ""
     facts: Mapping[str, Any] = MappingProxyType({})
+
+
+@contextmanager
+def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
+    """What a damaged file makes a library raise, as one AugmentError of one line."""
+    try:
+        yield
+    except errors as error:
+        why = " ".join(str(error).split())
+        raise AugmentError(f"{path}: no {kind}, or damaged: {why}") from None
 
 
 class Listing(Iterator[Item]):

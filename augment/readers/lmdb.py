@@ -23,7 +23,7 @@ def _recognises(source: str) -> bool:
 def lmdb(source: str) -> Listing:
     """LMDB with ``image-%09d``, ``label-%09d``, ``num-samples``: one, or one in each split folder.
 
-    Needs the package lmdb.
+    Needs the package lmdb, which trusts its files: a damaged one can end the process.
     Raises AugmentError before the first item: no environment, a damaged one, no number of samples.
     """
     folder = Path(source)

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from augment import table
 from augment.errors import AugmentError
 from augment.readers import provenance
-from augment.readers.item import READERS, Item, Listing, described, split_in
+from augment.readers.item import ARROW_ERRORS, READERS, Item, Listing, described, refusing, split_in
 
 _BATCH = 8 << 20  # bytes read at a time
+KIND = "Parquet file"
 _EXPORT = set(table.COLUMNS)
 
 
@@ -64,10 +65,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _schema(path: Path, image: str, label: str | None) -> pa.Schema:
-    try:
+    with refusing(path, KIND, *ARROW_ERRORS):
         schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise AugmentError(f"{path}: no Parquet file, or damaged: {error}") from None
     for name in (image, label):
         if name is not None and name not in schema.names:
             raise AugmentError(f"{path}: no column {name!r}; columns: {', '.join(schema.names)}")
@@ -93,24 +92,20 @@ def _items(
 ) -> Iterator[Item]:
     where = path.name if path == folder else path.relative_to(folder).as_posix()
     split = split_in(PurePosixPath(where))
-    try:
-        with pq.ParquetFile(path) as file:
-            known = set(file.schema_arrow.names)
-            export = known >= _EXPORT
-            read = sorted(known & (_EXPORT if export else {image, *columns}))
-            batches = file.iter_batches(batch_size=_rows(file.metadata), columns=read)
-            rows = (row for batch in batches for row in batch.to_pylist())
-            for place, row in enumerate(rows):
-                value = row.pop(image)
-                value = value if isinstance(value, dict) else {"bytes": value}
-                item = Item(
-                    value.get("path") or f"{where}/{place}", value["bytes"] or b"", "", split
-                )
-                if not export:
-                    row = {columns[name]: cell for name, cell in row.items()}
-                yield _item(item, row, names)
-    except (pa.ArrowException, OSError) as error:
-        raise AugmentError(f"{path}: damaged: {error}") from None
+    with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
+        known = set(file.schema_arrow.names)
+        export = known >= _EXPORT
+        read = sorted(known & (_EXPORT if export else {image, *columns}))
+        batches = file.iter_batches(batch_size=_rows(file.metadata), columns=read)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for place, row in enumerate(rows):
+            value = row.pop(image)
+            value = value if isinstance(value, dict) else {"bytes": value}
+            path_in_row = value.get("path") or f"{where}/{place}"
+            item = Item(path_in_row, value["bytes"] or b"", "", split)
+            if not export:
+                row = {columns[name]: cell for name, cell in row.items()}
+            yield _item(item, row, names)
 
 
 def _rows(metadata: pq.FileMetaData) -> int:

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augment.errors import AugmentError
+from augment.readers.item import ARROW_ERRORS, refusing
 
 FILE = "provenance.parquet"
+KIND = "provenance table"
 
 
 def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Iterator[Any]]:
@@ -25,15 +26,12 @@ def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Ite
     path = folder / FILE
     if not path.exists():
         return {split: itertools.repeat({}) for split in counts}
-    try:
-        with pq.ParquetFile(path) as file:
-            written = Counter(
-                split
-                for batch in file.iter_batches(columns=["split"])
-                for split in batch.column("split").to_pylist()
-            )
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise AugmentError(f"{path}: no provenance table, or damaged: {error}") from None
+    with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
+        written = Counter(
+            split
+            for batch in file.iter_batches(columns=["split"])
+            for split in batch.column("split").to_pylist()
+        )
     for split in {*counts, *written}:
         if counts.get(split, 0) != written[split]:
             raise AugmentError(
@@ -44,6 +42,6 @@ def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Ite
 
 
 def _rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
-    with pq.ParquetFile(path) as file:
+    with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=1024):
             yield from (row for row in batch.to_pylist() if row["split"] == split)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from augment.errors import AugmentError
-from augment.readers.item import is_junk_folder
+from augment.readers.item import is_junk_folder, refusing
 
 _OPENERS: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -28,6 +28,9 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _EXTENDED_BYTES = 1 << 20  # of a name or a set of attributes, which tarfile takes into memory
+
+
+_ERRORS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
 class Member(NamedTuple):
@@ -56,7 +59,10 @@ class _Header(tarfile.TarInfo):
 
 def is_tar(file: Path) -> bool:
     """Whether a file begins like a tar archive, compressed or not."""
-    return file.is_file() and tarfile.is_tarfile(file)
+    try:
+        return file.is_file() and tarfile.is_tarfile(file)
+    except _ERRORS:
+        return False
 
 
 def members(archive: Path) -> Iterator[Member]:
@@ -65,22 +71,20 @@ def members(archive: Path) -> Iterator[Member]:
     Raises AugmentError for an archive that is damaged or ends early, and for a member that is a
     link or a device or whose name is absolute or climbs out.
     """
-    try:
-        with (
-            _opened(archive) as stream,
-            tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened,
-        ):
-            while (header := opened.next()) is not None:
-                opened.members = []  # type: ignore[attr-defined]  # or it keeps every header
-                path = safe_path(archive, header.name)
-                if header.issym() or header.islnk():
-                    raise refusal(archive, header.name, "is a link")
-                if header.isreg():
-                    yield Member(path, header.size, _reading(opened, header))
-                elif not header.isdir():
-                    raise refusal(archive, header.name, "is neither a file nor a folder")
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise AugmentError(f"{archive}: no tar archive, or damaged: {error}") from None
+    with (
+        refusing(archive, "tar archive", *_ERRORS),
+        _opened(archive) as stream,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened,
+    ):
+        while (header := opened.next()) is not None:
+            opened.members = []  # type: ignore[attr-defined]  # or it keeps every header
+            path = safe_path(archive, header.name)
+            if header.issym() or header.islnk():
+                raise refusal(archive, header.name, "is a link")
+            if header.isreg():
+                yield Member(path, header.size, _reading(opened, header))
+            elif not header.isdir():
+                raise refusal(archive, header.name, "is neither a file nor a folder")
 
 
 def safe_path(archive: Path, name: str) -> str:

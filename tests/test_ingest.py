@@ -1,0 +1,544 @@
+"""Ingest: what is kept, what is rejected and why, splits, groups, the unlabelled, stops."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import stat
+import struct
+import zlib
+from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from augment import images, ingest, table, workers
+from augment.errors import AugmentError
+from augment.params import INGESTED, Params
+from augment.readers.item import MAX_BYTES
+
+
+def png(value: int, size: tuple[int, int] = (5, 4)) -> bytes:
+    """A picture unlike every other one of another ``value``."""
+    return images.encode(np.random.default_rng(value).integers(0, 256, size, dtype=np.uint8))
+
+
+def fill(
+    root: Path, *, per_class: int = 6, classes: tuple[str, ...] = ("a", "b"), start: int = 0
+) -> Path:
+    for place, label in enumerate(classes):
+        (root / label).mkdir(parents=True, exist_ok=True)
+        for number in range(start + place * per_class, start + (place + 1) * per_class):
+            (root / label / f"{number}.png").write_bytes(png(number))
+    return root
+
+
+def run(root: Path, source: Path | str, **changes: Any) -> dict[str, Any]:
+    chosen = {"source": str(source), "workers": 1, **changes}
+    return ingest.run(Params.model_validate({"ingest": chosen}), root)
+
+
+def rows(root: Path) -> pd.DataFrame:
+    table.validate(root / INGESTED)
+    found = pd.DataFrame(list(table.rows(root / INGESTED)))
+    found["path"] = [image["path"] for image in found["image"]]
+    found["bytes"] = [image["bytes"] for image in found["image"]]
+    return found
+
+
+def rejected(root: Path) -> dict[str, str]:
+    with open(root / "reports/rejected.csv", encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert not lines or set(lines[0]) == {"path", "label", "reason"}
+    return {line["path"]: line["reason"] for line in lines}
+
+
+def adds_up(report: dict[str, Any], root: Path) -> None:
+    assert report["read"] == report["kept"] + report["rejected"]
+    assert report["kept"] == sum(report["splits"].values()) == table.count(root / INGESTED)
+    assert report["rejected"] == sum(report["reasons"].values()) == len(rejected(root))
+    labelled = sum(sum(splits.values()) for splits in report["classes"].values())
+    assert labelled + report["unlabelled"] == report["kept"]
+    assert json.loads((root / "reports/ingest.json").read_text()) == report
+
+
+def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+GREY = Image.fromarray(np.arange(20, dtype=np.uint8).reshape(4, 5) * 12)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # shown after a quarter turn
+
+
+def bomb() -> bytes:
+    """A PNG that claims 60,000 × 60,000 pixels in a few hundred bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(100))), chunk(b"IEND", b"")]
+    )
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "empty.png": (b"", "empty file"),
+    "cut.png": (png(1, (40, 40))[:300], "truncated or damaged"),
+    "cut.jpg": (saved(GREY.resize((64, 64)), "JPEG")[:400], "truncated or damaged"),
+    "text.png": (b"this is no picture", "not an image"),
+    "page.svg": (b"<svg/>", "not an image"),
+    "bomb.png": (bomb(), "decompression bomb"),
+    "moving.gif": (
+        saved(GREY, "GIF", save_all=True, append_images=[GREY.rotate(90)]),
+        "animated",
+    ),
+    "float.tif": (saved(GREY.convert("F"), "TIFF"), "unsupported mode F"),
+}
+GOOD: dict[str, tuple[bytes, tuple[int, int], str]] = {
+    "sixteen.png": (saved(Image.fromarray(np.full((4, 5), 40000, np.uint16))), (5, 4), "I;16"),
+    "one.png": (saved(GREY.convert("1")), (5, 4), "1"),
+    "palette.png": (saved(GREY.convert("P")), (5, 4), "P"),
+    "cmyk.jpg": (saved(GREY.convert("CMYK"), "JPEG"), (5, 4), "CMYK"),
+    "alpha.png": (saved(GREY.convert("RGBA")), (5, 4), "RGBA"),
+    "turned.jpg": (saved(GREY, "JPEG", exif=TURNED), (4, 5), "L"),
+    "still.gif": (saved(GREY, "GIF"), (5, 4), "P"),
+}
+
+
+class TestOddImages:
+    def test_bad_ones_are_rejected_while_the_rest_goes_on(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        for name, (data, _) in BAD.items():
+            (source / "a" / name).write_bytes(data)
+        (source / "a/gone.png").symlink_to(tmp_path / "nowhere")
+        os.mkfifo(source / "a/pipe.png")  # must not be waited for
+        (source / "stray.png").write_bytes(png(99))
+        (source / "README.md").write_text("no image")
+        with open(source / "a/huge.png", "wb") as file:
+            file.truncate(MAX_BYTES + 1)
+        report = run(tmp_path, source, max_rejected=0.9)
+        assert rejected(tmp_path) == {f"a/{name}": reason for name, (_, reason) in BAD.items()} | {
+            "a/gone.png": "missing file",
+            "a/pipe.png": "unreadable file",
+            "a/huge.png": "file too large",
+            "stray.png": "blank label",
+        }
+        adds_up(report, tmp_path)
+        assert (report["read"], report["kept"], report["ignored"]) == (24, 12, 1)
+
+    def test_good_ones_are_kept_as_they_are(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        for name, (data, _, _) in GOOD.items():
+            (source / "a" / name).write_bytes(data)
+        report = run(tmp_path, source)
+        assert rejected(tmp_path) == {}
+        adds_up(report, tmp_path)
+        found = rows(tmp_path).set_index("path")
+        for name, (data, size, mode) in GOOD.items():
+            row = found.loc[f"a/{name}"]
+            assert (row["bytes"], (row["width"], row["height"]), row["mode"]) == (data, size, mode)
+            assert row["id"] == hashlib.sha256(data).hexdigest()
+        assert report["modes"] == {"L": 13, "P": 2, "I;16": 1, "1": 1, "CMYK": 1, "RGBA": 1}
+        assert (report["width"], report["height"]) == ({"min": 4, "max": 5}, {"min": 4, "max": 5})
+
+    def test_a_list_may_name_what_is_not_there(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in")
+        lines = [f"a/{n}.png,a" for n in range(6)] + [f"b/{n}.png,b" for n in range(6, 12)]
+        lines += ["a/99.png,a", "../x.png,a", "/x.png,b", "a,b", "a/0.png,", "a/0.png/x,a"]
+        (tmp_path / "in/list.csv").write_text("\n".join(["path,label", *lines]))
+        report = run(tmp_path, tmp_path / "in/list.csv", max_rejected=0.5)
+        assert rejected(tmp_path) == {
+            "a/99.png": "missing file",
+            "../x.png": "path leaves its folder",
+            "/x.png": "path leaves its folder",
+            "a": "unreadable file",
+            "a/0.png": "blank label",
+            "a/0.png/x": "missing file",
+        }
+        adds_up(report, tmp_path)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_a_file_without_permission(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        (source / "a/0.png").chmod(0)
+        run(tmp_path, source, max_rejected=0.5)
+        assert rejected(tmp_path) == {"a/0.png": "unreadable file"}
+
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        odd = os.fsencode(source) + b"/\xff"
+        os.mkdir(odd)
+        Path(os.fsdecode(odd + b"/1.png")).write_bytes(png(50))
+        Path(os.fsdecode(os.fsencode(source) + b"/a/\xfe.png")).write_bytes(png(51))
+        report = run(tmp_path, source, max_rejected=0.5)
+        assert rejected(tmp_path) == {"\\udcff/1.png": "label is not UTF-8"}
+        assert "a/\\udcfe.png" in set(rows(tmp_path)["path"])
+        adds_up(report, tmp_path)
+
+
+class TestLabels:
+    def through(self, root: Path, labels: list[str]) -> None:
+        (root / "in").mkdir(parents=True)
+        with open(root / "in/list.csv", "w", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow(["path", "label"])
+            for number, label in enumerate(labels):
+                (root / f"in/{number}.png").write_bytes(png(number))
+                lines.writerow([f"{number}.png", label])
+        report = run(root, root / "in/list.csv")
+        found = rows(root).set_index("path")["label"]
+        assert [found[f"{number}.png"] for number in range(len(labels))] == labels
+        assert set(report["classes"]) == set(labels)
+        assert set((root / "data").iterdir()) == {root / INGESTED}
+
+    def test_odd_ones_are_names_like_any_other(self, tmp_path: Path) -> None:
+        self.through(
+            tmp_path,
+            ["a b", "a/b", "..", "../../x", ".hidden", "字", "ع", "x" * 300, "CON", "'\"\\,;|\n\t."]
+            + [" a", "a ", "nan", "None", "10", "010", "-1", "👍"],
+        )
+
+    @settings(
+        max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300).filter(
+                str.strip
+            ),
+            min_size=2,
+            max_size=5,
+            unique=True,
+        )
+    )
+    def test_any_text_is_a_name(
+        self, tmp_path_factory: pytest.TempPathFactory, labels: list[str]
+    ) -> None:
+        self.through(tmp_path_factory.mktemp("labels"), labels)
+
+    @pytest.mark.parametrize("blank", ["", " ", "\t", "\u3000"])
+    def test_a_blank_one_is_none(self, blank: str, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        lines = [f"{path.relative_to(source)},{path.parent.name}" for path in source.rglob("*.png")]
+        lines[0] = f'{lines[0].split(",")[0]},"{blank}"'
+        (source / "list.csv").write_text("\n".join(["path,label", *lines]))
+        report = run(tmp_path, source, reader="csv", max_rejected=0.2)
+        assert report["reasons"] == {"blank label": 1}
+
+
+class TestIds:
+    def test_equal_bytes_get_ids_of_their_own(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        for name in ("a/x.png", "b/y.png"):
+            (source / name).write_bytes(png(0))
+        lines = [f"{path.relative_to(source)},{path.parent.name}" for path in source.rglob("*.png")]
+        (source / "list.csv").write_text("\n".join(["path,label", *sorted(lines), "a/0.png,b"]))
+        run(tmp_path, source, reader="csv")
+        found = rows(tmp_path)
+        same = found[found["bytes"] == png(0)]
+        assert len(same) == 4 and same["id"].is_unique
+        assert len(set(same["split"])) == 1
+        plain = hashlib.sha256(png(0)).hexdigest()
+        second = hashlib.sha256(png(0) + b"\0a/x.png").hexdigest()
+        assert list(same["id"])[:2] == [plain, second]
+        twice = hashlib.sha256(png(0) + b"\0a/0.png").hexdigest()
+        assert list(same["id"])[3] == twice
+
+
+class TestSplits:
+    def test_stay_when_images_are_added(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=60)
+        run(tmp_path, source)
+        before = rows(tmp_path).set_index("id")["split"]
+        fill(source, per_class=60, classes=("a",), start=1000)
+        fill(source, classes=("new",), start=2000)
+        run(tmp_path, source)
+        after = rows(tmp_path).set_index("id")["split"]
+        assert len(after) == 186
+        pd.testing.assert_series_equal(after[before.index], before)
+
+    def test_follow_the_seed(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=30)
+        found = []
+        for seed in (0, 0, 1):
+            run(tmp_path, source, seed=seed)
+            found.append(list(rows(tmp_path)["split"]))
+        assert found[0] == found[1] != found[2]
+
+    def test_small_classes_have_each_split(self, tmp_path: Path) -> None:
+        classes = tuple(f"c{number}" for number in range(12))
+        report = run(tmp_path, fill(tmp_path / "in", per_class=3, classes=classes))
+        assert all(sorted(c.values()) == [1, 1, 1] for c in report["classes"].values())
+        found = rows(tmp_path)
+        assert all((found["bytes"].map(lambda b: hashlib.sha256(b).hexdigest())) == found["id"])
+        counted = Counter(zip(found["label"], found["split"], strict=True))
+        assert counted == {
+            (label, split): 1 for label in classes for split in ("train", "valid", "test")
+        }
+
+    def test_given_ones_are_kept(self, tmp_path: Path) -> None:
+        for split, count in (("train", 5), ("validation", 2), ("test", 4)):
+            fill(tmp_path / "in" / split, per_class=count)
+        report = run(tmp_path, tmp_path / "in")
+        assert report["splits"] == {"train": 10, "valid": 4, "test": 8}
+        for path, split in rows(tmp_path)[["path", "split"]].itertuples(index=False):
+            assert path.split("/")[0].startswith(split)
+
+    def test_train_alone_is_no_split(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in/train", per_class=20)
+        report = run(tmp_path, tmp_path / "in")
+        assert all(report["splits"].values())
+        report = run(tmp_path, tmp_path / "in", split={"valid": 0, "test": 0})
+        assert report["splits"] == {"train": 40, "valid": 0, "test": 0}
+
+    def test_shares_must_leave_something(self, tmp_path: Path) -> None:
+        with pytest.raises(AugmentError, match="ingest.split"):
+            run(tmp_path, fill(tmp_path / "in"), split={"valid": 0.5, "test": 0.5})
+
+
+class TestGroups:
+    def test_by_pattern_never_straddle(self, tmp_path: Path) -> None:
+        source = tmp_path / "in"
+        for number in range(120):
+            path = source / "ab"[number % 2] / f"w{number % 15}_{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(number))
+        report = run(tmp_path, source, group=r"/(w\d+)_")
+        found = rows(tmp_path)  # validated: no group straddles
+        assert report["groups"] == found["group"].nunique() == 15
+        assert set(found["group"]) == {f"w{number}" for number in range(15)}
+        assert all(report["splits"].values())
+
+    def test_a_pattern_without_a_group_is_taken_whole(self, tmp_path: Path) -> None:
+        run(tmp_path, fill(tmp_path / "in"), group=r"[13579]\.png")
+        found = rows(tmp_path)
+        assert found.set_index("path")["group"].to_dict()["a/3.png"] == "3.png"
+        assert found["group"].isna().sum() == 6
+
+    def test_a_column_comes_before_the_pattern(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        lines = [f"a/{n}.png,a,w{n}" for n in range(6)] + [f"b/{n}.png,b," for n in range(6, 12)]
+        (source / "list.csv").write_text("\n".join(["path,label,group", *lines]))
+        run(tmp_path, source / "list.csv", group="^.")
+        assert set(rows(tmp_path)["group"]) == {*(f"w{n}" for n in range(6)), "b"}
+
+    def test_an_image_without_a_split_follows_its_group(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        lines = ["path,label,split,group"]
+        for n in range(12):
+            lines.append(
+                f"{'ab'[n // 6]}/{n}.png,{'ab'[n // 6]},{'test' if n > 9 else ''},w{n % 6}"
+            )
+        (source / "list.csv").write_text("\n".join(lines))
+        run(tmp_path, source / "list.csv")
+        found = rows(tmp_path)
+        assert set(found[found["group"].isin(["w4", "w5"])]["split"]) == {"test"}
+
+    def test_splits_of_the_source_that_break_a_group_stop_it(self, tmp_path: Path) -> None:
+        for split in ("train", "test"):
+            fill(tmp_path / "in" / split)
+        with pytest.raises(AugmentError, match="group '0.png' stands in test and in train"):
+            run(tmp_path, tmp_path / "in", group=r"\d+.png")
+        assert not (tmp_path / INGESTED).exists()
+
+    def test_a_pattern_that_is_none(self, tmp_path: Path) -> None:
+        with pytest.raises(AugmentError, match=r"ingest.group: '\(' is no regular expression"):
+            run(tmp_path, fill(tmp_path / "in"), group="(")
+
+
+class TestUnlabelled:
+    def test_is_carried_through_without_labels(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        (tmp_path / "more").mkdir()
+        for number in range(100, 110):
+            (tmp_path / f"more/{number}.png").write_bytes(png(number))
+        (tmp_path / "more/bad.png").write_bytes(b"")
+        report = run(tmp_path, source, unlabelled=str(tmp_path / "more"), max_rejected=0.1)
+        found = rows(tmp_path)
+        assert report["unlabelled"] == found["label"].isna().sum() == 10
+        assert set(found[found["label"].isna()]["split"]) == {"train"}
+        assert set(report["classes"]) == {"a", "b"}
+        assert rejected(tmp_path) == {"bad.png": "empty file"}
+        adds_up(report, tmp_path)
+
+    def test_any_reader_will_do_and_its_labels_do_not_count(self, tmp_path: Path) -> None:
+        for split in ("train", "test"):
+            fill(tmp_path / "more" / split, classes=("x",), start=100)
+        (tmp_path / "list.csv").write_text("path\nmore/train/x/100.png\nmore/train/x/101.png\n")
+        for more, count in (("more", 12), ("list.csv", 2), ("builtin:digits", 1797)):
+            where = more if more.startswith("builtin") else str(tmp_path / more)
+            report = run(tmp_path, fill(tmp_path / "in"), unlabelled=where)
+            found = rows(tmp_path)
+            assert report["unlabelled"] == count
+            assert set(found[found["label"].isna()]["split"]) == {"train"}
+
+    def test_a_copy_of_a_test_image_does_not_reach_train(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=20)
+        run(tmp_path, source, unlabelled=str(source))
+        found = rows(tmp_path)
+        assert (found.groupby("bytes")["split"].nunique() == 1).all()
+        assert set(found["split"]) == {"train", "valid", "test"}
+
+
+class TestStops:
+    def stops(self, root: Path, message: str, source: Path | str, **changes: Any) -> None:
+        with pytest.raises(AugmentError, match=message) as error:
+            run(root, source, **changes)
+        assert "\n" not in str(error.value)
+        assert not (root / INGESTED).exists()
+        assert not (root / "reports/ingest.json").exists()
+        data = root / "data"
+        assert not data.exists() or not list(data.iterdir())
+
+    def test_no_source(self, tmp_path: Path) -> None:
+        self.stops(tmp_path, "gone: no such file or folder", tmp_path / "gone")
+
+    def test_no_image(self, tmp_path: Path) -> None:
+        (tmp_path / "in/a").mkdir(parents=True)
+        (tmp_path / "in/a/notes.txt").write_text("x")
+        self.stops(tmp_path, "in: no image found", tmp_path / "in")
+
+    def test_no_unlabelled_image(self, tmp_path: Path) -> None:
+        (tmp_path / "more").mkdir()
+        more = str(tmp_path / "more")
+        self.stops(tmp_path, "more: no image found", fill(tmp_path / "in"), unlabelled=more)
+
+    def test_one_class(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", classes=("only",))
+        self.stops(tmp_path, "one class only, 'only'", source)
+
+    def test_one_class_is_found_before_any_image_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(images, "examine_many", None)
+        self.stops(tmp_path, "one class only", fill(tmp_path / "in", classes=("only",)))
+
+    def test_one_class_left(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=30, classes=("only",))
+        (source / "b").mkdir()
+        (source / "b/1.png").write_bytes(b"")
+        self.stops(tmp_path, "one class only, 'only'", source)
+
+    def test_no_class_folders(self, tmp_path: Path) -> None:
+        self.stops(tmp_path, "no labelled image", fill(tmp_path / "in", classes=(".",)))
+
+    def test_wrong_parts(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        self.stops(tmp_path, "unknown reader 'folder'; known: archive", source, reader="folder")
+        wrong = {"name": "csv", "columns": 1}
+        self.stops(tmp_path, "unknown option 'columns'", source, reader=wrong)
+
+    def test_too_much_rejected(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=10)
+        for number in range(3):
+            (source / f"a/x{number}.png").write_bytes(b"")
+        (source / "a/y.png").write_bytes(b"no")
+        message = r"4 of 24 images rejected, more than max_rejected = 0.05: empty file 3, not an im"
+        self.stops(tmp_path, message, source)
+        assert len(rejected(tmp_path)) == 4
+
+    @pytest.mark.parametrize(("most", "fine"), [(0.05, True), (0.0499, False), (0.0, False)])
+    def test_the_bound_itself_is_allowed(self, most: float, fine: bool, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=10)
+        (source / "a/0.png").write_bytes(b"")  # one of twenty
+        if fine:
+            assert run(tmp_path, source, max_rejected=most)["rejected"] == 1
+        else:
+            self.stops(tmp_path, "1 of 20 images rejected", source, max_rejected=most)
+
+    def test_a_table_from_before_stays(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in")
+        run(tmp_path, source)
+        before = table.digest(tmp_path / INGESTED)
+        for path in (source / "a").iterdir():
+            path.write_bytes(b"")
+        with pytest.raises(AugmentError, match="rejected"):
+            run(tmp_path, source)
+        assert table.digest(tmp_path / INGESTED) == before
+
+
+class TestRuns:
+    def test_twice_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", per_class=7, classes=("a", "b", "c"))
+        (source / "a/bad.png").write_bytes(b"")
+        digests = []
+        for place in ("one", "two"):
+            run(tmp_path / place, source)
+            digests.append(table.digest(tmp_path / place))
+        assert digests[0] == digests[1]
+
+    def test_processes_change_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = fill(tmp_path / "in", per_class=40, classes=("a", "b", "c"))
+        (source / "b/bad.png").write_bytes(b"")
+        run(tmp_path / "one", source)
+        monkeypatch.setattr(ingest, "_CHUNK", 7)
+        monkeypatch.setattr(ingest, "_MANY", 10)
+        monkeypatch.setattr(workers, "_INLINE", 10)
+        run(tmp_path / "two", source, workers=2)
+        assert table.digest(tmp_path / "one") == table.digest(tmp_path / "two")
+
+    def test_small_sets_start_no_process(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(workers, "ProcessPoolExecutor", None)
+        assert run(tmp_path, "builtin:digits", workers=2)["kept"] == 1797
+
+    def test_a_process_that_dies_is_told_plainly(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def dead(*_: Any) -> Any:
+            raise BrokenProcessPool
+
+        monkeypatch.setattr(images, "examine_many", dead)
+        with pytest.raises(AugmentError, match="a worker process died"):
+            run(tmp_path, fill(tmp_path / "in"))
+        assert not (tmp_path / INGESTED).exists()
+
+    def test_chunks_and_row_groups_weigh_little(self, tmp_path: Path) -> None:
+        found = list(
+            ingest._chunks(
+                ingest.Item(str(n), bytes(size), "a")
+                for n, size in enumerate([1, 3 << 20, 2 << 20, 5 << 20, *[1] * 600])
+            )
+        )
+        assert [len(chunk) for chunk, _ in found] == [2, 1, 1, 256, 256, 88]
+        assert [size for _, size in found][:3] == [(3 << 20) + 1, 2 << 20, 5 << 20]
+
+    def test_relative_sources_lie_in_the_project(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in")
+        report = run(tmp_path, "in")
+        assert report["source"] == "in"
+        assert report["reader"] == {"name": "image_folder"}
+
+    def test_an_export_comes_back_as_it_was(self, tmp_path: Path) -> None:
+        run(tmp_path / "one", fill(tmp_path / "in"), unlabelled=str(fill(tmp_path / "more")))
+        run(tmp_path / "two", tmp_path / "one" / INGESTED)
+        assert table.digest(tmp_path / "one" / INGESTED) == table.digest(
+            tmp_path / "two" / INGESTED
+        )
+
+    def test_files_have_plain_rights(self, tmp_path: Path) -> None:
+        run(tmp_path, fill(tmp_path / "in"))
+        for name in ("reports/rejected.csv", "reports/ingest.json"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o644
+        assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == [
+            "ingest.json", "rejected.csv",
+        ]  # fmt: skip
