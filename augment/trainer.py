@@ -67,8 +67,17 @@ def open_log(folder: Path) -> Iterator[Log]:
     except ImportError:  # an extra: a GPU box may lack it
         yield Log()
         return
+
+    class Files(Live):  # type: ignore[misc, unused-ignore]
+        def _init_dvc(self) -> None:
+            """Only write what `dvc plots` reads: git is looked at by no log, without a commit too.
+
+            dvclive itself fails in a repository that has no commit yet.
+            """
+            self._save_dvc_exp = False
+
     folder.mkdir(parents=True, exist_ok=True)
-    with Live(str(folder), save_dvc_exp=False, dvcyaml=False) as live:
+    with Files(str(folder), save_dvc_exp=False, dvcyaml=False) as live:
         yield Log(live)
 
 

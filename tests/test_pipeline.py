@@ -157,13 +157,13 @@ def test_another_source_needs_only_its_name(
     source = request.getfixturevalue(name)
     small(tmp_path)
     changes = [f"ingest.source={source}", "train.steps=4", "train.every=2", "score.steps=2"]
-    changes += ["synth.per_class=3", "synth.probability=0", "synth.max_candidates=10000"]
+    changes += ["synth.per_class=1", "synth.probability=0", "synth.max_candidates=10000"]
     changes += ["train.labeller.steps=30", "synth.copy_quantile=0"]
     for stage in pipeline.STAGES:
         pipeline.run(stage, changes, tmp_path)
     facts = table.frame(tmp_path / "data/augmented")
     assert set(facts["width"]) == set(facts["height"]) == {side}
-    assert (facts["origin"] == "synthetic").sum() == 30
+    assert (facts["origin"] == "synthetic").sum() == 10
     assert set(facts["label"]) == {str(digit) for digit in range(10)}
     if name == "idx":
         assert (facts["split"] == "test").sum() == 125  # MNIST's own test files
