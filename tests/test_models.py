@@ -213,6 +213,15 @@ def test_infogan_closed_forms(weights: tuple[float, float]) -> None:
             assert losses["class"].item() == pytest.approx(math.log(3) * weights[0])
 
 
+def test_infogan_reads_classes_of_real_images_as_well() -> None:
+    model = build({"name": "infogan", "class_weight": 0.5})
+    given = batch()
+    logits, _ = model.discriminator.infer(model.discriminator.network(given.real))
+    truth = nn.functional.cross_entropy(logits, given.labels).item() / 2
+    assert model.discriminator_losses(given)["class"].item() == pytest.approx(truth)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_infogan_without_continuous_codes() -> None:
     model = build({"name": "infogan", "continuous": 0})
     assert "q_codes" not in model.generator_losses(batch())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -124,8 +125,9 @@ def test_dcgan_keeps_the_rules_of_the_paper() -> None:
         for layer in convolutions:
             assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
             assert layer.weight.mean().item() == pytest.approx(0, abs=0.002)
-        for layer in layers:
+        for before, layer in pairwise(layers):
             if isinstance(layer, nn.BatchNorm2d):
+                assert before.bias is None  # the norm would take it away again
                 assert layer.weight.mean().item() == pytest.approx(1, abs=0.02)
     names = [type(layer).__name__ for layer in generator.body]  # type: ignore[union-attr]
     assert names == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ConvTranspose2d", "Tanh"]
