@@ -9,6 +9,7 @@ beside the images) is counted as ignored; all the rest is read, and read = kept 
 from __future__ import annotations
 
 import csv
+import gc
 import itertools
 import operator
 import os
@@ -165,6 +166,7 @@ def _fill(
 ) -> None:
     """Read, hash and decode the items and enter what becomes of each into the ledger."""
     work = ((chunk, [_sent(item.data) for item in chunk if not item.reason]) for chunk in chunks)
+    gc.freeze()  # else what has been imported is searched for garbage again and again
     with progress.bar() as display:
         task = display.add_task("ingest", total=total, note="")
         try:
@@ -173,8 +175,11 @@ def _fill(
                 display.advance(task, len(chunk))
         except BrokenProcessPool:
             raise IngestError(
-                f"a worker process died, out of memory perhaps, at {ledger.last!r} or soon after"
+                f"a worker process died after {ledger.last!r}: out of memory, perhaps, or called "
+                f"by a script without the guard if __name__ == '__main__'"
             ) from None
+        finally:
+            gc.unfreeze()
     ledger.flush()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -18,6 +19,12 @@ _INLINE = 2000  # items that are done before processes would have started
 _WAITING = 2  # chunks a process, so that none has to wait for the next
 
 
+def _read_from_a_pipe() -> bool:
+    """Whether the program has no file that another process could import it from."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is not None and not os.path.exists(file)
+
+
 @contextmanager
 def pool(processes: int, items: int) -> Iterator[Executor | None]:
     """Processes for ``items`` small pieces of work; None where they cost more than they save.
@@ -26,7 +33,7 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
     would cut off; so a script that comes here needs the guard ``if __name__ == "__main__"``.
     """
     processes = processes or os.cpu_count() or 1
-    if processes == 1 or items < _INLINE:
+    if processes == 1 or items < _INLINE or _read_from_a_pipe():
         yield None
         return
     methods = multiprocessing.get_all_start_methods()

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import struct
+import sys
 import zlib
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
@@ -500,6 +501,13 @@ class TestRuns:
     ) -> None:
         monkeypatch.setattr(workers, "ProcessPoolExecutor", None)
         assert run(tmp_path, "builtin:digits", workers=2)["kept"] == 1797
+
+    def test_a_program_without_a_file_starts_no_process(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>", raising=False)
+        with workers.pool(2, 10**6) as executor:
+            assert executor is None
 
     def test_a_process_that_dies_is_told_plainly(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
