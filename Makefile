@@ -28,7 +28,7 @@ lint: $(BIN)/.ready
 	$(BIN)/mypy
 
 bench: $(BIN)/.ready
-	$(BIN)/python -m benchmarks.speed
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed
 
 lock:
 	uv pip compile pyproject.toml --universal --extra dev --python-version 3.11 --quiet \

@@ -21,6 +21,12 @@ BOARD = (
     ("authenticity", "authenticity (AuthPct)", "1 is best"),
 )
 
+ARMS = {
+    "classic": "real + classic augmentation",
+    "synthetic": "the same + synthetic",
+    "gain": "gain",
+}
+
 
 def scoreboard(score: Mapping[str, Any]) -> Table:
     """score.json as a table: each number beside its floor, real train against real held out."""
@@ -36,7 +42,7 @@ def scoreboard(score: Mapping[str, Any]) -> Table:
     uplift = score.get("uplift")
     if uplift:
         for arm in ("classic", "synthetic", "gain"):
-            board.add_row(f"uplift: {_ARMS[arm]}", _spread(uplift[arm]), "", "on real test images")
+            board.add_row(f"uplift: {ARMS[arm]}", spread(uplift[arm]), "", "on real test images")
     return board
 
 
@@ -57,14 +63,8 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-_ARMS = {
-    "classic": "real + classic augmentation",
-    "synthetic": "the same + synthetic",
-    "gain": "gain",
-}
-
-
-def _spread(arm: Any) -> str:
+def spread(arm: Any) -> str:
+    """Mean ± standard deviation of one arm."""
     if not isinstance(arm, Mapping):
         return number(arm)
     return f"{arm['mean']:.4f} ± {arm['std']:.4f}"

@@ -1,0 +1,67 @@
+"""The README's tables, written from benchmarks/results so that no row is filled in by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from augment import scoreboard, table
+from benchmarks.record import RESULTS
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def demo(result: dict[str, Any]) -> list[str]:
+    """The scoreboard of the demo, each number beside its floor."""
+    score = result["rows"]
+    lines = ["| score | synthetic | floor: real against real | |", "|---|---|---|---|"]
+    for key, title, hint in scoreboard.BOARD:
+        values = (scoreboard.number(side.get(key)) for side in (score, score["floor"]))
+        lines.append(f"| {title} | {' | '.join(values)} | {hint} |")
+    for arm, title in scoreboard.ARMS.items():
+        lines.append(f"| uplift: {title} | {scoreboard.spread(score['uplift'][arm])} | | |")
+    rates = sorted(result["accepted"].values())
+    lines += ["", f"Acceptance rate by class: {rates[0]:.2f} to {rates[-1]:.2f}."]
+    return lines
+
+
+def speed(result: dict[str, Any]) -> list[str]:
+    """What `make bench` printed."""
+    lines = ["| what | measured | bound | met | |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        met = "yes" if row["met"] else "**no**"
+        lines.append(
+            f"| {row['what']} | {row['measured']} | {row['bound']} | {met} | {row['detail']} |"
+        )
+    return lines
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {"demo": demo, "speed": speed}
+
+
+def filled(text: str) -> str:
+    """``text`` with every marked block replaced by its table and the hardware under it."""
+    for name, lines in TABLES.items():
+        path = RESULTS / f"{name}.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text(encoding="utf-8"))
+        where = result["hardware"]
+        machine = where["gpu"] or f"{where['cores']} cores of {where['cpu']}"
+        block = [*lines(result), "", f"{result['date']}, {machine}, torch {where['torch']}."]
+        pattern = rf"(?s)<!-- {name} -->\n.*?<!-- /{name} -->"
+        whole = "\n".join([f"<!-- {name} -->", "", *block, "", f"<!-- /{name} -->"])
+        text = re.sub(pattern, lambda _, whole=whole: whole, text)  # type: ignore[misc]
+    return text
+
+
+def fill() -> None:
+    """Rewrite the README's tables."""
+    table.write_text(README, filled(README.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    fill()
