@@ -51,12 +51,14 @@ def arrays(
     split: str | None = None,
     origin: Origin | None = None,
     classes: list[str] | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> Arrays:
     """Decode the labelled samples of a cleaned table, all of one size and mode.
 
-    ``classes`` fixes the order of the labels; default is that of the whole table.
-    Raises DatasetError when the table is empty, images differ in size or a label is none of the
-    classes; a selection may be empty.
+    ``classes`` fixes the order of the labels; default is that of the whole table. ``shape`` is
+    what channels, height, width must be; default is what the first image has. Raises DatasetError
+    for an image of another shape, for a label that is none of the classes, and for a table without
+    rows when no shape is given; a selection may be empty.
     """
     if classes is None:
         classes = table.classes_of(table.frame(folder, ["label"])["label"])
@@ -64,7 +66,6 @@ def arrays(
     pixels: list[images.Pixels] = []
     labels: list[int] = []
     ids: list[str] = []
-    shape: tuple[int, ...] | None = None
     columns = ["id", "image", "label", "mode"]
     for batch in table.stream(folder, columns, split=split, origin=origin):
         for row in batch.to_pylist():
@@ -73,25 +74,22 @@ def arrays(
             if row["label"] not in index:
                 raise DatasetError(f"{folder}: label {row['label']!r} is none of {classes}")
             one = images.pixels(row["image"]["bytes"], row["mode"])
+            one = one[None] if one.ndim == 2 else one.transpose(2, 0, 1)
             shape = shape or one.shape
             if one.shape != shape:
-                raise DatasetError(f"{folder}: {row['id']} is {one.shape}, others are {shape}")
+                raise DatasetError(f"{folder}: {row['id']} is {one.shape}, not {shape}")
             pixels.append(one)
             labels.append(index[row["label"]])
             ids.append(row["id"])
-    stacked = np.stack(pixels) if pixels else np.zeros((0, *_shape(folder)), np.uint8)
-    channels_first = stacked[:, None] if stacked.ndim == 3 else stacked.transpose(0, 3, 1, 2)
-    return Arrays(
-        np.ascontiguousarray(channels_first), np.array(labels, np.int64), ids, list(classes)
-    )
+    stacked = np.stack(pixels) if pixels else np.zeros((0, *(shape or _shape(folder))), np.uint8)
+    return Arrays(stacked, np.array(labels, np.int64), ids, list(classes))
 
 
 def _shape(folder: Path) -> tuple[int, ...]:
-    """Height, width and, for colour, channels of a cleaned table's images, from its first row."""
+    """Channels, height and width of a cleaned table's images, from its first row."""
     for batch in table.stream(folder, ["height", "width", "mode"], rows=1):
         (row,) = batch.to_pylist()
-        sides = (row["height"], row["width"])
-        return sides if row["mode"] == "L" else (*sides, 3)
+        return (1 if row["mode"] == "L" else 3, row["height"], row["width"])
     raise DatasetError(f"{folder}: no samples")
 
 

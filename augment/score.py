@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +72,16 @@ class _Data:
 
 def _read(root: Path) -> _Data:
     table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
-    real = {
-        split: dataset.arrays(root / CLEAN, split=split, origin="real") for split in table.SPLITS
-    }
-    train = real["train"]
+    train = dataset.arrays(root / CLEAN, split="train", origin="real")
     if not len(train):
         raise ScoreError(f"{root / CLEAN}: no labelled image in the train split")
-    synthetic = dataset.arrays(root / SYNTHETIC, classes=train.classes)
+    like = partial(dataset.arrays, classes=train.classes, shape=train.shape)
     return _Data(
         train,
-        _fitting(real["valid"], train, root / CLEAN),
-        _fitting(real["test"], train, root / CLEAN),
-        _fitting(synthetic, train, root / SYNTHETIC),
+        like(root / CLEAN, split="valid", origin="real"),
+        like(root / CLEAN, split="test", origin="real"),
+        like(root / SYNTHETIC),
     )
-
-
-def _fitting(found: Arrays, train: Arrays, folder: Path) -> Arrays:
-    """``found``, if its images have the shape of the train images."""
-    if found.shape != train.shape:
-        raise ScoreError(f"{folder}: images are {found.shape}, train images are {train.shape}")
-    return found
 
 
 def _joined(first: Arrays, second: Arrays) -> Arrays:

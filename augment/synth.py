@@ -262,7 +262,7 @@ def _prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Ar
 
 def _picture(root: Path, train: Arrays) -> None:
     """reports/samples.png: real images beside accepted ones, a row a class."""
-    made = dataset.arrays(root / SYNTHETIC, classes=train.classes)
+    made = dataset.arrays(root / SYNTHETIC, classes=train.classes, shape=train.shape)
     real, fake = (
         {name: data.pixels[data.labels == index][:SHOWN] for index, name in enumerate(data.classes)}
         for data in (train, made)

@@ -75,7 +75,9 @@ def resolve(settings: TrainSettings) -> dict[str, Any]:
 
 def _data(folder: Path) -> tuple[Arrays, Arrays]:
     train = dataset.arrays(folder, split="train", origin="real")
-    valid = dataset.arrays(folder, split="valid", origin="real", classes=train.classes)
+    valid = dataset.arrays(
+        folder, split="valid", origin="real", classes=train.classes, shape=train.shape
+    )
     counts = np.bincount(train.labels, minlength=len(train.classes))
     if len(train.classes) < 2:
         raise TrainError(f"{folder}: at least two classes are needed, found {train.classes}")

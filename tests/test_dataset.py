@@ -177,8 +177,13 @@ def test_arrays_of_colour_and_of_nothing(tmp_path: Path, folder: Path) -> None:
     found = dataset.arrays(write(tmp_path / "colour", [sample(0, "a", pixels=colour)]))
     assert found.shape == (3, 8, 12)
     assert (found.pixels[0] == colour.transpose(2, 0, 1)).all()
-    nothing = dataset.arrays(folder, split="valid", origin="synthetic")
-    assert (len(nothing), nothing.pixels.ndim, len(nothing.labels)) == (0, 4, 0)
+    for options, shape in (({}, (1, 8, 12)), ({"shape": (3, 4, 5)}, (3, 4, 5))):
+        nothing = dataset.arrays(folder, split="valid", origin="synthetic", **options)
+        assert (len(nothing), nothing.shape, len(nothing.labels)) == (0, shape, 0)
+    empty = write(tmp_path / "empty", [])
+    assert dataset.arrays(empty, classes=["a"], shape=(3, 4, 5)).shape == (3, 4, 5)
+    with pytest.raises(DatasetError, match="empty: no samples"):
+        dataset.arrays(empty)
 
 
 def test_arrays_refuse_what_does_not_fit(tmp_path: Path, folder: Path) -> None:
@@ -189,8 +194,10 @@ def test_arrays_refuse_what_does_not_fit(tmp_path: Path, folder: Path) -> None:
         ("mode", np.zeros((8, 12, 3), np.uint8)),
     ):
         mixed = write(tmp_path / name, [sample(0, "a"), sample(1, "a", pixels=pixels)])
-        with pytest.raises(DatasetError, match=r"is \(8, .*\), others are \(8, 12\)"):
+        with pytest.raises(DatasetError, match=r"is \(., 8, .*\), not \(1, 8, 12\)"):
             dataset.arrays(mixed)
+    with pytest.raises(DatasetError, match=r"is \(1, 8, 12\), not \(3, 8, 12\)"):
+        dataset.arrays(folder, shape=(3, 8, 12))
 
 
 def test_digits(digits_table: Callable[..., Path], tmp_path: Path) -> None:

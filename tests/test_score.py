@@ -254,7 +254,7 @@ def test_missing_inputs(root):
 
 def test_inputs_that_do_not_fit(root):
     write_synthetic(root, size=12)
-    with pytest.raises(ScoreError, match=r"data/synthetic: images are \(1, 12, 12\)"):
+    with pytest.raises(DatasetError, match=r"data/synthetic: .* is \(1, 12, 12\), not \(1, 8, 8\)"):
         score.run(params(), root)
     write(root / "data/synthetic", "synthetic", [("train", drawn(1, 0)[0], ["x"])])
     with pytest.raises(DatasetError, match="label 'x'"):

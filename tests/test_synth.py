@@ -186,3 +186,15 @@ def test_filter_needs_two_images(project: Path, loaded: params.Params) -> None:
     )
     with pytest.raises(synth.AugmentError, match="two train images"):
         Filter.fit(chosen.labeller, one, probability=0.9, quantile=0.01)
+
+
+def test_nothing_wanted_is_an_empty_table(
+    project: Path, loaded: params.Params, tmp_path: Path
+) -> None:
+    for place in ("data/clean", "models/generator"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).symlink_to(project / place)
+    settings = loaded.model_copy(update={"synth": params.SynthSettings(per_class=0)})
+    assert synth.run(settings, tmp_path)["accepted"] == 0
+    assert table.count(tmp_path / "data/synthetic") == 0
+    assert (tmp_path / "reports/samples.png").exists()
