@@ -32,7 +32,7 @@ bench: $(BIN)/.ready
 
 lock:
 	uv pip compile pyproject.toml --universal --extra dev --python-version 3.11 --quiet \
-	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
+	  --no-header --no-annotate -o requirements.lock
 
 clean:
 	rm -rf data models reports synthetic .augment
