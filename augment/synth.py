@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def synthesise(
     Raises SynthError with the numbers when a class's budget of candidates is spent.
     """
     total = sum(order.count for order in orders)
-    with workers.pool(0, total) as pool, progress.bar() as display:
+    with ThreadPoolExecutor() as pool, progress.bar() as display:  # compression leaves the GIL
         task = display.add_task("synth", total=total, note="")
         work = (pair for order in orders for pair in _fill(generator, chosen, order, draw, tally))
         for rows, encoded in workers.mapped(images.encode_many, work, pool):

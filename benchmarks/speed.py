@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -177,10 +177,8 @@ def synth_speed(count: int) -> Row:
             for _ in range(count // CHUNK):
                 next(source)
 
-        context = multiprocessing.get_context("forkserver")
-
         def encode() -> None:
-            with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+            with ThreadPoolExecutor(WORKERS) as pool:
                 list(pool.map(images.encode_many, parts))
 
         def to_disk() -> None:

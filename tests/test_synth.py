@@ -136,18 +136,11 @@ def test_numbers_add_up(project: Path) -> None:
         assert one["acceptance_rate"] == one["accepted"] / one["candidates"]
 
 
-def test_processes_change_nothing(
-    project: Path, loaded: params.Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_encoding_in_threads_keeps_the_order(project: Path, loaded: params.Params) -> None:
     made, _, _ = synth._prepare(loaded.synth, project)
-
-    def rows() -> list[table.Row]:
-        return list(synth.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally()))
-
-    inline = rows()
-    monkeypatch.setattr("augment.workers._INLINE", 1)
-    assert rows() == inline
-    assert len(inline) == 150
+    rows = synth.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally())
+    expected = images.channels_last(made.sample("5", 150, seed=3).numpy())
+    assert [row["image"]["bytes"] for row in rows] == images.encode_many(expected)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ ROWS = 1024  # of a block of kernel values
     keys=KEYS | {"density": Key("higher", 0.0, math.inf), "coverage": Key("higher", 0.0, 1.0)},
 )
 def fidelity(
-    measured: Measured, *, neighbours: Count = 5, subsets: Count = 10, most: Many = 2000
+    measured: Measured, *, neighbours: Count = 5, subsets: Count = 5, most: Many = 1000
 ) -> Numbers:
     """FID, KID, precision, recall, density and coverage, each beside its real-to-real floor.
 
@@ -76,8 +76,8 @@ def inception(
     *,
     weights: str,
     cuda: bool = False,
-    subsets: Count = 10,
-    most: Many = 2000,
+    subsets: Count = 5,
+    most: Many = 1000,
 ) -> Numbers:
     """The standard numbers in Inception-v3's features, to compare with publications.
 
