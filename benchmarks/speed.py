@@ -216,8 +216,8 @@ def score_speed(count: int) -> Row:
                 path.unlink()
             score.run(chosen, root)
 
-        least = best_of(2, extract)
-        ours = best_of(2, whole)
+        least = best_of(3, extract)
+        ours = best_of(3, whole)
     detail = f"{count * 3} images in {ours:.1f} s; decoding and the judge alone {least:.1f} s"
     return ratio("score / feature extraction", ours / least, 1.5, detail, most=True)
 

@@ -43,11 +43,11 @@ ROWS = 1024  # of a block of kernel values
     keys=KEYS | {"density": Key("higher", 0.0, math.inf), "coverage": Key("higher", 0.0, 1.0)},
 )
 def fidelity(
-    measured: Measured, *, neighbours: Count = 5, subsets: Count = 5, most: Many = 1000
+    measured: Measured, *, neighbours: Count = 5, subsets: Count = 10, most: Many = 1000
 ) -> Numbers:
     """FID, KID, precision, recall, density and coverage, each beside its real-to-real floor.
 
-    ``neighbours`` is the k of density and coverage; ``subsets`` of 1,000 images each make the
+    ``neighbours`` is the k of density and coverage; ``subsets`` of 500 images each make the
     KID; precision and recall are found among ``most`` images of either side. Of each class: the
     KID over all pairs, density and coverage.
     """
@@ -76,7 +76,7 @@ def inception(
     *,
     weights: str,
     cuda: bool = False,
-    subsets: Count = 5,
+    subsets: Count = 10,
     most: Many = 1000,
 ) -> Numbers:
     """The standard numbers in Inception-v3's features, to compare with publications.
