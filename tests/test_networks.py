@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from augment import seeding
-from augment.networks import DISCRIMINATORS, GENERATORS, Shape, halvings, widths
+from augment.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
 from augment.registry import PartError, Registry
 
 SHAPES = [(1, 8, 8), (1, 12, 20), (1, 28, 28), (3, 32, 32), (1, 32, 128), (3, 64, 64)]
@@ -81,21 +81,24 @@ def test_width_sets_the_size_and_is_checked(registry: Registry, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("shape", "count"),
+    ("shape", "count", "base"),
     [
-        ((1, 8, 8), 1),
-        ((1, 12, 12), 1),
-        ((1, 28, 28), 2),
-        ((3, 32, 32), 3),
-        ((1, 32, 128), 3),
-        ((1, 36, 36), 2),
-        ((1, 4, 4), 0),
-        ((1, 7, 14), 0),
-        ((1, 256, 256), 6),
+        ((1, 8, 8), 1, (4, 4)),
+        ((1, 12, 12), 1, (6, 6)),
+        ((1, 20, 12), 1, (10, 6)),
+        ((1, 28, 28), 2, (7, 7)),
+        ((3, 32, 32), 3, (4, 4)),
+        ((1, 32, 128), 3, (4, 16)),
+        ((1, 36, 72), 3, (4, 9)),
+        ((1, 4, 4), 0, (4, 4)),
+        ((2, 1, 1), 0, (1, 1)),
+        ((1, 252, 252), 5, (7, 7)),
+        ((1, 256, 256), 6, (4, 4)),
     ],
 )
-def test_halvings(shape: Shape, count: int) -> None:
-    assert halvings(shape) == count
+def test_sizes(shape: Shape, count: int, base: tuple[int, int]) -> None:
+    found = sizes(shape)
+    assert (len(found) - 1, found[0], found[-1]) == (count, shape[1:], base)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +161,9 @@ def test_mlp_layers(layers: int, count: int) -> None:
 def test_resnet_blocks_start_as_their_shortcut_and_a_bias() -> None:
     network = build(DISCRIMINATORS, {"name": "resnet", "width": 8}, (1, 16, 16))
     for block in network.blocks:  # type: ignore[union-attr]
-        x = torch.randn(2, block.first.in_channels, 8, 8)  # type: ignore[union-attr]
+        x = torch.randn(2, block.inner[1].in_channels, 8, 8)  # type: ignore[union-attr, index]
         gap = block(x) - block.short(x)  # type: ignore[operator, union-attr]
-        bias = block.second.bias[:, None, None]  # type: ignore[union-attr, index]
+        bias = block.inner[-1].bias[:, None, None]  # type: ignore[union-attr, index]
         assert torch.allclose(gap, bias.expand_as(gap), atol=1e-5)
 
 

@@ -1,7 +1,8 @@
-"""Generator and discriminator networks, any size whose sides are multiples of four.
+"""Generator and discriminator networks, for images of any size with sides of at least eight.
 
-A generator maps inputs (N, latent) to images (N, C, H, W) in [-1, 1]; a discriminator maps images
-to features (N, ``width``). What labels and codes do to them is the model's business.
+A generator maps inputs (N, latent), and a condition (N, condition) where it was built for one, to
+images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``width``). What labels
+and codes do to them is the business of the conditioning and of the model.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ DISCRIMINATORS = Registry("discriminator network")
 Shape = tuple[int, int, int]
 
 
-def halvings(shape: Shape) -> int:
-    """How often both sides can be halved before one would fall below four."""
+def sizes(shape: Shape) -> list[tuple[int, int]]:
+    """Height and width at full size and after each halving, while both stay at least four.
+
+    Halves are rounded down: 36 × 72, 18 × 36, 9 × 18, 4 × 9.
+    """
     _, height, width = shape
-    count = 0
-    while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 8:
-        height, width, count = height // 2, width // 2, count + 1
-    return count
+    halvings = max(min(height, width).bit_length() - 3, 0)
+    return [(height >> level, width >> level) for level in range(halvings + 1)]
 
 
 def widths(base: int, count: int, limit: int) -> list[int]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from augment.networks import DISCRIMINATORS, GENERATORS, Shape, halvings, widths
+from augment.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
+from augment.networks.layers import Chain, batch_norm, normalise_spectrally
 from augment.registry import Count
 
 _PAPER = "Radford et al. 2016, DCGAN (arXiv:1511.06434)"
@@ -17,31 +18,28 @@ _PAPER = "Radford et al. 2016, DCGAN (arXiv:1511.06434)"
 class Generator(nn.Module):
     """Strided transposed convolutions with batch norm and ReLU, tanh at the end."""
 
-    def __init__(self, latent: int, shape: Shape, *, width: Count = 64, limit: Count = 8):
+    def __init__(
+        self, latent: int, shape: Shape, condition: int = 0, *,
+        width: Count = 64, limit: Count = 8,
+    ):  # fmt: skip
         """``width`` channels before the last layer, doubling downwards up to ``limit`` times."""
         super().__init__()
-        channels, height, side = shape
-        count = halvings(shape)
-        levels = widths(width, count - 1, limit)[::-1]
-        base = (height >> count, side >> count)
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(latent, levels[0], base, bias=False),
-            nn.BatchNorm2d(levels[0]),
-            nn.ReLU(),
-        ]
-        for inputs, outputs in pairwise(levels):
+        *larger, base = sizes(shape)
+        channels = [shape[0], *widths(width, len(larger) - 1, limit)]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, channels[-1], base, bias=False)]
+        for size, (outputs, inputs) in zip(larger[::-1], [*pairwise(channels)][::-1], strict=True):
+            odd = (size[0] % 2, size[1] % 2)  # 9 was halved to 4
             layers += [
-                nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(outputs),
+                batch_norm(inputs, condition),
                 nn.ReLU(),
+                nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, odd, bias=size == larger[0]),
             ]
-        layers += [nn.ConvTranspose2d(levels[-1], channels, 4, 2, 1), nn.Tanh()]
-        self.body = nn.Sequential(*layers)
+        self.body = Chain(*layers, nn.Tanh())
         self.apply(_initialise)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, latent) to (N, C, H, W) in [-1, 1]."""
-        images: Tensor = self.body(inputs[:, :, None, None])
+    def forward(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, latent) and (N, condition) to (N, C, H, W) in [-1, 1]."""
+        images: Tensor = self.body(inputs[:, :, None, None], condition)
         return images
 
 
@@ -50,26 +48,26 @@ class Discriminator(nn.Module):
     """Strided convolutions with leaky ReLU; batch norm in all but the first, as in the paper."""
 
     def __init__(
-        self,
-        shape: Shape,
-        *,
-        width: Count = 64,
-        limit: Count = 8,
-        norm: Literal["batch", "none"] = "batch",
-    ):
-        """``norm: none`` for losses whose penalty looks at each image by itself."""
+        self, shape: Shape, *, width: Count = 64, limit: Count = 8,
+        norm: Literal["batch", "none"] = "batch", spectral: bool = False,
+    ):  # fmt: skip
+        """``norm: none`` for losses whose penalty looks at each image by itself.
+
+        ``spectral`` normalises every weight (Miyato et al. 2018).
+        """
         super().__init__()
-        channels, height, side = shape
-        count = halvings(shape)
-        levels = widths(width, count - 1, limit)
-        layers: list[nn.Module] = [nn.Conv2d(channels, levels[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        *larger, (height, side) = sizes(shape)
+        levels = widths(width, len(larger) - 1, limit)
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], levels[0], 4, 2, 1), nn.LeakyReLU(0.2)]
         for inputs, outputs in pairwise(levels):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"))
             layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
             layers.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.width = levels[-1] * (height >> count) * (side >> count)
+        self.width = levels[-1] * height * side
         self.apply(_initialise)
+        if spectral:
+            normalise_spectrally(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, width)."""
@@ -80,5 +78,5 @@ class Discriminator(nn.Module):
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, std=0.02)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm2d) and module.affine:
         nn.init.normal_(module.weight, mean=1.0, std=0.02)

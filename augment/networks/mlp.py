@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from augment.networks import DISCRIMINATORS, GENERATORS, Shape
+from augment.networks.layers import Chain, ConditionalNorm
 from augment.registry import Count
 
 _PAPER = "Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661)"
@@ -16,17 +18,24 @@ _PAPER = "Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661)"
 class Generator(nn.Module):
     """Hidden ReLU layers and tanh."""
 
-    def __init__(self, latent: int, shape: Shape, *, width: Count = 512, layers: Count = 1):
-        """``layers`` hidden layers of ``width`` units."""
+    def __init__(
+        self, latent: int, shape: Shape, condition: int = 0, *,
+        width: Count = 512, layers: Count = 1,
+    ):  # fmt: skip
+        """``layers`` hidden layers of ``width`` units, each with a norm if there is a condition."""
         super().__init__()
-        sizes = [latent] + [width] * layers
-        hidden = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in _layer(a, b)]
-        self.body = nn.Sequential(*hidden, nn.Linear(sizes[-1], math.prod(shape)), nn.Tanh())
+        hidden: list[nn.Module] = []
+        for inputs, outputs in pairwise([latent] + [width] * layers):
+            hidden.append(nn.Linear(inputs, outputs, bias=not condition))
+            if condition:
+                hidden.append(ConditionalNorm(nn.BatchNorm1d(outputs, affine=False), condition))
+            hidden.append(nn.ReLU())
+        self.body = Chain(*hidden, nn.Linear(width, math.prod(shape)), nn.Tanh())
         self.shape = shape
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, latent) to (N, C, H, W) in [-1, 1]."""
-        images: Tensor = self.body(inputs).view(-1, *self.shape)
+    def forward(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(N, latent) and (N, condition) to (N, C, H, W) in [-1, 1]."""
+        images: Tensor = self.body(inputs, condition).view(-1, *self.shape)
         return images
 
 
@@ -37,16 +46,13 @@ class Discriminator(nn.Module):
     def __init__(self, shape: Shape, *, width: Count = 512, layers: Count = 1):
         """``layers`` hidden layers of ``width`` units."""
         super().__init__()
-        sizes = [math.prod(shape)] + [width] * layers
-        hidden = [m for a, b in zip(sizes, sizes[1:], strict=False) for m in _layer(a, b, 0.2)]
+        hidden: list[nn.Module] = []
+        for inputs, outputs in pairwise([math.prod(shape)] + [width] * layers):
+            hidden += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(nn.Flatten(), *hidden)
-        self.width = sizes[-1]
+        self.width = width
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, width)."""
         features: Tensor = self.body(images)
         return features
-
-
-def _layer(inputs: int, outputs: int, slope: float = 0.0) -> list[nn.Module]:
-    return [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]

@@ -1,0 +1,92 @@
+"""Layers that networks share: norms with a condition, self-attention, spectral norm."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class Conditional(nn.Module):
+    """Base of the layers that a Chain hands the condition to."""
+
+
+class ConditionalNorm(Conditional):
+    """A norm, then the scale 1 + γ(c) and the shift β(c), both linear in the condition c.
+
+    γ and β start at zero, so that it starts as ``norm``. Source: de Vries et al. 2017
+    (arXiv:1707.00683).
+    """
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, condition: int):
+        """``norm`` without affine parameters of its own; c has ``condition`` numbers."""
+        super().__init__()
+        self.norm = norm
+        self.affine = nn.Linear(condition, 2 * norm.num_features)
+        nn.init.zeros_(self.affine.weight)
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(N, C) or (N, C, H, W), and c (N, condition), to the shape of x."""
+        affine = self.affine(condition)
+        scale, shift = affine.view(*affine.shape, *[1] * (x.dim() - 2)).chunk(2, 1)
+        return torch.addcmul(shift, self.norm(x), 1 + scale)
+
+
+class Chain(Conditional, nn.Sequential):
+    """Layers in a row; the conditional ones also get the condition."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Whatever the first layer takes to what the last one gives."""
+        for layer in self:
+            x = layer(x, condition) if isinstance(layer, Conditional) else layer(x)
+        return x
+
+
+def batch_norm(channels: int, condition: int) -> nn.Module:
+    """Batch norm of maps with ``channels``; conditional when ``condition`` is above 0."""
+    if not condition:
+        return nn.BatchNorm2d(channels)
+    return ConditionalNorm(nn.BatchNorm2d(channels, affine=False), condition)
+
+
+class Attention(nn.Module):
+    """Every place looks at every other; starts as the identity.
+
+    Source: Zhang et al. 2019, SAGAN (arXiv:1805.08318), with its eighth of the channels inside.
+    """
+
+    def __init__(self, channels: int, *, twice: bool = False):
+        """For maps with ``channels``; ``twice`` where a gradient is itself differentiated."""
+        super().__init__()
+        inner = max(channels // 8, 1)
+        self.query = nn.Conv2d(channels, inner, 1)
+        self.key = nn.Conv2d(channels, inner, 1, bias=False)  # softmax would take it away again
+        self.value = nn.Conv2d(channels, inner, 1)
+        self.out = nn.Conv2d(inner, channels, 1)
+        self.gain = nn.Parameter(torch.zeros(()))
+        self.twice = twice
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        query, key, value = (layer(x).flatten(2).mT for layer in (self.query, self.key, self.value))
+        # the fused kernels have no second derivative
+        with sdpa_kernel(SDPBackend.MATH) if self.twice else nullcontext():
+            seen = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return torch.addcmul(x, self.gain, self.out(seen.mT.unflatten(2, x.shape[2:])))
+
+
+def normalise_spectrally(network: nn.Module) -> None:
+    """Keep the largest singular value of every convolution and linear layer of ``network`` at 1.
+
+    Source: Miyato et al. 2018, SNGAN (arXiv:1802.05957).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if not module.weight.any():  # zero has no singular vector to normalise by
+                nn.init.kaiming_normal_(module.weight, a=0.2)
+            spectral_norm(module)
