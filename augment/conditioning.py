@@ -151,4 +151,5 @@ class Projection(DiscriminatorCondition):
 
     def logit(self, features: Tensor, labels: Tensor) -> Tensor:
         """The mean over a pack's images."""
-        return (self.embed(labels).mean(1) * features).sum(1)
+        term: Tensor = (self.embed(labels).mean(1) * features).sum(1)
+        return term

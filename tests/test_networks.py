@@ -12,45 +12,130 @@ from torch import Tensor, nn
 
 from augment import seeding
 from augment.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
+from augment.networks.layers import Attention, ConditionalNorm
 from augment.registry import PartError, Registry
 
-SHAPES = [(1, 8, 8), (1, 12, 20), (1, 28, 28), (3, 32, 32), (1, 32, 128), (3, 64, 64)]
+SHAPES = [
+    (1, 8, 8),
+    (1, 12, 20),
+    (1, 28, 28),
+    (3, 32, 32),
+    (1, 32, 128),  # a word
+    (2, 36, 72),  # 9 is halved to 4
+    (8, 48, 20),  # a pack of two with four channels
+    (3, 64, 64),
+]
+LARGE = [(6, 96, 96), (1, 252, 100), (1, 256, 256)]
 EVERY = [(r, name) for r in (GENERATORS, DISCRIMINATORS) for name in r.names()]
 IDS = [f"{r.kind.split()[0]}-{name}" for r, name in EVERY]
 LATENT = 10
+CONDITION = 6
+OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {  # beside the defaults
+    ("generator", "resnet"): [{"norm": "batch"}, {"attention": True}],
+    ("discriminator", "mlp"): [{"layers": 2}],
+    ("discriminator", "dcgan"): [{"norm": "none"}, {"norm": "none", "spectral": True}],
+    ("discriminator", "resnet"): [{"attention": True}, {"attention": True, "spectral": True}],
+}
+VARIANTS = [
+    pytest.param(
+        r, {"name": name, "width": 8, **options}, condition, id=f"{key}-{options}-{condition}"
+    )
+    for (r, name), key in zip(EVERY, IDS, strict=True)
+    for options in [{}, *OPTIONS.get((r.kind.split()[0], name), [])]
+    for condition in ([0, CONDITION] if r is GENERATORS else [0])
+]
 
 
-def build(registry: Registry, spec: str | dict[str, Any], shape: Shape) -> nn.Module:
-    arguments = (LATENT, shape) if registry is GENERATORS else (shape,)
+def build(
+    registry: Registry, spec: str | dict[str, Any], shape: Shape, condition: int = 0
+) -> nn.Module:
+    arguments = (LATENT, shape, condition) if registry is GENERATORS else (shape,)
     network: nn.Module = registry.build(spec, *arguments)
     return network
 
 
-def given(registry: Registry, shape: Shape, count: int = 3) -> Tensor:
-    size = (LATENT,) if registry is GENERATORS else shape
-    return torch.randn(count, *size, generator=torch.Generator().manual_seed(0))
+def given(registry: Registry, shape: Shape, condition: int = 0, count: int = 3) -> list[Tensor]:
+    """What the network takes: z and, where it has one, a condition; or images."""
+    found = [(LATENT,), *[(condition,)] * bool(condition)] if registry is GENERATORS else [shape]
+    rng = torch.Generator().manual_seed(0)
+    return [torch.randn(count, *size, generator=rng) for size in found]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
-@pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
-def test_contract(registry: Registry, name: str, shape: Shape) -> None:
-    """Shapes, range, and a gradient to every parameter once none is zero."""
-    seeding.everything(0)
-    network = build(registry, {"name": name, "width": 8}, shape)
+def shaken(network: nn.Module, scale: float = 0.02) -> nn.Module:
+    """``network`` with no parameter at zero; blocks may start as the identity."""
     with torch.no_grad():
-        for parameter in network.parameters():  # blocks may start as the identity
-            parameter.add_(torch.randn_like(parameter) * 0.02)
-    inputs = given(registry, shape).requires_grad_()
-    found = network(inputs)
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * scale)
+    return network
+
+
+def check(registry: Registry, spec: dict[str, Any], condition: int, shape: Shape) -> None:
+    """Shapes, range, and a gradient to every input and parameter."""
+    seeding.everything(0)
+    network = shaken(build(registry, spec, shape, condition))
+    inputs = [tensor.requires_grad_() for tensor in given(registry, shape, condition)]
+    found = network(*inputs)
     if registry is GENERATORS:
         assert found.shape == (3, *shape)
         assert found.abs().max() <= 1 and found.std() > 0
     else:
         assert found.shape == (3, network.width)
     (found * torch.randn_like(found)).sum().backward()
-    assert inputs.grad is not None and (inputs.grad.flatten(1).abs().sum(1) > 0).all()
+    for tensor in inputs:
+        assert tensor.grad is not None and (tensor.grad.flatten(1).abs().sum(1) > 0).all()
     silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+@pytest.mark.parametrize(("registry", "spec", "condition"), VARIANTS)
+def test_contract(registry: Registry, spec: dict[str, Any], condition: int, shape: Shape) -> None:
+    check(registry, spec, condition, shape)
+
+
+@pytest.mark.parametrize("shape", LARGE, ids=lambda shape: "x".join(map(str, shape)))
+@pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
+def test_large_images(registry: Registry, name: str, shape: Shape) -> None:
+    check(registry, {"name": name, "width": 2}, 0, shape)
+
+
+@pytest.mark.parametrize("condition", [0, CONDITION])
+def test_mlp_takes_points(condition: int) -> None:
+    check(GENERATORS, {"name": "mlp", "layers": 3}, condition, (2, 1, 1))
+    check(DISCRIMINATORS, {"name": "mlp", "layers": 3}, 0, (2, 1, 1))
+
+
+@pytest.mark.parametrize(("registry", "spec", "condition"), VARIANTS)
+def test_half_precision(registry: Registry, spec: dict[str, Any], condition: int) -> None:
+    network = build(registry, spec, (1, 16, 16), condition)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(*given(registry, (1, 16, 16), condition))
+        found.float().square().mean().backward()
+    assert found.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("registry", "spec"), [v.values[:2] for v in VARIANTS if v.values[0] is DISCRIMINATORS]
+)
+def test_gradient_penalties_reach_the_discriminator(
+    registry: Registry, spec: dict[str, Any]
+) -> None:
+    seeding.everything(0)
+    network = shaken(build(registry, spec, (1, 16, 16)))
+    (images,) = given(registry, (1, 16, 16))
+    logits = network(images.requires_grad_()).tanh().sum()
+    (slope,) = torch.autograd.grad(logits, images, create_graph=True)
+    slope.square().sum().backward()
+    weights = {name: p.grad for name, p in network.named_parameters() if p.dim() > 1}
+    assert [name for name, grad in weights.items() if grad is None or not grad.any()] == []
+
+
+def test_second_derivatives_of_attention() -> None:
+    seeding.everything(0)
+    attention = shaken(Attention(4, twice=True).double())
+    x = torch.randn(1, 4, 2, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradgradcheck(attention, x)
 
 
 @pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
@@ -63,9 +148,9 @@ def test_defaults_seeds_and_memory_format(registry: Registry, name: str) -> None
     assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
     network = build(registry, name, (1, 8, 8)).eval()
     inputs = given(registry, (1, 8, 8))
-    plain = network(inputs)
+    plain = network(*inputs)
     network = network.to(memory_format=torch.channels_last)
-    assert torch.allclose(network(inputs), plain, atol=1e-4)
+    assert torch.allclose(network(*inputs), plain, atol=1e-4)
     assert registry.describe(name).paper
 
 
@@ -142,7 +227,7 @@ def test_dcgan_keeps_the_rules_of_the_paper() -> None:
 
 
 def test_dcgan_without_norm_judges_each_image_by_itself() -> None:
-    images = given(DISCRIMINATORS, (1, 16, 16))
+    (images,) = given(DISCRIMINATORS, (1, 16, 16))
     for norm, alone in (("none", True), ("batch", False)):
         seeding.everything(0)
         network = build(DISCRIMINATORS, {"name": "dcgan", "width": 8, "norm": norm}, (1, 16, 16))
@@ -167,6 +252,85 @@ def test_resnet_blocks_start_as_their_shortcut_and_a_bias() -> None:
         assert torch.allclose(gap, bias.expand_as(gap), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", GENERATORS.names())
+def test_a_condition_makes_every_norm_conditional(name: str) -> None:
+    seeding.everything(0)
+    network = build(GENERATORS, {"name": name, "width": 8}, (1, 16, 16), CONDITION)
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    conditional = [m for m in network.modules() if isinstance(m, ConditionalNorm)]
+    assert len(norms) == len(conditional) > 0
+    assert not any(norm.affine for norm in norms)
+    (inputs,) = given(GENERATORS, (1, 16, 16))
+    one, other = torch.randn(2, 3, CONDITION)
+    assert torch.equal(network(inputs, one), network(inputs, other))  # γ and β start at zero
+    shaken(network)
+    assert not torch.allclose(network(inputs, one), network(inputs, other), atol=1e-3)
+
+
+def test_conditional_norm_is_batch_norm_until_it_learns() -> None:
+    x = torch.randn(5, 3, 4, 4) * 2 + 1
+    norm = ConditionalNorm(nn.BatchNorm2d(3, affine=False), 2)
+    condition = torch.randn(5, 2)
+    plain = nn.BatchNorm2d(3)(x)
+    assert torch.allclose(norm(x, condition), plain)
+    with torch.no_grad():  # γ = 2c₀ for channel 0, β = 3c₁ + 1 for channel 2
+        norm.affine.weight[0, 0] = 2
+        norm.affine.weight[5, 1] = 3
+        norm.affine.bias[5] = 1
+    found = norm(x, condition)
+    scale = 1 + 2 * condition[:, 0, None, None]
+    shift = 3 * condition[:, 1, None, None] + 1
+    assert torch.allclose(found[:, 0], plain[:, 0] * scale, atol=1e-5)
+    assert torch.allclose(found[:, 1], plain[:, 1])
+    assert torch.allclose(found[:, 2], plain[:, 2] + shift, atol=1e-5)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_attention_is_that_of_the_paper(twice: bool) -> None:
+    seeding.everything(0)
+    attention = Attention(16, twice=twice)
+    x = torch.randn(2, 16, 3, 5)
+    assert torch.equal(attention(x), x)
+    with torch.no_grad():
+        attention.gain.fill_(0.5)
+    query, key, value = attention.query(x), attention.key(x), attention.value(x)
+    assert query.shape == (2, 2, 3, 5)  # an eighth of the channels
+    places = [divmod(place, 5) for place in range(15)]
+    seen = torch.zeros_like(value)
+    for n in range(2):
+        for row, column in places:
+            match = torch.stack([query[n, :, row, column] @ key[n, :, i, j] for i, j in places])
+            share = match.exp() / match.exp().sum()
+            for weight, (i, j) in zip(share, places, strict=True):
+                seen[n, :, row, column] += weight * value[n, :, i, j]
+    assert torch.allclose(attention(x), x + 0.5 * attention.out(seen), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((1, 8, 8), (4, 4)),
+        ((1, 16, 16), (8, 8)),
+        ((1, 28, 28), (14, 14)),
+        ((3, 32, 32), (16, 16)),
+        ((1, 32, 128), (16, 64)),
+        ((1, 48, 48), (12, 12)),
+        ((3, 64, 64), (16, 16)),
+    ],
+)
+@pytest.mark.parametrize("registry", [GENERATORS, DISCRIMINATORS], ids=["generator", "critic"])
+def test_attention_sits_where_the_shorter_side_is_near_16(
+    registry: Registry, shape: Shape, size: tuple[int, int]
+) -> None:
+    network = build(registry, {"name": "resnet", "width": 4, "attention": True}, shape)
+    found: list[torch.Size] = []
+    layers = [m for m in network.modules() if isinstance(m, Attention)]
+    for layer in layers:
+        layer.register_forward_hook(lambda module, inputs, output: found.append(output.shape[2:]))
+    network(*given(registry, shape))
+    assert found == [size]
+
+
 def largest_singular_values(network: nn.Module, images: Tensor) -> list[float]:
     for _ in range(40):
         network(images)
@@ -174,12 +338,21 @@ def largest_singular_values(network: nn.Module, images: Tensor) -> list[float]:
     return [torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() for layer in layers]
 
 
-def test_spectral_norm_holds_every_weight_near_one() -> None:
+@pytest.mark.parametrize(
+    ("spec", "count"),
+    [
+        ({"name": "resnet"}, 10),
+        ({"name": "resnet", "attention": True}, 14),
+        ({"name": "dcgan", "norm": "none"}, 2),
+    ],
+    ids=str,
+)
+def test_spectral_norm_holds_every_weight_near_one(spec: dict[str, Any], count: int) -> None:
     seeding.everything(0)
-    images = given(DISCRIMINATORS, (1, 16, 16))
-    spec = {"name": "resnet", "width": 8, "spectral": True}
-    found = largest_singular_values(build(DISCRIMINATORS, spec, (1, 16, 16)), images)
-    assert len(found) == 10
-    assert found == pytest.approx([1.0] * 10, abs=0.05)
-    plain = build(DISCRIMINATORS, {**spec, "spectral": False}, (1, 16, 16))
-    assert max(abs(math.log(v or 1e-9)) for v in largest_singular_values(plain, images)) > 0.2
+    (images,) = given(DISCRIMINATORS, (1, 16, 16))
+    spec = {**spec, "width": 8}
+    normed = build(DISCRIMINATORS, {**spec, "spectral": True}, (1, 16, 16))
+    found = largest_singular_values(normed, images)
+    assert found == pytest.approx([1.0] * count, abs=0.05)
+    plain = largest_singular_values(build(DISCRIMINATORS, spec, (1, 16, 16)), images)
+    assert max(abs(math.log(value or 1e-9)) for value in plain) > 0.2

@@ -77,7 +77,8 @@ class Attention(nn.Module):
         # the fused kernels have no second derivative
         with sdpa_kernel(SDPBackend.MATH) if self.twice else nullcontext():
             seen = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return torch.addcmul(x, self.gain, self.out(seen.mT.unflatten(2, x.shape[2:])))
+        found: Tensor = self.out(seen.mT.reshape(len(x), -1, *x.shape[2:]))
+        return x + self.gain * found
 
 
 def normalise_spectrally(network: nn.Module) -> None:
