@@ -1,27 +1,86 @@
-"""A watch over training: what the measurements say is wrong, and what to change."""
+"""A watch over training: what the measured rows say is wrong, and what to change.
+
+A row holds ``step``; the means since the row before of every loss (``d_*``, ``g_*``), of
+``accuracy`` (share of pairs in which D prefers the real image) and of the gradients' norms
+``gradient_d`` and ``gradient_g``; and ``variance``, that of a fixed batch's features relative to
+real images (1: as real). It may hold ``variance_within`` (the same within a class, mean over the
+classes), ``variance_within_least`` (of the least varied class), ``kid`` and ``kid_train`` (against
+valid and train) and, as evidence, ``accuracy_real``, ``accuracy_fake`` and ``p`` (of ADA).
+
+What it names, and the remedy with which ``on_trouble: rollback`` goes on from the best checkpoint:
+
+- ``diverged``: a number is not finite (rate.generator × 0.5, rate.discriminator × 0.5)
+- ``mode_collapse``: not a tenth of the real variance is left overall, within classes or within one
+  of them (rate.generator × 0.5, rate.discriminator × 0.5, penalties × 2)
+- ``discriminator_won``: D tells 99.5 % of pairs apart, and either KID no longer falls or no
+  gradient reaches G (rate.discriminator × 0.5, penalties × 2)
+- ``code_ignored``: Q reads a code no better than chance (rate.discriminator × 0.5)
+- ``memorising``: KID on train falls while on valid it rises (no remedy: the best step is kept)
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field
+from statistics import linear_regression, median
+from typing import Any, NamedTuple
 
 from augment.errors import AugmentError
 
 Row = Mapping[str, float]
 
 WON = 0.995  # share of pairs in which the discriminator prefers the real image
+BETTER = 0.02  # of KID, by which it must fall over the windows to count as improving
+VANISHED = 1e-3  # of the median gradient norm that the generator had before
 COLLAPSED = 0.1  # of the real images' feature variance
 SLOW = 1500  # steps that a generator may take until it varies and its codes can be read
 WINDOWS = 3  # measurements in a row before a diagnosis, so that a bad moment is none
+TREND = 4  # measurements after the best one that make a trend
+RISE = 0.25  # of KID on valid since its best
+FALL = 0.1  # of KID on train in the same time
+CERTAIN = 4  # standard errors that a trend must exceed
+SPREADS = {
+    "variance": "a fixed batch varies",
+    "variance_within": "samples of one class vary on average",
+    "variance_within_least": "samples of the least varied class vary",
+}
 
 
-class Diagnosis(NamedTuple):
-    """A named trouble with its evidence and a remedy."""
+@dataclass(frozen=True)
+class Diagnosis:
+    """A named trouble: its evidence in words and in numbers, and what a user can change."""
 
     name: str
     evidence: str
     advice: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, for a report."""
+        return asdict(self)
+
+
+class Remedy(NamedTuple):
+    """Factors on the settings under ``train`` with which a run goes on from its best checkpoint."""
+
+    generator: float = 1.0  # on rate.generator
+    discriminator: float = 1.0  # on rate.discriminator
+    penalties: float = 1.0  # on the weight of each penalty
+
+    def __str__(self) -> str:
+        """The settings that change: ``rate.discriminator × 0.5, penalties × 2``."""
+        names = ("rate.generator", "rate.discriminator", "penalties")
+        changes = zip(names, self, strict=True)
+        return ", ".join(f"{name} × {factor:g}" for name, factor in changes if factor != 1)
+
+
+REMEDIES = {
+    "diverged": Remedy(generator=0.5, discriminator=0.5),  # shorter steps do not overshoot
+    "mode_collapse": Remedy(0.5, 0.5, penalties=2),  # a smoother D pulls samples apart again
+    "discriminator_won": Remedy(discriminator=0.5, penalties=2),  # hold D back, so that G learns
+    "code_ignored": Remedy(discriminator=0.5),  # a slower D leaves G more to Q's terms
+}  # memorising has none: what follows the best step only copies more
 
 
 class TrainingTrouble(AugmentError):
@@ -36,46 +95,121 @@ class TrainingTrouble(AugmentError):
         )
 
 
+def remedy(diagnosis: Diagnosis) -> Remedy | None:
+    """What the policy ``rollback`` changes; None where only stopping helps."""
+    return REMEDIES.get(diagnosis.name)
+
+
 def diverged(losses: Row) -> Diagnosis | None:
-    """A loss that is no finite number."""
+    """A loss or a gradient norm that is no finite number."""
     for name, value in losses.items():
         if not math.isfinite(value):
             advice = "lower train.rate or raise the weights in train.penalties"
-            return Diagnosis("diverged", f"{name} is {value}", advice)
+            return Diagnosis("diverged", f"{name} is {value}", advice, {name: value})
     return None
 
 
 def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagnosis | None:
-    """What the last measurements show; ``ignored`` is the model's word on its codes in one.
+    """What the measurements so far show; ``ignored`` is the model's word on its codes in one.
 
-    A row holds ``step``, ``accuracy`` (share of pairs that D orders rightly), ``variance``
-    (features of a fixed batch relative to real, 1 = as real) and, where there is a valid split,
-    ``kid``.
+    The rows are those of one uninterrupted course: after a rollback, without the abandoned ones.
     """
     if len(rows) < WINDOWS:
         return None
-    last = rows[-WINDOWS:]
-    varied = max(row["variance"] for row in rows) >= 2 * COLLAPSED
-    if all(row["variance"] < COLLAPSED for row in last) and (varied or last[0]["step"] >= SLOW):
-        return Diagnosis(
-            "mode_collapse",
-            f"a fixed batch varies {last[-1]['variance']:.3f} times as much as real images",
-            "raise the weights in train.penalties, lower train.rate or add train.augment",
-        )
-    accuracies = [row["accuracy"] for row in last]
-    better = last[-1].get("kid", math.inf) < 0.98 * last[0].get("kid", math.inf)
-    if min(accuracies) >= WON and not better:
-        return Diagnosis(
-            "discriminator_won",
-            f"it tells {accuracies[-1]:.1%} of pairs apart and samples no longer improve",
-            "raise the weights in train.penalties, add train.augment or lower "
-            "train.rate.discriminator",
-        )
-    reasons = [ignored(row) for row in last]
-    if all(reasons) and last[0]["step"] >= SLOW:
-        return Diagnosis(
-            "code_ignored",
-            str(reasons[-1]),
-            "raise class_weight and code_weight of train.model or lower train.rate.discriminator",
-        )
+    return _collapsed(rows) or _won(rows) or _unread(rows, ignored) or _memorising(rows)
+
+
+def _collapsed(rows: Sequence[Row]) -> Diagnosis | None:
+    for key, what in SPREADS.items():
+        values = _last(rows, key)
+        varied = any(row.get(key, 0.0) >= 2 * COLLAPSED for row in rows)
+        begun = varied or rows[-WINDOWS]["step"] >= SLOW
+        if begun and values and max(values) < COLLAPSED:
+            return Diagnosis(
+                "mode_collapse",
+                f"{what} {values[-1]:.3f} times as much as real images",
+                "raise the weights in train.penalties, lower train.rate or add train.augment",
+                _numbers(rows[-1], *SPREADS),
+            )
     return None
+
+
+def _won(rows: Sequence[Row]) -> Diagnosis | None:
+    accuracies, kids, norms = (_last(rows, key) for key in ("accuracy", "kid", "gradient_g"))
+    if not accuracies or min(accuracies) < WON:
+        return None
+    # An unbiased KID can lie below 0, on few images far below, so no ratio can be taken.
+    better = bool(kids) and kids[0] - kids[-1] > BETTER * abs(kids[0])
+    before = [row["gradient_g"] for row in rows[:-WINDOWS] if _has(row, "gradient_g")]
+    usual = median(before) if before else 0.0
+    vanished = bool(norms) and usual > 0 and max(norms) <= VANISHED * usual
+    if better and not vanished:
+        return None
+    symptom = "samples no longer improve"
+    if vanished:
+        symptom = f"the generator's gradient fell from {usual:.2g} to {norms[-1]:.2g}"
+    told = ("accuracy", "accuracy_real", "accuracy_fake", "gradient_d", "gradient_g", "p", "kid")
+    return Diagnosis(
+        "discriminator_won",
+        f"it tells {accuracies[-1]:.1%} of pairs apart and {symptom}",
+        "raise the weights in train.penalties, add train.augment or lower train.rate.discriminator",
+        _numbers(rows[-1], *told) | ({"gradient_g_before": usual} if vanished else {}),
+    )
+
+
+def _unread(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagnosis | None:
+    last = rows[-WINDOWS:]
+    reasons = [ignored(row) for row in last]
+    if last[0]["step"] < SLOW or not all(reasons):
+        return None
+    return Diagnosis(
+        "code_ignored",
+        str(reasons[-1]),
+        "raise class_weight and code_weight of train.model or lower train.rate.discriminator",
+        _numbers(last[-1], *(key for key in last[-1] if key.startswith("g_"))),
+    )
+
+
+def _memorising(rows: Sequence[Row]) -> Diagnosis | None:
+    both = [row for row in rows if _has(row, "kid") and _has(row, "kid_train")]
+    best = min(range(len(both)), key=lambda place: both[place]["kid"], default=0)
+    since = both[best:]
+    if len(since) <= TREND:
+        return None
+    first, last = since[0], since[-1]
+    rise, doubt = _trend([row["kid"] for row in since])
+    fall, vague = _trend([-row["kid_train"] for row in since])
+    shown = rise >= RISE * abs(first["kid"]) and fall >= FALL * abs(first["kid_train"])
+    if not shown or rise <= CERTAIN * doubt or fall <= CERTAIN * vague:
+        return None
+    return Diagnosis(
+        "memorising",
+        f"since step {first['step']:.0f}, KID rose by {rise:.3g} from {first['kid']:.3g} on valid "
+        f"and fell by {fall:.3g} from {first['kid_train']:.3g} on train",
+        "keep the best step so far; add train.augment or real images, or lower train.steps",
+        {f"best_{key}": first[key] for key in ("step", "kid", "kid_train")}
+        | {"kid": last["kid"], "kid_train": last["kid_train"]},
+    )
+
+
+def _trend(values: Sequence[float]) -> tuple[float, float]:
+    """Change along the line of least squares, and its standard error; of three values or more."""
+    count = len(values)
+    slope, start = linear_regression(range(count), values)
+    squares = sum((value - start - slope * x) ** 2 for x, value in enumerate(values))
+    error = math.sqrt(squares / (count - 2) * 12 / (count * (count**2 - 1)))
+    return slope * (count - 1), error * (count - 1)
+
+
+def _last(rows: Sequence[Row], key: str) -> list[float]:
+    """The last values of ``key``; none where a row lacks it."""
+    found = [row[key] for row in rows[-WINDOWS:] if _has(row, key)]
+    return found if len(found) == WINDOWS else []
+
+
+def _has(row: Row, key: str) -> bool:
+    return math.isfinite(row.get(key, math.nan))
+
+
+def _numbers(row: Row, *keys: str) -> dict[str, float]:
+    return {key: row[key] for key in keys if key in row}
