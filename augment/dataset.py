@@ -52,8 +52,11 @@ def arrays(
     origin: Origin | None = None,
     classes: list[str] | None = None,
     shape: tuple[int, ...] | None = None,
+    unlabelled: bool = False,
 ) -> Arrays:
     """Decode the labelled samples of a cleaned table, all of one size and mode.
+
+    With ``unlabelled`` those without a label as well; theirs is -1.
 
     ``classes`` fixes the order of the labels; default is that of the whole table. ``shape`` is
     what channels, height, width must be; default is what the first image has. Raises DatasetError
@@ -62,14 +65,16 @@ def arrays(
     """
     if classes is None:
         classes = table.classes_of(table.frame(folder, ["label"])["label"])
-    index = {name: place for place, name in enumerate(classes)}
+    index: dict[str | None, int] = {name: place for place, name in enumerate(classes)}
+    if unlabelled:
+        index[None] = -1
     pixels: list[images.Pixels] = []
     labels: list[int] = []
     ids: list[str] = []
     columns = ["id", "image", "label", "mode"]
     for batch in table.stream(folder, columns, split=split, origin=origin):
         for row in batch.to_pylist():
-            if row["label"] is None:
+            if row["label"] is None and not unlabelled:
                 continue
             if row["label"] not in index:
                 raise DatasetError(f"{folder}: label {row['label']!r} is none of {classes}")

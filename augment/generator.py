@@ -7,6 +7,7 @@ for nor any batch size changes an image.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,13 +15,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from augment import checkpoint, devices, images, seeding
 from augment.classifiers import Floats
+from augment.conditioning import GENERATOR_CONDITIONS
 from augment.errors import AugmentError
-from augment.models.gan import ConditionalGenerator, Ranges, latents
+from augment.images import Pixels
+from augment.models.base import LatentGenerator, Ranges, latents
 from augment.networks import GENERATORS
-from augment.params import GENERATOR
+from augment.params import CODES, GENERATOR
 
 CHUNK = 64  # candidates that the network sees at a time; changing it changes every image
 
@@ -33,19 +37,32 @@ class Chunk(NamedTuple):
     """Candidates ``start`` … of one class: uint8 (CHUNK, C, H, W) and codes (CHUNK, codes)."""
 
     start: int
-    pixels: images.Pixels
+    pixels: Pixels
     codes: Floats
 
 
 class Generator:
     """A trained generator: images by class name."""
 
-    def __init__(self, network: ConditionalGenerator, meta: Mapping[str, Any], digest: str):
-        """Wrap ``network``; Generator.load is the way in."""
+    def __init__(
+        self,
+        network: LatentGenerator,
+        meta: Mapping[str, Any],
+        digest: str,
+        found: Mapping[str, list[int]],
+    ):
+        """Wrap ``network``; Generator.load is the way in.
+
+        ``categories`` is how many conditions it takes (0: none); ``matched`` says that they are the
+        classes. Otherwise ``found`` gives those of a class, as ``augment codes`` found them.
+        """
         self.network = network.eval()
         self.classes: list[str] = list(meta["classes"])
         self.shape: tuple[int, ...] = tuple(meta["shape"])
+        self.categories: int = meta["conditions"]
+        self.matched: bool = meta["matched"]
         self.digest = digest
+        self._found = found
 
     @classmethod
     def load(cls, folder: str | Path = GENERATOR, *, device: str = "auto") -> Generator:
@@ -54,12 +71,12 @@ class Generator:
         tensors, meta = checkpoint.load_state(folder, "generator")
         try:
             channels, height, width = meta["shape"]
-            network = ConditionalGenerator(
-                lambda latent, shape: GENERATORS.build(meta["generator"], latent, shape),
+            count = meta["conditions"]
+            network = LatentGenerator(
+                lambda *given: GENERATORS.build(meta["generator"], *given),
                 (channels, height, width),
-                classes=len(meta["classes"]),
+                GENERATOR_CONDITIONS.build(meta["conditioning"], count) if count else None,
                 noise=meta["noise"],
-                embedding=meta["embedding"],
                 codes=meta["codes"],
             )
             network.load_state_dict(tensors)
@@ -67,7 +84,8 @@ class Generator:
             path = folder / "generator.json"
             raise checkpoint.CheckpointError(f"{path}: is no generator ({error})") from None
         network.to(devices.resolve(device)).to(memory_format=torch.channels_last)
-        return cls(network, meta, checkpoint.digest(folder, "generator"))
+        digest = checkpoint.digest(folder, "generator")
+        return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
 
     def sample(
         self,
@@ -103,23 +121,59 @@ class Generator:
     ) -> Iterator[Chunk]:
         """Endless chunks of candidates of class ``label`` from chunk ``first`` on."""
         self.check(label, codes, truncation)
-        device = next(self.network.parameters()).device
-        labels = torch.full((CHUNK,), self.classes.index(label), device=device)
+        conditions = torch.tensor(self._conditions(label)).repeat(CHUNK)[:CHUNK]
         number = first
         while True:
             rng = seeding.generator(seed, "synth", label, number)
             noise, drawn = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
-            with torch.inference_mode():
-                signed = self.network(noise.to(device), labels, drawn.to(device))
-            pixels = images.to_uint8(signed.float().cpu().numpy())
-            yield Chunk(number * CHUNK, pixels, drawn.numpy())
+            yield Chunk(number * CHUNK, self._run(noise, conditions, drawn), drawn.numpy())
             number += 1
+
+    def images(
+        self,
+        conditions: NDArray[np.int64],
+        codes: Floats,
+        *,
+        seed: int,
+        same_noise: bool = False,
+    ) -> Pixels:
+        """Images uint8 (N, C, H, W) of given conditions (N,) and codes (N, codes).
+
+        ``same_noise`` gives all of them one noise vector.
+        """
+        count = len(conditions)
+        rng = seeding.generator(seed, "images")
+        noise, _ = latents(self.network, 1 if same_noise else count, rng)
+        given = (noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes))
+        parts = [
+            self._run(*(one[start : start + CHUNK] for one in given))
+            for start in range(0, count, CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    def _run(self, noise: torch.Tensor, conditions: torch.Tensor, codes: torch.Tensor) -> Pixels:
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            signed = self.network(noise.to(device), conditions.to(device), codes.to(device))
+        return images.to_uint8(signed.float().cpu().numpy())
+
+    def _conditions(self, label: str) -> list[int]:
+        """The conditions that give a class, in turns."""
+        if self.matched or not self.categories:
+            return [self.classes.index(label)]
+        if label not in self._found:
+            raise GeneratorError(
+                f"class {label!r}: this generator was trained without labels and its codes are "
+                "not matched to classes yet; run `augment codes`"
+            )
+        return self._found[label]
 
     def check(self, label: str, codes: Ranges, truncation: float | None) -> None:
         """Raise GeneratorError for a class, code or truncation that cannot be served."""
         if label not in self.classes:
             known = ", ".join(self.classes)
             raise GeneratorError(f"unknown class {label!r}; known: {known}")
+        self._conditions(label)
         for index in codes:
             if not 0 <= index < self.network.codes:
                 raise GeneratorError(
@@ -127,3 +181,14 @@ class Generator:
                 )
         if truncation is not None and not truncation > 0:
             raise GeneratorError(f"truncation: above 0, found {truncation}")
+
+
+def _codes(path: Path, digest: str) -> dict[str, list[int]]:
+    """Which categories a class has, from what ``augment codes`` found of this very generator."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"{path}: damaged ({error})") from None
+    return found["classes"] or {} if found.get("generator") == digest else {}

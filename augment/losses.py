@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,18 +19,22 @@ from augment.registry import Fraction, Registry
 LOSSES = Registry("loss")
 
 
-class Loss(Protocol):
-    """What every loss offers."""
+class Loss:
+    """What every loss offers; ``paired`` ones need the logits of real images in both halves."""
+
+    paired = False
 
     def discriminator(self, *, real: Tensor, fake: Tensor) -> Tensor:
         """What the discriminator minimises."""
+        raise NotImplementedError
 
     def generator(self, *, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """What the generator minimises."""
+        raise NotImplementedError
 
 
 @LOSSES.register("vanilla", paper="Goodfellow et al. 2014 (arXiv:1406.2661), equation 1")
-class Vanilla:
+class Vanilla(Loss):
     """The minimax game of 2014; its generator learns little while the discriminator is sure."""
 
     def __init__(self, *, smoothing: Fraction = 0.0):
@@ -57,7 +61,7 @@ class NonSaturating(Vanilla):
 
 
 @LOSSES.register("lsgan", paper="Mao et al. 2017, Least Squares GANs (arXiv:1611.04076)")
-class LeastSquares:
+class LeastSquares(Loss):
     """Half the squared distance of each logit to a target, so that no logit runs away."""
 
     def __init__(self, *, a: float = 0.0, b: float = 1.0, c: float = 1.0):
@@ -96,7 +100,7 @@ _FORMS: dict[Divergence, _Form] = {
 
 
 @LOSSES.register("fgan", paper="Nowozin et al. 2016, f-GAN (arXiv:1606.00709)")
-class FGan:
+class FGan(Loss):
     """A lower bound of an f-divergence, which the discriminator makes tight.
 
     D_f(P‖Q) = ∫ q f(p/q) of real P and generated Q, f as in the paper's tables: ``jensen_shannon``
@@ -120,7 +124,7 @@ class FGan:
 
 
 @LOSSES.register("wasserstein", paper="Arjovsky et al. 2017, Wasserstein GAN (arXiv:1701.07875)")
-class Wasserstein:
+class Wasserstein(Loss):
     """The difference of mean scores; needs a penalty (``clip`` or ``gradient``)."""
 
     def discriminator(self, *, real: Tensor, fake: Tensor) -> Tensor:
@@ -133,7 +137,7 @@ class Wasserstein:
 
 
 @LOSSES.register("hinge", paper="Lim & Ye 2017, Geometric GAN (arXiv:1705.02894)")
-class Hinge:
+class Hinge(Loss):
     """Margins of one on either side, as in SNGAN and BigGAN."""
 
     def discriminator(self, *, real: Tensor, fake: Tensor) -> Tensor:
@@ -150,8 +154,10 @@ class Hinge:
     paper="Jolicoeur-Martineau 2018 (arXiv:1807.00734); "
     "Huang et al. 2024, R3GAN (arXiv:2501.05441)",
 )
-class Relativistic:
+class Relativistic(Loss):
     """Each fake against the real image it is paired with, so no mode can be left alone."""
+
+    paired = True
 
     def discriminator(self, *, real: Tensor, fake: Tensor) -> Tensor:
         """-log σ(real - fake); ln 2 at equal logits."""

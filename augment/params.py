@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from augment import recipes
 from augment.errors import AugmentError
 from augment.registry import Count, Fraction
 
@@ -22,6 +30,7 @@ INGESTED = "data/ingested"
 CLEAN = "data/clean"
 QUARANTINE = "data/quarantine"
 GENERATOR = "models/generator"
+CODES = "models/codes.json"
 SYNTHETIC = "data/synthetic"
 AUGMENTED = "data/augmented"
 REPORTS = "reports"
@@ -87,13 +96,33 @@ class CleanSettings(Settings):
         return size
 
 
-class OptimiserSettings(Settings):
-    """Adam for both networks; the rate falls linearly to ``final`` times itself."""
+class RateSettings(Settings):
+    """Learning rates of the two networks (TTUR where they differ), and how they change."""
 
-    generator: Annotated[float, Field(gt=0)] = 2e-4
-    discriminator: Annotated[float, Field(gt=0)] = 2e-4
-    betas: tuple[float, float] = (0.0, 0.99)
-    final: Fraction = 0.25
+    generator: Annotated[float, Field(gt=0)] = 1e-3
+    discriminator: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: PartSpec = "linear"
+
+
+class ConditioningSettings(Settings):
+    """How each network is told the class."""
+
+    generator: PartSpec = "embed"
+    discriminator: PartSpec = "projection"
+
+
+class AdaSettings(Settings):
+    """Augment with a probability that follows the discriminator's certainty."""
+
+    target: Fraction = 0.6
+    images: Count = 5000  # real images that move the probability from 0 to 1
+
+
+class NoiseSettings(Settings):
+    """Noise on all that the discriminator sees, falling linearly to nothing."""
+
+    std: Annotated[float, Field(ge=0)] = 0.0
+    until: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the run
 
 
 class LabellerSettings(Settings):
@@ -105,23 +134,42 @@ class LabellerSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """The generator: model, networks, loss, penalties, and how long."""
+    """The generator: model, networks, loss, penalties, and how long.
 
+    ``recipe`` names a whole configuration (augment/recipes.py); any other key overrides it.
+    """
+
+    recipe: str = "infogan"
     model: PartSpec = "infogan"
-    generator: PartSpec = "resnet"
-    discriminator: PartSpec = "resnet"
+    generator: PartSpec = {"name": "resnet", "width": 32}
+    discriminator: PartSpec = {"name": "resnet", "width": 32}
+    conditioning: ConditioningSettings = ConditioningSettings()
     loss: PartSpec = "relativistic"
-    penalties: list[PartSpec] = ["r1", "r2"]
-    augment: list[PartSpec] = ["shift", "affine", "cutout"]
-    steps: Count = 2000
+    penalties: list[PartSpec] = [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}]
+    profile: Literal["glyph", "natural"] = "glyph"  # what changes no label
+    augment: list[PartSpec] | None = None  # null: what suits the profile
+    ada: AdaSettings | None = None
+    instance_noise: NoiseSettings = NoiseSettings()
+    optimiser: PartSpec = "adam"
+    rate: RateSettings = RateSettings()
+    discriminator_steps: Count = 1  # for each step of the generator
+    steps: Count = 1500
     batch: Annotated[int, Field(ge=2)] = 64
-    discriminator_steps: Count = 1
-    rate: OptimiserSettings = OptimiserSettings()
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     every: Count = 250  # steps between measurements, pictures and checkpoints
+    on_trouble: Literal["stop", "rollback"] = "stop"
+    rollbacks: Count = 3  # at most
     labeller: LabellerSettings = LabellerSettings()
     device: str = "auto"
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return recipes.apply(given, defaults)
 
 
 class SynthSettings(Settings):
@@ -216,6 +264,8 @@ def _explain(problem: Any) -> str:
         return f"{key}: unknown key; known: {', '.join(_known(problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{key}: missing"
+    if problem["type"] == "value_error":  # our own words, which say what was found
+        return f"{key}: {problem['ctx']['error']}"
     return f"{key}: {problem['msg']} (found {problem['input']!r})"
 
 

@@ -27,9 +27,13 @@ PARTS = {
     "train.model": ("augment.models", "MODELS"),
     "train.generator": ("augment.networks", "GENERATORS"),
     "train.discriminator": ("augment.networks", "DISCRIMINATORS"),
+    "train.conditioning.generator": ("augment.conditioning", "GENERATOR_CONDITIONS"),
+    "train.conditioning.discriminator": ("augment.conditioning", "DISCRIMINATOR_CONDITIONS"),
     "train.loss": ("augment.losses", "LOSSES"),
     "train.penalties": ("augment.penalties", "PENALTIES"),
     "train.augment": ("augment.augmentations", "AUGMENTATIONS"),
+    "train.optimiser": ("augment.optimisers", "OPTIMISERS"),
+    "train.rate.schedule": ("augment.optimisers", "SCHEDULES"),
     "train.labeller.network": ("augment.classifiers", "CLASSIFIERS"),
     "score.scores": ("augment.scores", "SCORES"),
     "score.judge": ("augment.classifiers", "CLASSIFIERS"),
@@ -62,7 +66,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
         for step in key.split("."):
             value = getattr(value, step)
         for spec in value if isinstance(value, list) else [value]:
-            if (key, spec) == ("ingest.reader", "auto"):
+            if spec is None or (key, spec) == ("ingest.reader", "auto"):
                 continue
             try:
                 registry.resolve(spec)

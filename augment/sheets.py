@@ -52,6 +52,11 @@ def beside(
 ) -> Pixels:
     """Two sheets by class side by side under their titles."""
     sheets = [by_class(side, columns, target=target) for side in (left, right)]
+    tall = max(len(sheet) for sheet in sheets)
+    sheets = [
+        np.pad(sheet, ((0, tall - len(sheet)), (0, 0), (0, 0)), constant_values=PAPER)
+        for sheet in sheets
+    ]
     bar = np.full((sheets[0].shape[0], 4 * GAP, 3), PAPER, np.uint8)
     body = np.hstack([sheets[0], bar, sheets[1]])
     head = Image.new("RGB", (body.shape[1], 28), (PAPER,) * 3)

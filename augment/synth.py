@@ -17,7 +17,7 @@ from augment.acceptance import Filter, Verdict
 from augment.dataset import Arrays
 from augment.errors import AugmentError
 from augment.generator import CHUNK, Chunk, Generator
-from augment.models.gan import Ranges
+from augment.models.base import Ranges
 from augment.params import CLEAN, GENERATOR, REPORTS, SYNTHETIC, Params, SynthSettings
 from augment.writers import WRITERS
 from augment.writers.names import Folders

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from augment import (
@@ -17,16 +20,21 @@ from augment import (
     classifiers,
     dataset,
     devices,
+    engine,
+    heads,
     images,
     seeding,
     table,
 )
 from augment.classifiers import Classifier
+from augment.conditioning import DISCRIMINATOR_CONDITIONS, GENERATOR_CONDITIONS
 from augment.dataset import Arrays
 from augment.errors import AugmentError
 from augment.losses import LOSSES
 from augment.models import MODELS
+from augment.models.infogan import InfoGan
 from augment.networks import DISCRIMINATORS, GENERATORS
+from augment.optimisers import OPTIMISERS, SCHEDULES
 from augment.params import CACHE, CLEAN, GENERATOR, REPORTS, Params, TrainSettings
 from augment.penalties import PENALTIES
 from augment.trainer import Trainer, open_log
@@ -41,14 +49,16 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     settings = params.train
     resolved = resolve(settings)
     device = devices.resolve(settings.device)
+    engine.check(settings)
     train, valid = _data(root / CLEAN)
+    pool = _pool(resolved["model"], train, root / CLEAN)
     key = _digest({"settings": resolved, "data": table.digest(root / CLEAN)})
     home = root / CACHE / "train" / key[:16]
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:
-        trainer = Trainer(settings, train, valid, labeller, home, device, log)
+        trainer = Trainer(settings, train, valid, labeller, home, device, log, pool)
         trainer.fit()
-    return _publish(trainer, resolved, labeller, root)
+    return _publish(trainer, resolved, labeller, pool, root)
 
 
 def resolve(settings: TrainSettings) -> dict[str, Any]:
@@ -61,7 +71,9 @@ def resolve(settings: TrainSettings) -> dict[str, Any]:
         "loss": LOSSES,
         "penalties": PENALTIES,
         "augment": augmentations.AUGMENTATIONS,
+        "optimiser": OPTIMISERS,
     }
+    settings = settings.model_copy(update={"augment": engine.augment_of(settings)})
     for key, registry in named.items():
         value = getattr(settings, key)
         whole[key] = (
@@ -69,6 +81,12 @@ def resolve(settings: TrainSettings) -> dict[str, Any]:
             if isinstance(value, list)
             else registry.resolve(value)
         )
+    sides = settings.conditioning
+    whole["conditioning"] = {
+        "generator": GENERATOR_CONDITIONS.resolve(sides.generator),
+        "discriminator": DISCRIMINATOR_CONDITIONS.resolve(sides.discriminator),
+    }
+    whole["rate"]["schedule"] = SCHEDULES.resolve(settings.rate.schedule)
     whole["labeller"]["network"] = classifiers.CLASSIFIERS.resolve(settings.labeller.network)
     return whole
 
@@ -85,6 +103,23 @@ def _data(folder: Path) -> tuple[Arrays, Arrays]:
         empty = [name for name, count in zip(train.classes, counts, strict=True) if not count]
         raise TrainError(f"{folder}: no train image of class {', '.join(map(repr, empty))}")
     return train, valid
+
+
+def _pool(model: dict[str, Any], train: Arrays, folder: Path) -> Arrays:
+    """What the model learns from: with ``labels: half`` or ``none`` images without a label too.
+
+    Their labels are -1; without any label that of all images is.
+    """
+    use = model.get("labels", "all")
+    if use == "all":
+        return train
+    pool = dataset.arrays(
+        folder, split="train", origin="real", classes=train.classes, shape=train.shape,
+        unlabelled=True,
+    )  # fmt: skip
+    if use == "none":
+        return dataclasses.replace(pool, labels=np.full_like(pool.labels, -1))
+    return pool
 
 
 def _labeller(
@@ -110,7 +145,7 @@ def _labeller(
 
 
 def _publish(
-    trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, root: Path
+    trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path
 ) -> dict[str, Any]:
     """Write models/generator, the pictures and the report."""
     history, train, valid = trainer.history, trainer.train, trainer.valid
@@ -121,7 +156,9 @@ def _publish(
         "generator": resolved["generator"],
         "noise": trainer.best.noise,
         "codes": trainer.best.codes,
-        "embedding": trainer.best.embed.embedding_dim,
+        "conditions": trainer.model.conditions,
+        "matched": trainer.model.matched,
+        "conditioning": resolved["conditioning"]["generator"],
         "shape": list(train.shape),
         "classes": train.classes,
         "step": history.best_step,
@@ -129,6 +166,7 @@ def _publish(
     }
     checkpoint.save_state(temporary, "generator", trainer.best.state_dict(), meta)
     labeller.save(temporary, "labeller")
+    inferred = _save_head(trainer, meta, pool, temporary)
     table.publish(temporary, destination)
     reports = root / REPORTS
     frames = trainer.frames()
@@ -143,9 +181,11 @@ def _publish(
         "generator": checkpoint.digest(destination, "generator"),
         "classes": train.classes,
         "shape": list(train.shape),
-        "images": {"train": len(train), "valid": len(valid)},
+        "images": {"train": len(train), "valid": len(valid), "unlabelled": len(pool) - len(train)},
         "steps": history.step,
         "best": {"step": history.best_step, "kid": history.best_kid},
+        "rollbacks": history.rollbacks,
+        **inferred,
         "labeller_accuracy": float(labelled.mean()) if len(valid) else None,
         "device": trainer.device.type,
         "settings": resolved,
@@ -153,6 +193,38 @@ def _publish(
     }
     table.write_json(reports / "train.json", report)
     return report
+
+
+def _save_head(
+    trainer: Trainer, meta: dict[str, Any], pool: Arrays, folder: Path
+) -> dict[str, Any]:
+    """The class head, and where it knows classes its word on each unlabelled image."""
+    model = trainer.model
+    if not isinstance(model, InfoGan):
+        return {}
+    network = meta["settings"]["discriminator"]
+    heads.save(folder, model.head, {**meta, "discriminator": network, "members": model.packing})
+    if not model.matched:
+        return {}
+    head = heads.Head(model.head, trainer.device)
+    right = head.predict(trainer.valid.pixels).argmax(1) == trainer.valid.labels
+    accuracy = {"head_accuracy": float(right.mean()) if len(right) else None}
+    if model.labels == "all":
+        return accuracy
+    unknown = pool.labels < 0
+    ids = [one for one, open_ in zip(pool.ids, unknown, strict=True) if open_]
+    probabilities = head.predict(pool.pixels[unknown])
+    frame = pd.DataFrame(
+        {
+            "id": pd.Series(ids, dtype=str),
+            "label": [meta["classes"][place] for place in probabilities.argmax(1)],
+            "probability": probabilities.max(1, initial=0.0),
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    table.write_bytes(folder / "inferred.parquet", buffer.getvalue())
+    return accuracy
 
 
 def _digest(value: Any) -> str:

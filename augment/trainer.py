@@ -7,34 +7,24 @@ its last checkpoint ends with the same bits as one that was never killed (on the
 from __future__ import annotations
 
 import copy
+import dataclasses
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from augment import (
-    augmentations,
-    checkpoint,
-    images,
-    models,
-    progress,
-    seeding,
-    sheets,
-    table,
-    watch,
-)
-from augment.classifiers import Classifier
+from augment import checkpoint, images, progress, seeding, sheets, table, watch
+from augment.classifiers import Classifier, Floats
 from augment.dataset import Arrays
-from augment.losses import LOSSES
-from augment.models import MODELS
-from augment.models.gan import Batch, ConditionalGan, Parts
-from augment.networks import DISCRIMINATORS, GENERATORS
+from augment.engine import Engine
+from augment.models.base import Batch
 from augment.params import TrainSettings
-from augment.penalties import PENALTIES
 from augment.scores.fidelity import kid
 
 MEASURED = 1000  # most images that a measurement looks at
@@ -84,24 +74,33 @@ def open_log(folder: Path) -> Iterator[Log]:
 class Feed:
     """Batches of real images from memory; on the GPU where they fit."""
 
-    def __init__(self, data: Arrays, batch: int, seed: int, device: torch.device):
-        """Serve ``data`` in batches of ``batch``."""
+    def __init__(self, data: Arrays, batch: int, batches: int, seed: int, device: torch.device):
+        """Serve ``data``, whose labels are -1 where unknown, in ``batches`` batches."""
         place = device if data.pixels.nbytes <= ON_DEVICE else torch.device("cpu")
         self.pixels = torch.from_numpy(data.pixels).to(place)
         self.labels = torch.from_numpy(data.labels).to(place)
-        self.batch, self.seed, self.device = batch, seed, device
+        self.known = torch.from_numpy(np.flatnonzero(data.labels >= 0)).to(place)
+        self.batch, self.batches, self.seed, self.device = batch, batches, seed, device
 
-    def at(self, step: int) -> Batch:
-        """The batch of ``step``, a function of the seed and the step alone."""
-        chosen = seeding.places(len(self.labels), self.batch, step, self.seed)
-        places = torch.from_numpy(chosen).to(self.pixels.device)
+    def at(self, number: int) -> Batch:
+        """A batch that follows from the seed and its number alone."""
+        places = self._places(len(self.labels), number, self.seed)
+        known = None
+        if 0 < len(self.known) < len(self.labels):
+            seed = seeding.derive(self.seed, "known")
+            known = self._some(self.known[self._places(len(self.known), number, seed)])
+        real, labels = self._some(places)
+        rng = seeding.generator(self.seed, "step", number, device=self.device)
+        return Batch(real, labels, number, rng, number / self.batches, known)
+
+    def _places(self, count: int, number: int, seed: int) -> Tensor:
+        chosen = seeding.places(count, self.batch, number, seed)
+        return torch.from_numpy(chosen).to(self.pixels.device)
+
+    def _some(self, places: Tensor) -> tuple[Tensor, Tensor]:
         real = images.to_signed(self.pixels[places].to(self.device).float())
-        return Batch(
-            real.contiguous(memory_format=torch.channels_last),
-            self.labels[places].to(self.device),
-            step,
-            seeding.generator(self.seed, "step", step, device=self.device),
-        )
+        real = real.contiguous(memory_format=torch.channels_last)
+        return real, self.labels[places].to(self.device)
 
 
 @dataclass
@@ -112,10 +111,11 @@ class History:
     rows: list[dict[str, float]] = field(default_factory=list)
     best_step: int = 0
     best_kid: float | None = None
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
-    """The loop and its state; no algorithm is in it."""
+    """The loop and what it measures; no algorithm is in it."""
 
     def __init__(
         self,
@@ -126,183 +126,157 @@ class Trainer:
         home: Path,
         device: torch.device,
         log: Log,
+        pool: Arrays | None = None,
     ):
-        """Build model and optimisers, and take up the newest checkpoint in ``home``."""
+        """Build model and optimisers, and take up the newest checkpoint in ``home``.
+
+        ``pool`` is what the model learns from, where that is not ``train``.
+        """
         self.settings, self.train, self.valid = settings, train, valid
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
-        self.feed = Feed(train, settings.batch, settings.seed, device)
-        seeding.everything(settings.seed, "model")
-        self.model = build(settings, train.shape, len(train.classes))
-        for module in self._modules.values():
-            module.to(device).to(memory_format=torch.channels_last)
-        self.optimisers = {
-            "discriminator": self._optimiser("discriminator"),
-            "generator": self._optimiser("generator"),
-        }
+        batches = settings.steps * settings.discriminator_steps
+        self.feed = Feed(pool or train, settings.batch, batches, settings.seed, device)
+        self.engine = Engine(settings, train.shape, len(train.classes), device)
+        self.model = self.engine.model
         self.history = History()
         self.best = copy.deepcopy(self.model.average)
-        self.real_features = labeller.features(valid.pixels[:MEASURED])
-        self.real_variance = float(labeller.features(train.pixels[:MEASURED]).var(0).sum())
+        self.names = (
+            train.classes
+            if self.model.matched or not self.model.conditions
+            else [f"code {number}" for number in range(self.model.conditions)]
+        )
+        self.real = labeller.features(train.pixels[:MEASURED])
+        self.held = labeller.features(valid.pixels[:MEASURED])
         self._resume()
 
     def fit(self) -> None:
         """Train to the last step, measuring every ``every`` steps."""
-        settings, history = self.settings, self.history
+        settings = self.settings
         pulse = max(1, min(25, settings.every))
         totals: dict[str, Tensor] = {}
         with progress.bar() as display:
-            task = display.add_task("train", total=settings.steps, completed=history.step, note="")
-            while history.step < settings.steps:
-                losses = self._step(history.step)
-                for name, value in losses.items():
+            task = display.add_task("train", total=settings.steps, note="")
+            while self.history.step < settings.steps:
+                found = self.engine.step(self.history.step, self.feed.at)
+                for name, value in found.items():
                     totals[name] = totals.get(name, 0) + value  # no wait for the GPU
-                history.step += 1
-                display.advance(task)
-                due = history.step % settings.every == 0 or history.step == settings.steps
-                if history.step % pulse == 0 or due:
-                    now = {name: float(value) for name, value in losses.items()}
-                    note = "  ".join(f"{name} {value:.3f}" for name, value in now.items())
-                    display.update(task, note=note[:100])
-                    self._stop_on(watch.diverged(now))
-                if due:
-                    steps = history.step - (history.rows[-1]["step"] if history.rows else 0)
-                    self._measure({name: float(t) / steps for name, t in totals.items()})
+                self.history.step += 1
+                step = self.history.step
+                display.update(task, completed=step)
+                due = step % settings.every == 0 or step == settings.steps
+                trouble = None
+                if step % pulse == 0 or due:
+                    now = {name: float(value) for name, value in found.items()}
+                    losses = [f"{name} {now[name]:.3f}" for name in now if name[:2] in ("d_", "g_")]
+                    display.update(task, note="  ".join(losses)[:100])
+                    trouble = watch.diverged(now)
+                if due and not trouble:
+                    steps = step - (self.history.rows[-1]["step"] if self.history.rows else 0)
+                    row = {name: float(total) / steps for name, total in totals.items()}
+                    trouble = watch.diverged(row) or self._measure(row)
+                    totals = {}
+                if trouble:
+                    self._respond(trouble)
                     totals = {}
 
-    def _step(self, step: int) -> dict[str, Tensor]:
-        settings, model = self.settings, self.model
-        seeding.everything(settings.seed, "step", step)
-        done = step / settings.steps
-        share = 1 - done * (1 - settings.rate.final)
-        losses: dict[str, Tensor] = {}
-        for repeat in range(settings.discriminator_steps):
-            batch = self.feed.at(step * settings.discriminator_steps + repeat)
-            with self._precision(not model.penalised(batch.step)):
-                terms = model.discriminator_losses(batch)
-            self._descend("discriminator", terms, settings.rate.discriminator * share)
-            model.after_discriminator_step()
-            losses |= {f"d_{name}": value.detach() for name, value in terms.items()}
-        with self._precision(True):
-            terms = model.generator_losses(batch)
-        self._descend("generator", terms, settings.rate.generator * share)
-        model.on_step(step, settings.ema)
-        losses |= {f"g_{name}": value.detach() for name, value in terms.items()}
-        losses["accuracy"] = model.accuracy
-        return losses
-
-    def _descend(self, name: str, terms: Mapping[str, Tensor], rate: float) -> None:
-        optimiser = self.optimisers[name]
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad()
-        torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
-    def _measure(self, row: dict[str, float]) -> None:
-        """Note the mean losses with variance and KID, keep the best, draw, save, judge."""
-        history, classes = self.history, len(self.train.classes)
+    def _measure(self, row: dict[str, float]) -> watch.Diagnosis | None:
+        """Note the means of a window with what samples are worth, keep the best, draw, save."""
+        history, count = self.history, len(self.names)
         row = {"step": float(history.step), **row}
-        self._stop_on(watch.diverged(row))
-        count = min(MEASURED, max(classes * FRAME_COLUMNS, len(self.valid)))
-        fakes = self._fixed(count)
+        fakes = self._fixed(min(MEASURED, max(count * FRAME_COLUMNS, len(self.valid))))
         features = self.labeller.features(fakes)
-        row["variance"] = float(features.var(0).sum()) / (self.real_variance or 1.0)
+        row |= self._variances(features)
         if len(self.valid) >= 2:
-            row["kid"] = kid(self.real_features, features)
-            if history.best_kid is None or row["kid"] < history.best_kid:
-                history.best_kid, history.best_step = row["kid"], history.step
-                self.best = copy.deepcopy(self.model.average)
+            row["kid"] = kid(self.held, features)
+            row["kid_train"] = kid(self.real, features)
+            better = history.best_kid is None or row["kid"] < history.best_kid
         else:
-            history.best_step, self.best = history.step, copy.deepcopy(self.model.average)
+            better = True
         history.rows.append(row)
+        if better:
+            history.best_kid, history.best_step = row.get("kid"), history.step
+            self.best = copy.deepcopy(self.model.average)
         self._draw(fakes)
-        self._save()
+        self._save("steps")
+        if better and self.settings.on_trouble == "rollback":
+            self._save("best")
         self.log.row(row)
-        self._judge()
+        return watch.diagnose(history.rows, self.model.ignored)
 
-    def _judge(self) -> None:
-        self._stop_on(watch.diagnose(self.history.rows, self.model.ignored))
+    def _variances(self, features: Floats) -> dict[str, float]:
+        """Spread of a fixed batch relative to real images, of all and within classes."""
+        found = {"variance": spread(features) / (spread(self.real) or 1.0)}
+        if self.model.matched:
+            count = len(self.names)
+            known = self.train.labels[:MEASURED]
+            real = [spread(self.real[known == index]) for index in range(count)]
+            fake = [spread(features[index::count]) for index in range(count)]
+            ratios = [one / own for one, own in zip(fake, real, strict=True) if own > 0]
+            if ratios:
+                found["variance_within"] = float(np.mean(ratios))
+                found["variance_within_least"] = min(ratios)
+        return found
 
-    def _stop_on(self, diagnosis: watch.Diagnosis | None) -> None:
-        if diagnosis:
-            raise watch.TrainingTrouble(self.history.step, diagnosis)
+    def _respond(self, trouble: watch.Diagnosis) -> None:
+        """Stop with the reason, or go back to the best checkpoint with a remedy."""
+        history = self.history
+        remedy = watch.remedy(trouble) if self.settings.on_trouble == "rollback" else None
+        best = checkpoint.latest(self.home / "best")
+        if remedy is None or best is None or len(history.rollbacks) >= self.settings.rollbacks:
+            raise watch.TrainingTrouble(history.step, trouble)
+        done = [*history.rollbacks, {"step": history.step, **trouble.as_dict(), **dataclasses.asdict(remedy)}]
+        shutil.rmtree(self.home / "steps")
+        self._restore(best, done)
+        self._save("steps")
+
+    def _restore(self, found: tuple[dict[str, Tensor], Any], rollbacks: list[Any]) -> None:
+        tensors, meta = found
+        self.engine.load(tensors)
+        self.best.load_state_dict(checkpoint.part_of(tensors, "best"))
+        self.history = History(**{**meta, "rollbacks": rollbacks})
+        self.engine.adjust(rollbacks)
 
     def _fixed(self, count: int) -> images.Pixels:
-        """The same codes at every measurement, the classes taking turns."""
-        labels = torch.arange(count, device=self.device) % len(self.train.classes)
+        """The same codes at every measurement, the conditions taking turns."""
+        conditions = torch.arange(count, device=self.device) % len(self.names)
         rng = seeding.generator(self.settings.seed, "fixed", device=self.device)
-        drawn = self.model.sample(labels, generator=rng)
+        drawn = self.model.sample(conditions, generator=rng)
         return images.to_uint8(drawn.float().cpu().numpy())
 
     def _draw(self, fakes: images.Pixels) -> None:
-        names = self.train.classes
+        names = self.names
         shown = fakes[: len(names) * FRAME_COLUMNS]
         fake = {name: shown[index :: len(names)] for index, name in enumerate(names)}
         real = {
             name: self.train.pixels[self.train.labels == index][:FRAME_COLUMNS]
-            for index, name in enumerate(names)
+            for index, name in enumerate(self.train.classes)
         }
-        step = self.history.step
-        picture = sheets.beside(real, fake, FRAME_COLUMNS, ("real", f"generated, step {step}"))
-        table.write_bytes(self.home / "frames" / f"step-{step:08d}.png", images.encode(picture))
+        titles = ("real", f"generated, step {self.history.step}")
+        picture = sheets.beside(real, fake, FRAME_COLUMNS, titles)
+        path = self.home / "frames" / f"step-{self.history.step:08d}.png"
+        table.write_bytes(path, images.encode(picture))
 
     def frames(self) -> list[Path]:
         """The pictures of this run so far, oldest first."""
         found = sorted((self.home / "frames").glob("step-*.png"))
         return [path for path in found if int(path.stem[5:]) <= self.history.step]
 
-    def _save(self) -> None:
-        tensors: dict[str, Tensor] = {}
-        for name, module in {**self._modules, "best": self.best}.items():
-            tensors |= checkpoint.flatten(name, module.state_dict())
-        for name, optimiser in self.optimisers.items():
-            state = {str(key): value for key, value in optimiser.state_dict()["state"].items()}
-            tensors |= checkpoint.flatten(f"optimiser.{name}", state)
-        checkpoint.write_step(self.home / "steps", self.history.step, tensors, vars(self.history))
+    def _save(self, where: str) -> None:
+        tensors = self.engine.state() | checkpoint.flatten("best", self.best.state_dict())
+        checkpoint.write_step(self.home / where, self.history.step, tensors, vars(self.history))
 
     def _resume(self) -> None:
         found = checkpoint.latest(self.home / "steps")
         if found is None:
             return
-        tensors, meta = found
-        for name, module in {**self._modules, "best": self.best}.items():
-            module.load_state_dict(checkpoint.part_of(tensors, name))
-        for name, optimiser in self.optimisers.items():
-            state = checkpoint.nest(checkpoint.part_of(tensors, f"optimiser.{name}"))
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-            for parameter, values in optimiser.state.items():  # in the weights' memory layout
-                for key, value in values.items():
-                    if value.shape == parameter.shape:
-                        values[key] = torch.empty_like(parameter).copy_(value)
-        self.history = History(**meta)
+        self._restore(found, found[1]["rollbacks"])
         for row in self.history.rows:
             self.log.row(row)
-        self._judge()  # what stopped a run stops it again
-
-    def _optimiser(self, name: str) -> torch.optim.Optimizer:
-        parameters = getattr(self.model, name).parameters()
-        return torch.optim.Adam(parameters, betas=self.settings.rate.betas, fused=True)
-
-    @property
-    def _modules(self) -> dict[str, nn.Module]:
-        return models.gan.state(self.model)
-
-    def _precision(self, safe: bool) -> Any:
-        """bf16 on a GPU for passes without double backward; full precision otherwise."""
-        half = safe and self.device.type == "cuda"
-        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+        trouble = watch.diagnose(self.history.rows, self.model.ignored)
+        if trouble:  # what stopped a run stops it again
+            self._respond(trouble)
 
 
-def build(settings: TrainSettings, shape: tuple[int, int, int], classes: int) -> ConditionalGan:
-    """The model that ``settings`` describe, with fresh weights."""
-    parts = Parts(
-        shape=shape,
-        classes=classes,
-        generator=lambda latent, size: GENERATORS.build(settings.generator, latent, size),
-        discriminator=lambda size: DISCRIMINATORS.build(settings.discriminator, size),
-        loss=LOSSES.build(settings.loss),
-        penalties=[PENALTIES.build(spec) for spec in settings.penalties],
-        augment=augmentations.compose(settings.augment),
-    )
-    model: ConditionalGan = MODELS.build(settings.model, parts)
-    return model
+def spread(features: Floats) -> float:
+    """Sum of the variances of features (N, F); 0 of less than two."""
+    return float(features.var(0).sum()) if len(features) > 1 else 0.0

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from augment import classifiers, dataset, images, params, synth, table, train, trainer
 from augment.generator import CHUNK, Generator
-from augment.models.gan import latents
+from augment.models.base import latents
 from benchmarks import readme, record
 from benchmarks.bare import read
 

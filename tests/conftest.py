@@ -23,7 +23,8 @@ SMALL = {
     "ingest": {"source": "builtin:digits", "split": {"valid": 0.1, "test": 0.333}},
     "clean": {"size": "auto"},
     "train": {
-        "model": {"name": "infogan", "noise": 16, "embedding": 8},
+        "model": {"name": "infogan", "noise": 16},
+        "conditioning": {"generator": {"name": "embed", "width": 8}},
         "generator": {"name": "resnet", "width": 16},
         "discriminator": {"name": "resnet", "width": 16},
         "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],

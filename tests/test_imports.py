@@ -22,7 +22,16 @@ TREES = {
 RUNNERS = {f"augment.{name}" for name in pipeline.STAGES}
 FLOOR = {
     f"augment.{name}"
-    for name in ("errors", "registry", "params", "table", "images", "seeding", "progress")
+    for name in (
+        "errors",
+        "registry",
+        "recipes",
+        "params",
+        "table",
+        "images",
+        "seeding",
+        "progress",
+    )
 }
 OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",

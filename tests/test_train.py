@@ -17,7 +17,7 @@ from augment.images import decode
 from augment.registry import PartError
 
 SMALL = {
-    "model": {"name": "infogan", "noise": 16, "embedding": 8},
+    "model": {"name": "infogan", "noise": 16},
     "generator": {"name": "resnet", "width": 8},
     "discriminator": {"name": "resnet", "width": 8},
     "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],
@@ -61,6 +61,8 @@ def test_leaves_generator_labeller_report_and_pictures(root: Path) -> None:
     assert files == {
         "generator.json",
         "generator.safetensors",
+        "head.json",
+        "head.safetensors",
         "labeller.json",
         "labeller.safetensors",
     }
@@ -115,7 +117,7 @@ def test_only_the_train_split_trains(root: Path, tmp_path: Path, digits_table) -
                 "augment": [],
                 "steps": 400,
                 "every": 40,
-                "model": {"name": "cgan", "noise": 16, "embedding": 8},
+                "model": {"name": "cgan", "noise": 16},
             },
             "discriminator_won|mode_collapse",
         ),

@@ -6,4 +6,4 @@ from augment.registry import Registry
 
 MODELS = Registry("model")
 
-from augment.models import gan  # noqa: E402, F401  (they register themselves)
+from augment.models import acgan, gan, infogan  # noqa: E402, F401  (they register themselves)

@@ -1,0 +1,171 @@
+"""One training step: losses summed, optimisers stepped. No algorithm, no data, no files.
+
+What it does at a step follows from the batch and the state alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from augment import augmentations, checkpoint, seeding
+from augment.conditioning import DISCRIMINATOR_CONDITIONS, GENERATOR_CONDITIONS
+from augment.losses import LOSSES
+from augment.models import MODELS
+from augment.models.base import Batch, Model, Parts
+from augment.networks import DISCRIMINATORS, GENERATORS, Shape
+from augment.optimisers import OPTIMISERS, SCHEDULES
+from augment.params import TrainSettings
+from augment.penalties import PENALTIES
+from augment.registry import PartError
+
+NETWORKS = ("discriminator", "generator")
+
+
+class Engine:
+    """A model with its optimisers.
+
+    ``rates`` and ``penalty`` multiply the learning rate of each network and the weight of every
+    penalty; a watch over training may change them.
+    """
+
+    def __init__(self, settings: TrainSettings, shape: Shape, classes: int, device: torch.device):
+        """Fresh weights that follow from the seed, for images of ``shape``."""
+        self.settings, self.device = settings, device
+        seeding.everything(settings.seed, "model")
+        self.model = build(settings, shape, classes)
+        for module in self.model.modules().values():
+            module.to(device).to(memory_format=torch.channels_last)
+        self.schedule = SCHEDULES.build(settings.rate.schedule)
+        self.optimisers = {name: self._optimiser(name) for name in NETWORKS}
+        self.rates = dict.fromkeys(NETWORKS, 1.0)
+        self.weights = [penalty.weight for penalty in self.model.parts.penalties]
+
+    def step(self, number: int, feed: Callable[[int], Batch]) -> dict[str, Tensor]:
+        """The discriminator's steps and the generator's; losses and facts by name, on the device.
+
+        ``feed`` gives the batch of each discriminator step by its number.
+        """
+        settings, model = self.settings, self.model
+        seeding.everything(settings.seed, "step", number)
+        share = self.schedule(number / settings.steps)
+        found: dict[str, Tensor] = {}
+        for repeat in range(settings.discriminator_steps):
+            batch = feed(number * settings.discriminator_steps + repeat)
+            with self._precision(not model.second_order(batch.step)):
+                terms = model.discriminator_losses(batch)
+            found["gradient_d"] = self._descend("discriminator", terms, share)
+            model.after_discriminator_step()
+            found |= {f"d_{name}": value.detach() for name, value in terms.items()}
+        with self._precision(True):
+            terms = model.generator_losses(batch)
+        found["gradient_g"] = self._descend("generator", terms, share)
+        model.on_step(number, settings.ema)
+        found |= {f"g_{name}": value.detach() for name, value in terms.items()}
+        return found | model.facts
+
+    def adjust(self, remedies: Iterable[Mapping[str, Any]]) -> None:
+        """Multiply the settings' rates and penalty weights by those of ``remedies``."""
+        remedies = list(remedies)
+        for name in NETWORKS:
+            self.rates[name] = math.prod(remedy[name] for remedy in remedies)
+        factor = math.prod(remedy["penalties"] for remedy in remedies)
+        for penalty, weight in zip(self.model.parts.penalties, self.weights, strict=True):
+            penalty.weight = weight * factor
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, averages and optimisers as tensors by name."""
+        tensors: dict[str, Tensor] = {}
+        for name, module in self.model.modules().items():
+            tensors |= checkpoint.flatten(name, module.state_dict())
+        for name, optimiser in self.optimisers.items():
+            state = {str(key): value for key, value in optimiser.state_dict()["state"].items()}
+            tensors |= checkpoint.flatten(f"optimiser.{name}", state)
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what ``state`` gave."""
+        for name, module in self.model.modules().items():
+            module.load_state_dict(checkpoint.part_of(tensors, name))
+        for name, optimiser in self.optimisers.items():
+            state = checkpoint.nest(checkpoint.part_of(tensors, f"optimiser.{name}"))
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+            for parameter, values in optimiser.state.items():  # in the weights' memory layout
+                for key, value in values.items():
+                    if value.shape == parameter.shape:
+                        values[key] = torch.empty_like(parameter).copy_(value)
+
+    def _descend(self, name: str, terms: Mapping[str, Tensor], share: float) -> Tensor:
+        optimiser = self.optimisers[name]
+        for group in optimiser.param_groups:
+            group["lr"] = getattr(self.settings.rate, name) * share * self.rates[name]
+        optimiser.zero_grad()
+        torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in getattr(self.model, name).parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        optimiser.step()
+        return norm
+
+    def _optimiser(self, name: str) -> torch.optim.Optimizer:
+        parameters: list[nn.Parameter] = list(getattr(self.model, name).parameters())
+        rate: float = getattr(self.settings.rate, name)
+        optimiser: torch.optim.Optimizer = OPTIMISERS.build(
+            self.settings.optimiser, parameters, rate
+        )()
+        return optimiser
+
+    def _precision(self, safe: bool) -> Any:
+        """bf16 on a GPU for passes without double backward; full precision otherwise."""
+        half = safe and self.device.type == "cuda"
+        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+
+
+def augment_of(settings: TrainSettings) -> list[Any]:
+    """The augmentations of a run: those that are named, or what suits the profile."""
+    if settings.augment is not None:
+        return settings.augment
+    return list(augmentations.DEFAULTS[settings.profile])
+
+
+def check(settings: TrainSettings) -> None:
+    """Raise PartError for parts that do not go together."""
+    augmentations.safe(augment_of(settings), settings.profile)
+    packing = MODELS.resolve(settings.model)["packing"]
+    if settings.batch % packing:
+        raise PartError(
+            f"train.batch: {settings.batch} images do not fill packs of {packing} "
+            "(train.model.packing)"
+        )
+
+
+def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
+    """The model that ``settings`` describe, with fresh weights. Raises PartError like check."""
+    check(settings)
+    specs = augment_of(settings)
+    ada = settings.ada
+    parts = Parts(
+        shape=shape,
+        classes=classes,
+        generator=lambda *given: GENERATORS.build(settings.generator, *given),
+        discriminator=lambda size: DISCRIMINATORS.build(settings.discriminator, size),
+        generator_condition=lambda count: GENERATOR_CONDITIONS.build(
+            settings.conditioning.generator, count
+        ),
+        discriminator_condition=lambda *given: DISCRIMINATOR_CONDITIONS.build(
+            settings.conditioning.discriminator, *given
+        ),
+        loss=LOSSES.build(settings.loss),
+        penalties=[PENALTIES.build(spec) for spec in settings.penalties],
+        augment=augmentations.Adaptive(specs, target=ada.target, images=ada.images)
+        if ada
+        else augmentations.compose(specs),
+        instance_noise=settings.instance_noise.std,
+        noise_until=settings.instance_noise.until,
+    )
+    model: Model = MODELS.build(settings.model, parts)
+    return model

@@ -1,0 +1,147 @@
+"""Whole training configurations under the names that people know.
+
+A recipe is what differs from the defaults in ``augment.params.TrainSettings``; every line of it can
+be overridden in params.yaml or on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Recipe(NamedTuple):
+    """Settings of the ``train`` group, what they are and where they come from."""
+
+    summary: str
+    paper: str
+    settings: Mapping[str, Any]
+
+
+_MLP = {"name": "mlp", "width": 512}
+_DCGAN = {
+    "generator": {"name": "dcgan", "width": 32},
+    "discriminator": {"name": "dcgan", "width": 32},
+}
+_MOMENTUM = {"name": "adam", "betas": [0.5, 0.999]}
+_SLOW = {"generator": 2e-4, "discriminator": 2e-4, "schedule": "constant"}
+_UNNORMALISED = {**_DCGAN, "discriminator": {"name": "dcgan", "width": 32, "norm": "none"}}
+_PLAIN: dict[str, Any] = {"penalties": [], "augment": [], "optimiser": _MOMENTUM, "rate": _SLOW}
+_CONDITIONAL = {"model": "cgan", **_DCGAN, **_PLAIN}
+
+RECIPES: dict[str, Recipe] = {
+    "infogan": Recipe(
+        "The default: conditional InfoGAN, relativistic loss, R1 + R2, DiffAugment",
+        "Chen et al. 2016; Huang et al. 2024",
+        {},
+    ),
+    "r3gan": Recipe(
+        "Relativistic loss with R1 + R2, no codes", "Huang et al. 2024", {"model": "cgan"}
+    ),
+    "gan": Recipe(
+        "The original: fully connected, no label",
+        "Goodfellow et al. 2014",
+        {
+            **_PLAIN,
+            "model": "gan",
+            "generator": _MLP,
+            "discriminator": _MLP,
+            "loss": "non_saturating",
+        },
+    ),
+    "dcgan": Recipe(
+        "Convolutions with batch norm, no label",
+        "Radford et al. 2016",
+        {**_PLAIN, **_DCGAN, "model": "gan", "loss": "non_saturating"},
+    ),
+    "cgan": Recipe(
+        "DCGAN networks that are given the class",
+        "Mirza & Osindero 2014",
+        {
+            **_CONDITIONAL,
+            "loss": "non_saturating",
+            "conditioning": {"generator": "concat", "discriminator": "concat"},
+        },
+    ),
+    "acgan": Recipe(
+        "A discriminator that finds the class",
+        "Odena et al. 2017",
+        {
+            **_CONDITIONAL,
+            "model": "acgan",
+            "loss": "non_saturating",
+            "conditioning": {"generator": "concat"},
+        },
+    ),
+    "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
+    "fgan": Recipe(
+        "A divergence of choice", "Nowozin et al. 2016", {**_CONDITIONAL, "loss": "fgan"}
+    ),
+    "wgan": Recipe(
+        "Wasserstein distance, clipped weights",
+        "Arjovsky et al. 2017",
+        {
+            **_CONDITIONAL,
+            **_UNNORMALISED,
+            "loss": "wasserstein",
+            "penalties": [{"name": "clip", "limit": 0.03}],
+            "optimiser": "rmsprop",
+            "rate": {"generator": 5e-4, "discriminator": 5e-4, "schedule": "constant"},
+            "discriminator_steps": 5,
+        },
+    ),
+    "wgan_gp": Recipe(
+        "Wasserstein distance, gradient penalty",
+        "Gulrajani et al. 2017",
+        {
+            **_CONDITIONAL,
+            **_UNNORMALISED,
+            "loss": "wasserstein",
+            "penalties": ["gradient"],
+            "optimiser": {"name": "adam", "betas": [0.0, 0.9]},
+            "discriminator_steps": 5,
+        },
+    ),
+    "sngan": Recipe(
+        "Hinge loss, spectral norm, conditional batch norm and projection",
+        "Miyato et al. 2018; Miyato & Koyama 2018",
+        {
+            **_CONDITIONAL,
+            "discriminator": {"name": "dcgan", "width": 32, "norm": "none", "spectral": True},
+            "conditioning": {"generator": "conditional_norm"},
+            "loss": "hinge",
+            "optimiser": {"name": "adam", "betas": [0.0, 0.9]},
+        },
+    ),
+}
+
+
+def apply(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` over its recipe over ``defaults``, so that a part keeps options not mentioned.
+
+    Raises ValueError for an unknown recipe.
+    """
+    name = given.get("recipe", defaults.get("recipe"))
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+    base = {key: _plain(value) for key, value in defaults.items()}
+    return _over(_over(base, RECIPES[name].settings), given)
+
+
+def _over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """``change`` over ``base``, level by level; another part's options are not mixed in."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        old = {"name": old} if isinstance(old, str) else old
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            same = value.get("name", old.get("name")) == old.get("name")
+            merged[key] = _over(old if same else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    """Settings as the mapping that they were made from."""
+    return value.model_dump() if hasattr(value, "model_dump") else value
