@@ -7,7 +7,6 @@ its last checkpoint ends with the same bits as one that was never killed (on the
 from __future__ import annotations
 
 import copy
-import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -224,7 +223,7 @@ class Trainer:
         best = checkpoint.latest(self.home / "best")
         if remedy is None or best is None or len(history.rollbacks) >= self.settings.rollbacks:
             raise watch.TrainingTrouble(history.step, trouble)
-        done = [*history.rollbacks, {"step": history.step, **trouble.as_dict(), **dataclasses.asdict(remedy)}]
+        done = [*history.rollbacks, {"step": history.step, **trouble.as_dict(), **remedy._asdict()}]
         shutil.rmtree(self.home / "steps")
         self._restore(best, done)
         self._save("steps")
