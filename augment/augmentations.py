@@ -1,26 +1,66 @@
 """Label-safe augmentations of a batch, differentiable, drawn per sample from one generator.
 
 One set serves both uses: in front of the discriminator (DiffAugment, Zhao et al. 2020) and as the
-classic augmentation of classifiers. Nothing here flips or turns by 90°: that changes glyphs.
-torchvision's transforms draw one set of parameters for a whole batch, hence these.
+classic augmentation of classifiers. What keeps a label depends on the images: each augmentation
+states the profiles that it is safe for. A ``glyph`` is never flipped, turned by 90° or coloured; a
+``natural`` image may be mirrored and coloured.
+torchvision's transforms draw one set of parameters for a whole batch, hence these. Channels are
+1, 3 or 4, or those of several images in a pack, which then change together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from augment.registry import Amount, Count, Fraction, Registry, Spec
+from augment.registry import Amount, Count, Fraction, PartError, Registry, Spec
 
 AUGMENTATIONS = Registry("augmentation")
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
+DEFAULTS: Mapping[str, list[str]] = {  # of each profile
+    "glyph": ["shift", "affine", "cutout"],
+    "natural": ["flip", "shift", "affine", "colour", "cutout"],
+}
+
 _DIFFAUGMENT = "Zhao et al. 2020, Differentiable Augmentation (arXiv:2006.10738)"
+_ADA = "Karras et al. 2020, Training GANs with Limited Data (arXiv:2006.06676)"
+_ALL = ("glyph", "natural")
+_UPRIGHT = {"glyph": {"degrees": 30.0}}  # at 45° an N is as near to a Z
+
+
+def safe(specs: Sequence[Spec], profile: str) -> None:
+    """Raise PartError where an augmentation changes labels of images of ``profile``.
+
+    By its nature, or by an option beyond what the profile allows; the error says which.
+    """
+    if profile not in DEFAULTS:
+        raise PartError(f"unknown profile {profile!r}; known: {', '.join(DEFAULTS)}")
+    allowed = [
+        name
+        for name in AUGMENTATIONS.names()
+        if profile in AUGMENTATIONS.describe(name).facts["profiles"]
+    ]
+    for spec in specs:
+        resolved = AUGMENTATIONS.resolve(spec)
+        name = resolved["name"]
+        if name not in allowed:
+            raise PartError(
+                f"augmentation {name!r} changes labels of profile {profile!r}; "
+                f"allowed: {', '.join(allowed)}"
+            )
+        most = AUGMENTATIONS.describe(name).facts.get("most", {})
+        for option, limit in most.get(profile, {}).items():
+            if resolved[option] > limit:
+                raise PartError(
+                    f"augmentation {name!r}: option {option!r} is at most {limit} for profile "
+                    f"{profile!r} (found {resolved[option]!r})"
+                )
 
 
 def compose(specs: Sequence[Spec]) -> Augmentation:
@@ -35,7 +75,67 @@ def compose(specs: Sequence[Spec]) -> Augmentation:
     return augment
 
 
-@AUGMENTATIONS.register("shift", paper=_DIFFAUGMENT)
+class Adaptive(nn.Module):
+    """Adaptive discriminator augmentation (Karras et al. 2020, ADA, arXiv:2006.06676).
+
+    Each augmentation changes each image with probability ``p``, which rises while the discriminator
+    is too sure of real images and falls otherwise. As long as ``p`` stays clear of 1, unchanged
+    images are the likeliest and the generator learns those. An augmentation that has a chance of
+    its own changes p × chance of the images. ``p`` is a buffer, so it travels in checkpoints.
+    """
+
+    p: Tensor
+
+    def __init__(
+        self,
+        specs: Sequence[Spec],
+        *,
+        target: Fraction = 0.6,
+        images: Count = 5000,
+        p: Fraction = 0.0,
+    ):
+        """Start at ``p`` and steer the mean sign of logits of real images towards ``target``.
+
+        ``images`` is how many real images it takes to move ``p`` from 0 to 1: the paper's 500,000
+        suit its runs over millions of images, the default suits thousands of steps.
+        """
+        super().__init__()
+        self.parts: list[Any] = [AUGMENTATIONS.build(spec) for spec in specs]
+        self.target = target
+        self.images = images
+        self.register_buffer("p", torch.tensor(float(p)))
+
+    def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images (N, C, H, W), each changed by each augmentation with probability ``p``."""
+        if self.p.device.type == "cpu" and not self.p:  # a GPU would have to be waited for
+            return images
+        draws = torch.rand(
+            len(self.parts), len(images), generator=generator, device=generator.device
+        )
+        chosen = draws.to(self.p) < self.p
+        for part, mask in zip(self.parts, chosen[..., None, None, None], strict=True):
+            images = torch.where(mask, part(images, generator), images)
+        return images
+
+    @torch.no_grad()
+    def update(self, sign: Tensor, count: int) -> None:
+        """Move ``p`` by ``count / images``, within 0 … 1, after ``count`` real images.
+
+        ``sign`` is the paper's r_t, a scalar in [-1, 1]: the mean sign of the discriminator's
+        logits of real images. Up when it is above the target, down when below. Never waits for a
+        GPU.
+        """
+        self.p.add_((sign - self.target).sign() * (count / self.images)).clamp_(0, 1)
+
+
+@AUGMENTATIONS.register("flip", paper=_ADA, profiles=("natural",))
+def flip(images: Tensor, generator: torch.Generator, *, chance: Fraction = 0.5) -> Tensor:
+    """Mirror left and right, in a share ``chance`` of images."""
+    mirrored = _uniform(images, generator, len(images)) < chance
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
+
+
+@AUGMENTATIONS.register("shift", paper=_DIFFAUGMENT, profiles=_ALL)
 def shift(images: Tensor, generator: torch.Generator, *, fraction: Fraction = 0.125) -> Tensor:
     """Move by whole pixels, up to ``fraction`` of each side; the border's pixels continue."""
     count, _, height, width = images.shape
@@ -46,7 +146,7 @@ def shift(images: Tensor, generator: torch.Generator, *, fraction: Fraction = 0.
     return moved.permute(0, 3, 1, 2)
 
 
-@AUGMENTATIONS.register("affine", paper=_DIFFAUGMENT)
+@AUGMENTATIONS.register("affine", paper=_DIFFAUGMENT, profiles=_ALL, most=_UPRIGHT)
 def affine(
     images: Tensor,
     generator: torch.Generator,
@@ -69,7 +169,10 @@ def affine(
 
 
 @AUGMENTATIONS.register(
-    "elastic", paper="Simard et al. 2003, Best Practices for Convolutional Neural Networks"
+    "elastic",
+    paper="Simard et al. 2003, Best Practices for Convolutional Neural Networks",
+    profiles=_ALL,
+    most=_UPRIGHT,
 )
 def elastic(
     images: Tensor,
@@ -98,7 +201,7 @@ def elastic(
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-@AUGMENTATIONS.register("cutout", paper="DeVries & Taylor 2017 (arXiv:1708.04552)")
+@AUGMENTATIONS.register("cutout", paper="DeVries & Taylor 2017 (arXiv:1708.04552)", profiles=_ALL)
 def cutout(
     images: Tensor, generator: torch.Generator, *, fraction: Fraction = 0.3, chance: Fraction = 0.5
 ) -> Tensor:
@@ -115,11 +218,32 @@ def cutout(
     return images.masked_fill(inside[:, None], 0.0)
 
 
-@AUGMENTATIONS.register("brightness", paper=_DIFFAUGMENT)
+@AUGMENTATIONS.register("brightness", paper=_DIFFAUGMENT, profiles=_ALL)
 def brightness(images: Tensor, generator: torch.Generator, *, amount: Amount = 0.2) -> Tensor:
     """Add one value of ±``amount`` (images span 2) to each image, clipped to [-1, 1]."""
     offset = (_uniform(images, generator, len(images)) * 2 - 1) * amount
     return (images + offset[:, None, None, None]).clamp(-1, 1)
+
+
+@AUGMENTATIONS.register("colour", paper=_DIFFAUGMENT, profiles=("natural",))
+def colour(
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    saturation: Fraction = 1.0,
+    contrast: Fraction = 0.5,
+) -> Tensor:
+    """Scale each image's saturation by 1 ± ``saturation`` and its contrast by 1 ± ``contrast``.
+
+    Clipped to [-1, 1]. Every three channels are one RGB image; channels that do not come in threes
+    are images without colour, of which only the contrast changes.
+    """
+    count, channels, height, width = images.shape
+    grouped = images.reshape(count, -1, 3 if channels % 3 == 0 else 1, height, width)
+    draws = (_uniform(images, generator, 2, len(images)) * 2 - 1)[..., None, None, None, None]
+    grouped = grouped.mean(2, keepdim=True).lerp(grouped, 1 + draws[0] * saturation)
+    grouped = grouped.mean((2, 3, 4), keepdim=True).lerp(grouped, 1 + draws[1] * contrast)
+    return grouped.reshape(images.shape).clamp(-1, 1)
 
 
 def _uniform(images: Tensor, generator: torch.Generator, *shape: int) -> Tensor:
