@@ -20,7 +20,10 @@ from augment.registry import Amount, Count, Fraction, Registry
 
 PENALTIES = Registry("penalty")
 
-_MESCHEDER = "Mescheder et al. 2018, Which Training Methods for GANs (arXiv:1801.04406)"
+_MESCHEDER = (
+    "Mescheder et al. 2018, Which Training Methods for GANs do actually Converge? "
+    "(arXiv:1801.04406)"
+)
 
 
 def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -29,10 +32,10 @@ def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Judged:
-    """One pass of the discriminator: images (N, C, H, W) that track gradients, logits (N,).
+    """One pass of the discriminator: images (N, C, H, W) and their logits (N,).
 
-    ``augment`` is the run's label-safe augmentation; both it and the penalty draw from
-    ``generator``.
+    The images track gradients where a penalty with ``double_backward`` is due. ``augment`` is the
+    run's label-safe augmentation; both it and the penalty draw from ``generator``.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
