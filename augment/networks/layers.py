@@ -73,11 +73,13 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
-        query, key, value = (layer(x).flatten(2).mT for layer in (self.query, self.key, self.value))
-        # the fused kernels have no second derivative
+        query, key, value = (
+            layer(x).flatten(2).mT[:, None] for layer in (self.query, self.key, self.value)
+        )
+        # one head, (N, 1, H·W, inner); the fused kernels have no second derivative
         with sdpa_kernel(SDPBackend.MATH) if self.twice else nullcontext():
             seen = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-        found: Tensor = self.out(seen.mT.reshape(len(x), -1, *x.shape[2:]))
+        found: Tensor = self.out(seen[:, 0].mT.reshape(len(x), -1, *x.shape[2:]))
         return x + self.gain * found
 
 
