@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +14,11 @@ from augment.images import Pixels
 
 GAP = 2
 PAPER = 255
+ROWS = 64  # classes in one picture; a script may have thousands
+_INK = (40, 40, 40)
+_SIZE = 15  # of captions
+_NARROW, _WIDE = 40, 130  # pixels that a caption takes
+_SPACE = 6  # around it
 
 
 def grid(tiles: Pixels, columns: int, *, target: int = 48) -> Pixels:
@@ -32,14 +40,22 @@ def grid(tiles: Pixels, columns: int, *, target: int = 48) -> Pixels:
 
 
 def by_class(tiles: Mapping[str, Pixels], columns: int = 12, *, target: int = 48) -> Pixels:
-    """One row a class, its name in front; each value is (N, C, H, W) with N up to ``columns``."""
+    """One row a class, its name in front; each value is (N, C, H, W) with N up to ``columns``.
+
+    Of more than ROWS classes the first are shown, and a last line counts the others.
+    """
+    margin = _margin(tiles)
     rows = []
-    for name, images in tiles.items():
+    for name, images in _shown(tiles):
         blank = np.full((columns, *images.shape[1:]), PAPER, np.uint8)
         blank[: len(images)] = images[:columns]
         row = grid(blank, columns, target=target)
-        rows.append(np.hstack([_caption(name, row.shape[0]), row]))
-    return np.vstack(rows)
+        rows.append(np.hstack([_line(_fitted(name), margin, row.shape[0]), row]))
+    sheet = np.vstack(rows)
+    if len(tiles) > ROWS:
+        rest = f"and {len(tiles) - ROWS} more classes"
+        sheet = np.vstack([sheet, _line(rest, sheet.shape[1], 2 * _SIZE)])
+    return sheet
 
 
 def beside(
@@ -61,19 +77,48 @@ def beside(
     body = np.hstack([sheets[0], bar, sheets[1]])
     head = Image.new("RGB", (body.shape[1], 28), (PAPER,) * 3)
     draw = ImageDraw.Draw(head)
-    for title, start in zip(titles, (0, sheets[0].shape[1] + 4 * GAP), strict=True):
-        draw.text((start + 56, 14), title, fill=(40, 40, 40), font=_font(16), anchor="lm")
+    starts = (_margin(left), sheets[0].shape[1] + 4 * GAP + _margin(right))
+    for title, start in zip(titles, starts, strict=True):
+        draw.text((start + GAP, 14), title, fill=_INK, font=_font(_SIZE + 1), anchor="lm")
     return np.vstack([np.asarray(head), body])
 
 
-def _caption(name: str, height: int) -> Pixels:
-    image = Image.new("RGB", (52, height), (PAPER,) * 3)
-    text = name if len(name) <= 6 else name[:5] + "…"
-    ImageDraw.Draw(image).text(
-        (46, height // 2), text, fill=(40, 40, 40), font=_font(15), anchor="rm"
-    )
+def _shown(tiles: Mapping[str, Pixels]) -> Iterable[tuple[str, Pixels]]:
+    return itertools.islice(tiles.items(), ROWS)
+
+
+def _margin(tiles: Mapping[str, Pixels]) -> int:
+    """The width of the captions' column."""
+    lengths = (_font(_SIZE).getlength(_fitted(name)) for name, _ in _shown(tiles))
+    return math.ceil(max(_NARROW, *lengths)) + 2 * _SPACE
+
+
+def _line(text: str, width: int, height: int) -> Pixels:
+    """A line of text at the right of an empty strip."""
+    image = Image.new("RGB", (width, height), (PAPER,) * 3)
+    place = (width - _SPACE, height // 2)
+    ImageDraw.Draw(image).text(place, text, fill=_INK, font=_font(_SIZE), anchor="rm")
     return np.asarray(image)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def _fitted(name: str) -> str:
+    """``name`` in letters that the font has, others as their code points, cut to its place."""
+    text = "".join(one if _drawable(one) else f" U+{ord(one):04X} " for one in name[:_WIDE])
+    text, end = " ".join(text.split()), ""
+    while _font(_SIZE).getlength(text + end) > _WIDE:
+        text, end = text[:-1].rstrip(), "…"
+    return text + end
+
+
+@cache
+def _drawable(letter: str) -> bool:
+    """Whether the font has ``letter``; for what it has not it draws a box."""
+    box, found = (_font(_SIZE).getmask(one) for one in ("\uffff", letter))
+    return letter.isprintable() and (found.size, bytes(found)) != (box.size, bytes(box))
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # as it always is where a size is given
+    return font

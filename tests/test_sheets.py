@@ -73,3 +73,33 @@ def test_beside_puts_two_sheets_under_their_titles() -> None:
         sheets.beside(left, right, 3, ("one title",), target=8)
     again = sheets.beside(left, right, 3, ("real", "made"), target=8)
     assert (again == picture).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("7", "7"),
+        ("lower_case_a", "lower_case_a"),
+        ("a é", "a U+00E9"),
+        ("日", "U+65E5"),
+        ("a\nb", "a U+000A b"),
+        ("日本語", "U+65E5 U+672C…"),
+        ("w" * 300, "wwwwwwwwww…"),
+    ],
+)
+def test_captions_are_drawn_in_letters_that_the_font_has(name: str, caption: str) -> None:
+    assert sheets._fitted(name) == caption
+
+
+def test_captions_of_other_letters_differ() -> None:
+    first, second = (sheets.by_class({name: tiles(1)}, 1, target=48) for name in "日月")
+    assert first.shape == second.shape and (first != second).any()
+
+
+def test_of_very_many_classes_the_first_are_shown() -> None:
+    many = {str(number): tiles(1) for number in range(sheets.ROWS + 3)}
+    few = dict(list(many.items())[: sheets.ROWS])
+    picture, all_of_them = (sheets.by_class(named, 2, target=8) for named in (many, few))
+    assert (picture[: len(all_of_them)] == all_of_them).all()
+    assert (picture[len(all_of_them) :] < 128).any()
+    assert len(picture) - len(all_of_them) < 40
