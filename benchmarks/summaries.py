@@ -1,0 +1,200 @@
+"""What the tables show of stored rows: medians, worst cases, and whether a bound is met."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from augment.recipes import RECIPES
+
+Row = dict[str, Any]
+Lines = list[dict[str, str]]
+
+SETTING = ("network", "width", "steps", "batch")  # beside a row's own key
+DEFAULT = "infogan"
+BETTER_KID = 10.0  # times, than at step 0
+RIGHT, RIGHT_DEFAULT, RIGHT_SECONDS = 0.95, 0.99, 60.0  # label accuracy; seconds on a GPU
+CODES_MEDIAN, CODES_WORST = 0.95, 0.90  # of the class code's accuracy
+MOVES, CHANGES = 0.9, 0.02  # |Spearman| at least, class changes at most
+HALF = {10: 0.98}  # head accuracy by labels of a class
+REAL_RATE, SAMPLE_RATE = 30_000, 200_000  # images a second on a GPU, at RATED
+RATED = {"recipe": DEFAULT, "size": 32, "width": 64}
+
+
+def improvement(start: float | None, end: float | None) -> float:
+    """How many times less ``end`` is; infinite for none left, NaN for what is unknown."""
+    if start is None or end is None:
+        return math.nan
+    return start / end if end > 0 else math.inf
+
+
+def families(rows: Sequence[Row]) -> Lines:
+    """A line for each recipe and setting: medians over the seeds."""
+    lines = []
+    places = list(RECIPES)
+    for found in groups(sorted(rows, key=lambda row: places.index(row["recipe"])), "recipe"):
+        first = found[0]
+        times = statistics.median(improvement(row["kid_start"], row["kid"]) for row in found)
+        right = median(found, "label_accuracy")
+        default = first["recipe"] == DEFAULT
+        quick = median(found, "seconds_right")
+        met = times >= BETTER_KID and (
+            not first["matched"] or least(right, RIGHT_DEFAULT if default else RIGHT)
+        )
+        if default and first["device"] == "cuda":
+            met = met and quick is not None and quick <= RIGHT_SECONDS
+        lines.append(
+            {
+                "recipe": first["recipe"],
+                "KID at step 0": text(median(found, "kid_start")),
+                "KID": text(median(found, "kid")),
+                "times better": f"{times:.0f}",
+                "coverage": text(median(found, "coverage")),
+                "label accuracy": text(right),
+                "met": yes(met),
+                "seconds": text(median(found, "seconds"), "{:.0f}"),
+                "to 99 %": text(quick, "{:.0f}"),
+                "seeds": str(len(found)),
+                **_setting(found),
+            }
+        )
+    return lines
+
+
+def infogan(rows: Sequence[Row]) -> Lines:
+    """A line a seed, then median and worst of each setting."""
+    columns = {
+        "head": ("accuracy", min),
+        "samples": ("accuracy_samples", min),
+        "purity": ("purity", min),
+        "slant": ("slant", min),
+        "width": ("width_factor", min),
+        "each code": ("moved", min),
+        "class changes": ("class_changes", max),
+        "minutes": ("minutes", max),
+    }
+    lines = []
+    for found in groups(rows):
+        shown = [
+            (str(row["seed"]), {key: row[key] for key, _ in columns.values()}) for row in found
+        ]
+        middle = {key: median(found, key) for key, _ in columns.values()}
+        worst = {key: extreme(found, key, pick) for key, pick in columns.values()}
+        for title, values in [*shown, ("median", middle), ("worst", worst)]:
+            cells = {name: text(values[key]) for name, (key, _) in columns.items()}
+            lines.append({"seed": title, **cells, "met": "", **_setting(found)})
+        code = least(middle["accuracy"], CODES_MEDIAN) and least(middle["moved"], MOVES)
+        still = middle["class_changes"] is not None and middle["class_changes"] <= CHANGES
+        lines[-2]["met"] = yes(code and still)
+        lines[-1]["met"] = yes(least(worst["accuracy"], CODES_WORST))
+    return lines
+
+
+def half(rows: Sequence[Row]) -> Lines:
+    """A line for each count of labels and setting."""
+    lines = []
+    for found in groups(rows, "labels"):
+        labels = found[0]["labels"]
+        head = median(found, "head")
+        bound = HALF.get(labels)
+        lines.append(
+            {
+                "labels a class": str(labels),
+                "head, median": text(head),
+                "worst": text(extreme(found, "head", min)),
+                "supervised CNN, median": text(median(found, "supervised")),
+                "its worst": text(extreme(found, "supervised", min)),
+                "met": "" if bound is None else yes(least(head, bound)),
+                "minutes each": text(median(found, "minutes"), "{:.1f}"),
+                "seeds": str(len(found)),
+                **_setting(found),
+            }
+        )
+    return lines
+
+
+def throughput(rows: Sequence[Row]) -> Lines:
+    """A line a row; the bounds are those of a GPU."""
+    lines = []
+    places = list(RECIPES)
+    for row in sorted(rows, key=lambda row: (row["machine"], row["size"])):
+        rated = row["device"] == "cuda" and RATED.items() <= row.items()
+        met = row["images"] >= REAL_RATE and row["sampled"] >= SAMPLE_RATE
+        lines.append(
+            {
+                "recipe": row["recipe"],
+                "px": str(row["size"]),
+                "steps/s": text(row["rate"], "{:.3g}"),
+                "real images/s": text(row["images"], "{:.0f}"),
+                "share of peak": text(row["share"], "{:.1%}"),
+                "sampled/s": text(row["sampled"], "{:.0f}"),
+                "met": yes(met) if rated else "",
+                "width": str(row["width"]),
+                "batch": str(row["batch"]),
+                "machine": row["machine"],
+            }
+        )
+    return sorted(lines, key=lambda line: places.index(line["recipe"]))
+
+
+BOARDS: dict[str, Callable[[Sequence[Row]], Lines]] = {
+    "families": families, "infogan": infogan, "half": half, "throughput": throughput,
+}  # fmt: skip
+
+
+def owing(rows: Iterable[Row]) -> str:
+    """Rows that are owed, in words; those that differ in their first value only, together."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for row in rows:
+        (name, value), *rest = row.items()
+        found.setdefault((name, *rest), []).append(str(value))
+    return "; ".join(
+        f"{name} {', '.join(values)} at {', '.join(f'{key} {value}' for key, value in rest)}"
+        for (name, *rest), values in found.items()
+    )
+
+
+def groups(rows: Iterable[Row], *keys: str) -> list[list[Row]]:
+    """Rows that share ``keys``, setting and device, in order of appearance."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        names = (*keys, *SETTING, "device")
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return list(found.values())
+
+
+def median(rows: Iterable[Row], key: str) -> float | None:
+    """Of what is known; None where nothing is."""
+    known = [row[key] for row in rows if row[key] is not None]
+    return statistics.median(known) if known else None
+
+
+def extreme(rows: Iterable[Row], key: str, pick: Callable[[list[float]], float]) -> float | None:
+    """The worst of what is known; None where nothing is."""
+    known = [row[key] for row in rows if row[key] is not None]
+    return pick(known) if known else None
+
+
+def least(value: float | None, bound: float) -> bool:
+    """Whether it is known and not below the bound."""
+    return value is not None and value >= bound
+
+
+def text(value: float | None, form: str = "{:.4g}") -> str:
+    """A cell; empty where nothing is known."""
+    return "" if value is None else form.format(value)
+
+
+def yes(met: bool) -> str:
+    """A cell."""
+    return "yes" if met else "no"
+
+
+def _setting(found: Sequence[Row]) -> dict[str, str]:
+    first = found[0]
+    return {
+        "setting": f"{first['network']} {first['width']}, {first['steps']} steps",
+        "machine": ", ".join(sorted({row["machine"] for row in found})),
+    }
