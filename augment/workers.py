@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -25,6 +27,19 @@ def _read_from_a_pipe() -> bool:
     return file is not None and not os.path.exists(file)
 
 
+def _follow_parent() -> None:
+    """Make a worker leave ctrl-C to its parent and end when its parent does, even if killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 @contextmanager
 def pool(processes: int, items: int) -> Iterator[Executor | None]:
     """Processes for ``items`` small pieces of work; None where they cost more than they save.
@@ -43,7 +58,7 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
 
         forkserver.set_forkserver_preload(["augment.images"])  # what every task needs
         forkserver.ensure_running()  # it imports that while this process goes on
-    executor = ProcessPoolExecutor(processes, mp_context=context)
+    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_follow_parent)
     try:
         yield executor
     finally:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +59,36 @@ def test_little_work_is_asked_for_ahead(threads: bool) -> None:
 def test_an_error_in_a_task_arrives() -> None:
     with ThreadPoolExecutor(1) as executor, pytest.raises(ZeroDivisionError):
         list(workers.mapped(lambda number: 1 // number, work(3), executor))
+
+
+SCRIPT = """
+import os, time
+from augment import workers
+
+if __name__ == "__main__":
+    with workers.pool(2, 1_000_000) as executor:
+        print(executor.submit(os.getpid).result(), flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("sent", "whole_group"), [("SIGKILL", False), ("SIGINT", True)])
+def test_workers_end_quietly_with_their_parent(
+    sent: str, whole_group: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    program = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"], start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert program.stdout is not None
+    worker = int(program.stdout.readline())
+    kill = os.killpg if whole_group else os.kill
+    kill(program.pid, getattr(signal, sent))
+    _, errors = program.communicate(timeout=30)  # the pipes close when no process is left
+    assert "Process" not in errors and errors.count("Traceback") == whole_group
+    end = time.monotonic() + 30
+    while os.path.exists(f"/proc/{worker}") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{worker}")
