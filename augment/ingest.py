@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
@@ -101,6 +100,10 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
 
 
 def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Source:
+    if not name.strip():
+        raise IngestError(
+            f"ingest.{'source' if labelled else 'unlabelled'}: blank, names no images"
+        )
     where = name if name.startswith(PREFIX) else str(root / Path(name).expanduser())
     resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
     if not labelled and "labelled" in resolved:
@@ -237,18 +240,17 @@ def _weigh(item: Item) -> tuple[int, str]:
 @contextmanager
 def _rejections(path: Path) -> Iterator[Lines]:
     """The lines of rejected.csv, which appears when all are written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = table.temporary_beside(path)
     try:
-        with open(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        with open(
+            draft / path.name, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(("path", "label", "reason"))
             yield lines
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        (draft / path.name).replace(path)
+    finally:
+        shutil.rmtree(draft)
 
 
 def _publish(

@@ -159,11 +159,32 @@ def _known(names: Iterable[str]) -> None:
 
 
 def temporary_beside(destination: Path) -> Path:
-    """A new empty folder on the same file system, named so that nobody takes it for whole."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
+    """A new empty folder on the same file system, named so that nobody takes it for whole.
+
+    Those that killed runs left beside ``destination`` are removed.
+    """
+    parent = destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    owned = re.compile(re.escape(f".{destination.name}.") + r"(\d+)\.\w+")
+    for path in parent.iterdir():
+        if (match := owned.fullmatch(path.name)) and not _runs(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.{os.getpid()}.", dir=parent))
     folder.chmod(0o755)
     return folder
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process, for all that can be known."""
+    if os.name != "posix":  # elsewhere the signal 0 is no question
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def publish(temporary: Path, destination: Path) -> None:

@@ -410,6 +410,11 @@ class TestStops:
     def test_no_source(self, tmp_path: Path) -> None:
         self.stops(tmp_path, "gone: no such file or folder", tmp_path / "gone")
 
+    def test_a_blank_source_is_not_the_folder_of_the_project(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in")
+        self.stops(tmp_path, "ingest.source: blank", "")
+        self.stops(tmp_path, "ingest.unlabelled: blank", tmp_path / "in", unlabelled=" ")
+
     def test_no_image(self, tmp_path: Path) -> None:
         (tmp_path / "in/a").mkdir(parents=True)
         (tmp_path / "in/a/notes.txt").write_text("x")

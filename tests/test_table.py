@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -312,6 +315,19 @@ def test_publish_replaces_a_folder(tmp_path: Path) -> None:
         table.publish(temporary, tmp_path / "deep/out")
     assert names(tmp_path / "deep") == ["out"]
     assert names(tmp_path / "deep/out") == ["new"]
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    left = [f".out.{gone.pid}.abcd1234", f".out.{os.getppid()}.abcd1234", ".out.x.abcd1234"]
+    left += [f".outer.{gone.pid}.abcd1234", f"out.{gone.pid}.abcd1234"]
+    for name in left:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part-00000.parquet").touch()
+    mine = table.temporary_beside(tmp_path / "out")
+    again = table.temporary_beside(tmp_path / "out")
+    assert names(tmp_path) == sorted([*left[1:], mine.name, again.name])
 
 
 def test_sample_ids_depend_on_each_part() -> None:
