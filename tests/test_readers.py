@@ -922,6 +922,21 @@ def test_as_table_takes_any_source(tmp_path: Path) -> None:
         readers.as_table(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gone.png,1", "gone.png: missing file"),
+        ("../0/1.png,1", "path leaves its folder"),
+        ("0/10.png, ", "0/10.png: blank label"),
+    ],
+)
+def test_as_table_names_what_cannot_be_used(line: str, message: str, tmp_path: Path) -> None:
+    as_folder(tmp_path)
+    (tmp_path / "list.csv").write_text(f"path,label\n{line}\n")
+    with pytest.raises(AugmentError, match=message):
+        readers.as_table(str(tmp_path / "list.csv"))
+
+
 def test_readers_import_neither_torch_nor_extras() -> None:
     script = "import sys, augment.readers; print([n for n in sys.modules if n in sys.argv])"
     extras = ["torch", "sklearn", "lmdb", "mlxtend"]

@@ -57,14 +57,18 @@ def as_table(source: str) -> pa.Table:
     for item in READERS.build(recognise(source), source)():
         if item.reason == SIDE_FILE:
             continue
-        data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
-        ((_, facts, reason),) = images.examine_many([data])
-        if facts is None or item.reason:
-            raise AugmentError(f"{source}: {item.path}: {item.reason or reason}")
+        read, facts, reason = b"", None, item.reason
+        if not reason and item.label is not None and not item.label.strip():
+            reason = "blank label"
+        if not reason:
+            sent = item.data if isinstance(item.data, bytes) else str(item.data)
+            ((read, facts, reason),) = images.examine_many([sent])
+        if facts is None:
+            raise AugmentError(f"{source}: {item.path}: {reason}")
         rows.append(
             {
                 **facts._asdict(),
-                "image": {"bytes": data, "path": item.path},
+                "image": {"bytes": read or item.data, "path": item.path},
                 "label": item.label,
                 "split": item.split or "train",
                 "group": item.group,
