@@ -1,6 +1,7 @@
 """The command line: a command for each stage and for each question that a user asks; no logic.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
+130 stopped by ctrl-C.
 """
 
 from __future__ import annotations
@@ -13,11 +14,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from augment.errors import AugmentError
 from augment.pipeline import STAGES
 
+
+class _Commands(TyperGroup):
+    def invoke(self, context: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            typer.echo("stopped; nothing half-written is left", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="From a small labelled image set to a larger one that is proven to help a classifier.",
     no_args_is_help=True,
     add_completion=False,

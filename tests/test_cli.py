@@ -109,6 +109,16 @@ def test_wrong_usage_is_one_clear_line(
     assert "Traceback" not in error
 
 
+def test_ctrl_c_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run", stopped)
+    assert fails(["train"], capsys) == (130, "stopped; nothing half-written is left\n")
+
+
 def test_outside_a_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
