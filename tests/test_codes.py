@@ -47,6 +47,7 @@ class FakeGenerator:
     classes: list[str] = field(default_factory=lambda: list(CLASSES))
     shape: tuple[int, int, int] = (1, SIDE, SIDE)
     digest: str = "0" * 64
+    asked: set[int] = field(default_factory=set)
 
     @property
     def categories(self) -> int:
@@ -59,6 +60,7 @@ class FakeGenerator:
     def images(self, conditions, codes, *, seed, same_noise=False):
         assert conditions.dtype == np.int64 and codes.dtype == np.float32
         assert codes.shape == (len(conditions), self.continuous) and np.abs(codes).max() <= 1
+        self.asked |= set(conditions.tolist())
         noise = np.random.default_rng(seed).normal(0, 0.1, len(conditions))
         noise = np.full(len(conditions), noise[0]) if same_noise else noise
         kinds = np.array(self.order)[conditions]
@@ -135,6 +137,9 @@ def test_matching_takes_the_best_whole_and_not_the_best_single() -> None:
     assert found == {"x": [1], "y": [0]}
     found = codes.match(probabilities[::-1], np.array([0, 1]), ["x", "y"])
     assert found == {"x": [0], "y": [1]}
+    probabilities = np.array([[0.5, 0.45, 0.05], [0.4, 0.4, 0.2], [0.1, 0.1, 0.8]])
+    found = codes.match(probabilities, np.array([0, 1, 2]), ["x", "y", "z"])
+    assert found == {"x": [0], "y": [1], "z": [2]}  # though category 1 is likeliest in x
 
 
 def test_every_class_counts_the_same() -> None:
@@ -236,10 +241,13 @@ def test_the_same_twice(project: Path, trained: Callable[..., None]) -> None:
 
 
 def test_more_categories_than_classes(project: Path, trained: Callable[..., None]) -> None:
-    trained(FakeGenerator(order=(1, 2, 0, 2)))
+    fake = FakeGenerator(order=(1, 2, 0, 2))
+    trained(fake)
     report = codes.run(PARAMS, project)
     assert report["classes"] == {"2": [2], "10": [0], "a": [1, 3]}
     assert [one["class"] for one in report["categories"]] == ["10", "a", "2", "a"]
+    assert report["categories"][3]["purity"] == pytest.approx(0.475 / (0.475 + 2 * 0.025))
+    assert fake.asked == {0, 1, 2}  # a class is shown by its best category
     assert report["accuracy"]["valid"] == 1.0
 
 

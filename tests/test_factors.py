@@ -39,7 +39,8 @@ def bar(thick: int, long: int) -> tuple[np.ndarray, float]:
 CASES = {
     "slant": [(leaning(lean), float(lean)) for lean in (-2, -1, 0, 1, 2)]
     + [(drawn(9, 9, (4, 2, 1, 5)), math.nan)],  # a single row leans nowhere
-    "width": [bar(thick, 30) for thick in (1, 2, 3, 4, 6)] + [(drawn(9, 9, (4, 4, 1, 1)), 1.0)],
+    "width": [bar(thick, 30) for thick in (1, 2, 3, 4, 6)]
+    + [(drawn(9, 9, (4, 4, 1, 1)), 1.0), (np.roll(bar(4, 30)[0], -8, 0), bar(4, 30)[1])],
     "size": [
         (drawn(16, 16, (4, 4, 8, 8)), 0.5),
         (drawn(16, 16, (2, 2, 12, 12)), 0.75),
