@@ -43,7 +43,7 @@ from augment.params import CLEAN, CODES, GENERATOR, REPORTS, Params
 NAMED = 0.5  # least |Spearman| at which a code is called by a factor
 POSITIONS = np.linspace(-1, 1, 9, dtype=np.float32)  # of a code along its traversal
 MIDDLE = len(POSITIONS) // 2
-BUDGET = 4000  # images that each of the two measurements draws, unless classes are very many
+BUDGET = 2000  # images that each of the two measurements draws, unless classes are very many
 SWEPT = (20, 200)  # fewest and most images of a class, for correlations
 WALKS = (2, 20)  # fewest and most traversals of a class and code, for class changes
 
