@@ -22,8 +22,8 @@ def measure(recipe: str, seed: int, asked: argparse.Namespace, judge: mnist.Judg
     one = runs.Training(runs.settings(recipe, asked, seed), train, asked.device)
     start = judge.fidelity(one.samples(len(held))[0])
     accuracy = seconds_right = None
-    for check in range(1, CHECKS + 1):
-        one.run(asked.steps * check // CHECKS)
+    for until in sorted({-(-asked.steps * check // CHECKS) for check in range(1, CHECKS + 1)}):
+        one.run(until)
         if one.model.matched:
             accuracy = judge.accuracy(*one.samples(len(held)))
             if seconds_right is None and accuracy >= RIGHT_DEFAULT:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from augment import scoreboard, table
+from benchmarks import summaries
 from benchmarks.record import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -39,7 +41,24 @@ def speed(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {"demo": demo, "speed": speed}
+def collected(result: dict[str, Any], board: Callable[[list[Any]], summaries.Lines]) -> list[str]:
+    """Rows of several runs, and in words those that are owed."""
+    lines = board(result["rows"])
+    columns = [[*lines[0]], ["---"] * len(lines[0])] if lines else []
+    cells = [*columns, *([*line.values()] for line in lines)]
+    shown = [f"| {' | '.join(row)} |".replace("| no |", "| **no** |") for row in cells]
+    judge = summaries.judged(result["judge"]) if result.get("judge") else ""
+    missing = summaries.owing(result["owed"])
+    owed = f"Of the full form not run yet: {missing}." if missing else ""
+    paragraphs = ["\n".join(shown), judge, owed]
+    return "\n\n".join(one for one in paragraphs if one).split("\n")
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "demo": demo,
+    "speed": speed,
+    **{name: partial(collected, board=board) for name, board in summaries.BOARDS.items()},
+}
 
 
 def filled(text: str) -> str:

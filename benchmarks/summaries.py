@@ -144,14 +144,32 @@ BOARDS: dict[str, Callable[[Sequence[Row]], Lines]] = {
 }  # fmt: skip
 
 
+def judged(judge: dict[str, float]) -> str:
+    """What the judge says of real digits, beside which samples stand."""
+    return (
+        f"The judge, fitted for {judge['steps']} steps, is right about {judge['accuracy']:.1%} of "
+        f"the held-out digits; as many real train digits have KID {judge['kid']:.4g} and coverage "
+        f"{judge['coverage']:.4g}."
+    )
+
+
 def owing(rows: Iterable[Row]) -> str:
-    """Rows that are owed, in words; those that differ in their first value only, together."""
+    """Rows that are owed, in words; those that differ in their first value only, together.
+
+    The full form's setting goes without saying.
+    """
     found: dict[tuple[Any, ...], list[str]] = {}
     for row in rows:
-        (name, value), *rest = row.items()
+        said = [pair for pair in row.items() if pair[0] not in SETTING or len(row) <= len(SETTING)]
+        (name, value), *rest = said
         found.setdefault((name, *rest), []).append(str(value))
     return "; ".join(
-        f"{name} {', '.join(values)} at {', '.join(f'{key} {value}' for key, value in rest)}"
+        ", ".join(
+            [
+                f"every {name}" if values == list(RECIPES) else f"{name} {', '.join(values)}",
+                *(f"{key} {value}" for key, value in rest),
+            ]
+        )
         for (name, *rest), values in found.items()
     )
 

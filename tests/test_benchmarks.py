@@ -1,0 +1,213 @@
+"""The benchmarks that train: their quick forms run, what they count is counted right."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from augment import classifiers
+from augment.dataset import Arrays
+from augment.recipes import RECIPES
+from benchmarks import families, half, infogan, mnist, readme, record, runs, summaries, throughput
+
+SETTING = {"network": "own", "width": 8, "steps": 2, "batch": 64, "device": "cpu"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing of the repository is written to."""
+    monkeypatch.setattr(mnist, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(readme, "fill", lambda: None)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Arrays, Arrays]:
+    return mnist.digits()
+
+
+def row(**values: object) -> dict[str, object]:
+    return {**SETTING, "machine": "a machine", **values}
+
+
+def test_digits_are_split_once_and_evenly(digits: tuple[Arrays, Arrays]) -> None:
+    train, held = digits
+    assert np.bincount(train.labels).tolist() == [400] * 10
+    assert np.bincount(held.labels).tolist() == [100] * 10
+    assert len(set(train.ids) | set(held.ids)) == 5000
+    assert train.shape == held.shape == (1, 28, 28) and train.pixels.max() == 255
+
+
+def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
+    judge = mnist.Judge(5, torch.device("cpu"))
+    noise = np.random.default_rng(0).integers(256, size=(200, 1, 28, 28), dtype=np.uint8)
+    floor, found = judge.floor(), judge.fidelity(noise)
+    assert floor["kid"] < found["kid"] / 10 and floor["coverage"] > 0.8 > found["coverage"]
+    assert judge.held.std(0) == pytest.approx(np.ones(classifiers.FEATURES), abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "asked", "said"),
+    [
+        (families, ["--recipes", "cgan", "--steps", "2"], "coverage"),
+        (infogan, ["--steps", "2", "--width", "4"], "purity"),
+        (half, ["--steps", "2", "--supervised", "2", "--width", "4"], "labels a class"),
+        (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
+    ],
+)
+def test_quick_form_prints_and_stores_nothing(
+    benchmark, asked: list[str], said: str, elsewhere: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(infogan.codes, "BUDGET", 1)
+    benchmark.main(["--quick", "--judge", "2", "--device", "cpu", *asked])
+    assert said in capsys.readouterr().out
+    assert not list(elsewhere.glob("*.json"))
+
+
+def test_rows_are_collected_and_the_rest_is_owed(elsewhere: Path) -> None:
+    asked = argparse.Namespace(quick=False)
+    wanted = [{"recipe": name, "seed": 0, **SETTING} for name in ("gan", "cgan")]
+    wanted += [{"recipe": "gan", "device": "cuda"}]
+    values = dict.fromkeys(("kid_start", "kid", "coverage", "label_accuracy", "seconds"), 1.0)
+
+    def store(name: str, seconds: float, judge: object) -> dict[str, object]:
+        one = row(recipe=name, seed=0, matched=True, seconds_right=None, **values)
+        key = ("recipe", "seed")
+        runs.finish("families", asked, [{**one, "seconds": seconds}], wanted, key, judge=judge)
+        stored: dict[str, object] = json.loads((elsewhere / "families.json").read_text())
+        return stored
+
+    store("cgan", 1.0, "a judge")
+    found = store("cgan", 2.0, None)
+    assert [one["seconds"] for one in found["rows"]] == [2.0]  # type: ignore[attr-defined]
+    assert found["judge"] == "a judge" and found["owed"] == [wanted[0], wanted[2]]
+    found = store("gan", 3.0, None)
+    assert [one["seconds"] for one in found["rows"]] == [2.0, 3.0]  # type: ignore[attr-defined]
+    assert found["owed"] == [wanted[2]]
+    assert summaries.owing([*wanted, wanted[2]]) == (
+        "recipe gan, cgan, seed 0, device cpu; recipe gan, gan, device cuda"
+    )
+    assert summaries.owing([{"recipe": name, "size": 8} for name in RECIPES]) == (
+        "every recipe, size 8"
+    )
+
+
+def test_size_that_is_asked_for_is_that_of_every_recipe() -> None:
+    asked = runs.ask(runs.parser("", steps=3, width=12), [])
+    for name in RECIPES:
+        chosen = runs.settings(name, asked, seed=5)
+        for part in (chosen.generator, chosen.discriminator):
+            assert isinstance(part, dict)
+            assert part["width"] == (512 if part["name"] == "mlp" else 12)
+        assert (chosen.recipe, chosen.steps, chosen.seed) == (name, 3, 5)
+    asked.network = "dcgan"
+    chosen = runs.settings("infogan", asked, seed=0)
+    assert chosen.discriminator == {
+        "name": "dcgan", "width": 12, "limit": 8, "norm": "none", "spectral": False,
+    }  # fmt: skip
+
+
+def test_improvement() -> None:
+    assert summaries.improvement(8.0, 2.0) == 4.0
+    assert summaries.improvement(8.0, -0.001) == math.inf
+    assert math.isnan(summaries.improvement(8.0, None))
+
+
+def test_bounds_of_families() -> None:
+    def met(recipe: str, kid: float | None, right: float | None, **more: object) -> str:
+        values = {"matched": right is not None, "kid_start": 1.0, "kid": kid, "coverage": 0.5,
+                  "label_accuracy": right, "seconds": 9.0, "seconds_right": None}  # fmt: skip
+        (line,) = summaries.families([row(recipe=recipe, **{**values, **more})])
+        return line["met"]
+
+    assert met("cgan", 0.1, 0.95) == "yes" and met("cgan", 0.1, 0.94) == "no"
+    assert met("cgan", 0.11, 0.95) == "no" and met("cgan", None, 0.95) == "no"
+    assert met("gan", 0.1, None) == "yes" and met("infogan", 0.1, 0.98) == "no"
+    assert met("infogan", 0.1, 0.99) == "yes"
+    assert met("infogan", 0.1, 0.99, device="cuda", seconds_right=61.0) == "no"
+    assert met("infogan", 0.1, 0.99, device="cuda", seconds_right=60.0) == "yes"
+
+
+def test_bounds_of_codes_and_labels() -> None:
+    keys = ("accuracy_samples", "purity", "slant", "width_factor", "minutes")
+    seeds = [
+        row(seed=seed, accuracy=value, moved=0.9, class_changes=0.02, **dict.fromkeys(keys, 0.5))
+        for seed, value in enumerate((0.89, 0.95, 0.99))
+    ]
+    *each, middle, worst = summaries.infogan(seeds)
+    assert [line["seed"] for line in each] == ["0", "1", "2"]
+    assert (middle["head"], middle["met"]) == ("0.95", "yes")
+    assert (worst["head"], worst["met"]) == ("0.89", "no")
+    unmoved = [{**one, "moved": None} for one in seeds]
+    assert summaries.infogan(unmoved)[-2]["met"] == "no"
+    found = summaries.half(
+        [
+            row(labels=10, seed=seed, head=value, supervised=0.9, minutes=1.0)
+            for seed, value in enumerate((0.97, 0.98, 0.99))
+        ]
+    )
+    assert [(line["head, median"], line["worst"], line["met"]) for line in found] == [
+        ("0.98", "0.97", "yes")
+    ]
+
+
+def test_bounds_of_throughput_are_a_gpus() -> None:
+    values = {"size": 32, "rate": 500.0, "images": 32_000.0, "share": 0.1, "sampled": 2e5}
+    rows = [
+        row(recipe="infogan", **{**values, **more})
+        for more in (
+            {"width": 64},
+            {"width": 64, "device": "cuda"},
+            {"width": 64, "device": "cuda", "images": 29_999.0},
+            {"width": 32, "device": "cuda"},
+        )
+    ]
+    assert [line["met"] for line in summaries.throughput(rows)] == ["", "yes", "no", ""]
+
+
+def test_purity_is_the_share_of_the_most_frequent_class() -> None:
+    categories, labels = np.array([0, 0, 0, 2, 2, 2]), np.array([1, 1, 0, 0, 0, 0])
+    assert infogan.purity(categories, labels) == pytest.approx(5 / 6)
+    assert infogan.purity(np.zeros(6, int), labels) == pytest.approx(4 / 6)
+
+
+def test_what_codes_move() -> None:
+    spearman = {"slant": np.array([-0.95, 0.1]), "width": np.array([0.2, np.nan])}
+    assert infogan.moved(spearman) == {"slant": 0.95, "width_factor": 0.2, "moved": 0.1}
+
+
+def test_fewer_labels_are_among_more(digits: tuple[Arrays, Arrays]) -> None:
+    train, _ = digits
+    few, more, other = (half.labelled(train, n, s).labels for n, s in ((1, 0), (3, 0), (1, 1)))
+    assert (few >= 0).sum() == 10 and (more >= 0).sum() == 30
+    assert (more[few >= 0] == few[few >= 0]).all() and (few != other).any()
+    assert (few[few >= 0] == train.labels[few >= 0]).all()
+
+
+def test_operations_are_counted() -> None:
+    one = torch.ones(8, 8)
+    assert throughput.product_flops(8) == 2 * 8 * 8 * 8
+    with throughput.Counted() as counted:
+        one @ one
+    assert counted.flops == throughput.product_flops(8)
+    weight = torch.ones(5, 3, 3, 3, requires_grad=True)
+    images = torch.ones(2, 3, 6, 6)
+    forward = 2 * 2 * 5 * 4 * 4 * 3 * 3 * 3
+    with throughput.Counted() as counted:
+        torch.nn.functional.conv2d(images, weight).sum().backward()
+    assert counted.flops == 2 * forward  # images need no gradient
+
+
+def test_judge_is_read_and_not_fitted_again(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = mnist.Judge(1, torch.device("cpu"))
+    monkeypatch.setattr(classifiers, "fit", lambda *_, **__: pytest.fail("fitted again"))
+    assert mnist.Judge(1, torch.device("cpu")).classifier.digest == first.classifier.digest
+    assert len(list(elsewhere.glob("cache/*.safetensors"))) == 1
