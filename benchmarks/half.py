@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augment import classifiers, heads, seeding
+from augment import classifiers, seeding
 from augment.dataset import Arrays
 from benchmarks import mnist, runs
 from benchmarks.summaries import HALF
@@ -57,7 +57,7 @@ def measure(count: int, seed: int, asked: argparse.Namespace) -> runs.Row:
     chosen = runs.settings("infogan", asked, seed, model={"name": "infogan", "labels": "half"})
     one = runs.Training(chosen, data, asked.device)
     one.run(asked.steps)
-    guesses = heads.Head(one.model.head, asked.device).predict(held.pixels).argmax(1)
+    guesses = one.head().predict(held.pixels).argmax(1)
     return {
         "labels": count,
         "seed": seed,

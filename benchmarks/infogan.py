@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment import codes, heads, seeding
+from augment import codes, seeding
 from benchmarks import mnist, runs
 
 SAMPLES = 1000
@@ -45,7 +45,7 @@ def measure(seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Ro
     unknown = dataclasses.replace(train, labels=np.full_like(train.labels, -1))
     one = runs.Training(chosen, unknown, asked.device)
     one.run(asked.steps)
-    head = heads.Head(one.model.head, asked.device)
+    head = one.head()
     owned = codes.match(head.predict(train.pixels), train.labels, train.classes)
     owner = {code: row for row, found in enumerate(owned.values()) for code in found}
     pixels, conditions = one.samples(SAMPLES)

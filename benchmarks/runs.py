@@ -23,7 +23,9 @@ from augment import devices, progress, seeding, table
 from augment.dataset import Arrays
 from augment.engine import Engine
 from augment.generator import Generator
+from augment.heads import Head
 from augment.images import Pixels
+from augment.models.infogan import InfoGan
 from augment.networks import DISCRIMINATORS, GENERATORS
 from augment.params import TrainSettings
 from augment.trainer import Feed
@@ -114,6 +116,11 @@ class Training:
             torch.cuda.synchronize()
         self.step = until
         self.seconds += time.perf_counter() - start
+
+    def head(self) -> Head:
+        """The class head, where the model is an InfoGAN."""
+        assert isinstance(self.model, InfoGan)
+        return Head(self.model.head, self.device)
 
     def samples(self, count: int) -> tuple[Pixels, NDArray[np.int64]]:
         """Unfiltered images of the averaged generator and their conditions, which take turns."""

@@ -45,7 +45,7 @@ def seconds(work: Callable[[], Any], device: torch.device, times: int) -> float:
     return statistics.median(found)
 
 
-class Counted(TorchDispatchMode):
+class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """FLOP of the convolutions and matrix products inside, forward, backward and twice backward.
 
     By torch's own formulas; its FlopCounterMode follows modules too, which autograd.grad of R1 and
@@ -85,7 +85,7 @@ def measure(recipe: str, size: int, asked: argparse.Namespace) -> runs.Row:
     device, window = asked.device, WINDOW[asked.device.type]
     planned = argparse.Namespace(**{**vars(asked), "steps": WARM + asked.steps * window})
     one = runs.Training(runs.settings(recipe, planned, 0), noise(size), device)
-    with Counted() as counted:
+    with Counted() as counted:  # type: ignore[no-untyped-call]
         one.run(1)
     one.run(WARM)
     step = seconds(lambda: one.run(one.step + window), device, asked.steps) / window
