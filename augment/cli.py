@@ -84,7 +84,10 @@ def synth(
     seed: Annotated[int | None, typer.Option(help="Default: synth.seed.")] = None,
     writer: Annotated[str, typer.Option("--format", help="A writer.")] = "image_folder",
     code: Annotated[
-        list[str], typer.Option(metavar="I=VALUE|I=LO:HI", help="Fix or bound a code.")
+        list[str],
+        typer.Option(
+            metavar="CODE=VALUE|CODE=LO:HI", help="Fix or bound a code, by number or name."
+        ),
     ] = [],  # noqa: B006
     truncation: Annotated[float | None, typer.Option(help="Bound of the noise.")] = None,
     no_filter: Annotated[bool, typer.Option("--no-filter", help="Accept everything.")] = False,
@@ -134,25 +137,21 @@ def parts(
     """List every registered part with its options and paper."""
     from augment import pipeline
 
-    registries = [registry for registry in pipeline.registries() if kind in (None, registry.kind)]
-    if not registries:
-        known = ", ".join(registry.kind for registry in pipeline.registries())
+    found = [part for part in pipeline.parts() if kind in (None, part["kind"])]
+    if not found:
+        known = ", ".join(dict.fromkeys(part["kind"] for part in pipeline.parts()))
         raise typer.BadParameter(f"unknown kind {kind!r}; known: {known}")
-    found = [registry.describe(name) for registry in registries for name in registry.names()]
     if as_json:
-        keys = ("kind", "name", "summary", "paper")
-        rows = [{key: getattr(part, key) for key in keys} for part in found]
-        options = [{k: repr(v) for k, v in part.options.items()} for part in found]
-        _json([row | {"options": o} for row, o in zip(rows, options, strict=True)])
+        _json(found)
         return
     for part in found:
-        options_ = ", ".join(
-            option if default is ... else f"{option}={default!r}"
-            for option, default in part.options.items()
+        options = ", ".join(
+            option if value == "required" else f"{option}={value}"
+            for option, value in part["options"].items()
         )
-        typer.echo(f"{part.kind} {part.name}({options_})\n    {part.summary}")
-        if part.paper:
-            typer.echo(f"    {part.paper}")
+        typer.echo(f"{part['kind']} {part['name']}({options})\n    {part['summary']}")
+        if part["paper"]:
+            typer.echo(f"    {part['paper']}")
 
 
 @app.command()
@@ -200,12 +199,20 @@ def _json(value: Any) -> None:
 
 
 def _code(text: str) -> tuple[int, tuple[float, float]]:
-    number, _, value = text.partition("=")
+    name, _, value = text.partition("=")
     low, _, high = value.partition(":")
     try:
-        return int(number), (float(low), float(high or low))
+        first, last = float(low), float(high or low)
     except ValueError:
-        raise typer.BadParameter(f"--code {text!r}: expected I=VALUE or I=LO:HI") from None
+        raise typer.BadParameter(
+            f"--code {text!r}: expected CODE=VALUE or CODE=LO:HI, CODE a number or a name"
+        ) from None
+    if name.isdecimal():
+        return int(name), (first, last)
+    from augment import codes
+
+    index, sign = codes.resolve(name)
+    return index, (sign * first, sign * last)
 
 
 def _fail(message: str) -> None:

@@ -55,12 +55,11 @@ class CodesError(AugmentError, ValueError):
 def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     """Match, measure and name the codes of models/generator.
 
-    Writes models/codes.json, which is what names stand for, reports/codes.json and, where there are
-    continuous codes, reports/codes.png. Raises CodesError for fewer categories than classes or a
-    class without a labelled train image.
+    Writes models/codes.json, which is what names stand for, reports/codes.json and its picture.
+    Raises CodesError for fewer categories than classes or a class without a labelled train image.
     """
     home = root / GENERATOR
-    device = devices.resolve(params.train.device)
+    device = devices.resolve(params.codes.device)
     generator = Generator.load(home, device=str(device))
     head = None if generator.matched else heads.load(home, device)
     matching = _no_matching(generator) if head is None else _match(root, generator, head)
@@ -71,7 +70,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         generator,
         classifiers.load(home, "labeller", device),
         {name: categories[0] for name, categories in owned.items()},
-        seeding.derive(params.train.seed, "codes"),
+        seeding.derive(params.codes.seed, "codes"),
     )
     spearman, changes = probe.correlations(), probe.class_changes()
     names = name_codes(spearman)
@@ -253,6 +252,14 @@ class _Probe:
         )
         return pixels.reshape(*shape, *pixels.shape[1:])
 
+    def samples(self) -> dict[str, images.Pixels]:
+        """Some images of each class, or of all where conditions say nothing."""
+        shown = self.shown or {"any": 0}
+        conditions = np.repeat(list(shown.values()), len(POSITIONS))
+        codes = np.zeros((len(conditions), self.generator.network.codes), np.float32)
+        pixels = self.generator.images(conditions, codes, seed=seeding.derive(self.seed, "samples"))
+        return dict(zip(shown, np.split(pixels, len(shown)), strict=True))
+
     def _affordable(self, limits: tuple[int, int], images_each: int) -> int:
         """How many of something that costs ``images_each`` a class the budget allows."""
         least, most = limits
@@ -339,9 +346,12 @@ def _continuous(
 
 
 def _write_picture(path: Path, probe: _Probe, names: Mapping[str, Mapping[str, Any]]) -> None:
-    """A row a class, a block a code, from -1 to 1 at one noise and the other codes' 0."""
-    path.unlink(missing_ok=True)
+    """A row a class, a block a code, from -1 to 1 at one noise and the other codes' 0.
+
+    Without continuous codes a row shows samples that differ by their noise.
+    """
     if not probe.codes:
+        table.write_bytes(path, images.encode(sheets.by_class(probe.samples(), len(POSITIONS))))
         return
     rest = np.zeros((len(probe.shown), probe.codes))
     pixels = probe.traversals(rest, seeding.derive(probe.seed, "picture"))

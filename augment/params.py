@@ -172,6 +172,13 @@ class TrainSettings(Settings):
         return recipes.apply(given, defaults)
 
 
+class CodesSettings(Settings):
+    """How the generator's codes are matched to classes and measured."""
+
+    device: str = "auto"
+    seed: int = 0
+
+
 class SynthSettings(Settings):
     """How many samples of each class, and what is accepted."""
 
@@ -211,6 +218,7 @@ class Params(Settings):
     ingest: IngestSettings
     clean: CleanSettings = CleanSettings()
     train: TrainSettings = TrainSettings()
+    codes: CodesSettings = CodesSettings()
     synth: SynthSettings = SynthSettings()
     score: ScoreSettings = ScoreSettings()
     write: WriteSettings = WriteSettings()

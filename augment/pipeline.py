@@ -15,6 +15,7 @@ STAGES = {
     "ingest": "Read the source into one table, reject what is unusable, split.",
     "clean": "Judge every image, quarantine the bad, bring the rest to one size and mode.",
     "train": "Train the generator and the labeller on the train split.",
+    "codes": "Match the generator's codes to classes and measure what they move.",
     "synth": "Draw samples of each class until the quotas of accepted ones are filled.",
     "score": "Measure the samples, and whether a classifier gets better by them.",
     "write": "Write real and accepted synthetic samples as one set, with its card.",
@@ -79,3 +80,24 @@ def registries() -> Iterator[Registry]:
     """Every registry once, in the order in which the stages use them."""
     for module, name in dict.fromkeys(PARTS.values()):
         yield getattr(importlib.import_module(module), name)
+
+
+def parts() -> Iterator[dict[str, Any]]:
+    """Every registered part, and every recipe, with its options, in words."""
+    for registry in registries():
+        for part in map(registry.describe, registry.names()):
+            options = {
+                name: "required" if default is ... else repr(default)
+                for name, default in part.options.items()
+            }
+            yield _described(registry.kind, part.name, options, part.summary, part.paper)
+    from augment.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        settings = {key: repr(value) for key, value in recipe.settings.items()}
+        yield _described("recipe", name, settings, recipe.summary, recipe.paper)
+
+
+def _described(kind: str, name: str, options: dict[str, str], *words: str) -> dict[str, Any]:
+    summary, paper = words
+    return {"kind": kind, "name": name, "options": options, "summary": summary, "paper": paper}

@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augment import cli, pipeline, synth
+from augment.recipes import RECIPES
 
 runner = CliRunner()
 
@@ -82,7 +83,8 @@ def test_synth_codes_format_and_no_filter(here: Path, tmp_path: Path) -> None:
             1,
             "known: idx, image_folder",
         ),
-        (["synth", "--class", "1", "--n", "1", "--code", "x"], 2, "I=VALUE or I=LO:HI"),
+        (["synth", "--class", "1", "--n", "1", "--code", "x"], 2, "CODE=VALUE or CODE=LO:HI"),
+        (["synth", "--class", "1", "--n", "1", "--code", "girth=0"], 1, "unknown code 'girth'"),
         (["synth", "--class", "1"], 2, "--n"),
         (["synth", "--n", "3"], 2, "--class"),
         (["synth", "--class", "1", "--n", "0"], 2, "n"),
@@ -130,6 +132,7 @@ def test_outside_a_project(
 def test_parts_names_every_registered_part() -> None:
     listed = json.loads(runner.invoke(cli.app, ["parts", "--json"]).stdout)
     known = [(r.kind, name) for r in pipeline.registries() for name in r.names()]
+    known += [("recipe", name) for name in RECIPES]
     assert [(part["kind"], part["name"]) for part in listed] == known
     assert len(known) == len(set(known)) > 30
     text = runner.invoke(cli.app, ["parts", "penalty"]).stdout

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from augment import checkpoint, codes, images, table
+from augment import checkpoint, codes, images, sheets, table
 from augment.codes import CodesError
 from augment.factors import FACTORS
 from augment.params import CLEAN, CODES, GENERATOR, REPORTS, Params
@@ -59,8 +59,9 @@ class FakeGenerator:
 
     def images(self, conditions, codes, *, seed, same_noise=False):
         assert conditions.dtype == np.int64 and codes.dtype == np.float32
-        assert codes.shape == (len(conditions), self.continuous) and np.abs(codes).max() <= 1
+        assert codes.shape == (len(conditions), self.continuous) and (np.abs(codes) <= 1).all()
         self.asked |= set(conditions.tolist())
+        codes = np.pad(codes, ((0, 0), (0, 3 - self.continuous)))
         noise = np.random.default_rng(seed).normal(0, 0.1, len(conditions))
         noise = np.full(len(conditions), noise[0]) if same_noise else noise
         kinds = np.array(self.order)[conditions]
@@ -265,7 +266,7 @@ def test_conditions_that_are_classes_need_no_head(
 
 
 @pytest.mark.parametrize("matched", [True, False])
-def test_without_codes_there_is_no_picture(
+def test_without_codes_the_picture_shows_samples(
     project: Path, trained: Callable[..., None], matched: bool
 ) -> None:
     trained(FakeGenerator())
@@ -274,7 +275,9 @@ def test_without_codes_there_is_no_picture(
     report = codes.run(PARAMS, project)
     assert report["conditions"] == ("classes" if matched else "none")
     assert report["classes"] is None and report["names"] == {} and report["continuous"] == []
-    assert not (project / PICTURE).exists()
+    picture = images.pixels((project / PICTURE).read_bytes(), "RGB")
+    rows = picture.shape[0] / sheets.grid(np.zeros((9, 1, SIDE, SIDE), np.uint8), 9).shape[0]
+    assert rows == (3 if matched else 1)
     assert json.loads((project / CODES).read_text())["classes"] is None
 
 
