@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,18 +34,32 @@ ON_DEVICE = 8 << 30  # bytes of pixels that may live on a GPU
 class Log:
     """Rows of numbers to dvclive, where it is installed."""
 
-    def __init__(self, live: Any = None):
-        """Log to ``live``, or nowhere."""
-        self.live = live
+    def __init__(self, start: Callable[[], Any] | None = None):
+        """Log to the empty log that ``start`` opens, or nowhere."""
+        self._start = start
+        self._live = start() if start else None
 
     def row(self, row: Mapping[str, float]) -> None:
         """Log one measurement."""
-        if self.live is not None:
-            self.live.step = int(row["step"])
+        if self._live is not None:
+            self._live.step = int(row["step"])
             for name, value in row.items():
                 if name != "step":
-                    self.live.log_metric(name, value)
-            self.live.make_summary()
+                    self._live.log_metric(name, value)
+            self._live.make_summary()
+
+    def restart(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Log ``rows`` and forget all others."""
+        if self._start:
+            self.close()
+            self._live = self._start()
+        for row in rows:
+            self.row(row)
+
+    def close(self) -> None:
+        """Finish."""
+        if self._live is not None:
+            self._live.end()
 
 
 @contextmanager
@@ -66,8 +80,11 @@ def open_log(folder: Path) -> Iterator[Log]:
             self._save_dvc_exp = False
 
     folder.mkdir(parents=True, exist_ok=True)
-    with Files(str(folder), save_dvc_exp=False, dvcyaml=False) as live:
-        yield Log(live)
+    log = Log(lambda: Files(str(folder), save_dvc_exp=False, dvcyaml=False))
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 class Feed:
@@ -192,15 +209,17 @@ class Trainer:
         else:
             better = True
         history.rows.append(row)
+        trouble = self._diagnose()
+        better = better and not trouble
         if better:
             history.best_kid, history.best_step = row.get("kid"), history.step
             self.best = copy.deepcopy(self.model.average)
         self._draw(fakes)
-        self._save("steps")
         if better and self.settings.on_trouble == "rollback":
             self._save("best")
+        self._save("steps")  # last: what a killed run is taken up from knows of nothing newer
         self.log.row(row)
-        return watch.diagnose(history.rows, self.model.ignored)
+        return trouble
 
     def _variances(self, features: Floats) -> dict[str, float]:
         """Spread of a fixed batch relative to real images, of all and within classes."""
@@ -216,6 +235,14 @@ class Trainer:
                 found["variance_within_least"] = min(ratios)
         return found
 
+    def _diagnose(self) -> watch.Diagnosis | None:
+        """What the rows show, once a remedy has had time to do something about it."""
+        history = self.history
+        since = history.rollbacks[-1]["restored"] if history.rollbacks else 0
+        if sum(row["step"] > since for row in history.rows) < watch.WINDOWS:
+            return None
+        return watch.diagnose(history.rows, self.model.ignored)
+
     def _respond(self, trouble: watch.Diagnosis) -> None:
         """Stop with the reason, or go back to the best checkpoint with a remedy."""
         history = self.history
@@ -223,10 +250,11 @@ class Trainer:
         best = checkpoint.latest(self.home / "best")
         if remedy is None or best is None or len(history.rollbacks) >= self.settings.rollbacks:
             raise watch.TrainingTrouble(history.step, trouble)
-        done = [*history.rollbacks, {"step": history.step, **trouble.as_dict(), **remedy._asdict()}]
-        shutil.rmtree(self.home / "steps")
-        self._restore(best, done)
-        self._save("steps")
+        steps = {"step": history.step, "restored": best[1]["step"]}
+        self._restore(best, [*history.rollbacks, steps | trouble.as_dict() | remedy._asdict()])
+        restored = table.temporary_beside(self.home / "steps")
+        self._save(restored.name)
+        table.publish(restored, self.home / "steps")
 
     def _restore(self, found: tuple[dict[str, Tensor], Any], rollbacks: list[Any]) -> None:
         tensors, meta = found
@@ -234,6 +262,7 @@ class Trainer:
         self.best.load_state_dict(checkpoint.part_of(tensors, "best"))
         self.history = History(**{**meta, "rollbacks": rollbacks})
         self.engine.adjust(rollbacks)
+        self.log.restart(self.history.rows)
 
     def _fixed(self, count: int) -> images.Pixels:
         """The same codes at every measurement, the conditions taking turns."""
@@ -266,12 +295,11 @@ class Trainer:
 
     def _resume(self) -> None:
         found = checkpoint.latest(self.home / "steps")
-        if found is None:
+        if found is None:  # then a best one is of a course that is begun anew
+            shutil.rmtree(self.home / "best", ignore_errors=True)
             return
         self._restore(found, found[1]["rollbacks"])
-        for row in self.history.rows:
-            self.log.row(row)
-        trouble = watch.diagnose(self.history.rows, self.model.ignored)
+        trouble = self._diagnose()
         if trouble:  # what stopped a run stops it again
             self._respond(trouble)
 

@@ -1,0 +1,430 @@
+"""The loop: what it feeds, troubles caused on purpose, going back, and being killed anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augment import checkpoint, table, watch
+from augment.dataset import Arrays
+from augment.models.base import Batch
+from augment.params import TrainSettings
+from augment.trainer import Feed, Log, Trainer
+
+CPU = torch.device("cpu")
+TINY: dict[str, Any] = {
+    "recipe": "r3gan",
+    "model": {"noise": 8},
+    "generator": {"name": "mlp", "width": 32},
+    "discriminator": {"name": "mlp", "width": 32},
+    "rate": {"generator": 2e-3, "discriminator": 2e-3},
+    "augment": [],
+    "steps": 60,
+    "every": 10,
+    "batch": 16,
+    "device": "cpu",
+}
+STILL = 1e-12  # a rate at which nothing is learned
+
+
+class Killed(BaseException):
+    """The end of a process, as far as a test can have it."""
+
+
+class Pixels:
+    """A labeller whose features are the pixels."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(len(pixels), 64).astype("f4") / 255
+
+
+class Live:
+    """What dvclive does, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, str, float]] = []
+        self.step = 0
+
+    def log_metric(self, name: str, value: float) -> None:
+        self.rows.append((self.step, name, value))
+
+    def make_summary(self) -> None:
+        pass
+
+    end = make_summary
+
+
+def bars(count: int, seed: int = 0) -> Arrays:
+    """Three classes of noisy bars."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    pixels = rng.integers(0, 60, (count, 1, 8, 8))
+    for one, label in zip(pixels, labels, strict=True):
+        one[0, :, 2 * label : 2 * label + 3] += rng.integers(100, 190)
+    return arrays(pixels, labels)
+
+
+def grey(count: int, level: int) -> Arrays:
+    noise = np.random.default_rng(0).integers(-20, 20, (count, 1, 8, 8))
+    return arrays(level + noise, np.arange(count) % 3)
+
+
+def arrays(pixels: np.ndarray, labels: np.ndarray) -> Arrays:
+    ids = [str(place) for place in range(len(labels))]
+    return Arrays(pixels.astype(np.uint8), labels.astype(np.int64), ids, ["a", "b", "c"])
+
+
+def trainer(
+    home: Path,
+    *,
+    train: Arrays | None = None,
+    valid: Arrays | None = None,
+    start: Callable[[], Any] | None = None,
+    **changes: Any,
+) -> Trainer:
+    settings = TrainSettings.model_validate(TINY | changes)
+    data = train or bars(60), bars(30, seed=1) if valid is None else valid
+    return Trainer(settings, *data, Pixels(), home, CPU, Log(start))  # type: ignore[arg-type]
+
+
+def poison(target: Trainer, *first: int) -> Trainer:
+    """Images that are no numbers from batch ``first[r]`` on, where G's rate was halved r times."""
+    healthy = target.feed.at
+    limits = {0.5**halved: number for halved, number in enumerate(first)}
+
+    def at(number: int) -> Batch:
+        batch = healthy(number)
+        hurt = number >= limits.get(target.engine.rates["generator"], math.inf)
+        return dataclasses.replace(batch, real=batch.real * math.nan) if hurt else batch
+
+    target.feed.at = at  # type: ignore[method-assign]
+    return target
+
+
+def steps(target: Trainer) -> list[float]:
+    return [row["step"] for row in target.history.rows]
+
+
+# what the model learns from
+
+
+def feed(labels: list[int], batch: int = 4) -> Feed:
+    pixels = np.arange(len(labels))[:, None, None, None] * np.ones((1, 1, 8, 8))
+    return Feed(arrays(pixels, np.array(labels)), batch, 10, 7, CPU)
+
+
+def shown(images: torch.Tensor) -> list[int]:
+    """Which images these are, by their level."""
+    levels = (images.mean((1, 2, 3)) + 1) * 127.5
+    return [int(level) for level in levels.round().tolist()]
+
+
+def test_every_image_is_fed_once_an_epoch() -> None:
+    served = feed([0, 1, 2] * 4)
+    batches = [served.at(number) for number in range(6)]
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(itertools.chain(*(shown(one.real) for one in epoch))) == list(range(12))
+    for number, one in enumerate(batches):
+        assert one.real.shape == (4, 1, 8, 8) and -1 <= one.real.min() <= one.real.max() <= 1
+        assert one.labels.tolist() == [place % 3 for place in shown(one.real)]
+        assert (one.step, one.done, one.known) == (number, number / 10, None)
+
+
+def test_a_batch_follows_from_its_number() -> None:
+    first, again, other = (feed([0, -1, 2] * 4).at(number) for number in (5, 5, 6))
+    assert torch.equal(first.real, again.real) and torch.equal(first.labels, again.labels)
+    assert first.known is not None and again.known is not None and other.known is not None
+    assert torch.equal(first.known[0], again.known[0])
+    assert shown(first.real) != shown(other.real) and shown(first.known[0]) != shown(other.known[0])
+    draws = [torch.rand(3, generator=one.rng).tolist() for one in (first, again, other)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_half_is_fed_labelled_images_beside() -> None:
+    served = feed([-1, -1, 2, -1, 0, -1, -1, 1], batch=4)
+    seen = []
+    for number in range(6):
+        batch = served.at(number)
+        assert batch.known is not None
+        images, labels = batch.known
+        assert images.shape == batch.real.shape and len(labels) == 4
+        assert labels.tolist() == [{2: 2, 4: 0, 7: 1}[place] for place in shown(images)]
+        assert batch.labels.tolist() == [
+            {2: 2, 4: 0, 7: 1}.get(place, -1) for place in shown(batch.real)
+        ]
+        seen += shown(images)
+    assert sorted(seen) == [2] * 8 + [4] * 8 + [7] * 8
+
+
+def test_none_is_fed_no_label() -> None:
+    batch = feed([-1] * 8).at(0)
+    assert batch.known is None and batch.labels.tolist() == [-1] * 4
+
+
+# troubles
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No patience with slow starts."""
+    monkeypatch.setattr(watch, "SLOW", 0)
+
+
+def trouble(target: Trainer) -> watch.Diagnosis:
+    with pytest.raises(watch.TrainingTrouble) as caught:
+        target.fit()
+    return caught.value.diagnosis
+
+
+def test_a_healthy_run_has_none(tmp_path: Path) -> None:
+    target = trainer(tmp_path)
+    target.fit()
+    assert steps(target) == [10, 20, 30, 40, 50, 60] and target.history.rollbacks == []
+    kids = [row["kid"] for row in target.history.rows]
+    assert target.history.best_kid == min(kids) < kids[0]
+    assert target.history.best_step == 10 * (1 + kids.index(min(kids)))
+
+
+def test_diverged(tmp_path: Path) -> None:
+    found = trouble(trainer(tmp_path, rate={"generator": 1e30, "discriminator": 1e30}))
+    assert found.name == "diverged"
+
+
+def test_discriminator_won(tmp_path: Path) -> None:
+    """A generator that stands still, against an unrestrained discriminator."""
+    target = trainer(tmp_path, rate={"generator": STILL}, penalties=[], loss="non_saturating")
+    found = trouble(target)
+    assert found.name == "discriminator_won" and "no longer improve" in found.evidence
+    assert target.history.step == 40  # three measurements after it began to win
+
+
+@pytest.mark.parametrize(("recipe", "what"), [("gan", "a fixed batch"), ("r3gan", "one class")])
+@pytest.mark.usefixtures("at_once")
+def test_mode_collapse(tmp_path: Path, recipe: str, what: str) -> None:
+    """Against a discriminator that stands still, all samples become what it likes best."""
+    rate = {"generator": 0.2, "discriminator": STILL}
+    found = trouble(trainer(tmp_path, recipe=recipe, loss="non_saturating", rate=rate))
+    assert found.name == "mode_collapse" and what in found.evidence
+    assert found.numbers["variance" if recipe == "gan" else "variance_within"] < 0.1
+
+
+@pytest.mark.usefixtures("at_once")
+def test_code_ignored(tmp_path: Path) -> None:
+    """Images that do not depend on the class, and a head that guesses at random."""
+    rate = {"generator": STILL, "discriminator": STILL}
+    target = trainer(tmp_path, recipe="infogan", rate=rate)
+    first, *_, last, _ = target.model.generator.network.parameters()
+    with torch.no_grad():
+        first[:, 8:] = 0  # noise alone
+        last *= 5  # and as varied as real images
+        target.model.discriminator.category.weight *= 10
+    target.model.on_step(0, 0.0)
+    found = trouble(target)
+    assert found.name == "code_ignored" and "against ln K = 1.099" in found.evidence
+    assert found.numbers["g_q_class"] > 0.2 * math.log(3)
+
+
+def test_memorising(tmp_path: Path) -> None:
+    """Learning to draw train images, all bright, leads away from those of valid, all dark."""
+    noise = {"std": 3.0, "until": 1.0}  # so that no discriminator wins
+    target = trainer(tmp_path, train=grey(60, 200), valid=grey(30, 60), instance_noise=noise)
+    found = trouble(target)
+    assert found.name == "memorising" and found.numbers["best_step"] == 10
+    assert target.history.best_step == 10
+
+
+def test_memorising_stops_a_rollback_too(tmp_path: Path) -> None:
+    noise = {"std": 3.0, "until": 1.0}
+    target = trainer(
+        tmp_path,
+        train=grey(60, 200),
+        valid=grey(30, 60),
+        instance_noise=noise,
+        on_trouble="rollback",
+    )
+    assert trouble(target).name == "memorising" and target.history.rollbacks == []
+
+
+# going back
+
+
+def test_rollback_restores_the_best_and_goes_on_with_a_remedy(tmp_path: Path) -> None:
+    whole = poison(trainer(tmp_path / "a", on_trouble="rollback", penalties=["r1"]), 44)
+    whole.fit()
+    (done,) = whole.history.rollbacks
+    assert (done["name"], done["step"]) == ("diverged", 50)
+    assert "is nan" in done["evidence"]
+    assert done["restored"] in (10, 20, 30, 40)
+    assert (done["generator"], done["discriminator"], done["penalties"]) == (0.5, 0.5, 1.0)
+    assert steps(whole) == [10, 20, 30, 40, 50, 60]
+    assert whole.engine.rates == {"generator": 0.5, "discriminator": 0.5}
+    assert all(tensor.isfinite().all() for tensor in whole.engine.state().values())
+    kids = {row["step"]: row["kid"] for row in whole.history.rows}
+    assert done["restored"] == min((10, 20, 30, 40), key=lambda step: kids[step])
+
+    healthy = trainer(tmp_path / "b", penalties=["r1"], steps=60)
+    healthy.fit()
+    before = [row for row in whole.history.rows if row["step"] <= done["restored"]]
+    assert before == healthy.history.rows[: len(before)]
+    assert whole.history.rows[len(before)] != healthy.history.rows[len(before)]
+
+
+def test_a_rollback_is_the_best_checkpoint_itself(tmp_path: Path) -> None:
+    target = poison(trainer(tmp_path, on_trouble="rollback"), 44)
+    kept: list[Any] = []
+    respond = target._respond
+
+    def watched(found: watch.Diagnosis) -> None:
+        best = checkpoint.latest(tmp_path / "best")
+        respond(found)
+        kept.append((best, target.engine.state()))
+        raise Killed
+
+    target._respond = watched  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        target.fit()
+    ((best, now),) = kept
+    tensors, meta = best
+    assert all(torch.equal(now[name], tensors[name]) for name in now)
+    assert meta["step"] == target.history.step == target.history.best_step
+    assert [path.name for path in checkpoint.steps(tmp_path / "steps")] == [
+        f"step-{meta['step']:08d}"
+    ]
+
+
+def test_rollbacks_are_counted_and_remedies_add_up(tmp_path: Path) -> None:
+    """A lost game stays lost: back twice, each time with time to recover, then the end."""
+    changes: dict[str, Any] = {
+        "rate": {"generator": 1e-5},
+        "penalties": [{"name": "r1", "weight": 1e-9}],
+        "loss": "non_saturating",
+        "on_trouble": "rollback",
+        "rollbacks": 2,
+        "steps": 200,
+    }
+    target = trainer(tmp_path, **changes)
+    assert trouble(target).name == "discriminator_won"
+    first, second = target.history.rollbacks
+    assert first["name"] == second["name"] == "discriminator_won"
+    assert (first["step"], first["restored"]) == (40, 30)
+    assert (second["step"], second["restored"]) == (60, 50)
+    assert target.history.step == 80
+    assert target.engine.rates == {"generator": 1.0, "discriminator": 0.25}
+    assert target.model.parts.penalties[0].weight == 4e-9
+    with pytest.raises(watch.TrainingTrouble, match="discriminator_won"):  # again
+        trainer(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(("on_trouble", "first"), [("rollback", 0), ("rollback", 9), ("stop", 44)])
+def test_without_a_best_checkpoint_or_the_policy_it_stops(
+    tmp_path: Path, on_trouble: str, first: int
+) -> None:
+    target = poison(trainer(tmp_path, on_trouble=on_trouble), first)
+    assert trouble(target).name == "diverged"
+    assert target.history.rollbacks == []
+    assert not checkpoint.steps(tmp_path / "best")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_troubled_state_is_never_the_best(tmp_path: Path) -> None:
+    """Without valid images the newest sound state counts as the best."""
+    rate = {"generator": 2e-2, "discriminator": STILL}
+    target = trainer(tmp_path, loss="non_saturating", rate=rate, valid=bars(0))
+    assert trouble(target).name == "mode_collapse"
+    assert target.history.best_step == target.history.step - 10
+
+
+def test_a_log_is_that_of_the_course(tmp_path: Path) -> None:
+    opened: list[Live] = []
+
+    def start() -> Live:
+        opened.append(Live())
+        return opened[-1]
+
+    target = poison(trainer(tmp_path, on_trouble="rollback", start=start), 44)
+    target.fit()
+    rows = [
+        (row["step"], name, value)
+        for row in target.history.rows
+        for name, value in row.items()
+        if name != "step"
+    ]
+    assert opened[-1].rows == rows and len(opened) == 2
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
+    """What is left of a run that goes back twice and is never killed."""
+    return _left(tmp_path_factory.mktemp("unbroken"))
+
+
+def _left(home: Path) -> tuple[Any, ...]:
+    opened: list[Live] = []
+
+    def start() -> Live:
+        opened.append(Live())
+        return opened[-1]
+
+    few = {"steps": 12, "every": 4, "penalties": ["r1", "lecam"]}
+    target = poison(trainer(home, on_trouble="rollback", start=start, **few), 5, 9)
+    target.fit()
+    assert [done["restored"] for done in target.history.rollbacks] == [4, 8]
+    tensors = target.engine.state() | checkpoint.flatten("best", target.best.state_dict())
+    frames = [path.read_bytes() for path in target.frames()]
+    return tensors, table.finite(vars(target.history)), opened[-1].rows, frames
+
+
+def test_killed_at_any_change_of_a_folder_it_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: tuple[Any, ...]
+) -> None:
+    """Before each renaming of a folder, and in the middle of each removal, until none is left."""
+    rename, remove = Path.rename, shutil.rmtree
+    left = 0
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+
+    def killed_rename(source: Path, target: Path) -> Path:
+        count()
+        return rename(source, target)
+
+    def killed_remove(folder: Path, **options: Any) -> None:
+        try:
+            count()
+        except Killed:
+            for file in sorted(Path(folder).rglob("*.json")):
+                file.unlink()
+            raise
+        remove(folder, **options)
+
+    for lives in itertools.count():
+        home = tmp_path / str(lives)
+        left = lives
+        monkeypatch.setattr(Path, "rename", killed_rename)
+        monkeypatch.setattr(shutil, "rmtree", killed_remove)
+        try:
+            _left(home)
+        except Killed:
+            killed = True
+        else:
+            killed = False
+        monkeypatch.undo()
+        if not killed:
+            break
+        tensors, *rest = _left(home)
+        assert rest == list(unbroken[1:]), lives
+        assert tensors.keys() == unbroken[0].keys()
+        assert all(torch.equal(tensors[name], unbroken[0][name]) for name in tensors), lives
+    assert lives > 15
