@@ -18,12 +18,11 @@ class Recipe(NamedTuple):
     settings: Mapping[str, Any]
 
 
-_MLP = {"name": "mlp", "width": 512}
 _DCGAN = {
     "generator": {"name": "dcgan", "width": 32},
     "discriminator": {"name": "dcgan", "width": 32},
 }
-_MOMENTUM = {"name": "adam", "betas": [0.5, 0.999]}
+_MOMENTUM = {"betas": [0.5, 0.999]}
 _SLOW = {"generator": 2e-4, "discriminator": 2e-4, "schedule": "constant"}
 _UNNORMALISED = {**_DCGAN, "discriminator": {"name": "dcgan", "width": 32, "norm": "none"}}
 _PLAIN: dict[str, Any] = {"penalties": [], "augment": [], "optimiser": _MOMENTUM, "rate": _SLOW}
@@ -44,8 +43,8 @@ RECIPES: dict[str, Recipe] = {
         {
             **_PLAIN,
             "model": "gan",
-            "generator": _MLP,
-            "discriminator": _MLP,
+            "generator": "mlp",
+            "discriminator": "mlp",
             "loss": "non_saturating",
         },
     ),
@@ -98,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
             **_UNNORMALISED,
             "loss": "wasserstein",
             "penalties": ["gradient"],
-            "optimiser": {"name": "adam", "betas": [0.0, 0.9]},
+            "optimiser": {"betas": [0.0, 0.9]},
             "discriminator_steps": 5,
         },
     ),
@@ -110,7 +109,7 @@ RECIPES: dict[str, Recipe] = {
             "discriminator": {"name": "dcgan", "width": 32, "norm": "none", "spectral": True},
             "conditioning": {"generator": "conditional_norm"},
             "loss": "hinge",
-            "optimiser": {"name": "adam", "betas": [0.0, 0.9]},
+            "optimiser": {"betas": [0.0, 0.9]},
         },
     ),
 }
@@ -122,7 +121,7 @@ def apply(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, An
     Raises ValueError for an unknown recipe.
     """
     name = given.get("recipe", defaults.get("recipe"))
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     base = {key: _plain(value) for key, value in defaults.items()}
     return _over(_over(base, RECIPES[name].settings), given)

@@ -1,0 +1,209 @@
+"""Recipes: each builds and learns at any size, says only what differs, and can be overridden."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from augment import engine, params, train
+from augment.models.base import Batch
+from augment.params import ParamsError, TrainSettings
+from augment.recipes import RECIPES, apply
+from augment.registry import PartError
+
+NAMES = list(RECIPES)
+SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan".split()
+
+# recipe -> what it is known by, as resolved settings say it
+KNOWN_BY: dict[str, dict[str, Any]] = {
+    "infogan": {"model.name": "infogan", "loss.name": "relativistic"},
+    "r3gan": {"model.name": "cgan", "loss.name": "relativistic", "discriminator.name": "resnet"},
+    "gan": {"model.name": "gan", "generator.name": "mlp", "generator.layers": 1},
+    "dcgan": {"model.name": "gan", "generator.name": "dcgan", "discriminator.norm": "batch"},
+    "cgan": {"model.name": "cgan", "conditioning.discriminator.name": "concat"},
+    "acgan": {"model.name": "acgan", "loss.name": "non_saturating"},
+    "lsgan": {"loss.name": "lsgan", "optimiser.betas": (0.5, 0.999)},
+    "fgan": {"loss.name": "fgan", "loss.divergence": "jensen_shannon"},
+    "wgan": {"loss.name": "wasserstein", "optimiser.name": "rmsprop", "discriminator_steps": 5},
+    "wgan_gp": {"loss.name": "wasserstein", "optimiser.betas": (0, 0.9), "discriminator_steps": 5},
+    "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
+}
+PENALISED = {"infogan": ["r1", "r2"], "r3gan": ["r1", "r2"], "wgan": ["clip"]}
+PENALISED["wgan_gp"] = ["gradient"]
+
+
+def settings(name: str, **changes: Any) -> TrainSettings:
+    return TrainSettings.model_validate({"recipe": name, **changes})
+
+
+def at(tree: Mapping[str, Any], path: str) -> Any:
+    for step in path.split("."):
+        tree = tree[step]
+    return tree
+
+
+def leaves(tree: Mapping[str, Any], *path: str) -> Iterator[tuple[str, ...]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, *path, key)
+        else:
+            yield (*path, key)
+
+
+def test_they_are_named_as_people_know_them() -> None:
+    assert sorted(NAMES) == sorted(KNOWN_AS) == sorted(KNOWN_BY)
+    assert all(recipe.summary and recipe.paper for recipe in RECIPES.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_what_people_know(name: str) -> None:
+    resolved = train.resolve(settings(name))
+    for path, expected in KNOWN_BY[name].items():
+        assert at(resolved, path) == expected, path
+    assert [penalty["name"] for penalty in resolved["penalties"]] == PENALISED.get(name, [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_say_only_what_differs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any one line, the settings are others, or make no sense."""
+    whole = RECIPES[name]
+    intended = train.resolve(settings(name))
+    for *path, last in leaves(whole.settings):
+        shorter: Any = copy.deepcopy(dict(whole.settings))
+        node = shorter
+        for step in path:
+            node = node[step]
+        del node[last]
+        monkeypatch.setitem(RECIPES, name, whole._replace(settings=shorter))
+        try:
+            assert train.resolve(settings(name)) != intended, [*path, last]
+        except PartError:
+            continue
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) -> None:
+    small = {"generator": {"width": 8}, "discriminator": {"width": 8}, "batch": 4, "device": "cpu"}
+    made = engine.Engine(settings(name, **small), shape, 3, torch.device("cpu"))
+    before = [weight.clone() for weight in made.model.generator.parameters()]
+
+    def feed(number: int) -> Batch:
+        rng = torch.Generator().manual_seed(number)
+        real = torch.rand(4, *shape, generator=rng) * 2 - 1
+        return Batch(real, torch.arange(4) % 3, number, rng)
+
+    found = made.step(0, feed)
+    assert {"d_adversarial", "g_adversarial", "accuracy"} <= found.keys()
+    assert all(value.isfinite() for value in found.values())
+    assert all(tensor.isfinite().all() for tensor in made.state().values())
+    after = made.model.generator.parameters()
+    assert not all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    drawn = made.model.sample(torch.arange(3), generator=torch.Generator().manual_seed(0))
+    assert drawn.shape == (3, *shape) and drawn.abs().max() <= 1
+
+
+DEFAULTS = {
+    "recipe": "infogan",
+    "generator": {"name": "resnet", "width": 32},
+    "loss": "relativistic",
+    "rate": params.RateSettings(),
+    "conditioning": params.ConditioningSettings(),
+    "penalties": ["r1"],
+    "ada": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "expected"),
+    [
+        ({}, "loss", "relativistic"),
+        ({"generator": {"width": 8}}, "generator", {"name": "resnet", "width": 8}),
+        ({"generator": {"limit": 2}}, "generator", {"name": "resnet", "width": 32, "limit": 2}),
+        (
+            {"generator": {"name": "resnet", "limit": 2}},
+            "generator",
+            {"name": "resnet", "width": 32, "limit": 2},
+        ),
+        ({"generator": {"name": "mlp"}}, "generator", {"name": "mlp"}),
+        ({"generator": "mlp"}, "generator", "mlp"),
+        ({"generator": "resnet"}, "generator", "resnet"),
+        ({"loss": {"smoothing": 0.1}}, "loss", {"name": "relativistic", "smoothing": 0.1}),
+        (
+            {"rate": {"generator": 1.0}},
+            "rate",
+            {"generator": 1.0, "discriminator": 1e-3, "schedule": "linear"},
+        ),
+        (
+            {"rate": {"schedule": {"final": 0.5}}},
+            "rate",
+            {
+                "generator": 1e-3,
+                "discriminator": 1e-3,
+                "schedule": {"name": "linear", "final": 0.5},
+            },
+        ),
+        (
+            {"conditioning": {"generator": {"width": 4}}},
+            "conditioning",
+            {"generator": {"name": "embed", "width": 4}, "discriminator": "projection"},
+        ),
+        ({"penalties": ["r2"]}, "penalties", ["r2"]),
+        ({"ada": {"target": 0.5}}, "ada", {"target": 0.5}),
+        ({"recipe": "gan"}, "generator", "mlp"),
+        ({"recipe": "gan", "generator": {"width": 8}}, "generator", {"name": "mlp", "width": 8}),
+        ({"recipe": "gan"}, "penalties", []),
+        ({"recipe": "wgan"}, "generator", {"name": "dcgan", "width": 32}),
+        ({"recipe": "wgan", "generator": {"name": "mlp"}}, "generator", {"name": "mlp"}),
+        (
+            {"recipe": "wgan", "discriminator": {"width": 8}},
+            "discriminator",
+            {"name": "dcgan", "width": 8, "norm": "none"},
+        ),
+        (
+            {"recipe": "wgan", "rate": {"generator": 1.0}},
+            "rate",
+            {"generator": 1.0, "discriminator": 5e-4, "schedule": "constant"},
+        ),
+        ({"recipe": "wgan", "nonsense": 3}, "nonsense", 3),  # left to the settings to refuse
+    ],
+)
+def test_what_is_given_goes_over_the_recipe_over_the_defaults(
+    given: dict[str, Any], key: str, expected: Any
+) -> None:
+    before = copy.deepcopy((given, {name: dict(one.settings) for name, one in RECIPES.items()}))
+    assert apply(given, DEFAULTS)[key] == expected
+    assert before == (given, {name: dict(one.settings) for name, one in RECIPES.items()})
+
+
+@pytest.mark.parametrize("name", ["stylegan", None, 3, ["gan"], {"name": "gan"}])
+def test_unknown_recipes_are_refused(name: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown recipe .*; known: infogan, r3gan, gan"):
+        apply({"recipe": name}, DEFAULTS)
+    (tmp_path / "params.yaml").write_text("ingest: {source: x}")
+    with pytest.raises(ParamsError, match=r"train: unknown recipe .*; known: "):
+        params.load(
+            tmp_path / "params.yaml", [f"train.recipe={name!r}" if name else "train.recipe="]
+        )
+
+
+def test_overrides_go_over_the_file_over_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(
+        "ingest: {source: x}\n"
+        "train: {recipe: wgan_gp, batch: 16, rate: {generator: 0.5}, generator: {width: 8}}\n"
+    )
+    given = ["train.rate.discriminator=0.25", "train.batch=32", "train.loss=hinge"]
+    found = params.load(tmp_path / "params.yaml", given).train
+    assert (found.rate.generator, found.rate.discriminator) == (0.5, 0.25)
+    assert found.rate.schedule == "constant" and found.discriminator_steps == 5
+    assert (found.batch, found.loss) == (32, "hinge")
+    assert found.generator == {"name": "dcgan", "width": 8}
+    other = params.load(tmp_path / "params.yaml", ["train.recipe=gan"]).train
+    assert other.generator == {"name": "mlp", "width": 8}
+    assert (other.model, other.batch, other.discriminator_steps) == ("gan", 16, 1)
