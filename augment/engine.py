@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from augment import augmentations, checkpoint, seeding
+from augment.classifiers import CLASSIC, CLASSIFIERS
 from augment.conditioning import DISCRIMINATOR_CONDITIONS, GENERATOR_CONDITIONS
 from augment.losses import LOSSES
 from augment.models import MODELS
@@ -135,6 +136,13 @@ def augment_of(settings: TrainSettings) -> list[Any]:
 def check(settings: TrainSettings) -> None:
     """Raise PartError for parts that do not go together."""
     augmentations.safe(augment_of(settings), settings.profile)
+    if DISCRIMINATORS.resolve(settings.discriminator).get("norm") == "batch":
+        for name in (PENALTIES.resolve(spec)["name"] for spec in settings.penalties):
+            if PENALTIES.describe(name).facts.get("per_image"):
+                raise PartError(
+                    f"train.penalties: {name!r} looks at each image by itself, and "
+                    "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
+                )
     packing = MODELS.resolve(settings.model)["packing"]
     if settings.batch % packing:
         raise PartError(
@@ -164,6 +172,8 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         augment=augmentations.Adaptive(specs, target=ada.target, images=ada.images)
         if ada
         else augmentations.compose(specs),
+        head=lambda *given: CLASSIFIERS.build(settings.labeller.network, *given),
+        vary=augmentations.compose(CLASSIC),
         instance_noise=settings.instance_noise.std,
         noise_until=settings.instance_noise.until,
     )

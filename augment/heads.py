@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from augment import checkpoint, devices, images
-from augment.classifiers import Floats
+from augment.classifiers import CLASSIFIERS, Floats
 from augment.models.infogan import InfoCritic
 from augment.networks import DISCRIMINATORS
 
@@ -19,11 +19,12 @@ SIZE = 64  # packs at a time
 
 
 class Head:
-    """Probabilities of each condition, by the averaged discriminator and its Q."""
+    """Probabilities of each of ``kinds`` conditions, by the averaged discriminator's Q."""
 
-    def __init__(self, critic: InfoCritic, device: torch.device):
+    def __init__(self, critic: InfoCritic, kinds: int, device: torch.device):
         """Wrap ``critic``; ``load`` is the way in."""
         self.critic = critic.eval()
+        self.kinds = kinds
         self.device = device
 
     def predict(self, pixels: images.Pixels) -> Floats:
@@ -31,14 +32,17 @@ class Head:
 
         An image's do not depend on which others come with it: a pack is one image, repeated.
         """
-        found = [np.zeros((0, self.critic.category.out_features // self.critic.members), "f4")]
+        members = self.critic.members
+        found = [np.zeros((0, self.kinds), np.float32)]
         for start in range(0, len(pixels), SIZE):
-            some = torch.from_numpy(pixels[start : start + SIZE]).to(self.device).float()
-            packs = images.to_signed(some).repeat(1, self.critic.members, 1, 1)
+            some = images.to_signed(
+                torch.from_numpy(pixels[start : start + SIZE]).to(self.device).float()
+            )
+            repeated = some.repeat_interleave(members, 0)
+            packs = some.repeat(1, members, 1, 1).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
-                packs = packs.contiguous(memory_format=torch.channels_last)
-                logits, _ = self.critic.infer(self.critic.network(packs))
-            found.append(logits.softmax(1)[:: self.critic.members].cpu().numpy())
+                logits = self.critic.recognise(repeated, self.critic.network(packs))
+            found.append(logits.softmax(1)[::members].cpu().numpy())
         return np.concatenate(found)
 
 
@@ -63,10 +67,14 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Head | None:
             meta["members"],
             meta["conditions"],
             meta["codes"],
+            CLASSIFIERS.build(meta["recogniser"], (channels, height, width), meta["conditions"])
+            if meta["recogniser"]
+            else None,
         )
         critic.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         path = folder / f"{NAME}.json"
         raise checkpoint.CheckpointError(f"{path}: is no class head ({error})") from None
     place = devices.resolve(str(device))
-    return Head(critic.to(place).to(memory_format=torch.channels_last), place)
+    critic.to(place).to(memory_format=torch.channels_last)
+    return Head(critic, meta["conditions"], place)

@@ -51,6 +51,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     device = devices.resolve(settings.device)
     engine.check(settings)
     train, valid = _data(root / CLEAN)
+    engine.build(settings, train.shape, len(train.classes))  # what does not fit is said now
     pool = _pool(resolved["model"], train, root / CLEAN)
     key = _digest({"settings": resolved, "data": table.digest(root / CLEAN)})
     home = root / CACHE / "train" / key[:16]
@@ -202,11 +203,12 @@ def _save_head(
     model = trainer.model
     if not isinstance(model, InfoGan):
         return {}
-    network = meta["settings"]["discriminator"]
-    heads.save(folder, model.head, {**meta, "discriminator": network, "members": model.packing})
+    own = meta["settings"]["labeller"]["network"] if model.head.recogniser else None
+    facts = {"discriminator": meta["settings"]["discriminator"], "members": model.packing}
+    heads.save(folder, model.head, {**meta, **facts, "recogniser": own})
     if not model.matched:
         return {}
-    head = heads.Head(model.head, trainer.device)
+    head = heads.Head(model.head, model.conditions, trainer.device)
     right = head.predict(trainer.valid.pixels).argmax(1) == trainer.valid.labels
     accuracy = {"head_accuracy": float(right.mean()) if len(right) else None}
     if model.labels == "all":
@@ -217,7 +219,7 @@ def _save_head(
     frame = pd.DataFrame(
         {
             "id": pd.Series(ids, dtype=str),
-            "label": [meta["classes"][place] for place in probabilities.argmax(1)],
+            "label": pd.Series(np.array(meta["classes"])[probabilities.argmax(1)], dtype=str),
             "probability": probabilities.max(1, initial=0.0),
         }
     )

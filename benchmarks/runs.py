@@ -120,7 +120,7 @@ class Training:
     def head(self) -> Head:
         """The class head, where the model is an InfoGAN."""
         assert isinstance(self.model, InfoGan)
-        return Head(self.model.head, self.device)
+        return Head(self.model.head, self.model.conditions, self.device)
 
     def samples(self, count: int) -> tuple[Pixels, NDArray[np.int64]]:
         """Unfiltered images of the averaged generator and their conditions, which take turns."""

@@ -90,10 +90,10 @@ def test_adding_a_loss_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = [block for block in blocks("python") if "LOSSES.register" in block]
     monkeypatch.setattr(losses.LOSSES, "_parts", dict(losses.LOSSES._parts))
     exec(code, vars(losses) | {})  # noqa: S102
-    loss = losses.LOSSES.build("least_squares")
-    logits = torch.tensor([0.0, 2.0])
-    assert loss.discriminator(real=logits, fake=logits).item() == pytest.approx(1.5)
-    assert loss.generator(fake=logits).item() == pytest.approx(0.5)
+    loss = losses.LOSSES.build("average")
+    real, fake = torch.tensor([1.0, 3.0]), torch.zeros(2)
+    assert loss.discriminator(real=real, fake=fake).item() == pytest.approx(1.5)
+    assert loss.generator(fake=fake, real=real).item() == pytest.approx(9.5)
 
 
 def test_yaml_example_is_valid(tmp_path: Path) -> None:
@@ -103,6 +103,8 @@ def test_yaml_example_is_valid(tmp_path: Path) -> None:
 
     settings = pipeline.load(root=tmp_path)
     assert settings.train.loss == "wasserstein"
+    assert settings.train.model == {"name": "infogan", "continuous": 2}
+    assert settings.train.discriminator == {"name": "dcgan", "width": 64, "norm": "none"}
 
 
 def test_tables_are_the_stored_results() -> None:

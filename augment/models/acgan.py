@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -48,7 +49,7 @@ class AuxiliaryGan(Model):
         packing: Count = 1,
         classifier: Literal["cross_entropy", "d2d"] = "cross_entropy",
         weight: Amount = 1.0,
-        temperature: Amount = 0.5,
+        temperature: Annotated[float, Field(gt=0)] = 0.5,
         margin_positive: Amount = 0.98,
         margin_negative: float = -0.02,
     ):
@@ -61,15 +62,14 @@ class AuxiliaryGan(Model):
         """A discriminator with a classifier."""
         return ClassCritic(self.parts, self.packing)
 
-    def fake_losses(self, features: Tensor, fakes: Fakes, *, generator: bool) -> Losses:
-        """Odena: both halves; ReACGAN: the discriminator learns classes from real images only."""
-        if self.d2d and not generator:
-            return {}
-        return {"class_fake": self._classify(features, fakes.conditions)}
+    def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """Odena: the classes of all images; ReACGAN: of real ones only."""
+        found = {"class_real": self._classify(real, batch.labels)}
+        return found if self.d2d else {**found, **self.generator_heads(fake, fakes, batch)}
 
-    def real_losses(self, features: Tensor, batch: Batch) -> Losses:
-        """The classes of real images."""
-        return {"class_real": self._classify(features, batch.labels)}
+    def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """The classes of generated images."""
+        return {"class_fake": self._classify(fake, fakes.conditions)}
 
     def _classify(self, features: Tensor, labels: Tensor) -> Tensor:
         vectors = self.discriminator.embed(features)

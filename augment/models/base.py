@@ -29,6 +29,8 @@ Ranges = Mapping[int, tuple[float, float]]  # of a continuous code, by its numbe
 class Parts:
     """What a model is put together from.
 
+    ``head`` is a classifier of so many classes, giving features and logits; ``vary`` what changes
+    no class in its eyes.
     ``instance_noise`` is the standard deviation at the start of what is added to all that the
     discriminator sees; it falls linearly to nothing at the share ``noise_until`` of the run.
     """
@@ -42,6 +44,8 @@ class Parts:
     loss: Loss
     penalties: Sequence[Penalty]
     augment: Augmentation
+    head: Callable[[Shape, int], nn.Module]
+    vary: Augmentation
     instance_noise: float = 0.0
     noise_until: float = 1.0
 
@@ -212,8 +216,7 @@ class Model:
         real_logits, fake_logits = (critic.judge(f, labels) for f in (real_features, fake_features))
         losses = {
             "adversarial": self.parts.loss.discriminator(real=real_logits, fake=fake_logits),
-            **self.fake_losses(fake_features, fakes, generator=False),
-            **self.real_losses(real_features, batch),
+            **self.discriminator_heads(real_features, fake_features, fakes, batch),
         }
         judged = Judged(
             critic, real, fake, labels, real_logits, fake_logits, batch.rng, self.parts.augment
@@ -241,15 +244,15 @@ class Model:
                 real = self.discriminator(self.show(batch.real, batch), labels)
         return {
             "adversarial": self.parts.loss.generator(fake=fake, real=real),
-            **self.fake_losses(features, fakes, generator=True),
+            **self.generator_heads(features, fakes, batch),
         }
 
-    def fake_losses(self, features: Tensor, fakes: Fakes, *, generator: bool) -> Losses:
-        """What heads owe on generated images, in either half."""
+    def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """What heads owe in the discriminator's half, from features of real and fake packs."""
         return {}
 
-    def real_losses(self, features: Tensor, batch: Batch) -> Losses:
-        """What heads owe on real images, in the discriminator's half."""
+    def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """What heads ask of the generator, from features of fake packs."""
         return {}
 
     def ignored(self, row: Mapping[str, float]) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import torch
@@ -19,7 +20,11 @@ from augment.registry import Amount, Count, PartError
 
 
 class InfoCritic(Critic):
-    """A critic whose trunk also tells condition and codes of each image: Q."""
+    """A critic that also tells condition and codes of each image: Q.
+
+    Codes are read from the trunk, and so is the condition, unless ``recogniser`` is a network of
+    its own for it: a classifier, giving features and logits.
+    """
 
     def __init__(
         self,
@@ -29,18 +34,31 @@ class InfoCritic(Critic):
         members: int,
         kinds: int,
         codes: int,
+        recogniser: nn.Module | None = None,
     ):
         """Heads for ``kinds`` logits and ``codes`` numbers an image."""
         super().__init__(network, shape, conditioning, members)
         self.count = codes
         self.hidden = nn.Sequential(nn.Linear(self.width, 128), nn.LeakyReLU(0.2))
-        self.category = nn.Linear(128, kinds * members)
+        self.category = None if recogniser else nn.Linear(128, kinds * members)
         self.codes = nn.Linear(128, codes * members)
+        self.recogniser = recogniser
 
-    def infer(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N / members, width) to logits (N, kinds) and codes (N, codes)."""
-        hidden, size = self.hidden(features), len(features) * self.members
-        return self.category(hidden).view(size, -1), self.codes(hidden).view(size, self.count)
+    def read(self, features: Tensor) -> Tensor:
+        """Features (N / members, width) to codes (N, codes)."""
+        size = len(features) * self.members
+        codes: Tensor = self.codes(self.hidden(features)).view(size, self.count)
+        return codes
+
+    def recognise(self, images: Tensor, features: Tensor) -> Tensor:
+        """Logits (N, kinds) of images (N, C, H, W), whose packs have ``features``."""
+        logits: Tensor
+        if self.recogniser is not None:
+            logits = self.recogniser(images)[1]
+        else:
+            assert self.category is not None
+            logits = self.category(self.hidden(features)).view(len(images), -1)
+        return logits
 
 
 @MODELS.register(
@@ -64,22 +82,23 @@ class InfoGan(Model):
         packing: Count = 1,
         class_weight: Amount = 0.2,
         code_weight: Amount = 0.1,
-        real_weight: Amount | None = None,
+        real_weight: Amount = 1.0,
     ):
         """``continuous`` codes are uniform on [-1, 1]; weights are those of Q's losses.
 
-        ``labels``: ``all`` conditions both networks on the class; with ``none`` the condition is a
+        ``labels``: ``all`` conditions both networks on the class. With ``none`` the condition is a
         categorical code of ``categories`` values (default: as many as classes) that finds classes
         by itself; with ``half`` the class head learns from the labelled images and from its own
-        samples. In the latter two the head also maximises the information between its answers
-        to two views of the same real image, with ``real_weight`` (default 1; 0 with ``all``).
-        Raises PartError where the discriminator would be shown the answer.
+        samples. In these two the head is a network of its own (that of ``train.labeller``), sees
+        images varied as no class is changed by, and learns from real images without a label too,
+        with ``real_weight``, by the information that its answers to two views share. Raises
+        PartError where the discriminator would be shown the answer.
         """
         self.matched = labels != "none"
         self.told = labels == "all"
         self.labels = labels
         self.class_weight, self.code_weight = class_weight, code_weight
-        self.real_weight = (labels != "all") * 1.0 if real_weight is None else real_weight
+        self.real_weight = real_weight
         if categories is not None and labels != "none":
             raise PartError("model 'infogan': option 'categories' goes with labels: none")
         self.continuous = continuous
@@ -101,6 +120,7 @@ class InfoGan(Model):
             self.packing,
             self.conditions,
             self.continuous,
+            None if self.told else self.parts.head(self.parts.shape, self.conditions),
         )
 
     def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -120,32 +140,23 @@ class InfoGan(Model):
         drawn = torch.randint(self.conditions, size, generator=rng, device=rng.device)
         return drawn.to(batch.labels)
 
-    def fake_losses(self, features: Tensor, fakes: Fakes, *, generator: bool) -> Losses:
-        """The bound on the information that images hold of their conditions and codes."""
-        logits, guesses = self.discriminator.infer(features)
-        found = functional.cross_entropy(logits, fakes.conditions)
-        losses = {"q_class": found * self.class_weight}
-        if self.continuous:  # three times the squared error: 1 for a guess of zero
-            error = functional.mse_loss(guesses, fakes.codes) * 3
-            losses["q_codes"] = error * self.code_weight
-        return losses
+    def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """What Q learns from its own samples, and from real images."""
+        losses = self._code_loss(fake, fakes)
+        if not self.told:
+            return losses | self._recogniser_losses(fakes, batch)
+        labels = batch.labels
+        logits = [self.discriminator.recognise(fakes.images, found) for found in (fake, real)]
+        found = [functional.cross_entropy(one, labels) * self.class_weight for one in logits]
+        return losses | dict(zip(("q_class", "class"), found, strict=True))
 
-    def real_losses(self, features: Tensor, batch: Batch) -> Losses:
-        """What the head learns from real images: labels that are known, and their two views."""
-        losses = {}
-        infer = self.discriminator.infer
-        if self.labels == "all":
-            logits, _ = infer(features)
-            losses["class"] = functional.cross_entropy(logits, batch.labels) * self.class_weight
-        elif self.labels == "half" and batch.known is not None:
-            images, labels = batch.known
-            logits, _ = infer(self._features(images, batch))
-            losses["class"] = functional.cross_entropy(logits, labels)
-        if self.real_weight:
-            first, second = infer(features)[0], infer(self._features(batch.real, batch))[0]
-            shared = information(first.softmax(1), second.softmax(1))
-            losses["q_real"] = (math.log(self.conditions) - shared) * self.real_weight
-        return losses
+    def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """The bound on the information that images hold of their conditions and codes."""
+        images = fakes.images if self.told else self.parts.vary(fakes.images, batch.rng)
+        with settled(self.discriminator.recogniser):
+            logits = self.discriminator.recognise(images, fake)
+        found = functional.cross_entropy(logits, fakes.conditions) * self.class_weight
+        return {"q_class": found, **self._code_loss(fake, fakes)}
 
     def ignored(self, row: Mapping[str, float]) -> str | None:
         """Q no better than chance: cross-entropy of ln K, squared error of the prior."""
@@ -156,9 +167,44 @@ class InfoGan(Model):
         found = row.get("g_q_codes", 0.0) / (self.code_weight or 1.0)
         return f"code loss {found:.3f} against 1 for a blind guess" if found >= 0.995 else None
 
-    def _features(self, images: Tensor, batch: Batch) -> Tensor:
-        shown = self.show(images, batch)
-        return self.discriminator.features(shown, self.packed(batch.labels[: len(images)]))
+    def _code_loss(self, features: Tensor, fakes: Fakes) -> Losses:
+        """Three times the squared error: 1 for a guess of zero."""
+        if not self.continuous:
+            return {}
+        error = functional.mse_loss(self.discriminator.read(features), fakes.codes) * 3
+        return {"q_codes": error * self.code_weight}
+
+    def _recogniser_losses(self, fakes: Fakes, batch: Batch) -> Losses:
+        """From samples, from two views of real images and from labels that are known.
+
+        All in one pass, so that its batch norms see samples and real images alike.
+        """
+        recogniser = self.discriminator.recogniser
+        assert recogniser is not None
+        shown = [fakes.images, batch.real, batch.real, *([batch.known[0]] if batch.known else [])]
+        varied = self.parts.vary(torch.cat(shown), batch.rng)
+        fake, first, second, *known = recogniser(varied)[1].split(len(batch.real))
+        shared = information(first.softmax(1), second.softmax(1))
+        losses = {
+            "q_class": functional.cross_entropy(fake, fakes.conditions) * self.class_weight,
+            "q_real": (math.log(self.conditions) - shared) * self.real_weight,
+        }
+        if batch.known:
+            losses["class"] = functional.cross_entropy(known[0], batch.known[1])
+        return losses
+
+
+@contextmanager
+def settled(module: nn.Module | None) -> Iterator[None]:
+    """``module`` with its batch norms at their running means, which stay as they are."""
+    if module is None:
+        yield
+        return
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train()
 
 
 def information(first: Tensor, second: Tensor) -> Tensor:
