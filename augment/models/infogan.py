@@ -88,11 +88,11 @@ class InfoGan(Model):
 
         ``labels``: ``all`` conditions both networks on the class. With ``none`` the condition is a
         categorical code of ``categories`` values (default: as many as classes) that finds classes
-        by itself; with ``half`` the class head learns from the labelled images and from its own
-        samples. In these two the head is a network of its own (that of ``train.labeller``), sees
-        images varied as no class is changed by, and learns from real images without a label too,
-        with ``real_weight``, by the information that its answers to two views share. Raises
-        PartError where the discriminator would be shown the answer.
+        by itself. With ``half`` the class head is a network of its own (that of
+        ``train.labeller``), sees images varied as no class is changed by, and learns from the
+        labels that are known, from its own samples and, with ``real_weight``, from the
+        information that its answers to two views of a real image share. Raises PartError where
+        the discriminator would be shown the answer.
         """
         self.matched = labels != "none"
         self.told = labels == "all"
@@ -120,7 +120,7 @@ class InfoGan(Model):
             self.packing,
             self.conditions,
             self.continuous,
-            None if self.told else self.parts.head(self.parts.shape, self.conditions),
+            self.parts.head(self.parts.shape, self.conditions) if self.labels == "half" else None,
         )
 
     def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -143,19 +143,19 @@ class InfoGan(Model):
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """What Q learns from its own samples, and from real images."""
         losses = self._code_loss(fake, fakes)
-        if not self.told:
+        if self.labels == "half":
             return losses | self._recogniser_losses(fakes, batch)
-        labels = batch.labels
-        logits = [self.discriminator.recognise(fakes.images, found) for found in (fake, real)]
-        found = [functional.cross_entropy(one, labels) * self.class_weight for one in logits]
-        return losses | dict(zip(("q_class", "class"), found, strict=True))
+        losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
+        if self.told:
+            losses["class"] = self._class_loss(batch.real, real, batch.labels)
+        return losses
 
     def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """The bound on the information that images hold of their conditions and codes."""
-        images = fakes.images if self.told else self.parts.vary(fakes.images, batch.rng)
+        half = self.labels == "half"
+        images = self.parts.vary(fakes.images, batch.rng) if half else fakes.images
         with settled(self.discriminator.recogniser):
-            logits = self.discriminator.recognise(images, fake)
-        found = functional.cross_entropy(logits, fakes.conditions) * self.class_weight
+            found = self._class_loss(images, fake, fakes.conditions)
         return {"q_class": found, **self._code_loss(fake, fakes)}
 
     def ignored(self, row: Mapping[str, float]) -> str | None:
@@ -166,6 +166,10 @@ class InfoGan(Model):
             return f"class loss {found:.3f} against ln K = {chance:.3f}"
         found = row.get("g_q_codes", 0.0) / (self.code_weight or 1.0)
         return f"code loss {found:.3f} against 1 for a blind guess" if found >= 0.995 else None
+
+    def _class_loss(self, images: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        logits = self.discriminator.recognise(images, features)
+        return functional.cross_entropy(logits, labels) * self.class_weight
 
     def _code_loss(self, features: Tensor, fakes: Fakes) -> Losses:
         """Three times the squared error: 1 for a guess of zero."""
