@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ def init(
 
     for remark in project.init(folder, data):
         typer.echo(remark, err=True)
-    typer.echo(f"{folder} is ready: cd {folder} && dvc repro")
+    first = "dvc repro" if project.has_dvc() else "augment ingest"
+    typer.echo(f"{folder} is ready: cd {shlex.quote(str(folder))} && {first}")
 
 
 def _stage(name: str) -> Callable[..., None]:

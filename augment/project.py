@@ -28,7 +28,7 @@ class ProjectError(AugmentError):
 
 
 def init(folder: Path, source: str | None = None) -> list[str]:
-    """Make ``folder`` a project that reads ``source``; gives what remains to be said.
+    """Make ``folder`` a project that reads ``source``; gives what could not be set up, and why.
 
     Copies params.yaml, dvc.yaml, .dvcignore and stages/, and starts git and DVC where they are
     not started. Raises ProjectError when ``folder`` has one of these files already, AugmentError
@@ -38,9 +38,10 @@ def init(folder: Path, source: str | None = None) -> list[str]:
     if taken:
         raise ProjectError(f"{folder} has a {taken[0]} already; choose a new folder")
     if source is not None:
-        source = (
-            source if source.startswith("builtin:") else str(Path(source).expanduser().resolve())
-        )
+        if not source.strip():
+            raise ProjectError("--data: blank, names no images")
+        if not source.startswith(BUILTIN):
+            source = str(Path(source).expanduser().resolve())
         readers.recognise(source)
     template = _template()
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,13 +56,21 @@ def init(folder: Path, source: str | None = None) -> list[str]:
     remarks = [] if _inside_git(folder) else _run(["git", "init", "-q"], folder)
     if (folder / ".dvc").exists():
         return remarks
-    if importlib.util.find_spec("dvc") is None:
+    if not has_dvc():
         hint = "dvc is not installed (pip install 'augment[dvc]'); the stages run without it"
         return [*remarks, hint]
     dvc = [sys.executable, "-m", "dvc"]
-    below = [] if (folder / ".git").exists() else ["--subdir"]  # of some other repository
-    remarks += _run([*dvc, "init", "-q", *below], folder)
+    if (folder / ".git").exists():
+        kind = []
+    else:
+        kind = ["--subdir"] if _inside_git(folder) else ["--no-scm"]
+    remarks += _run([*dvc, "init", "-q", *kind], folder)
     return remarks + _run([*dvc, "config", "core.analytics", "false"], folder)
+
+
+def has_dvc() -> bool:
+    """Whether ``dvc repro`` can run here."""
+    return importlib.util.find_spec("dvc") is not None
 
 
 def _template() -> Path:
@@ -72,7 +81,7 @@ def _template() -> Path:
 def _adapted(name: str, text: str, source: str | None) -> str:
     """The template for a project of its own: no dependencies on augment's code, its own source."""
     if name == "dvc.yaml":
-        text = re.sub(r"(?m)^ *- augment/.*\n", "", text)
+        text = re.sub(r"(?m)^( *- augment/|#).*\n", "", text)
         if source and not source.startswith(BUILTIN):
             first = "      - stages/ingest.py\n"
             text = text.replace(first, first + "      - ${ingest.source}\n")

@@ -57,7 +57,7 @@ def test_commands_of_a_new_user(
     monkeypatch.chdir(made)
     assert params.load().ingest.source == str(tmp_path / "glyphs")
     assert "${ingest.source}" in (made / "dvc.yaml").read_text()
-    assert "augment/" not in re.sub(r"(?m)^#.*$", "", (made / "dvc.yaml").read_text())
+    assert not re.search(r"augment/|#", (made / "dvc.yaml").read_text())
     assert (made / ".dvc/config").exists() and (made / ".git").exists()
     for stage in ("ingest", "clean"):
         assert runner.invoke(cli.app, [stage]).exit_code == 0
@@ -125,3 +125,20 @@ def test_missing_dvc_is_said_and_no_error(tmp_path: Path, monkeypatch: pytest.Mo
     remarks = project.init(tmp_path / "mine", "builtin:digits")
     assert len(remarks) == 1 and "augment[dvc]" in remarks[0]
     assert (tmp_path / "mine/stages/train.py").exists()
+    result = CliRunner().invoke(cli.app, ["init", str(tmp_path / "a b")])
+    assert result.stdout.endswith("a b' && augment ingest\n")
+
+
+def test_missing_git_is_said_and_dvc_works_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    remarks = project.init(tmp_path / "mine", "builtin:digits")
+    assert remarks == ["git is not installed; the stages run without it"]
+    assert "no_scm = True" in (tmp_path / "mine/.dvc/config").read_text()
+
+
+def test_blank_data_is_not_this_folder(tmp_path: Path) -> None:
+    with pytest.raises(project.ProjectError, match="--data: blank"):
+        project.init(tmp_path / "mine", "")
+    assert not (tmp_path / "mine").exists()
