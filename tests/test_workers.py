@@ -62,10 +62,11 @@ def test_an_error_in_a_task_arrives() -> None:
 
 
 SCRIPT = """
-import os, time
+import os, signal, time
 from augment import workers
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # CI may have it ignored
     with workers.pool(2, 1_000_000) as executor:
         print(executor.submit(os.getpid).result(), flush=True)
         time.sleep(60)
