@@ -185,17 +185,15 @@ class InfoGan(Model):
         """
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
-        shown = [fakes.images, batch.real, batch.real, *([batch.known[0]] if batch.known else [])]
-        varied = self.parts.vary(torch.cat(shown), batch.rng)
-        fake, first, second, *known = recogniser(varied)[1].split(len(batch.real))
+        known, labels = batch.known or (batch.real, batch.labels)
+        shown = torch.cat([fakes.images, batch.real, batch.real, known])
+        fake, first, second, labelled = recogniser(self.parts.vary(shown, batch.rng))[1].chunk(4)
         shared = information(first.softmax(1), second.softmax(1))
-        losses = {
+        return {
             "q_class": functional.cross_entropy(fake, fakes.conditions) * self.class_weight,
             "q_real": (math.log(self.conditions) - shared) * self.real_weight,
+            "class": functional.cross_entropy(labelled, labels),
         }
-        if batch.known:
-            losses["class"] = functional.cross_entropy(known[0], batch.known[1])
-        return losses
 
 
 @contextmanager
