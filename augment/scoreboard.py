@@ -49,8 +49,8 @@ def scoreboard(score: Mapping[str, Any]) -> Table:
 def counts(report: Mapping[str, Any]) -> Table:
     """The plain numbers and short words of a report, nested ones under dotted names."""
     lines = Table(show_header=False, box=None)
-    lines.add_column()
-    lines.add_column()
+    for _ in range(2):
+        lines.add_column(overflow="fold")  # a path or digest is of no use without its end
     for name, value in _flat("", report):
         lines.add_row(name, number(value))
     return lines

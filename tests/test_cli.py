@@ -150,6 +150,13 @@ def test_show_draws_a_sheet_and_prints_a_report(here: Path, tmp_path: Path) -> N
     assert "label accuracy" in board and "uplift" in board
 
 
+def test_long_words_of_a_report_are_printed_whole(tmp_path: Path) -> None:
+    digest = "0123456789abcdef" * 4
+    (tmp_path / "report.json").write_text(json.dumps({"a" * 30: digest}))
+    lines = runner.invoke(cli.app, ["show", str(tmp_path / "report.json")]).stdout.splitlines()
+    assert len(lines) > 1 and "".join(line.split()[-1] for line in lines) == digest
+
+
 def test_stage_scripts_are_thin() -> None:
     for name in pipeline.STAGES:
         text = (Path(__file__).parent.parent / "stages" / f"{name}.py").read_text()
