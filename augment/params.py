@@ -187,7 +187,9 @@ class SynthSettings(Settings):
     probability: Fraction = 0.9  # of the wanted label, by the labeller
     copy_quantile: Fraction = 0.01  # of real-to-real nearest distances
     truncation: Annotated[float, Field(gt=0)] | None = None
-    max_candidates: Annotated[float, Field(gt=0)] = 20.0  # per wanted sample
+    max_candidates: Annotated[float, Field(gt=0)] = (
+        20.0  # per wanted sample (and class, if unconditional)
+    )
     device: str = "auto"
     seed: int = 0
 

@@ -173,7 +173,8 @@ def _fill(
     generator: Generator, chosen: Filter | None, order: Order, draw: Draw, tally: Tally
 ) -> Iterator[tuple[list[table.Row], images.Pixels]]:
     """Accepted candidates of one order, chunk by chunk: rows without images, and their pixels."""
-    budget = max(CHUNK, math.ceil(draw.max_candidates * order.count))
+    turns = 1 if generator.categories else len(generator.classes)  # others are drawn as well
+    budget = max(CHUNK, math.ceil(draw.max_candidates * turns * order.count))
     wanted = generator.classes.index(order.label)
     accepted = seen = 0
     if chosen:
