@@ -19,6 +19,11 @@ from benchmarks import mnist, runs
 from benchmarks.summaries import HALF
 
 COUNTS = (1, 3, 10)
+SETTINGS = {
+    **runs.PAPER,
+    "model": {"name": "infogan", "labels": "half"},
+    "augment": ["shift", "affine"],
+}
 STEPS = 1000  # of the supervised classifier
 
 
@@ -54,7 +59,7 @@ def measure(count: int, seed: int, asked: argparse.Namespace) -> runs.Row:
     """A row of the table."""
     train, held = mnist.digits()
     data = labelled(train, count, seed)
-    chosen = runs.settings("infogan", asked, seed, model={"name": "infogan", "labels": "half"})
+    chosen = runs.settings("infogan", asked, seed, **SETTINGS)
     one = runs.Training(chosen, data, asked.device)
     one.run(asked.steps)
     guesses = one.head().predict(held.pixels).argmax(1)
@@ -71,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
     made = runs.parser(
         __doc__, seeds=[*range(5)], labels=list(COUNTS), supervised=STEPS,
-        steps=3000, network="dcgan", width=32,
+        steps=3000, network="paper", width=24,
     )  # fmt: skip
     made.add_argument("--labels", type=runs.numbers, help="1,3,10: of each class")
     made.add_argument("--supervised", type=int, help="steps of the supervised classifier")

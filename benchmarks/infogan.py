@@ -19,6 +19,12 @@ from augment import codes, seeding
 from benchmarks import mnist, runs
 
 SAMPLES = 1000
+SETTINGS = {
+    **runs.PAPER,
+    "model": {"name": "infogan", "labels": "none", "class_weight": 1.0},
+    "augment": [],
+    "rate": {"discriminator": 2e-4, "schedule": "constant"},
+}
 
 
 def purity(categories: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -41,7 +47,7 @@ def moved(spearman: dict[str, NDArray[Any]]) -> dict[str, float]:
 def measure(seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Row:
     """A row of the table."""
     train, held = mnist.digits()
-    chosen = runs.settings("infogan", asked, seed, model={"name": "infogan", "labels": "none"})
+    chosen = runs.settings("infogan", asked, seed, **SETTINGS)
     unknown = dataclasses.replace(train, labels=np.full_like(train.labels, -1))
     one = runs.Training(chosen, unknown, asked.device)
     one.run(asked.steps)
@@ -66,7 +72,7 @@ def measure(seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Ro
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(__doc__, seeds=[*range(5)], steps=3000, network="dcgan", width=32)
+    made = runs.parser(__doc__, seeds=[*range(5)], steps=3000, network="paper", width=24)
     asked = runs.ask(made, argv, seeds=[0])
     rows, facts = [], None
     if asked.seeds:

@@ -35,8 +35,15 @@ from benchmarks.summaries import SETTING
 Row = dict[str, Any]
 SIDES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
 NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {side: {"name": "dcgan"} for side in SIDES},  # batch norm on both sides
     "dcgan": {"generator": {"name": "dcgan"}, "discriminator": {"name": "dcgan", "norm": "none"}},
     "resnet": {side: {"name": "resnet"} for side in SIDES},
+}
+PAPER: dict[str, Any] = {  # what InfoGAN's paper trains with, beside its networks
+    "conditioning": {"generator": "concat"},
+    "loss": "non_saturating",
+    "penalties": [],
+    "optimiser": {"name": "adam", "betas": [0.5, 0.999]},
 }
 WIDE = 200  # letters of a printed table: so many columns are of no use when folded
 QUICK = {"steps": 20, "width": 8, "judge": 20}
