@@ -610,7 +610,9 @@ def test_half_shows_the_head_varied_views() -> None:
     seen.clear()
     before = [buffer.clone() for buffer in recogniser.buffers()]
     model.generator_losses(batch("infogan half"))
-    assert len(seen) == 1 and ((seen[0] - drawn).flatten(1).std(1) < 1e-6).all()
+    assert len(seen) == 1
+    offset = (seen[0] - drawn).flatten(1)
+    assert (offset.std(1) < 1e-6).all() and len(offset.mean(1).unique()) == COUNT
     assert all(map(torch.equal, before, recogniser.buffers())) and recogniser.training
 
 
@@ -636,6 +638,14 @@ def test_information_of_doubtful_answers() -> None:
     sure = torch.tensor([[0.8, 0.2], [0.2, 0.8]])
     expected = 2 * 0.34 * math.log(0.34 / 0.25) + 2 * 0.16 * math.log(0.16 / 0.25)
     assert information(sure, sure).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_information_takes_neither_view_for_the_first() -> None:
+    """A joint of 1/4, 1/4, 0, 1/2 counts as one of 1/4, 1/8, 1/8, 1/2 with margins 3/8 and 5/8."""
+    first, second = torch.eye(2)[[0, 0, 1, 1]], torch.eye(2)[[0, 1, 1, 1]]
+    cells = ((1 / 4, 9 / 64), (1 / 8, 15 / 64), (1 / 8, 15 / 64), (1 / 2, 25 / 64))
+    expected = sum(share * math.log(share / alone) for share, alone in cells)
+    assert information(first, second).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("label", [0, 2])

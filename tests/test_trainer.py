@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 import shutil
 from collections.abc import Callable
@@ -14,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from augment import checkpoint, table, watch
+from augment import checkpoint, table, train, watch
 from augment.dataset import Arrays
 from augment.models.base import Batch
-from augment.params import TrainSettings
+from augment.params import CLEAN, REPORTS, Params, TrainSettings
 from augment.trainer import Feed, Log, Trainer
 
 CPU = torch.device("cpu")
@@ -428,3 +429,23 @@ def test_killed_at_any_change_of_a_folder_it_ends_the_same(
         assert tensors.keys() == unbroken[0].keys()
         assert all(torch.equal(tensors[name], unbroken[0][name]) for name in tensors), lives
     assert lives > 15
+
+
+def test_the_report_and_the_log_tell_of_a_rollback(
+    tmp_path: Path, digits_table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits_table(tmp_path / CLEAN, per_class=5)
+    fit = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", lambda target: fit(poison(target, 9)))
+    labeller = {"network": {"name": "cnn", "width": 8}, "steps": 10}
+    changes = {"on_trouble": "rollback", "steps": 12, "every": 4, "labeller": labeller}
+    given = {"ingest": {"source": "none"}, "train": TINY | changes}
+    report = train.run(Params.model_validate(given), tmp_path)
+    (done,) = report["rollbacks"]
+    assert (done["name"], done["step"], done["generator"]) == ("diverged", 12, 0.5)
+    assert [row["step"] for row in report["history"]] == [4, 8, 12]
+    assert json.loads((tmp_path / REPORTS / "train.json").read_text())["rollbacks"] == [
+        table.finite(done)
+    ]
+    kids = (tmp_path / REPORTS / "dvclive/plots/metrics/kid.tsv").read_text().split()[2:]
+    assert kids[::2] == ["4", "8", "12"]
