@@ -15,7 +15,7 @@ What it names, and the remedy with which ``on_trouble: rollback`` goes on from t
 - ``discriminator_won``: D tells 99.5 % of pairs apart, and either KID no longer falls or no
   gradient reaches G (rate.discriminator × 0.5, penalties × 2)
 - ``code_ignored``: Q reads a code no better than chance (rate.discriminator × 0.5)
-- ``memorising``: KID on train falls while on valid it rises (no remedy: the best step is kept)
+- ``memorising``: KID on train falls while on valid it rises (no remedy)
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _memorising(rows: Sequence[Row]) -> Diagnosis | None:
         "memorising",
         f"since step {first['step']:.0f}, KID rose by {rise:.3g} from {first['kid']:.3g} on valid "
         f"and fell by {fall:.3g} from {first['kid_train']:.3g} on train",
-        "keep the best step so far; add train.augment or real images, or lower train.steps",
+        "add train.augment or real images, or end with train.steps at its best step",
         {f"best_{key}": first[key] for key in ("step", "kid", "kid_train")}
         | {"kid": last["kid"], "kid_train": last["kid_train"]},
     )
