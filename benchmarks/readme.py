@@ -48,9 +48,11 @@ def collected(result: dict[str, Any], board: Callable[[list[Any]], summaries.Lin
     cells = [*columns, *([*line.values()] for line in lines)]
     shown = [f"| {' | '.join(row)} |".replace("| no |", "| **no** |") for row in cells]
     judge = summaries.judged(result["judge"]) if result.get("judge") else ""
+    given = json.dumps(result.get("tuned")).replace('"', "")
+    tuned = f"The default recipe's settings here: `{given}`." if result.get("tuned") else ""
     missing = summaries.owing(result["owed"])
     owed = f"Of the full form not run yet: {missing}." if missing else ""
-    paragraphs = ["\n".join(shown), judge, owed]
+    paragraphs = ["\n".join(shown), judge, tuned, owed]
     return "\n\n".join(one for one in paragraphs if one).split("\n")
 
 
