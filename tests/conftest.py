@@ -35,6 +35,7 @@ SMALL = {
         "labeller": {"steps": 150},
         "device": "cpu",
     },
+    "codes": {"device": "cpu"},
     "synth": {"per_class": 12, "probability": 0.2, "max_candidates": 300.0, "device": "cpu"},
     "score": {"steps": 60, "device": "cpu"},
     "write": {"writer": "parquet"},
