@@ -41,12 +41,13 @@ class InfoCritic(Critic):
         self.count = codes
         self.hidden = nn.Sequential(nn.Linear(self.width, 128), nn.LeakyReLU(0.2))
         self.category = None if recogniser else nn.Linear(128, kinds * members)
-        self.codes = nn.Linear(128, codes * members)
+        self.codes = nn.Linear(128, codes * members) if codes else None
         self.recogniser = recogniser
 
     def read(self, features: Tensor) -> Tensor:
         """Features (N / members, width) to codes (N, codes)."""
         size = len(features) * self.members
+        assert self.codes is not None
         codes: Tensor = self.codes(self.hidden(features)).view(size, self.count)
         return codes
 
