@@ -120,26 +120,27 @@ def step_speed(steps: int) -> Row:
         )
         model = one.model
         batch = one.feed.at(0)
+        labels = model.packed(batch.labels)
 
         def bare() -> None:
             noise, codes = latents(model.generator, len(batch.labels), batch.rng)
             with torch.no_grad():
                 fake = model.generator(noise, batch.labels, codes)
             real, fake = batch.real.clone().requires_grad_(), fake.requires_grad_()
-            logits = [model.discriminator(x, batch.labels) for x in (real, fake)]
+            logits = [model.discriminator(x, labels) for x in (real, fake)]
             total = (logits[1] - logits[0]).mean()
             for value, x in zip(logits, (real, fake), strict=True):
                 (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
                 total = total + slope.square().sum()
             total.backward()
             with torch.no_grad():
-                model.discriminator(batch.real, batch.labels)
+                model.discriminator(batch.real, labels)
             made = model.generator(noise, batch.labels, codes)
-            model.discriminator(made, batch.labels).mean().backward()
+            model.discriminator(made, labels).mean().backward()
 
         def whole(start: int = 0) -> None:
             for step in range(start, start + steps):
-                one._step(step)
+                one.engine.step(step, one.feed.at)
 
         def passes() -> None:
             for _ in range(steps):
