@@ -12,7 +12,11 @@ from augment import images
 from augment.classifiers import Classifier, Floats
 from augment.dataset import Arrays
 from augment.errors import AugmentError
-from augment.neighbours import nearest
+from augment.neighbours import nearest, pixel_gaps
+
+
+_LOOKALIKES = 8  # nearest train images by features whose pixels a candidate is compared with
+_BLOCK = 1024  # images whose pixels are compared at once
 
 
 class FilterError(AugmentError):
@@ -33,14 +37,17 @@ class Filter:
     """Accepts candidates that the labeller agrees with and that copy neither data nor each other.
 
     Distances are Euclidean between labeller features; a copy is nearer than the ``quantile`` of
-    the real images' own nearest distances.
+    the real images' own nearest distances. So is one whose pixels are as near to those of any of
+    the nearest few train images: nearer than the ``quantile`` of the real images' pixels to those
+    of their own nearest one, moved by up to one either way.
     """
 
     labeller: Classifier
     reference: Floats
-    ids: list[str]
+    train: Arrays
     probability: float
     threshold: float
+    visible: float
     rejected: dict[str, int] = field(default_factory=dict)
     _kept: list[Floats] = field(default_factory=list)
 
@@ -52,9 +59,10 @@ class Filter:
         reference = labeller.features(train.pixels)
         if len(reference) < 2:
             raise FilterError("a filter needs at least two train images")
-        gaps = nearest(reference, reference, same=True)[1]
+        places, gaps = nearest(reference, reference, same=True)
         threshold = float(np.quantile(gaps, quantile))
-        return cls(labeller, reference, train.ids, probability, threshold)
+        visible = float(np.quantile(_least_gaps(train.pixels, train.pixels, places), quantile))
+        return cls(labeller, reference, train, probability, threshold, visible)
 
     def start_class(self) -> None:
         """Forget the samples and counts of the class before."""
@@ -66,7 +74,11 @@ class Filter:
         features, probabilities = self.labeller.both(pixels)
         sure = probabilities[:, wanted]
         agrees = sure >= self.probability
-        places, distances = nearest(features, self.reference)
+        places, distances = nearest(features, self.reference, _LOOKALIKES)
+        copies = distances[:, 0] < self.threshold
+        unsure = agrees & ~copies
+        gaps = _least_gaps(pixels[unsure], self.train.pixels, places[unsure])
+        copies[unsure] = gaps < self.visible
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0
@@ -78,7 +90,7 @@ class Filter:
                 break
             if not agrees[place]:
                 self.rejected["label"] += 1
-            elif distances[place, 0] < self.threshold:
+            elif copies[place]:
                 self.rejected["copy"] += 1
             elif known[place] < self.threshold or _near(
                 features[place], fresh[:count], self.threshold
@@ -97,6 +109,18 @@ class Filter:
         while len(self._kept) > 1 and len(self._kept[-2]) < 2 * len(self._kept[-1]):
             last = self._kept.pop()
             self._kept[-1] = np.concatenate([self._kept[-1], last])
+
+
+def _least_gaps(
+    these: images.Pixels, those: images.Pixels, places: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The least pixel gap of each image (N,) to those at its ``places`` (N, K)."""
+    least = np.empty(len(these))
+    for start in range(0, len(these), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        columns = places[some].T
+        least[some] = np.min([pixel_gaps(these[some], those[column]) for column in columns], axis=0)
+    return least
 
 
 def _near(feature: Floats, others: Floats, threshold: float) -> bool:

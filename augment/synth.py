@@ -77,6 +77,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         "generator": generator.digest,
         "seed": settings.seed,
         "copy_threshold": chosen.threshold,
+        "copy_threshold_pixels": chosen.visible,
         "per_class": tally.per_class,
     }
     try:
@@ -246,7 +247,7 @@ def _row(
     }
     if chosen:
         row["label_probability"] = float(verdict.probability[place])
-        row["nearest_real"] = chosen.ids[verdict.nearest[place]]
+        row["nearest_real"] = chosen.train.ids[verdict.nearest[place]]
         row["nearest_distance"] = float(verdict.distance[place])
     return row
 

@@ -105,7 +105,13 @@ def test_filter_rejects_copies_duplicates_and_wrong_labels(
     assert not chosen.judge(copies, 3, 20).accepted.any()
     assert chosen.rejected["copy"] + chosen.rejected["label"] == 20
     assert chosen.rejected["copy"] >= 15
-    lenient = dataclasses.replace(chosen, reference=chosen.reference[:0], probability=0.0)
+    by_eye = dataclasses.replace(chosen, threshold=0.0, probability=0.0)
+    by_eye.start_class()
+    assert not by_eye.judge(copies, 3, 20).accepted.any()
+    assert by_eye.rejected["copy"] == 20
+    lenient = dataclasses.replace(
+        chosen, reference=chosen.reference[:0], visible=0.0, probability=0.0
+    )
     lenient.start_class()
     twice = np.concatenate([copies[:5], copies[:5]])
     assert lenient.judge(twice, 3, 10).accepted.tolist()[5:] == [False] * 5

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from augment.neighbours import nearest
+from augment.neighbours import nearest, pixel_gaps
 from augment.scores import SCORES, Key, Measured, Numbers, Side, share
 
 
@@ -34,14 +33,16 @@ def memorisation(
     partners, own = (found[:, 0] for found in nearest(train.features, train.features, same=True))
     few = len(train) < 2
     limit = np.nan if few else np.quantile(own, quantile)
-    seen = np.nan if few else np.quantile(_gaps(train.pixels, train.pixels[partners]), quantile)
+    seen = (
+        np.nan if few else np.quantile(pixel_gaps(train.pixels, train.pixels[partners]), quantile)
+    )
 
     def compare(other: Side) -> Numbers:
         if few:
             return {"near_copy_fraction": float("nan"), "authenticity": float("nan")}
         places, gaps = (found[:, 0] for found in nearest(other.features, train.features))
         close = gaps <= limit
-        close[close] = _gaps(other.pixels[close], train.pixels[places[close]]) <= seen
+        close[close] = pixel_gaps(other.pixels[close], train.pixels[places[close]]) <= seen
         return {
             "near_copy_fraction": share(close),
             "authenticity": share(gaps > own[places]),
@@ -55,17 +56,3 @@ def memorisation(
             name: compare(synthetic.of(index)) for index, name in enumerate(measured.classes)
         },
     }
-
-
-def _gaps(these: NDArray[np.uint8], those: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Root mean squared difference of images (N, C, H, W) pair by pair, the best of nine places."""
-    height, width = these.shape[2:]
-    around = np.pad(those, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    best = np.full(len(these), np.inf)
-    for down in range(3):
-        for right in range(3):
-            moved = around[:, :, down : down + height, right : right + width]
-            squares = np.square(np.subtract(these, moved, dtype=np.float32))
-            best = np.minimum(best, squares.mean((1, 2, 3), dtype=np.float64))
-    roots: NDArray[np.float64] = np.sqrt(best)
-    return roots
