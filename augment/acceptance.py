@@ -14,7 +14,6 @@ from augment.dataset import Arrays
 from augment.errors import AugmentError
 from augment.neighbours import nearest, pixel_gaps
 
-
 _LOOKALIKES = 8  # nearest train images by features whose pixels a candidate is compared with
 _BLOCK = 1024  # images whose pixels are compared at once
 
