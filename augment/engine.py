@@ -31,8 +31,8 @@ NETWORKS = ("discriminator", "generator")
 class Engine:
     """A model with its optimisers.
 
-    ``rates`` and ``penalty`` multiply the learning rate of each network and the weight of every
-    penalty; a watch over training may change them.
+    ``rates`` multiply the learning rate of each network; ``weights`` are those that the settings
+    give the penalties. A watch over training may change both (``adjust``).
     """
 
     def __init__(self, settings: TrainSettings, shape: Shape, classes: int, device: torch.device):
@@ -58,12 +58,12 @@ class Engine:
         found: dict[str, Tensor] = {}
         for repeat in range(settings.discriminator_steps):
             batch = feed(number * settings.discriminator_steps + repeat)
-            with self._precision(not model.second_order(batch.step)):
+            with self.precision(not model.second_order(batch.step)):
                 terms = model.discriminator_losses(batch)
             found["gradient_d"] = self._descend("discriminator", terms, share)
             model.after_discriminator_step()
             found |= {f"d_{name}": value.detach() for name, value in terms.items()}
-        with self._precision(True):
+        with self.precision(True):
             terms = model.generator_losses(batch)
         found["gradient_g"] = self._descend("generator", terms, share)
         model.on_step(number, settings.ema)
@@ -120,7 +120,7 @@ class Engine:
         )()
         return optimiser
 
-    def _precision(self, safe: bool) -> Any:
+    def precision(self, safe: bool) -> Any:
         """bf16 on a GPU for passes without double backward; full precision otherwise."""
         half = safe and self.device.type == "cuda"
         return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()

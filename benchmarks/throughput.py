@@ -135,7 +135,7 @@ def _draw(one: runs.Training, count: int, times: int) -> None:
     rng = seeding.generator(0, "throughput", device=one.device)
     conditions = torch.arange(count, device=one.device) % (one.model.conditions or 1)
     for _ in range(times):
-        with one.engine._precision(True):
+        with one.engine.precision(True):
             signed = one.model.sample(conditions, generator=rng)
         ((signed.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 

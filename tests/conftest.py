@@ -14,6 +14,7 @@ import yaml
 from sklearn.datasets import load_digits
 
 from augment import images, pipeline, table
+from benchmarks import mnist, readme, record
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does
 
@@ -93,3 +94,12 @@ def project(tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Pa
     for stage in pipeline.STAGES:
         pipeline.run(stage, root=root)
     return root
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where benchmarks store: nothing of the repository is written to."""
+    monkeypatch.setattr(mnist, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(readme, "fill", lambda: None)
+    return tmp_path

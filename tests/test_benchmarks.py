@@ -12,18 +12,12 @@ import torch
 from augment import classifiers
 from augment.dataset import Arrays
 from augment.recipes import RECIPES
-from benchmarks import families, half, infogan, mnist, readme, record, runs, summaries, throughput
+from benchmarks import families, half, infogan, mnist, runs, summaries, throughput
 
 SETTING = {"network": "own", "width": 8, "steps": 2, "batch": 64, "device": "cpu"}
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing of the repository is written to."""
-    monkeypatch.setattr(mnist, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(record, "RESULTS", tmp_path)
-    monkeypatch.setattr(readme, "fill", lambda: None)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -118,8 +117,12 @@ def test_transform_and_loader(folder: Path) -> None:
 
 
 def test_travels_to_worker_processes(folder: Path) -> None:
-    copy = pickle.loads(pickle.dumps(dataset.load(folder)))
-    assert levels(copy) == levels(dataset.load(folder))
+    found = dataset.load(folder, transform=np.array)
+    workers = torch.utils.data.DataLoader(
+        found, batch_size=46, num_workers=1, multiprocessing_context="spawn"
+    )
+    pixels, _ = next(iter(workers))
+    assert pixels[:, 0, 0].tolist() == levels(dataset.load(folder))
 
 
 @pytest.mark.parametrize("writer", WRITERS.names())

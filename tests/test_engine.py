@@ -236,7 +236,7 @@ def test_half_precision_is_for_passes_without_double_backward(
         safe.append(allowed)
         return nullcontext()
 
-    monkeypatch.setattr(made, "_precision", precision)
+    monkeypatch.setattr(made, "precision", precision)
     for number in range(3):
         made.step(number, feed_for(made))
     assert safe == [False, True, True, True, False, True]  # discriminator, generator, …
@@ -245,10 +245,10 @@ def test_half_precision_is_for_passes_without_double_backward(
 @pytest.mark.filterwarnings("ignore:CUDA is not available")
 def test_half_precision_is_for_gpus() -> None:
     made = build()
-    assert isinstance(made._precision(True), nullcontext)
+    assert isinstance(made.precision(True), nullcontext)
     made.device = torch.device("cuda")
-    assert isinstance(made._precision(True), torch.autocast)
-    assert isinstance(made._precision(False), nullcontext)
+    assert isinstance(made.precision(True), torch.autocast)
+    assert isinstance(made.precision(False), nullcontext)
 
 
 # parts that do not go together

@@ -9,18 +9,12 @@ import pytest
 import torch
 
 from augment.recipes import RECIPES
-from benchmarks import mnist, modes, readme, record, summaries
+from benchmarks import mnist, modes, summaries
 
 SETTING = {"network": "mlp", "width": 8, "steps": 2, "batch": 8, "device": "cpu"}
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing of the repository is written to."""
-    monkeypatch.setattr(mnist, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(record, "RESULTS", tmp_path)
-    monkeypatch.setattr(readme, "fill", lambda: None)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def points(*pairs: tuple[float, float]) -> torch.Tensor:
