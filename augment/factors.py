@@ -34,7 +34,7 @@ def slant(pixels: Pixels) -> Floats:
     From the central moments, μ11 / μ02; meant for one glyph, since a line of text has a slope of
     its own. NaN where the ink is no higher than a pixel.
     """
-    found = _moments(pixels)
+    found = moments(pixels)
     return found.xy / np.where(found.yy > 1e-9, found.yy, np.nan)
 
 
@@ -65,7 +65,7 @@ def size(pixels: Pixels) -> Floats:
 
     The diagonal of the rectangle of the image's shape that has the ink's second moments.
     """
-    found = _moments(pixels)
+    found = moments(pixels)
     own = 1 / 12  # the moment of a pixel, which is no point
     diagonal = 12 * (found.xx + own + found.yy + own)
     return (diagonal / (found.height**2 + found.width**2)) ** 0.5
@@ -74,14 +74,14 @@ def size(pixels: Pixels) -> Floats:
 @FACTORS.register("horizontal")
 def horizontal(pixels: Pixels) -> Floats:
     """Where the ink's centre of mass lies: -1 at the left edge, 1 at the right one."""
-    found = _moments(pixels)
+    found = moments(pixels)
     return found.x / (found.width / 2)
 
 
 @FACTORS.register("vertical")
 def vertical(pixels: Pixels) -> Floats:
     """Where the ink's centre of mass lies: -1 at the lower edge, 1 at the upper one."""
-    found = _moments(pixels)
+    found = moments(pixels)
     return found.y / (found.height / 2)
 
 
@@ -93,7 +93,7 @@ def brightness(pixels: Pixels) -> Floats:
     return mean / 255
 
 
-class _Moments(NamedTuple):
+class Moments(NamedTuple):
     """Of images of one size: centres of mass from the middle, y upwards, and central moments."""
 
     height: int
@@ -105,7 +105,7 @@ class _Moments(NamedTuple):
     xy: Floats
 
 
-def _moments(pixels: Pixels) -> _Moments:
+def moments(pixels: Pixels) -> Moments:
     """Moments of the ink in pixels, each (N,)."""
     drawn = _drawn(pixels)
     share = drawn / drawn.sum((1, 2), keepdims=True)
@@ -114,7 +114,7 @@ def _moments(pixels: Pixels) -> _Moments:
     up = (height - 1) / 2 - np.arange(height)
     columns, rows = share.sum(1), share.sum(2)
     x, y = columns @ across, rows @ up
-    return _Moments(
+    return Moments(
         height,
         width,
         x,

@@ -23,6 +23,7 @@ from augment import (
     engine,
     heads,
     images,
+    pseudolabels,
     seeding,
     table,
 )
@@ -57,7 +58,8 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     home = root / CACHE / "train" / key[:16]
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:
-        trainer = Trainer(settings, train, valid, labeller, home, device, log, pool)
+        filled = pseudolabels.fill(settings, pool)
+        trainer = Trainer(settings, train, valid, labeller, home, device, log, filled)
         trainer.fit()
     return _publish(trainer, resolved, labeller, pool, root)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augment import classifiers, seeding
+from augment import classifiers, pseudolabels, seeding
 from augment.dataset import Arrays
 from benchmarks import mnist, runs
 from benchmarks.summaries import HALF
@@ -60,7 +60,7 @@ def measure(count: int, seed: int, asked: argparse.Namespace) -> runs.Row:
     train, held = mnist.digits()
     data = labelled(train, count, seed)
     chosen = runs.settings("infogan", asked, seed, **SETTINGS)
-    one = runs.Training(chosen, data, asked.device)
+    one = runs.Training(chosen, pseudolabels.fill(chosen, data), asked.device)
     one.run(asked.steps)
     guesses = one.head().predict(held.pixels).argmax(1)
     return {

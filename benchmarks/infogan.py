@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment import codes, seeding
+from augment import codes, pseudolabels, seeding
 from benchmarks import mnist, runs
 
 SAMPLES = 1000
@@ -49,7 +49,7 @@ def measure(seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Ro
     train, held = mnist.digits()
     chosen = runs.settings("infogan", asked, seed, **SETTINGS)
     unknown = dataclasses.replace(train, labels=np.full_like(train.labels, -1))
-    one = runs.Training(chosen, unknown, asked.device)
+    one = runs.Training(chosen, pseudolabels.fill(chosen, unknown), asked.device)
     one.run(asked.steps)
     head = one.head()
     owned = codes.match(head.predict(train.pixels), train.labels, train.classes)

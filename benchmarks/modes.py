@@ -45,6 +45,7 @@ TUNED: dict[str, Any] = {  # what the default recipe is given for points, as in 
     "model": {
         "name": "infogan",
         "labels": "none",
+        "pseudo_labels": "none",
         "categories": 64,
         "continuous": 0,
         "noise": NOISE,

@@ -29,8 +29,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lecam, lazy r1": {"penalties": ["lecam", {"name": "r1", "interval": 2}]},
     "ada": {"ada": {"images": 64}},
     "packs, noise": {"model": {"packing": 2}, "instance_noise": {"std": 0.5}},
-    "half": {"model": {"labels": "half"}},
-    "none": {"model": {"labels": "none", "categories": 5}},
+    "half": {"model": {"labels": "half", "pseudo_labels": "none"}},
+    "none": {"model": {"labels": "none", "categories": 5, "pseudo_labels": "none"}},
+    "guessed": {"model": {"labels": "none", "categories": 5}},
     "attention": {"discriminator": {"attention": True, "spectral": True}},
     "cosine": {"rate": {"schedule": {"name": "cosine", "warm_up": 0.5}}},
 }
@@ -59,7 +60,7 @@ def build(**changes: Any) -> Engine:
 
 
 def feed_for(made: Engine) -> Callable[[int], Batch]:
-    use = getattr(made.model, "labels", "all")
+    use = "all" if made.model.told else getattr(made.model, "labels", "all")
 
     def feed(number: int) -> Batch:
         rng = seeding.generator(7, number)

@@ -142,7 +142,16 @@ def test_half_learns_from_its_labels(trained: Callable[..., Any]) -> None:
     _, report = trained("half")
     first, last = report["history"]
     assert last["d_class"] < first["d_class"]
-    assert "d_q_real" in first and "g_q_class" in first
+    assert "d_q_real" not in first and "g_q_class" in first  # the others' labels are guessed
+
+
+def test_half_without_guesses_learns_from_two_views(
+    tmp_path: Path, digits_table: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dvclive.live", None)
+    root = few_labels(tmp_path, digits_table)
+    report = train.run(params("half", model={"pseudo_labels": "none"}), root)
+    assert "d_q_real" in report["history"][0]
 
 
 def test_half_without_unlabelled_images_learns_from_all(

@@ -79,6 +79,7 @@ class InfoGan(Model):
         noise: Count = 62,
         continuous: Annotated[int, Field(ge=0)] = 2,
         labels: Literal["all", "half", "none"] = "all",
+        pseudo_labels: Literal["graph", "none"] = "graph",
         categories: Count | None = None,
         packing: Count = 1,
         class_weight: Amount = 0.2,
@@ -87,17 +88,22 @@ class InfoGan(Model):
     ):
         """``continuous`` codes are uniform on [-1, 1]; weights are those of Q's losses.
 
-        ``labels``: ``all`` conditions both networks on the class. With ``none`` the condition is a
-        categorical code of ``categories`` values (default: as many as classes) that finds classes
-        by itself. With ``half`` the class head is a network of its own (that of
-        ``train.labeller``), sees images varied as no class is changed by, and learns from the
-        labels that are known, from its own samples and, with ``real_weight``, from the
-        information that its answers to two views of a real image share. Raises PartError where
-        the discriminator would be shown the answer.
+        ``labels``: ``all`` conditions both networks on the class. With ``half`` some are known,
+        with ``none`` the condition is a categorical code of ``categories`` values (default: as many
+        as classes). Images without a label then get one from a neighbour graph before training
+        (``pseudo_labels``, see ``augment.pseudolabels``) that both networks are conditioned on,
+        and the class head is a network of its own (that of ``train.labeller``) that sees images
+        varied as no class is changed by.
+
+        Without ``pseudo_labels`` a code of ``none`` finds classes by itself, as in the paper, and
+        the head of ``half`` learns from the labels that are known, from its own samples and, with
+        ``real_weight``, from the information that its answers to two views of a real image share.
+        Raises PartError where the discriminator would be shown the answer.
         """
         self.matched = labels != "none"
-        self.told = labels == "all"
-        self.labels = labels
+        guessed = labels != "all" and pseudo_labels == "graph"
+        self.told = labels == "all" or guessed
+        self.labels, self.separate = labels, labels == "half" or guessed
         self.class_weight, self.code_weight = class_weight, code_weight
         self.real_weight = real_weight
         if categories is not None and labels != "none":
@@ -121,7 +127,7 @@ class InfoGan(Model):
             self.packing,
             self.conditions,
             self.continuous,
-            self.parts.head(self.parts.shape, self.conditions) if self.labels == "half" else None,
+            self.parts.head(self.parts.shape, self.conditions) if self.separate else None,
         )
 
     def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -144,7 +150,7 @@ class InfoGan(Model):
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """What Q learns from its own samples, and from real images."""
         losses = self._code_loss(fake, fakes)
-        if self.labels == "half":
+        if self.separate:
             return losses | self._recogniser_losses(fakes, batch)
         losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
         if self.told:
@@ -153,8 +159,7 @@ class InfoGan(Model):
 
     def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """The bound on the information that images hold of their conditions and codes."""
-        half = self.labels == "half"
-        images = self.parts.vary(fakes.images, batch.rng) if half else fakes.images
+        images = self.parts.vary(fakes.images, batch.rng) if self.separate else fakes.images
         with settled(self.discriminator.recogniser):
             found = self._class_loss(images, fake, fakes.conditions)
         return {"q_class": found, **self._code_loss(fake, fakes)}
@@ -180,21 +185,25 @@ class InfoGan(Model):
         return {"q_codes": error * self.code_weight}
 
     def _recogniser_losses(self, fakes: Fakes, batch: Batch) -> Losses:
-        """From samples, from two views of real images and from labels that are known.
+        """From samples, from labels and, where some are missing, from two views of real images.
 
         All in one pass, so that its batch norms see samples and real images alike.
         """
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
         known, labels = batch.known or (batch.real, batch.labels)
-        shown = torch.cat([fakes.images, batch.real, batch.real, known])
-        fake, first, second, labelled = recogniser(self.parts.vary(shown, batch.rng))[1].chunk(4)
-        shared = information(first.softmax(1), second.softmax(1))
-        return {
+        views = [batch.real, batch.real] if batch.known else []
+        shown = torch.cat([fakes.images, known, *views])
+        logits = recogniser(self.parts.vary(shown, batch.rng))[1]
+        fake, labelled, *seen = logits.split(len(fakes.images))
+        losses = {
             "q_class": functional.cross_entropy(fake, fakes.conditions) * self.class_weight,
-            "q_real": (math.log(self.conditions) - shared) * self.real_weight,
             "class": functional.cross_entropy(labelled, labels),
         }
+        if seen:
+            shared = information(*(view.softmax(1) for view in seen))
+            losses["q_real"] = (math.log(self.conditions) - shared) * self.real_weight
+        return losses
 
 
 @contextmanager

@@ -1,0 +1,150 @@
+"""Pseudo-labels: descriptors see what makes a letter; graphs are cut, labels spread as defined."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.optimize import linear_sum_assignment
+from sklearn.datasets import load_digits
+
+from augment import pseudolabels
+from augment.dataset import Arrays
+from augment.params import TrainSettings
+from augment.pseudolabels import ALPHA
+from augment.registry import PartError
+
+
+def digits(count: int = 600) -> Arrays:
+    """Real digits, 8 x 8, at twice their size."""
+    pixels, labels = load_digits(return_X_y=True)
+    pixels = (pixels.reshape(-1, 1, 8, 8)[:count] * (255 / 16)).astype(np.uint8)
+    pixels = pixels.repeat(2, axis=2).repeat(2, axis=3)
+    ids, classes = ([str(one) for one in range(size)] for size in (count, 10))
+    return Arrays(pixels, labels[:count].astype(np.int64), classes=classes, ids=ids)
+
+
+def settings(**model: Any) -> TrainSettings:
+    return TrainSettings.model_validate({"model": {"name": "infogan", **model}})
+
+
+def matched(found: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Accuracy of clusters under the best one-to-one naming."""
+    table = np.zeros((10, 10))
+    np.add.at(table, (found, labels), 1)
+    return float(table[linear_sum_assignment(-table)].sum() / len(labels))
+
+
+def line(lean: float, shift: int = 0) -> NDArray[np.uint8]:
+    """A stroke on a ground of 32 x 32 with a bar at its foot."""
+    drawn = np.zeros((32, 32))
+    drawn[8:24, 14:17] = 255
+    drawn[21:24, 14:22] = 255
+    moved = ndimage.affine_transform(drawn, [[1, 0], [lean, 1]], [0, -lean * 16], order=1)
+    return np.roll(moved, shift, (0, 1)).clip(0, 255).astype(np.uint8)[None]
+
+
+def test_slant_and_place_are_taken_away_from_upright_descriptors() -> None:
+    """They tell a hand, not a letter: a leaning stroke is nearer to itself than another letter."""
+    other = np.ascontiguousarray(line(0.0)[:, ::-1])
+    images = np.stack([line(0.0), line(0.4), line(0.0, 3), other])
+    for upright, same in ((True, True), (False, False)):
+        found = pseudolabels.describe(images, upright=upright)
+        far = np.linalg.norm(found[0] - found[3])
+        near = [np.linalg.norm(found[0] - found[place]) for place in (1, 2)]
+        assert (max(near) < far / 2) == same
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_ink_may_be_dark_or_light_and_images_of_any_form(upright: bool) -> None:
+    pixels = digits(60).pixels
+    found = pseudolabels.describe(pixels, upright=upright)
+    assert found.shape == (60, 60) and np.isfinite(found).all()
+    inverse = pseudolabels.describe(255 - pixels, upright=upright)
+    distances = [np.linalg.norm(one[:, None] - one, axis=2) for one in (found, inverse)]
+    assert np.corrcoef(distances[0].ravel(), distances[1].ravel())[0, 1] > 0.99
+    coloured = np.repeat(pixels, 3, axis=1)
+    same = pseudolabels.describe(coloured, upright=upright)
+    gaps = np.linalg.norm(same[:, None] - same, axis=2)
+    assert gaps == pytest.approx(distances[0], abs=1e-3)
+    wide = np.concatenate([pixels, pixels], axis=3)
+    assert pseudolabels.describe(wide, upright=upright).shape == (60, 60)
+
+
+def test_blank_images_are_described_too() -> None:
+    pixels = digits(20).pixels
+    pixels[3] = 7
+    assert np.isfinite(pseudolabels.describe(pixels, upright=True)).all()
+
+
+def test_labels_spread_as_in_closed_form() -> None:
+    """Of two joined nodes, one labelled: F = (I - αS)^-1 Y with S the exchange of the two."""
+    pair = sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    found = pseudolabels.spread(pair, np.array([1, -1]), 3)
+    inverse = np.linalg.inv(np.array([[1, -ALPHA], [-ALPHA, 1]])) @ np.eye(3)[[1, 0]][:, [2, 1, 0]]
+    assert inverse[0, 1] > inverse[1, 1] > 0  # nearer the label, more of it
+    assert found == pytest.approx(np.array([[0, 1, 0], [0, 1, 0]]), abs=1e-9)
+
+
+def test_between_two_labels_the_nearer_wins() -> None:
+    chain = sparse.csr_array(sparse.diags_array([1.0] * 6, offsets=1, shape=(7, 7)))
+    labels = np.array([0, -1, -1, -1, -1, -1, 1])
+    found = pseudolabels.spread((chain + chain.T).tocsr(), labels, 2)
+    dense = (chain + chain.T).toarray()
+    scale = np.diag(1 / np.sqrt(dense.sum(1)))
+    exact = np.linalg.solve(np.eye(7) - ALPHA * scale @ dense @ scale, np.eye(3)[labels][:, :2])
+    assert found == pytest.approx(exact / exact.sum(1, keepdims=True), abs=1e-4)
+    assert found[:3].argmax(1).tolist() == [0] * 3 and found[4:].argmax(1).tolist() == [1] * 3
+    assert found[3] == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
+def test_nothing_reaches_what_is_joined_to_no_label() -> None:
+    apart = sparse.csr_array(np.kron(np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]])))
+    found = pseudolabels.spread(apart, np.array([0, -1, -1, -1]), 2)
+    assert found[1].argmax() == 0 and found[2:] == pytest.approx(np.full((2, 2), 0.5))
+
+
+def test_few_labels_name_real_digits() -> None:
+    data = digits()
+    known = np.concatenate([np.flatnonzero(data.labels == one)[:3] for one in range(10)])
+    labels = np.full_like(data.labels, -1)
+    labels[known] = data.labels[known]
+    labels[known[0]] = 5  # a wrong one: what is given stays
+    few = dataclasses.replace(data, labels=labels)
+    found = pseudolabels.fill(settings(labels="half"), few)
+    assert found.labels[known].tolist() == labels[known].tolist()
+    assert (found.labels == data.labels).mean() > 0.9
+    assert found.pixels is data.pixels and found.ids == data.ids
+
+
+def test_without_labels_real_digits_fall_into_groups() -> None:
+    data = digits()
+    none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
+    found = pseudolabels.fill(settings(labels="none"), none)
+    assert matched(found.labels, data.labels) > 0.75
+    again = pseudolabels.fill(settings(labels="none"), none)
+    assert (found.labels == again.labels).all()
+    more = pseudolabels.fill(settings(labels="none", categories=20), none)
+    assert set(more.labels) == set(range(20))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"labels": "half", "pseudo_labels": "none"},
+        {"labels": "none", "pseudo_labels": "none"},
+    ],
+)
+def test_nothing_is_guessed_where_none_asks(model: dict[str, Any]) -> None:
+    data = digits(20)
+    assert pseudolabels.fill(settings(**model), data) is data
+    assert pseudolabels.fill(TrainSettings(recipe="dcgan"), data) is data
+
+
+def test_more_groups_than_images_are_an_error() -> None:
+    none = dataclasses.replace(digits(20), labels=np.full(20, -1))
+    with pytest.raises(PartError, match=r"^train\.model: 20 groups are asked of 20 images"):
+        pseudolabels.fill(settings(labels="none", categories=20), none)
