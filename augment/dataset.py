@@ -27,12 +27,16 @@ class DatasetError(AugmentError, ValueError):
 
 @dataclass(frozen=True)
 class Arrays:
-    """Labelled images in memory: uint8 (N, C, H, W), class indices (N,), ids, class names."""
+    """Labelled images in memory: uint8 (N, C, H, W), class indices (N,), ids, class names.
+
+    ``codes`` (N, F) are what continuous codes of a model should be for them, NaN where unknown.
+    """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     ids: list[str]
     classes: list[str]
+    codes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """The number of images."""

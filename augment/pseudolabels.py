@@ -7,12 +7,15 @@ where nothing is labelled it falls into clusters, where some are their labels sp
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
+from scipy.stats import rankdata
 from sklearn.cluster import SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.neighbors import kneighbors_graph
@@ -20,7 +23,7 @@ from torch.nn import functional
 
 from augment import seeding
 from augment.dataset import Arrays
-from augment.factors import moments
+from augment.factors import FACTORS, moments
 from augment.images import Pixels
 from augment.models import MODELS
 from augment.params import TrainSettings
@@ -37,23 +40,43 @@ Floats = NDArray[np.float64]
 
 
 def fill(settings: TrainSettings, pool: Arrays) -> Arrays:
-    """``pool`` with every label that is -1 filled in, where the model asks for it.
+    """``pool`` with what the model asks to know of its images: labels, and ranks as codes.
 
     Labels that are known stay. Where none is (``labels: none``) they are clusters, numbered in no
     meaningful order. Raises PartError where there are no more images than clusters.
     """
     model = MODELS.resolve(settings.model)
-    if model.get("labels", "all") == "all" or model["pseudo_labels"] == "none":
-        return pool
+    if model.get("labels", "all") != "all" and model["pseudo_labels"] == "graph":
+        pool = dataclasses.replace(pool, labels=_labels(settings, model, pool))
+    if model.get("factors"):
+        pool = dataclasses.replace(pool, codes=ranks(pool, model["factors"]))
+    return pool
+
+
+def ranks(data: Arrays, factors: Sequence[str]) -> NDArray[np.float32]:
+    """How images rank by each factor among those of their label (N, F): evenly over -1 … 1.
+
+    NaN where a factor cannot be measured.
+    """
+    found = np.full((len(data), len(factors)), np.nan, np.float32)
+    for column, name in enumerate(factors):
+        values = FACTORS.build(name)(data.pixels)
+        for label in np.unique(data.labels):
+            rows = np.flatnonzero((data.labels == label) & np.isfinite(values))
+            if len(rows):
+                found[rows, column] = (2 * rankdata(values[rows]) - 1) / len(rows) - 1
+    return found
+
+
+def _labels(settings: TrainSettings, model: dict[str, Any], pool: Arrays) -> NDArray[np.int64]:
     found = graph(describe(pool.pixels, upright=settings.profile == "glyph"))
     if model["labels"] == "none":
         kinds = model["categories"] or len(pool.classes)
         if kinds >= len(pool):
             raise PartError(f"train.model: {kinds} groups are asked of {len(pool)} images")
-        seed = seeding.derive(settings.seed, "clusters")
-        return dataclasses.replace(pool, labels=clusters(found, kinds, seed))
+        return clusters(found, kinds, seeding.derive(settings.seed, "clusters"))
     guesses = spread(found, pool.labels, len(pool.classes)).argmax(1)
-    return dataclasses.replace(pool, labels=np.where(pool.labels < 0, guesses, pool.labels))
+    return np.where(pool.labels < 0, guesses, pool.labels)
 
 
 def describe(pixels: Pixels, *, upright: bool) -> Floats:

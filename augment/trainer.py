@@ -96,6 +96,7 @@ class Feed:
         self.pixels = torch.from_numpy(data.pixels).to(place)
         self.labels = torch.from_numpy(data.labels).to(place)
         self.known = torch.from_numpy(np.flatnonzero(data.labels >= 0)).to(place)
+        self.codes = None if data.codes is None else torch.from_numpy(data.codes).to(place)
         self.batch, self.batches, self.seed, self.device = batch, batches, seed, device
 
     def at(self, number: int) -> Batch:
@@ -107,7 +108,8 @@ class Feed:
             known = self._some(self.known[self._places(len(self.known), number, seed)])
         real, labels = self._some(places)
         rng = seeding.generator(self.seed, "step", number, device=self.device)
-        return Batch(real, labels, number, rng, number / self.batches, known)
+        codes = None if self.codes is None else self.codes[places].to(self.device)
+        return Batch(real, labels, number, rng, number / self.batches, known, codes)
 
     def _places(self, count: int, number: int, seed: int) -> Tensor:
         chosen = seeding.places(count, self.batch, number, seed)

@@ -21,7 +21,13 @@ from benchmarks import mnist, runs
 SAMPLES = 1000
 SETTINGS = {
     **runs.PAPER,
-    "model": {"name": "infogan", "labels": "none", "class_weight": 1.0},
+    "model": {
+        "name": "infogan",
+        "labels": "none",
+        "factors": ["slant", "width"],
+        "class_weight": 0.2,
+        "code_weight": 1.0,
+    },
     "augment": [],
     "rate": {"discriminator": 2e-4, "schedule": "constant"},
 }

@@ -894,3 +894,33 @@ def test_truncated_noise_is_a_normal_cut_off() -> None:
     density = math.exp(-0.5) / math.sqrt(2 * math.pi)
     variance = 1 - 2 * density / math.erf(1 / math.sqrt(2))
     assert bounded.var().item() == pytest.approx(variance, rel=0.02)
+
+
+def test_q_is_taught_how_real_images_rank_by_a_factor() -> None:
+    """Three times the mean square, of what is known alone, and of the first codes."""
+    model = build("infogan", model={"factors": ["slant"], "code_weight": 0.5})
+    model.discriminator.codes.weight.data.zero_()
+    model.discriminator.codes.bias.data.copy_(torch.tensor([0.25, 9.0]))
+    ranks = torch.full((COUNT, 1), torch.nan)
+    ranks[:2, 0] = torch.tensor([0.75, -0.25])
+    found = model.discriminator_losses(replace(batch(), codes=ranks))
+    assert found["codes"].item() == pytest.approx(3 * (0.5**2 + 0.5**2) / 2 * 0.5)
+    found["codes"].backward()
+    assert all(p.grad.isfinite().all() for p in model.discriminator.codes.parameters())
+    unknown = model.discriminator_losses(replace(batch(), codes=torch.full_like(ranks, torch.nan)))
+    assert unknown["codes"].item() == 0
+    assert "codes" not in model.discriminator_losses(batch())
+    plain = build("infogan").discriminator_losses(replace(batch(), codes=ranks))
+    assert "codes" not in plain
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        (["lean"], "option 'factors': 'lean' is none of .*slant"),
+        (["slant", "width", "size"], "3 factors for 2 continuous codes"),
+    ],
+)
+def test_factors_that_make_no_sense_are_refused(factors: list[str], message: str) -> None:
+    with pytest.raises(PartError, match=message):
+        build("infogan", model={"factors": factors})

@@ -148,3 +148,29 @@ def test_more_groups_than_images_are_an_error() -> None:
     none = dataclasses.replace(digits(20), labels=np.full(20, -1))
     with pytest.raises(PartError, match=r"^train\.model: 20 groups are asked of 20 images"):
         pseudolabels.fill(settings(labels="none", categories=20), none)
+
+
+def test_images_rank_by_a_factor_among_those_of_their_class() -> None:
+    """Evenly over -1 … 1, ties alike, what cannot be measured left open."""
+    widths = [2, 4, 6, 8, 4, 4, 0, 9]
+    pixels = np.zeros((8, 1, 32, 32), np.uint8)
+    for image, width in zip(pixels, widths, strict=True):
+        image[0, 6:26, 10 : 10 + width] = 255
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, -1])
+    data = Arrays(pixels, labels, ids=[*"abcdefgh"], classes=["x", "y"])
+    found = pseudolabels.ranks(data, ["width"])
+    assert found.dtype == np.float32 and found.shape == (8, 1)
+    expected = [-0.75, -0.25, 0.25, 0.75, 0, 0, np.nan, 0]
+    assert found[:, 0] == pytest.approx(expected, nan_ok=True)
+    assert pseudolabels.ranks(data, ["width", "slant"]).shape == (8, 2)
+
+
+def test_factors_that_a_model_asks_for_are_measured() -> None:
+    data = digits(60)
+    found = pseudolabels.fill(settings(factors=["slant"]), data)
+    assert found.labels is data.labels
+    assert found.codes == pytest.approx(pseudolabels.ranks(data, ["slant"]), nan_ok=True)
+    none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
+    both = pseudolabels.fill(settings(labels="none", factors=["slant"]), none)
+    guessed = dataclasses.replace(data, labels=both.labels)
+    assert both.codes == pytest.approx(pseudolabels.ranks(guessed, ["slant"]), nan_ok=True)

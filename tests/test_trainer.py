@@ -140,6 +140,16 @@ def test_every_image_is_fed_once_an_epoch() -> None:
         assert (one.step, one.done, one.known) == (number, number / 10, None)
 
 
+def test_codes_travel_with_their_images() -> None:
+    pixels = np.arange(12)[:, None, None, None] * np.ones((1, 1, 8, 8))
+    codes = np.stack([np.arange(12), np.full(12, np.nan)], 1).astype(np.float32)
+    data = dataclasses.replace(arrays(pixels, np.zeros(12)), codes=codes)
+    one = Feed(data, 4, 10, 7, CPU).at(3)
+    assert one.codes is not None and one.codes[:, 0].tolist() == shown(one.real)
+    assert one.codes[:, 1].isnan().all()
+    assert feed([0, 1] * 4).at(0).codes is None
+
+
 def test_a_batch_follows_from_its_number() -> None:
     first, again, other = (feed([0, -1, 2] * 4).at(number) for number in (5, 5, 6))
     assert torch.equal(first.real, again.real) and torch.equal(first.labels, again.labels)

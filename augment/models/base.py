@@ -55,7 +55,8 @@ class Batch:
     """Real images (N, C, H, W) in [-1, 1], class indices (N,), -1 where unknown; the step.
 
     ``known`` are images and labels of as many labelled ones, where not all are; ``done`` the share
-    of the run that is over; ``rng`` all randomness of the step.
+    of the run that is over; ``rng`` all randomness of the step; ``codes`` (N, F) what the first
+    continuous codes should be for the images, NaN where unknown.
     """
 
     real: Tensor
@@ -64,6 +65,7 @@ class Batch:
     rng: torch.Generator
     done: float = 0.0
     known: tuple[Tensor, Tensor] | None = None
+    codes: Tensor | None = None
 
 
 class Fakes(NamedTuple):

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from augment.factors import FACTORS
 from augment.models import MODELS
 from augment.models.base import Batch, Critic, Fakes, Losses, Model, Parts
 from augment.networks import Shape
@@ -78,6 +79,7 @@ class InfoGan(Model):
         *,
         noise: Count = 62,
         continuous: Annotated[int, Field(ge=0)] = 2,
+        factors: tuple[str, ...] = (),
         labels: Literal["all", "half", "none"] = "all",
         pseudo_labels: Literal["graph", "none"] = "graph",
         categories: Count | None = None,
@@ -87,6 +89,9 @@ class InfoGan(Model):
         real_weight: Amount = 1.0,
     ):
         """``continuous`` codes are uniform on [-1, 1]; weights are those of Q's losses.
+
+        ``factors`` names what the first codes are to move (``augment.factors``): Q is then also
+        taught how the real images of a class rank by it, from -1 to 1.
 
         ``labels``: ``all`` conditions both networks on the class. With ``half`` some are known,
         with ``none`` the condition is a categorical code of ``categories`` values (default: as many
@@ -108,7 +113,15 @@ class InfoGan(Model):
         self.real_weight = real_weight
         if categories is not None and labels != "none":
             raise PartError("model 'infogan': option 'categories' goes with labels: none")
-        self.continuous = continuous
+        unknown = sorted(set(factors) - set(FACTORS.names()))
+        if unknown or len(factors) > continuous:
+            raise PartError(
+                f"model 'infogan': option 'factors': {unknown[0]!r} is none of "
+                f"{', '.join(FACTORS.names())}"
+                if unknown
+                else f"model 'infogan': {len(factors)} factors for {continuous} continuous codes"
+            )
+        self.continuous, self.factors = continuous, factors
         kinds = categories or parts.classes
         self.assemble(parts, noise=noise, codes=continuous, conditions=kinds, packing=packing)
         self.head = copy.deepcopy(self.discriminator).requires_grad_(False)
@@ -150,6 +163,8 @@ class InfoGan(Model):
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """What Q learns from its own samples, and from real images."""
         losses = self._code_loss(fake, fakes)
+        if self.factors and batch.codes is not None:
+            losses["codes"] = self._factor_loss(real, batch.codes)
         if self.separate:
             return losses | self._recogniser_losses(fakes, batch)
         losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
@@ -183,6 +198,13 @@ class InfoGan(Model):
             return {}
         error = functional.mse_loss(self.discriminator.read(features), fakes.codes) * 3
         return {"q_codes": error * self.code_weight}
+
+    def _factor_loss(self, features: Tensor, ranks: Tensor) -> Tensor:
+        """Like the codes' own, of real images whose ranks (N, factors) are known."""
+        known = ranks.isfinite()
+        found = self.discriminator.read(features)[:, : len(self.factors)]
+        squares = torch.where(known, found - ranks, 0.0).square().sum()
+        return squares / known.sum().clamp(min=1) * 3 * self.code_weight
 
     def _recogniser_losses(self, fakes: Fakes, batch: Batch) -> Losses:
         """From samples, from labels and, where some are missing, from two views of real images.
