@@ -36,10 +36,10 @@ from benchmarks.summaries import DEFAULT
 
 NEAR = 3.0  # standard deviations
 NOISE = 2  # numbers that every generator of points is fed with, as in PacGAN
-LAYERS = 3
+LAYERS = {"generator": 3, "discriminator": 4}
 CHUNK = 1000
 FEW = 200  # samples of a quick run
-SEEDS = [0, 1, 2, 3, 4]
+SEEDS = [10, 11, 12, 13, 14]  # no setting was chosen on them
 STACKED = ("dcgan", DEFAULT)
 TUNED: dict[str, Any] = {  # what the default recipe is given for points, as in params.yaml
     "model": {
@@ -49,13 +49,14 @@ TUNED: dict[str, Any] = {  # what the default recipe is given for points, as in 
         "categories": 64,
         "continuous": 0,
         "noise": NOISE,
-        "class_weight": 0.03,
+        "class_weight": 0.02,
     },
     "conditioning": {"generator": {"name": "embed", "width": 8}},
     "penalties": [{"name": "r1", "weight": 1e-4}, {"name": "r2", "weight": 1e-4}],
+    "optimiser": {"name": "adam", "betas": [0.0, 0.9]},
     "rate": {
         "generator": 1e-3,
-        "discriminator": 1e-3,
+        "discriminator": 2e-3,
         "schedule": {"name": "cosine", "final": 0.0},
     },
 }
@@ -121,15 +122,15 @@ class Stacks:
 
 
 def ring() -> Mixture:
-    """Radius 1, standard deviation 0.01, times 0.8."""
+    """Radius 1, standard deviation 0.01, times 0.9."""
     angle = torch.arange(8) * (math.tau / 8)
-    return Mixture(0.8 * torch.stack([angle.cos(), angle.sin()], 1), 0.8 * 0.01)
+    return Mixture(0.9 * torch.stack([angle.cos(), angle.sin()], 1), 0.9 * 0.01)
 
 
 def grid() -> Mixture:
-    """-4, -2, 0, 2, 4 either way, standard deviation 0.05, a fifth of it."""
-    places = torch.arange(-4.0, 5.0, 2.0) / 5
-    return Mixture(torch.cartesian_prod(places, places), 0.05 / 5)
+    """-4, -2, 0, 2, 4 either way, standard deviation 0.05, over 4.5."""
+    places = torch.arange(-4.0, 5.0, 2.0) / 4.5
+    return Mixture(torch.cartesian_prod(places, places), 0.05 / 4.5)
 
 
 MIXTURES = {"ring": ring, "grid": grid}
@@ -156,11 +157,14 @@ def unlabelled(recipe: str) -> dict[str, Any]:
 
 def of_points(recipe: str, asked: argparse.Namespace, seed: int) -> TrainSettings:
     """A recipe on points: one network for all, no augmentation; the default one is tuned."""
-    network = {"name": "mlp", "width": asked.width, "layers": LAYERS}
+    networks: dict[str, Any] = {
+        side: {"name": "mlp", "width": asked.width, "layers": layers}
+        for side, layers in LAYERS.items()
+    }
     given = {"model": {**unlabelled(recipe), "noise": NOISE}} if recipe != DEFAULT else TUNED
     return TrainSettings(
-        recipe=recipe, generator=network, discriminator=network, augment=[],
-        steps=asked.steps, batch=asked.batch, seed=seed, **given,
+        recipe=recipe, augment=[], steps=asked.steps, batch=asked.batch, seed=seed,
+        **networks, **given,
     )  # fmt: skip
 
 

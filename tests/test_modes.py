@@ -44,8 +44,8 @@ def test_high_quality_is_within_three_deviations_of_the_nearest_centre() -> None
     assert pair.find(made).tolist() == [0, -1, 1, -1, -1]
 
 
-@pytest.mark.parametrize(("name", "count", "near"), [("ring", 8, 2 * 0.8 * math.sin(math.pi / 8)),
-                                                     ("grid", 25, 0.4)])  # fmt: skip
+@pytest.mark.parametrize(("name", "count", "near"), [("ring", 8, 2 * 0.9 * math.sin(math.pi / 8)),
+                                                     ("grid", 25, 2 / 4.5)])  # fmt: skip
 def test_real_points_are_uniform_and_of_high_quality(name: str, count: int, near: float) -> None:
     mixture = modes.MIXTURES[name]()
     assert mixture.modes == count
