@@ -66,7 +66,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     owned: Mapping[str, Sequence[int]] = matching["classes"] or {}
     if generator.matched:
         owned = {name: [index] for index, name in enumerate(generator.classes)}
-    probe = _Probe(
+    probe = Probe(
         generator,
         classifiers.load(home, "labeller", device),
         {name: categories[0] for name, categories in owned.items()},
@@ -180,7 +180,7 @@ def name_codes(spearman: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[st
 
 
 @dataclass(frozen=True)
-class _Probe:
+class Probe:
     """Draws from a generator with chosen codes; ``shown`` is the condition drawn of each class."""
 
     generator: Generator
@@ -326,7 +326,7 @@ def _purities(
 
 
 def _continuous(
-    probe: _Probe,
+    probe: Probe,
     spearman: Mapping[str, NDArray[np.float64]],
     changes: NDArray[np.float64],
     names: Mapping[str, Mapping[str, Any]],
@@ -345,7 +345,7 @@ def _continuous(
     ]
 
 
-def _write_picture(path: Path, probe: _Probe, names: Mapping[str, Mapping[str, Any]]) -> None:
+def _write_picture(path: Path, probe: Probe, names: Mapping[str, Mapping[str, Any]]) -> None:
     """A row a class, a block a code, from -1 to 1 at one noise and the other codes' 0.
 
     Without continuous codes a row shows samples that differ by their noise.

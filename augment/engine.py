@@ -133,22 +133,33 @@ def augment_of(settings: TrainSettings) -> list[Any]:
     return list(augmentations.DEFAULTS[settings.profile])
 
 
+def discriminator_of(settings: TrainSettings) -> dict[str, Any]:
+    """The discriminator's part, ``norm: auto`` decided: none where a penalty forbids it."""
+    spec = DISCRIMINATORS.resolve(settings.discriminator)
+    if spec.get("norm") == "auto":
+        spec["norm"] = "none" if _per_image(settings) else "batch"
+    return spec
+
+
 def check(settings: TrainSettings) -> None:
     """Raise PartError for parts that do not go together."""
     augmentations.safe(augment_of(settings), settings.profile)
-    if DISCRIMINATORS.resolve(settings.discriminator).get("norm") == "batch":
-        for name in (PENALTIES.resolve(spec)["name"] for spec in settings.penalties):
-            if PENALTIES.describe(name).facts.get("per_image"):
-                raise PartError(
-                    f"train.penalties: {name!r} looks at each image by itself, and "
-                    "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
-                )
+    if discriminator_of(settings).get("norm") == "batch" and _per_image(settings):
+        raise PartError(
+            f"train.penalties: {_per_image(settings)[0]!r} looks at each image by itself, and "
+            "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
+        )
     packing = MODELS.resolve(settings.model)["packing"]
     if settings.batch % packing:
         raise PartError(
             f"train.batch: {settings.batch} images do not fill packs of {packing} "
             "(train.model.packing)"
         )
+
+
+def _per_image(settings: TrainSettings) -> list[str]:
+    names = [PENALTIES.resolve(spec)["name"] for spec in settings.penalties]
+    return [name for name in names if PENALTIES.describe(name).facts.get("per_image")]
 
 
 def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
@@ -160,7 +171,7 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         shape=shape,
         classes=classes,
         generator=lambda *given: GENERATORS.build(settings.generator, *given),
-        discriminator=lambda size: DISCRIMINATORS.build(settings.discriminator, size),
+        discriminator=lambda size: DISCRIMINATORS.build(discriminator_of(settings), size),
         generator_condition=lambda count: GENERATOR_CONDITIONS.build(
             settings.conditioning.generator, count
         ),

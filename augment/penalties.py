@@ -10,7 +10,7 @@ a discriminator that mixes images (batch norm) makes meaningless.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -70,8 +70,8 @@ class Penalty(nn.Module):
         """The unweighted scalar."""
         raise NotImplementedError
 
-    def after_step(self, discriminator: nn.Module) -> None:
-        """Change the discriminator after the optimiser's step; most penalties do not."""
+    def after_step(self, weights: Iterable[nn.Parameter]) -> None:
+        """Change what the logit depends on after the optimiser's step; most penalties do not."""
 
 
 class GradientPenalty(Penalty):
@@ -210,7 +210,7 @@ class Consistency(Penalty):
     double_backward=False,
 )
 class Clip(Penalty):
-    """Clamp every weight to [-limit, limit] after the step."""
+    """Clamp every weight that the logit depends on to [-limit, limit] after the step."""
 
     def __init__(self, *, limit: Amount = 0.01):
         """Keep ``limit``."""
@@ -222,9 +222,9 @@ class Clip(Penalty):
         return False
 
     @torch.no_grad()
-    def after_step(self, discriminator: nn.Module) -> None:
+    def after_step(self, weights: Iterable[nn.Parameter]) -> None:
         """Clamp in place."""
-        for parameter in discriminator.parameters():
+        for parameter in weights:
             parameter.clamp_(-self.limit, self.limit)
 
 

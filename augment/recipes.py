@@ -25,7 +25,6 @@ _DCGAN = {
 }
 _MOMENTUM = {"betas": [0.5, 0.999]}
 _RATE = {"schedule": "constant"}
-_UNNORMALISED = {**_DCGAN, "discriminator": {"name": "dcgan", "width": 32, "norm": "none"}}
 _PLAIN: dict[str, Any] = {"penalties": [], "augment": [], "optimiser": _MOMENTUM, "rate": _RATE}
 _CONDITIONAL = {"model": "cgan", **_DCGAN, **_PLAIN}
 
@@ -82,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
         "Arjovsky et al. 2017",
         {
             **_CONDITIONAL,
-            **_UNNORMALISED,
+            "discriminator": {"name": "dcgan", "width": 32, "norm": "none"},
             "loss": "wasserstein",
             "penalties": [{"name": "clip", "limit": 0.03}],
             "optimiser": "rmsprop",
@@ -95,7 +94,6 @@ RECIPES: dict[str, Recipe] = {
         "Gulrajani et al. 2017",
         {
             **_CONDITIONAL,
-            **_UNNORMALISED,
             "loss": "wasserstein",
             "penalties": ["gradient"],
             "optimiser": {"betas": [0.0, 0.9]},

@@ -76,7 +76,11 @@ def resolve(settings: TrainSettings) -> dict[str, Any]:
         "augment": augmentations.AUGMENTATIONS,
         "optimiser": OPTIMISERS,
     }
-    settings = settings.model_copy(update={"augment": engine.augment_of(settings)})
+    decided = {
+        "augment": engine.augment_of(settings),
+        "discriminator": engine.discriminator_of(settings),
+    }
+    settings = settings.model_copy(update=decided)
     for key, registry in named.items():
         value = getattr(settings, key)
         whole[key] = (
@@ -188,6 +192,7 @@ def _publish(
         "steps": history.step,
         "best": {"step": history.best_step, "kid": history.best_kid},
         "rollbacks": history.rollbacks,
+        "ended": history.ended,
         **inferred,
         "labeller_accuracy": float(labelled.mean()) if len(valid) else None,
         "device": trainer.device.type,

@@ -130,6 +130,7 @@ class History:
     best_step: int = 0
     best_kid: float | None = None
     rollbacks: list[dict[str, Any]] = field(default_factory=list)
+    ended: dict[str, Any] | None = None  # why before the last step, if so
 
 
 class Trainer:
@@ -174,7 +175,7 @@ class Trainer:
         totals: dict[str, Tensor] = {}
         with progress.bar() as display:
             task = display.add_task("train", total=settings.steps, note="")
-            while self.history.step < settings.steps:
+            while self.history.step < settings.steps and not self.history.ended:
                 found = self.engine.step(self.history.step, self.feed.at)
                 for name, value in found.items():
                     totals[name] = totals.get(name, 0) + value  # no wait for the GPU
@@ -246,8 +247,12 @@ class Trainer:
         return watch.diagnose(history.rows, self.model.ignored)
 
     def _respond(self, trouble: watch.Diagnosis) -> None:
-        """Stop with the reason, or go back to the best checkpoint with a remedy."""
+        """Go back to the best checkpoint with a remedy, end with it, or stop with the reason."""
         history = self.history
+        if trouble.name == watch.ENDING:
+            history.ended = {"step": history.step, **trouble.as_dict()}
+            self._save("steps")
+            return
         remedy = watch.remedy(trouble) if self.settings.on_trouble == "rollback" else None
         best = checkpoint.latest(self.home / "best")
         if remedy is None or best is None or len(history.rollbacks) >= self.settings.rollbacks:

@@ -15,7 +15,7 @@ What it names, and the remedy with which ``on_trouble: rollback`` goes on from t
 - ``discriminator_won``: D tells 99.5 % of pairs apart, and either KID no longer falls or no
   gradient reaches G (rate.discriminator × 0.5, penalties × 2)
 - ``code_ignored``: Q reads a code no better than chance (rate.discriminator × 0.5)
-- ``memorising``: KID on train falls while on valid it rises (no remedy)
+- ``memorising``: KID on train falls while on valid it rises (the run ends, with its best step)
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ REMEDIES = {
     "mode_collapse": Remedy(0.5, 0.5, penalties=2),  # a smoother D pulls samples apart again
     "discriminator_won": Remedy(discriminator=0.5, penalties=2),  # hold D back, so that G learns
     "code_ignored": Remedy(discriminator=0.5),  # a slower D leaves G more to Q's terms
-}  # memorising has none: what follows the best step only copies more
+}
+ENDING = "memorising"  # what follows the best step only copies more: a run ends with that one
 
 
 class TrainingTrouble(AugmentError):
@@ -183,10 +184,10 @@ def _memorising(rows: Sequence[Row]) -> Diagnosis | None:
     if not shown or rise <= CERTAIN * doubt or fall <= CERTAIN * vague:
         return None
     return Diagnosis(
-        "memorising",
+        ENDING,
         f"since step {first['step']:.0f}, KID rose by {rise:.3g} from {first['kid']:.3g} on valid "
         f"and fell by {fall:.3g} from {first['kid_train']:.3g} on train",
-        "add train.augment or real images, or end with train.steps at its best step",
+        "add train.augment or real images for a run that can go on",
         {f"best_{key}": first[key] for key in ("step", "kid", "kid_train")}
         | {"kid": last["kid"], "kid_train": last["kid_train"]},
     )

@@ -64,7 +64,7 @@ def measure(seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Ro
     meant = np.array([owner[condition] for condition in conditions.tolist()])
     seen = head.predict(held.pixels)
     first = {name: found[0] for name, found in owned.items()}
-    probe = codes._Probe(one.generator, judge.classifier, first, seeding.derive(seed, "codes"))
+    probe = codes.Probe(one.generator, judge.classifier, first, seeding.derive(seed, "codes"))
     return {
         "seed": seed,
         "accuracy": codes.accuracy(seen, held.labels, owned),

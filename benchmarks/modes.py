@@ -28,7 +28,6 @@ from augment.engine import Engine
 from augment.models import MODELS
 from augment.models.base import Batch, Model
 from augment.networks import DISCRIMINATORS, Shape
-from augment.networks.layers import normalise_spectrally
 from augment.params import TrainSettings
 from augment.recipes import RECIPES
 from benchmarks import mnist, runs
@@ -161,6 +160,8 @@ def of_points(recipe: str, asked: argparse.Namespace, seed: int) -> TrainSetting
         side: {"name": "mlp", "width": asked.width, "layers": layers}
         for side, layers in LAYERS.items()
     }
+    own = DISCRIMINATORS.resolve(TrainSettings(recipe=recipe).discriminator)
+    networks["discriminator"]["spectral"] = own.get("spectral", False)
     given = {"model": {**unlabelled(recipe), "noise": NOISE}} if recipe != DEFAULT else TUNED
     return TrainSettings(
         recipe=recipe, augment=[], steps=asked.steps, batch=asked.batch, seed=seed,
@@ -174,34 +175,20 @@ def of_stacks(recipe: str, asked: argparse.Namespace, seed: int) -> TrainSetting
     return runs.settings(recipe, asked, seed, **given)
 
 
-def spectral(recipe: str) -> bool:
-    """Whether the recipe's discriminator normalises its weights."""
-    spec = DISCRIMINATORS.resolve(TrainSettings(recipe=recipe).discriminator)
-    return bool(spec.get("spectral"))
-
-
 def leaders() -> dict[str, str]:
     """The first recipe that is the same on points, by recipe."""
-    first: dict[tuple[str, bool], str] = {}
+    first: dict[str, str] = {}
     found = {}
     for recipe in RECIPES:
         settings = of_points(recipe, argparse.Namespace(**POINTS), 0)
         seen = settings.model_dump_json(exclude={"recipe", "conditioning"})  # no label, no use
-        key = (seen, spectral(recipe))
-        found[recipe] = first.setdefault(key, recipe)
+        found[recipe] = first.setdefault(seen, recipe)
     return found
 
 
-def train(
-    chosen: TrainSettings, target: Target, device: torch.device, *, normalise: bool
-) -> tuple[Model, float]:
-    """A model after its last step, and the seconds that the steps took.
-
-    ``normalise`` the discriminator spectrally: fully connected ones have no option for it.
-    """
+def train(chosen: TrainSettings, target: Target, device: torch.device) -> tuple[Model, float]:
+    """A model after its last step, and the seconds that the steps took."""
     engine = Engine(chosen, target.shape, 1, device)
-    if normalise:  # the weights stay the same parameters, so the optimiser has them still
-        normalise_spectrally(engine.model.discriminator.network)
     labels = torch.full((chosen.batch,), -1, device=device)
     batches = chosen.steps * chosen.discriminator_steps
 
@@ -233,7 +220,7 @@ def measure(
     """A row of the table."""
     points = part in MIXTURES
     chosen = (of_points if points else of_stacks)(recipe, asked, seed)
-    model, seconds = train(chosen, target, asked.device, normalise=points and spectral(recipe))
+    model, seconds = train(chosen, target, asked.device)
     wanted = FEW if asked.quick else target.samples
     found = torch.cat([target.find(made) for made in samples(model, wanted, seed, asked.device)])
     also = [name for name, first in leaders().items() if points and first == recipe != name]

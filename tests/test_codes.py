@@ -300,7 +300,7 @@ def test_many_classes_cost_no_more_and_blank_images_measure_nothing() -> None:
             return np.zeros((len(conditions), 1, 8, 8), np.uint8)
 
     shown = {str(number): number for number in range(20)}
-    probe = codes._Probe(Blank(), Reader((0, 1, 2)), shown, 0)
+    probe = codes.Probe(Blank(), Reader((0, 1, 2)), shown, 0)
     spearman = probe.correlations()
     assert sum(drawn) == codes.BUDGET
     assert all(np.isnan(values).all() and len(values) == 3 for values in spearman.values())

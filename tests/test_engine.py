@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from augment import engine, seeding
+from augment import engine, seeding, train
 from augment.engine import Engine
 from augment.models.base import Batch
 from augment.params import TrainSettings
@@ -269,14 +269,14 @@ def test_every_recipe_goes_together(name: str) -> None:
         ({"augment": ["flip"]}, "'flip' changes labels of profile 'glyph'"),
         *(
             (
-                {"recipe": "dcgan", "penalties": [penalty]},
+                {"recipe": "dcgan", "penalties": [penalty], "discriminator": BATCH_NORM},
                 rf"train\.penalties: '{name}' .* train\.discriminator\.norm 'batch' .*'none'",
             )
             for name in ("r1", "r2", "gradient", "dragan")
             for penalty in (name, {"name": name, "weight": 2.0})
         ),
         (
-            {"recipe": "dcgan", "penalties": ["lecam", "clip", "r1"], "discriminator": "dcgan"},
+            {"penalties": ["lecam", "clip", "r1"], "discriminator": BATCH_NORM},
             r"train\.penalties: 'r1'",
         ),
         ({"discriminator": BATCH_NORM}, r"train\.penalties: 'r1' .* train\.discriminator\.norm"),
@@ -296,12 +296,25 @@ def test_what_does_not_go_together_is_said(changes: dict[str, Any], message: str
         {"batch": 8, "model": {"packing": 2}},
         {"recipe": "dcgan", "penalties": ["lecam", "consistency", "clip"]},
         {"recipe": "dcgan", "penalties": ["r1"], "discriminator": {"norm": "none"}},
+        {"discriminator": "dcgan"},  # whose norm follows from the penalties
         {"generator": "dcgan"},  # its batch norm sees fakes alone
         {"augment": ["flip"], "profile": "natural"},
     ],
 )
 def test_what_goes_together_is_not_refused(changes: dict[str, Any]) -> None:
     engine.check(TrainSettings.model_validate(changes))
+
+
+@pytest.mark.parametrize(
+    ("penalties", "norm"), [(["r1"], "none"), (["lecam"], "batch"), ([], "batch")]
+)
+def test_the_norm_follows_from_the_penalties(penalties: list[str], norm: str) -> None:
+    given = TrainSettings.model_validate({"discriminator": "dcgan", "penalties": penalties})
+    assert engine.discriminator_of(given)["norm"] == norm
+    assert train.resolve(given)["discriminator"]["norm"] == norm
+    found = Engine(given, (1, 32, 32), CLASSES, CPU).model.discriminator.network
+    kinds = [type(layer) for layer in found.body]
+    assert (torch.nn.BatchNorm2d in kinds) is (norm == "batch")
 
 
 @pytest.mark.parametrize(("profile", "flips"), [("glyph", False), ("natural", True)])

@@ -172,7 +172,7 @@ def test_any_penalty(use: str, penalty: str) -> None:
         p.grad.isfinite().all() for p in model.discriminator.parameters() if p.grad is not None
     )
     model.after_discriminator_step()
-    largest = max(weight.abs().max() for weight in model.discriminator.parameters())
+    largest = max(weight.abs().max() for weight in model.discriminator.judges())
     assert (largest <= 0.01) == (penalty == "clip")
 
 
@@ -924,3 +924,20 @@ def test_q_is_taught_how_real_images_rank_by_a_factor() -> None:
 def test_factors_that_make_no_sense_are_refused(factors: list[str], message: str) -> None:
     with pytest.raises(PartError, match=message):
         build("infogan", model={"factors": factors})
+
+
+@pytest.mark.parametrize("use", ["acgan", "infogan", "infogan half"])
+def test_clip_leaves_heads_alone(use: str) -> None:
+    """What the logit does not depend on may be of any size: it bounds no slope of D."""
+    model = build(use, penalties=[{"name": "clip", "limit": 1e-4}])
+    heads = names(model.discriminator) - {
+        name for name, p in model.discriminator.named_parameters()
+        if any(p is judge for judge in model.discriminator.judges())
+    }  # fmt: skip
+    assert heads
+    model.after_discriminator_step()
+    for name, parameter in model.discriminator.named_parameters():
+        largest = parameter.abs().max().item()
+        assert largest <= 1e-4 + 1e-9 or name in heads
+    weights = dict(model.discriminator.named_parameters())
+    assert max(weights[name].abs().max() for name in heads) > 0.01

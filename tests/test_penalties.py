@@ -275,7 +275,7 @@ def test_gradient_reaches_every_weight(name: str) -> None:
 def test_after_step_leaves_weights_alone(name: str) -> None:
     discriminator = Linear(1, 8, 8)
     before = discriminator.weight.detach().clone()
-    build(name).after_step(discriminator)
+    build(name).after_step(discriminator.parameters())
     assert torch.equal(discriminator.weight, before)
 
 
@@ -285,7 +285,7 @@ def test_clip_clamps(limit: float) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[5.0, -5.0]]))
         layer.bias.fill_(limit / 2)
-    build("clip", limit=limit).after_step(layer)
+    build("clip", limit=limit).after_step(layer.parameters())
     assert layer.weight.tolist() == [pytest.approx([limit, -limit])]
     assert layer.bias.item() == pytest.approx(limit / 2)
     assert layer.weight.requires_grad

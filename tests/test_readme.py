@@ -104,7 +104,7 @@ def test_yaml_example_is_valid(tmp_path: Path) -> None:
     settings = pipeline.load(root=tmp_path)
     assert settings.train.loss == "wasserstein"
     assert settings.train.model == {"name": "infogan", "continuous": 2}
-    assert settings.train.discriminator == {"name": "dcgan", "width": 64, "norm": "none"}
+    assert settings.train.discriminator == {"name": "dcgan", "width": 64}
 
 
 def test_tables_are_the_stored_results() -> None:

@@ -244,25 +244,22 @@ def test_code_ignored(tmp_path: Path) -> None:
     assert found.numbers["g_q_class"] > 0.2 * math.log(3)
 
 
-def test_memorising(tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", ["stop", "rollback"])
+def test_memorising_ends_with_the_best_step(tmp_path: Path, policy: str) -> None:
     """Learning to draw train images, all bright, leads away from those of valid, all dark."""
     noise = {"std": 3.0, "until": 1.0}  # so that no discriminator wins
-    target = trainer(tmp_path, train=grey(60, 200), valid=grey(30, 60), instance_noise=noise)
-    found = trouble(target)
-    assert found.name == "memorising" and found.numbers["best_step"] == 10
-    assert target.history.best_step == 10
-
-
-def test_memorising_stops_a_rollback_too(tmp_path: Path) -> None:
-    noise = {"std": 3.0, "until": 1.0}
-    target = trainer(
-        tmp_path,
-        train=grey(60, 200),
-        valid=grey(30, 60),
-        instance_noise=noise,
-        on_trouble="rollback",
-    )
-    assert trouble(target).name == "memorising" and target.history.rollbacks == []
+    given = {"train": grey(60, 200), "valid": grey(30, 60), "instance_noise": noise}
+    target = trainer(tmp_path, **given, on_trouble=policy)
+    target.fit()
+    ended = target.history.ended
+    assert ended is not None and ended["name"] == "memorising"
+    assert ended["numbers"]["best_step"] == target.history.best_step == 10
+    assert target.history.step == ended["step"] < target.settings.steps
+    assert target.history.rollbacks == []
+    again = trainer(tmp_path, **given, on_trouble=policy)
+    again.fit()
+    assert again.history == target.history
+    assert steps(again)[-1] == ended["step"]
 
 
 # going back

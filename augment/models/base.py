@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -146,6 +146,12 @@ class Critic(nn.Module):
             logits = logits + self.conditioning.logit(features, labels)  # type: ignore[operator]
         return logits
 
+    def judges(self) -> Iterator[nn.Parameter]:
+        """The parameters that the logit depends on: none of other heads."""
+        for part in (self.network, self.logit, self.conditioning):
+            if part is not None:
+                yield from part.parameters()
+
     def forward(self, packs: Tensor, labels: Tensor) -> Tensor:
         """Packs and their classes to logits (N,)."""
         return self.judge(self.features(packs, labels), labels)
@@ -268,7 +274,7 @@ class Model:
     def after_discriminator_step(self) -> None:
         """What penalties do to the weights."""
         for penalty in self.parts.penalties:
-            penalty.after_step(self.discriminator)
+            penalty.after_step(self.discriminator.judges())
 
     @torch.no_grad()
     def on_step(self, step: int, decay: float) -> None:

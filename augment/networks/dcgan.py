@@ -49,9 +49,9 @@ class Discriminator(nn.Module):
 
     def __init__(
         self, shape: Shape, *, width: Count = 64, limit: Count = 8,
-        norm: Literal["batch", "none"] = "batch", spectral: bool = False,
+        norm: Literal["auto", "batch", "none"] = "auto", spectral: bool = False,
     ):  # fmt: skip
-        """``norm: none`` for losses whose penalty looks at each image by itself.
+        """``norm: none`` goes with penalties that look at each image by itself: ``auto`` chooses.
 
         ``spectral`` normalises every weight (Miyato et al. 2018).
         """
@@ -61,7 +61,7 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(shape[0], levels[0], 4, 2, 1), nn.LeakyReLU(0.2)]
         for inputs, outputs in pairwise(levels):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"))
-            layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
+            layers += [nn.BatchNorm2d(outputs)] if norm != "none" else []
             layers.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*layers, nn.Flatten())
         self.width = levels[-1] * height * side

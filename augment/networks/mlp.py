@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from augment.networks import DISCRIMINATORS, GENERATORS, Shape
-from augment.networks.layers import Chain, ConditionalNorm
+from augment.networks.layers import Chain, ConditionalNorm, normalise_spectrally
 from augment.registry import Count
 
 _PAPER = "Goodfellow et al. 2014, Generative Adversarial Nets (arXiv:1406.2661)"
@@ -43,14 +43,21 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Hidden leaky ReLU layers."""
 
-    def __init__(self, shape: Shape, *, width: Count = 512, layers: Count = 1):
-        """``layers`` hidden layers of ``width`` units."""
+    def __init__(
+        self, shape: Shape, *, width: Count = 512, layers: Count = 1, spectral: bool = False
+    ):
+        """``layers`` hidden layers of ``width`` units.
+
+        ``spectral`` normalises every weight (Miyato et al. 2018).
+        """
         super().__init__()
         hidden: list[nn.Module] = []
         for inputs, outputs in pairwise([math.prod(shape)] + [width] * layers):
             hidden += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(nn.Flatten(), *hidden)
         self.width = width
+        if spectral:
+            normalise_spectrally(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, width)."""
