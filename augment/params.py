@@ -31,6 +31,7 @@ CLEAN = "data/clean"
 QUARANTINE = "data/quarantine"
 GENERATOR = "models/generator"
 CODES = "models/codes.json"
+ADOPTED = "data/adopted"
 SYNTHETIC = "data/synthetic"
 AUGMENTED = "data/augmented"
 REPORTS = "reports"
@@ -179,6 +180,18 @@ class CodesSettings(Settings):
     seed: int = 0
 
 
+class AdoptSettings(Settings):
+    """Who is asked about images without a label, and which of them are adopted."""
+
+    labellers: Annotated[list[PartSpec], Field(min_length=1)] = ["graph", "head", "self_training"]
+    probability: Fraction = 0.95  # calibrated, that a label must have
+    steps: Count = 600  # of each classifier that is taught
+    rounds: Count = 2  # of teaching
+    batch: Count = 64
+    device: str = "auto"
+    seed: int = 0
+
+
 class SynthSettings(Settings):
     """How many samples of each class, and what is accepted."""
 
@@ -221,6 +234,7 @@ class Params(Settings):
     clean: CleanSettings = CleanSettings()
     train: TrainSettings = TrainSettings()
     codes: CodesSettings = CodesSettings()
+    adopt: AdoptSettings = AdoptSettings()
     synth: SynthSettings = SynthSettings()
     score: ScoreSettings = ScoreSettings()
     write: WriteSettings = WriteSettings()

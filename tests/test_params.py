@@ -83,7 +83,7 @@ def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
         ("train.stepz=3", r"train\.stepz: unknown key; known: recipe, model, generator, discrimin"),
         ("train.recipe=stylegan", r"train: .*unknown recipe 'stylegan'; known: infogan, r3gan"),
         ("train.rate.generatr=3", r"train\.rate\.generatr: unknown key; known: generator, disc"),
-        ("trian.steps=3", r"trian: unknown key; known: ingest, clean, train, codes, synth, score"),
+        ("trian.steps=3", r"trian: unknown key; known: ingest, clean, train, codes, adopt, synth"),
         ("train.steps=0", r"train\.steps: .*greater than or equal to 1 \(found 0\)"),
         ("train.steps=many", r"train\.steps: .*integer.* \(found 'many'\)"),
         ("train.steps=", r"train\.steps: .*integer \(found None\)"),
