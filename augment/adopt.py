@@ -158,6 +158,7 @@ def combine(opinions: Mapping[str, Opinion], held: Held) -> Verdict:
         return Verdict(raw[method], method, None, None, None, {name: {} for name in opinions})
     heats = {name: _heat(one, held) for name, one in opinions.items()}
     ways = _ways({name: one.tempered(heats[name]) for name, one in opinions.items()})
+    ways.update(opinions)  # alone, each is calibrated once
     settled = {name: one.tempered(_heat(one, held)) for name, one in ways.items()}
     method = min(settled, key=lambda name: calibration.log_loss(settled[name].held, held.labels))
     each = {

@@ -25,6 +25,7 @@ from augment.errors import AugmentError
 from augment.registry import Count, Fraction
 
 PartSpec = str | dict[str, Any]
+Balance = Literal["none", "classes"]
 
 INGESTED = "data/ingested"
 CLEAN = "data/clean"
@@ -156,6 +157,7 @@ class TrainSettings(Settings):
     discriminator_steps: Count = 1  # for each step of the generator
     steps: Count = 1500
     batch: Annotated[int, Field(ge=2)] = 64
+    balance: Balance = "none"  # classes: a batch has equally many images of each
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     every: Count = 250  # steps between measurements, pictures and checkpoints
     on_trouble: Literal["stop", "rollback"] = "stop"
@@ -196,7 +198,8 @@ class SynthSettings(Settings):
     """How many samples of each class, and what is accepted."""
 
     per_class: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = 200
-    match: Literal["largest"] | None = None  # fill every class up to the largest one
+    match: Literal["largest", "weakest"] | None = None  # largest: fill all classes up to it
+    weakest: Count | None = None  # how many classes get per_class samples with match: weakest
     probability: Fraction = 0.9  # of the wanted label, by the labeller
     copy_quantile: Fraction = 0.01  # of real-to-real nearest distances
     truncation: Annotated[float, Field(gt=0)] | None = None

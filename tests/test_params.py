@@ -107,7 +107,7 @@ def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
         ("clean.thresholds.blank=.inf", r"clean\.thresholds\.blank: .*finite"),
         ("synth.per_class={a: -1}", r"synth\.per_class\.a: .*\(found -1\)"),
         ("synth.per_class=few", r"synth\.per_class: .*\(found 'few'\)"),
-        ("synth.match=smallest", r"synth\.match: .*'largest' \(found 'smallest'\)"),
+        ("synth.match=smallest", r"synth\.match: .*'largest' or 'weakest' \(found 'smallest'\)"),
         ("synth.max_candidates=.inf", r"synth\.max_candidates: .*finite"),
         ("synth.truncation=0", r"synth\.truncation: .*greater than 0"),
         ("write.dose=-1", r"write\.dose: "),
