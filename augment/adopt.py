@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,22 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What all opinions come to; numbers are None where nothing was held to measure them by."""
+    """What the report says of the opinion that counts; None is what could not be measured.
 
-    opinion: Opinion
-    method: str
-    temperature: float | None
-    error: float | None
-    error_before: float | None
-    each: Mapping[str, Mapping[str, float | None]]
+    ``calibrated_on`` says which ``held_out`` images calibrated it, ``valid`` how many of the valid
+    split there are; errors are expected calibration errors on the held images. ``opinions`` holds
+    each one's own temperature, and its accuracy on them.
+    """
+
+    method: str | None = None
+    temperature: float | None = None
+    calibrated_on: str | None = None
+    held_out: int | None = None
+    calibration_error: float | None = None
+    calibration_error_before: float | None = None
+    valid: int | None = None
+    accuracy_valid: float | None = None
+    opinions: Mapping[str, Mapping[str, float]] | None = None
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
@@ -88,64 +97,46 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
             batch=settings.batch,
             seed=settings.seed,
         )
-        verdict, measured = judge(pool, train.labels, valid.labels, settings.labellers)
-        found = dict(_sure(train, verdict.opinion.pool, settings.probability))
+        probabilities, verdict = judge(pool, train.labels, valid.labels, settings.labellers)
+        found = dict(_sure(train, probabilities, settings.probability))
     else:
         classes = table.classes_of(table.frame(clean, ["label"])["label"])
-        measured = dict.fromkeys(MEASURED)
+        verdict = Verdict()
     labels = [label for label, _ in found.values()]
     report |= {
         "adopted": len(found),
         "per_class": {name: labels.count(name) for name in classes},
         "threshold": settings.probability,
-        **measured,
+        **dataclasses.asdict(verdict),
     }
     _write(root, found)
     table.write_json(root / REPORTS / "adopt.json", report)
     return report
 
 
-MEASURED = (
-    "method",
-    "temperature",
-    "calibrated_on",
-    "held_out",
-    "calibration_error",
-    "calibration_error_before",
-    "valid",
-    "accuracy_valid",
-    "opinions",
-)
-
-
 def judge(
     pool: Pool, known: Labels, valid: Labels, labellers: Sequence[PartSpec]
-) -> tuple[Verdict, dict[str, Any]]:
-    """What ``labellers`` together say of the images of ``pool``, and what of it is to be reported.
+) -> tuple[Floats, Verdict]:
+    """Probabilities (N, K) that ``labellers`` together give the images of ``pool``, and how good.
 
     ``known`` holds the class indices of the first images of the pool, the train split, -1 where
     unknown; ``valid`` those of the last, which no opinion is told.
     """
     told = np.concatenate([known, np.full_like(valid, -1)])
     held = _held(known, valid, pool.seed)
-    opinions = _ask(pool, told, held, labellers)
-    verdict = combine(opinions, held)
-    right = verdict.opinion.pool[len(known) :].argmax(1) == valid
-    values = (
-        verdict.method,
-        verdict.temperature,
-        held.source,
-        len(held.labels),
-        verdict.error,
-        verdict.error_before,
-        len(valid),
-        float(right.mean()) if len(valid) else None,
-        verdict.each,
+    opinion, verdict = combine(_ask(pool, told, held, labellers), held)
+    right = opinion.pool[len(known) :].argmax(1) == valid
+    verdict = dataclasses.replace(
+        verdict,
+        calibrated_on=held.source,
+        held_out=len(held.labels) if held.source else 0,
+        valid=len(valid),
+        accuracy_valid=float(right.mean()) if len(valid) else None,
     )
-    return verdict, dict(zip(MEASURED, values, strict=True))
+    return opinion.pool, verdict
 
 
-def combine(opinions: Mapping[str, Opinion], held: Held) -> Verdict:
+def combine(opinions: Mapping[str, Opinion], held: Held) -> tuple[Opinion, Verdict]:
     """The combination of calibrated opinions that tells the held images best, calibrated again.
 
     Candidates are each opinion, the mean of their log-probabilities, and their agreement: for each
@@ -155,11 +146,12 @@ def combine(opinions: Mapping[str, Opinion], held: Held) -> Verdict:
     raw = _ways(opinions)
     if held.source is None:
         method = next(iter(raw))
-        return Verdict(raw[method], method, None, None, None, {name: {} for name in opinions})
+        return raw[method], Verdict(method)
     heats = {name: _heat(one, held) for name, one in opinions.items()}
     ways = _ways({name: one.tempered(heats[name]) for name, one in opinions.items()})
     ways.update(opinions)  # alone, each is calibrated once
-    settled = {name: one.tempered(_heat(one, held)) for name, one in ways.items()}
+    heat = {name: _heat(one, held) for name, one in ways.items()}
+    settled = {name: one.tempered(heat[name]) for name, one in ways.items()}
     method = min(settled, key=lambda name: calibration.log_loss(settled[name].held, held.labels))
     each = {
         name: {
@@ -168,13 +160,15 @@ def combine(opinions: Mapping[str, Opinion], held: Held) -> Verdict:
         }
         for name, one in opinions.items()
     }
-    return Verdict(
-        settled[method],
+    before, after = (
+        calibration.calibration_error(some[method].held, held.labels) for some in (raw, settled)
+    )
+    return settled[method], Verdict(
         method,
-        _heat(ways[method], held),
-        calibration.calibration_error(settled[method].held, held.labels),
-        calibration.calibration_error(raw[method].held, held.labels),
-        each,
+        heat[method],
+        calibration_error=after,
+        calibration_error_before=before,
+        opinions=each,
     )
 
 

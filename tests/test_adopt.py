@@ -1,4 +1,4 @@
-"""Adopting: real digits get right labels, calibrated on valid, and nobody looks at the test split."""
+"""Adopting: real digits get right labels, calibrated on valid; nobody looks at the test split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from augment import adopt, heads, images, opinions, table
+from augment import adopt, calibration, heads, images, opinions, table
 from augment.adopt import AdoptError, Held, Opinion
 from augment.opinions import OPINIONS, Pool
 from augment.params import ADOPTED, CLEAN, REPORTS, Params
@@ -21,8 +21,8 @@ CLASSES = [str(digit) for digit in range(10)]
 QUICK = {"steps": 60, "rounds": 1, "device": "cpu"}
 
 
-class Oracle:
-    """A class head that is right, and very sure, of dark tops."""
+class Blank:
+    """A class head that knows the digits' names and nothing else."""
 
     classes = CLASSES
 
@@ -64,7 +64,7 @@ def pool(count: int = 200, **changes: Any) -> tuple[Pool, np.ndarray]:
     pixels = np.rint(pixels.reshape(-1, 1, 8, 8)[:count] * (255 / 16)).astype(np.uint8)
     facts: dict[str, Any] = {
         "upright": True, "home": Path("nowhere"), "device": torch.device("cpu"),
-        "steps": 60, "rounds": 1, "batch": 64, "seed": 0,
+        "steps": 40, "rounds": 1, "batch": 64, "seed": 0,
     }  # fmt: skip
     return Pool(pixels, CLASSES, **(facts | changes)), labels[:count].astype(np.int64)
 
@@ -82,9 +82,9 @@ def report(root: Path) -> dict[str, Any]:
     return found
 
 
-# opinions: least accuracy on 500 digits of which five a class are labelled
+# opinions: least accuracy on 300 digits of which five a class are labelled
 
-LEAST = {"graph": 0.9, "self_training": 0.9, "head": 0.09}
+LEAST = {"graph": 0.9, "self_training": 0.85, "head": 0.09}
 
 
 def test_every_opinion_has_a_row() -> None:
@@ -95,13 +95,13 @@ def test_every_opinion_has_a_row() -> None:
 def test_an_opinion_is_a_probability_for_each_image(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heads, "load", lambda *_: Oracle())
-    asked, labels = pool(500)
+    monkeypatch.setattr(heads, "load", lambda *_: Blank())
+    asked, labels = pool(300)
     found = OPINIONS.build(name)(asked, few(labels, 5))
-    assert found.shape == (500, 10) and found.dtype == np.float64
-    assert found.min() >= 0 and found.sum(1) == pytest.approx(np.ones(500), abs=1e-4)
+    assert found.shape == (300, 10) and found.dtype == np.float64
+    assert found.min() >= 0 and found.sum(1) == pytest.approx(np.ones(300), abs=1e-4)
     assert (found.argmax(1) == labels).mean() >= LEAST[name]
-    again = OPINIONS.build(name)(pool(500)[0], few(labels, 5))
+    again = OPINIONS.build(name)(pool(300)[0], few(labels, 5))
     assert (again == found).all()
     changed = few(labels, 5)
     changed[labels == 3] = -1  # without a label of a class nobody says that it is one
@@ -112,7 +112,7 @@ def test_an_opinion_is_a_probability_for_each_image(
 def test_self_training_may_start_from_labels_alone_and_takes_what_it_is_sure_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked, labels = pool(300, rounds=2, steps=80)
+    asked, labels = pool(300, rounds=2, steps=60)
     shown: list[np.ndarray] = []
     fit = opinions.classifiers.fit
 
@@ -134,8 +134,8 @@ def test_a_head_of_other_classes_or_of_none_has_no_opinion(
     asked, labels = pool(20)
     assert OPINIONS.build("head")(asked, labels) is None  # there is none
     for classes in (None, CLASSES[:9]):
-        monkeypatch.setattr(Oracle, "classes", classes)
-        monkeypatch.setattr(heads, "load", lambda *_: Oracle())
+        monkeypatch.setattr(Blank, "classes", classes)
+        monkeypatch.setattr(heads, "load", lambda *_: Blank())
         assert OPINIONS.build("head")(asked, labels) is None
 
 
@@ -164,20 +164,24 @@ def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
     bad = rng.dirichlet([1, 1, 1], 300)
     held = Held(np.arange(300), labels, "valid")
     both = {"bad": opinion(*bad.tolist()), "good": opinion(*good.tolist())}
-    found = adopt.combine(both, held)
-    assert found.error is not None and found.error_before is not None
-    assert found.error < 0.05 and found.each["good"]["accuracy"] == pytest.approx(0.8)
-    alone = adopt.combine({"good": both["good"]}, held)
-    assert alone.method == "good" and alone.temperature == found.each["good"]["temperature"]
-    assert alone.opinion.held.max(1).mean() == pytest.approx(0.8, abs=0.01)
-    assert (found.opinion.held.argmax(1) == labels).mean() >= 0.79
+    chosen, found = adopt.combine(both, held)
+    assert found.opinions is not None and found.opinions["good"]["accuracy"] == pytest.approx(0.8)
+    assert found.calibration_error is not None and found.calibration_error < 0.05
+    assert (chosen.held.argmax(1) == labels).mean() >= 0.79
+    sharp = Opinion(*[calibration.tempered(good, 0.2)] * 2)
+    chosen, found = adopt.combine({"good": sharp}, held)
+    assert found.method == "good" and found.opinions is not None
+    assert found.temperature == found.opinions["good"]["temperature"] > 4
+    assert chosen.held.max(1).mean() == pytest.approx(0.8, abs=0.01)
+    assert found.calibration_error is not None and found.calibration_error < 0.01
+    assert found.calibration_error_before == pytest.approx(0.2, abs=0.01)
 
 
 def test_without_held_images_opinions_must_agree() -> None:
     held = Held(np.arange(0), np.arange(0), None)
-    found = adopt.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
-    assert (found.method, found.temperature, found.error) == ("agreement", None, None)
-    assert found.opinion.pool[0] == pytest.approx([0.75, 0.25])
+    chosen, found = adopt.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
+    assert found == adopt.Verdict("agreement")
+    assert chosen.pool[0] == pytest.approx([0.75, 0.25])
 
 
 # what is held
@@ -212,25 +216,27 @@ def test_held_labels_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OPINIONS, "build", lambda spec: parrot)
     asked, labels = pool(130)
     known = few(labels, 3)
-    verdict, measured = adopt.judge(asked, known[:100], labels[100:], ["graph"])
+    _, found = adopt.judge(asked, known[:100], labels[100:], ["graph"])
     assert len(told) == 1 and (told[0][100:] == -1).all()
-    assert measured["held_out"] == 30 and measured["opinions"]["graph"]["accuracy"] < 0.3
+    assert found.opinions is not None and found.opinions["graph"]["accuracy"] < 0.3
+    assert (found.held_out, found.valid, found.calibrated_on) == (30, 30, "valid")
     told.clear()
-    _, measured = adopt.judge(asked, known, labels[:0], ["graph"])
-    assert len(told) == 1 + adopt.FOLDS and measured["opinions"]["graph"]["accuracy"] < 0.3
-    assert (told[0] == known).all() and all((one[known < 0] == -1).all() for one in told)
-    assert (verdict.opinion.pool[known >= 0].argmax(1) == labels[known >= 0]).all()
+    probabilities, found = adopt.judge(asked, known, labels[:0], ["graph"])
+    assert found.opinions is not None and found.opinions["graph"]["accuracy"] < 0.3
+    assert (found.held_out, found.valid, found.accuracy_valid) == (30, 0, None)
+    assert len(told) == 1 + adopt.FOLDS and (told[0] == known).all()
+    assert (probabilities[known >= 0].argmax(1) == labels[known >= 0]).all()
 
 
 def test_the_head_is_not_asked_about_labels_it_has_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heads, "load", lambda *_: Oracle())
+    monkeypatch.setattr(heads, "load", lambda *_: Blank())
     asked, labels = pool(130)
-    _, measured = adopt.judge(asked, few(labels, 3)[:100], labels[100:], ["graph", "head"])
-    assert set(measured["opinions"]) == {"graph", "head"}
-    _, measured = adopt.judge(asked, few(labels, 3), labels[:0], ["graph", "head"])
-    assert set(measured["opinions"]) == {"graph"}
+    _, found = adopt.judge(asked, few(labels, 3)[:100], labels[100:], ["graph", "head"])
+    assert set(found.opinions or ()) == {"graph", "head"}
+    _, found = adopt.judge(asked, few(labels, 3), labels[:0], ["graph", "head"])
+    assert set(found.opinions or ()) == {"graph"}
     with pytest.raises(AdoptError, match=r"adopt\.labellers: none .*; add graph"):
         adopt.judge(asked, few(labels, 3), labels[:0], ["head"])
     with pytest.raises(AdoptError, match="'graph' stands twice"):
