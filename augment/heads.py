@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,18 @@ SIZE = 64  # packs at a time
 class Head:
     """Probabilities of each of ``kinds`` conditions, by the averaged discriminator's Q."""
 
-    def __init__(self, critic: InfoCritic, kinds: int, device: torch.device):
-        """Wrap ``critic``; ``load`` is the way in."""
+    def __init__(
+        self,
+        critic: InfoCritic,
+        kinds: int,
+        device: torch.device,
+        classes: Sequence[str] | None = None,
+    ):
+        """Wrap ``critic``; ``load`` is the way in. ``classes`` are None where it knows none."""
         self.critic = critic.eval()
         self.kinds = kinds
         self.device = device
+        self.classes = classes
 
     def predict(self, pixels: images.Pixels) -> Floats:
         """Probabilities (N, conditions) of uint8 images (N, C, H, W).
@@ -72,9 +79,10 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Head | None:
             else None,
         )
         critic.load_state_dict(tensors)
+        classes = meta["classes"] if meta["matched"] else None
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         path = folder / f"{NAME}.json"
         raise checkpoint.CheckpointError(f"{path}: is no class head ({error})") from None
     place = devices.resolve(str(device))
     critic.to(place).to(memory_format=torch.channels_last)
-    return Head(critic, meta["conditions"], place)
+    return Head(critic, meta["conditions"], place, classes)

@@ -25,12 +25,14 @@ from augment.errors import AugmentError
 from augment.registry import Count, Fraction
 
 PartSpec = str | dict[str, Any]
+Balance = Literal["none", "classes"]
 
 INGESTED = "data/ingested"
 CLEAN = "data/clean"
 QUARANTINE = "data/quarantine"
 GENERATOR = "models/generator"
 CODES = "models/codes.json"
+ADOPTED = "data/adopted"
 SYNTHETIC = "data/synthetic"
 AUGMENTED = "data/augmented"
 REPORTS = "reports"
@@ -155,6 +157,7 @@ class TrainSettings(Settings):
     discriminator_steps: Count = 1  # for each step of the generator
     steps: Count = 1500
     batch: Annotated[int, Field(ge=2)] = 64
+    balance: Balance = "none"  # classes: a batch has equally many images of each
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     every: Count = 250  # steps between measurements, pictures and checkpoints
     on_trouble: Literal["stop", "rollback"] = "stop"
@@ -179,11 +182,24 @@ class CodesSettings(Settings):
     seed: int = 0
 
 
+class AdoptSettings(Settings):
+    """Who is asked about images without a label, and which of them are adopted."""
+
+    labellers: Annotated[list[PartSpec], Field(min_length=1)] = ["graph", "head", "self_training"]
+    probability: Fraction = 0.95  # calibrated, that a label must have
+    steps: Count = 600  # of each classifier that is taught
+    rounds: Count = 2  # of teaching
+    batch: Count = 64
+    device: str = "auto"
+    seed: int = 0
+
+
 class SynthSettings(Settings):
     """How many samples of each class, and what is accepted."""
 
     per_class: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = 200
-    match: Literal["largest"] | None = None  # fill every class up to the largest one
+    match: Literal["largest", "weakest"] | None = None  # largest: fill all classes up to it
+    weakest: Count | None = None  # how many classes get per_class samples with match: weakest
     probability: Fraction = 0.9  # of the wanted label, by the labeller
     copy_quantile: Fraction = 0.01  # of real-to-real nearest distances
     truncation: Annotated[float, Field(gt=0)] | None = None
@@ -221,6 +237,7 @@ class Params(Settings):
     clean: CleanSettings = CleanSettings()
     train: TrainSettings = TrainSettings()
     codes: CodesSettings = CodesSettings()
+    adopt: AdoptSettings = AdoptSettings()
     synth: SynthSettings = SynthSettings()
     score: ScoreSettings = ScoreSettings()
     write: WriteSettings = WriteSettings()

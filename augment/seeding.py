@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,9 +39,30 @@ def places(count: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
 
     A function of its arguments alone, so that a run can be taken up at any step.
     """
-    position = np.arange(step * batch, (step + 1) * batch)
-    epochs, offsets = np.divmod(position, count)
+    return _drawn(np.arange(step * batch, (step + 1) * batch), count, seed)
+
+
+def balanced_places(
+    members: Sequence[NDArray[np.int64]], batch: int, step: int, seed: int
+) -> NDArray[np.int64]:
+    """Which samples make up the batch of ``step`` where all classes come equally often.
+
+    ``members`` holds the places of the samples of each class, none of them empty. Classes take
+    turns, on from one batch to the next, and so do the samples of each, shuffled anew every time
+    round. Within a batch the order is random. A function of its arguments alone.
+    """
+    turns, whose = np.divmod(np.arange(step * batch, (step + 1) * batch), len(members))
     chosen = np.empty(batch, np.int64)
+    for number, own in enumerate(members):
+        here = whose == number
+        chosen[here] = own[_drawn(turns[here], len(own), derive(seed, "class", number))]
+    return rng(seed, "order", step).permutation(chosen)
+
+
+def _drawn(positions: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """What stands at ``positions`` of an endless row of shuffled epochs of ``count`` samples."""
+    epochs, offsets = np.divmod(positions, count)
+    chosen = np.empty(len(positions), np.int64)
     for epoch in np.unique(epochs):
         here = epochs == epoch
         chosen[here] = _shuffled(count, int(epoch), seed)[offsets[here]]

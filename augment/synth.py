@@ -11,30 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from augment import classifiers, dataset, devices, images, progress, sheets, table, workers
 from augment.acceptance import Filter, Verdict
 from augment.dataset import Arrays
-from augment.errors import AugmentError
 from augment.generator import CHUNK, Chunk, Generator
 from augment.models.base import Ranges
 from augment.params import CLEAN, GENERATOR, REPORTS, SYNTHETIC, Params, SynthSettings
+from augment.quotas import Order, SynthError, quotas, recalls
 from augment.writers import WRITERS
 from augment.writers.names import Folders
 
 SHOWN = 10  # samples of each class in the picture
-
-
-class SynthError(AugmentError):
-    """A quota that makes no sense, or that the generator did not fill within its budget."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """So many samples of a class."""
-
-    label: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +57,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     """Fill the quotas of ``params.synth`` into data/synthetic; write reports/synth.json."""
     settings = params.synth
     generator, chosen, train = _prepare(settings, root)
-    orders = quotas(settings, train)
+    orders = quotas(settings, train, _recalls(settings, chosen, train, root))
     draw = Draw(
         settings.seed, truncation=settings.truncation, max_candidates=settings.max_candidates
     )
@@ -128,29 +117,6 @@ def fulfil(
         "generator": generator.digest,
         "out": str(out),
     }
-
-
-def quotas(settings: SynthSettings, train: Arrays) -> list[Order]:
-    """What is wanted of each class, in class order.
-
-    Raises SynthError for an unknown class or for settings that ask for nothing or for two things.
-    """
-    if (settings.match is None) == (settings.per_class is None):
-        raise SynthError("synth: give either per_class or match, and set the other to null")
-    real = np.bincount(train.labels, minlength=len(train.classes))
-    if settings.match is not None:
-        wanted = {name: int(real.max() - n) for name, n in zip(train.classes, real, strict=True)}
-    elif isinstance(settings.per_class, int):
-        wanted = dict.fromkeys(train.classes, settings.per_class)
-    else:
-        wanted = dict(settings.per_class or {})
-        unknown = wanted.keys() - set(train.classes)
-        if unknown:
-            raise SynthError(
-                f"synth.per_class: unknown class {sorted(unknown)[0]!r}; "
-                f"known: {', '.join(train.classes)}"
-            )
-    return [Order(name, wanted[name]) for name in train.classes if wanted.get(name)]
 
 
 def synthesise(
@@ -261,6 +227,18 @@ def _prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Ar
         labeller, train, probability=settings.probability, quantile=settings.copy_quantile
     )
     return generator, chosen, train
+
+
+def _recalls(
+    settings: SynthSettings, chosen: Filter, train: Arrays, root: Path
+) -> NDArray[np.float64] | None:
+    """How well the labeller recognises each class of the valid split, where that is asked."""
+    if settings.match != "weakest":
+        return None
+    valid = dataset.arrays(
+        root / CLEAN, split="valid", origin="real", classes=train.classes, shape=train.shape
+    )
+    return recalls(chosen.labeller, valid)
 
 
 def _picture(root: Path, train: Arrays) -> None:

@@ -35,7 +35,7 @@ def test_dvc_yaml_names_stages_and_places() -> None:
     }
     places = {
         params.INGESTED, params.CLEAN, params.QUARANTINE, params.GENERATOR,
-        params.SYNTHETIC, params.AUGMENTED,
+        params.ADOPTED, params.SYNTHETIC, params.AUGMENTED,
     }  # fmt: skip
     assert places <= outs
     assert {f"reports/{name}.json" for name in stages} <= outs

@@ -56,7 +56,8 @@ def test_rows_come_back_with_every_column(tmp_path: Path) -> None:
         sample(0),
         sample(
             1, group="g", generator="d", seed=2**62, index=3, codes=[0.5, -1.0], truncation=0.5,
-            label_probability=0.75, nearest_real="0000", nearest_distance=0.25,
+            label_source="inferred", label_probability=0.75, nearest_real="0000",
+            nearest_distance=0.25,
         ),
         sample(2, label=None),
         sample(3, label="../ß 漢字\n" + "x" * 300, codes=[]),

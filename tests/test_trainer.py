@@ -18,7 +18,7 @@ import torch
 from augment import checkpoint, table, train, watch
 from augment.dataset import Arrays
 from augment.models.base import Batch
-from augment.params import CLEAN, REPORTS, Params, TrainSettings
+from augment.params import CLEAN, REPORTS, Balance, Params, TrainSettings
 from augment.trainer import Feed, Log, Trainer
 
 CPU = torch.device("cpu")
@@ -118,9 +118,9 @@ def steps(target: Trainer) -> list[float]:
 # what the model learns from
 
 
-def feed(labels: list[int], batch: int = 4) -> Feed:
+def feed(labels: list[int], batch: int = 4, balance: Balance = "none") -> Feed:
     pixels = np.arange(len(labels))[:, None, None, None] * np.ones((1, 1, 8, 8))
-    return Feed(arrays(pixels, np.array(labels)), batch, 10, 7, CPU)
+    return Feed(arrays(pixels, np.array(labels)), batch, 10, 7, CPU, balance)
 
 
 def shown(images: torch.Tensor) -> list[int]:
@@ -179,6 +179,39 @@ def test_half_is_fed_labelled_images_beside() -> None:
 def test_none_is_fed_no_label() -> None:
     batch = feed([-1] * 8).at(0)
     assert batch.known is None and batch.labels.tolist() == [-1] * 4
+
+
+RARE = [0] * 9 + [1] * 2 + [2]
+
+
+def test_balanced_batches_hold_every_class_equally() -> None:
+    batches = [feed(RARE, 6, "classes").at(number) for number in range(9)]
+    for one in batches:
+        assert np.bincount(one.labels).tolist() == [2, 2, 2] and one.known is None
+        assert one.labels.tolist() == [RARE[place] for place in shown(one.real)]
+    seen = np.bincount(sum((shown(one.real) for one in batches), []))
+    assert seen.tolist() == [2] * 9 + [9, 9, 18]  # each of a class as often as the others
+    assert np.bincount(feed(RARE, 6).at(0).labels).tolist() != [2, 2, 2]
+    orders = {tuple(one.labels.tolist()) for one in batches}
+    assert len(orders) > 1  # packs of neighbours do not always hold the same classes
+
+
+def test_balance_goes_on_where_a_batch_is_no_multiple_of_the_classes() -> None:
+    served = feed(RARE, 4, "classes")
+    counts = sum(np.bincount(served.at(number).labels, minlength=3) for number in range(3))
+    assert counts.tolist() == [4, 4, 4]
+    again = feed(RARE, 4, "classes").at(2)
+    assert shown(served.at(2).real) == shown(again.real) != shown(served.at(1).real)
+
+
+def test_only_labelled_images_can_be_balanced() -> None:
+    labels = [0] * 6 + [1] + [-1] * 5
+    for number in range(3):
+        batch, plain = (feed(labels, 4, kind).at(number) for kind in ("classes", "none"))
+        assert batch.known is not None
+        assert np.bincount(batch.known[1]).tolist() == [2, 2]
+        assert shown(batch.real) == shown(plain.real)
+    assert feed([-1] * 4, 4, "classes").at(0).known is None
 
 
 # troubles

@@ -62,12 +62,13 @@ def synthetic(number: int, label: str) -> table.Row:
 
 
 def mixed(labels: Iterable[str] = ("a", "10", "2")) -> list[table.Row]:
-    """Splits in turn, then synthetic samples; one of the real ones belongs to a group."""
+    """Splits in turn, then synthetic samples; of the real ones one is of a group, one adopted."""
     real = [
         sample(3 * n + k, label, split, group="w1" if n == k == 0 else None)
         for n, label in enumerate(labels)
         for k, split in enumerate(("test", "train", "valid"))
     ]
+    real[1] |= {"label_source": "inferred", "label_probability": 0.96875}
     return [*real, *(synthetic(100 + n, label) for n, label in enumerate(labels))]
 
 

@@ -17,7 +17,7 @@ from augment.readers.item import ARROW_ERRORS, READERS, Item, Listing, described
 
 _BATCH = 8 << 20  # bytes read at a time
 KIND = "Parquet file"
-_EXPORT = set(table.COLUMNS)
+_EXPORT = {field.name for field in table.REAL}  # by which a table of ours is known
 
 
 def _recognises(source: str) -> bool:
@@ -95,7 +95,7 @@ def _items(
     with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
         known = set(file.schema_arrow.names)
         export = known >= _EXPORT
-        read = sorted(known & (_EXPORT if export else {image, *columns}))
+        read = sorted(known & ({*table.COLUMNS} if export else {image, *columns}))
         batches = file.iter_batches(batch_size=_rows(file.metadata), columns=read)
         rows = (row for batch in batches for row in batch.to_pylist())
         for place, row in enumerate(rows):
