@@ -45,6 +45,7 @@ PROVENANCE = (
     pa.field("label_probability", pa.float32()),
     pa.field("nearest_real", pa.string()),
     pa.field("nearest_distance", pa.float32()),
+    pa.field("label_source", pa.string()),
 )
 SCHEMA = pa.schema([*REAL, *PROVENANCE])
 COLUMNS = tuple(SCHEMA.names)
