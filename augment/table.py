@@ -42,10 +42,10 @@ PROVENANCE = (
     pa.field("index", pa.int64()),
     pa.field("codes", pa.list_(pa.float32())),
     pa.field("truncation", pa.float32()),
+    pa.field("label_source", pa.string()),
     pa.field("label_probability", pa.float32()),
     pa.field("nearest_real", pa.string()),
     pa.field("nearest_distance", pa.float32()),
-    pa.field("label_source", pa.string()),
 )
 SCHEMA = pa.schema([*REAL, *PROVENANCE])
 COLUMNS = tuple(SCHEMA.names)
