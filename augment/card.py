@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from augment import gates
 from augment.table import SPLITS
 
 SCORES = (
@@ -24,7 +25,7 @@ SCORES = (
     "near_copy_fraction",
     "authenticity",
 )
-UPLIFT = ("classic", "synthetic", "gain", "seeds")
+UPLIFT = ("classic", "synthetic", "gain", "low", "high", "seeds")
 
 
 def card(
@@ -45,15 +46,19 @@ def card(
     }
     if data_files:
         front["configs"] = [{"config_name": "default", "data_files": data_files}]
-    real, synthetic = report["real"], report["synthetic"]
+    real, adopted, synthetic = report["real"], report["adopted"], report["synthetic"]
     sections = [
         f"---\n{_yaml(front)}---",
         "# Augmented image set",
         f"{real + synthetic} images in {len(report['classes'])} classes: {real} real ones and "
         f"{synthetic} made by a generator. The column `origin` tells them apart; synthetic images "
         "stand in the train split only.",
+        *_adopted(adopted, report["adoption"]),
+        *([f"{report['remark'].capitalize()}."] if report["remark"] else []),
         "## Counts",
         _counts(report["classes"]),
+        *_doses(report["per_class"]),
+        *_gates(report),
         *_measured(scores),
         "## How it was made",
         _table(
@@ -82,6 +87,44 @@ def _counts(classes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     return _table(head, [*([label, *counts] for label, counts in rows.items()), ["all", *totals]])
 
 
+def _adopted(count: int, adoption: Mapping[str, Any]) -> list[str]:
+    if not count:
+        return []
+    sure = adoption["probability"]
+    facts = [(name, value) for name, value in adoption.items() if isinstance(value, str)]
+    numbers = [(name, _number(value)) for name, value in adoption.items() if _number(value)]
+    return [
+        f"Of the real ones {count} came without a label. Theirs is inferred, with a calibrated "
+        f"probability of {sure['least']:.4g} at least and {sure['mean']:.4g} on average: their "
+        "`label_source` is `inferred`, and their `label_probability` stands beside it.",
+        _table(("adoption", "value"), [*facts, *numbers]),
+    ]
+
+
+def _doses(per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the train split of each class consists of, and why."""
+    kinds = ("real", "adopted", "synthetic")
+    rows = [
+        [label, *(part[kind] for kind in kinds), _dose(part["dose"]), part["why"]]
+        for label, part in per_class.items()
+    ]
+    explained = "Synthetic images for each labelled real one in the train split, and why:"
+    return ["## Doses", explained, _table(("class", *kinds, "dose", "why"), rows)]
+
+
+def _dose(most: float | None) -> str:
+    return "all" if most is None else f"{most:.4g}"
+
+
+def _gates(report: Mapping[str, Any]) -> list[str]:
+    verdicts = [gates.Verdict(**record) for record in report["gates"]]
+    if not verdicts:
+        return []
+    forced = ["**Written by force: a gate failed.**"] if report["forced"] else []
+    head = ("gate", "value", "bound", "verdict")
+    return ["## Gates", *forced, _table(head, gates.cells(verdicts))]
+
+
 def _measured(scores: Mapping[str, Any]) -> list[str]:
     """The sections about scores; none where nothing was measured."""
     floor = scores.get("floor")
@@ -101,6 +144,8 @@ def _measured(scores: Mapping[str, Any]) -> list[str]:
         if gains:
             what = "Accuracy of a classifier on real test images, trained with and without them:"
             sections += ["## Uplift", what, _table(("training", "value"), gains)]
+            if isinstance(uplift.get("verdict"), str):
+                sections.append(f"Verdict on the synthetic images: {_cell(uplift['verdict'])}.")
     return sections
 
 

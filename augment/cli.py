@@ -1,7 +1,7 @@
 """The command line: a command for each stage and for each question that a user asks; no logic.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage,
-130 stopped by ctrl-C.
+3 a gate said no, 130 stopped by ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -128,8 +128,41 @@ def synth(
     _print(report, "synth", as_json)
 
 
+def write(
+    force: Annotated[bool, typer.Option("--force", help="Write though a gate fails.")] = False,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Write real and accepted synthetic samples as one set, if every gate passes."""
+    from augment import pipeline
+    from augment import write as stage
+
+    report = stage.run(pipeline.load(overrides), force=force)
+    _print(report, "write", as_json)
+    if report["remark"]:
+        typer.echo(report["remark"], err=True)
+
+
+_OWN: dict[str, Callable[..., None]] = {"synth": synth, "write": write}
 for _name in STAGES:
-    app.command(_name)(synth if _name == "synth" else _stage(_name))
+    app.command(_name)(_OWN.get(_name) or _stage(_name))
+
+
+@app.command()
+def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Judge the scores by the gates of params.yaml; exit code 3 if one fails."""
+    from augment import gates, pipeline, write
+
+    try:
+        verdicts = write.judged(pipeline.load(overrides))
+    except AugmentError as error:
+        _fail(str(error), 2)
+    if as_json:
+        _json(gates.records(verdicts))
+    else:
+        typer.echo(gates.lines(verdicts))
+    if not gates.passed(verdicts):
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -218,9 +251,9 @@ def _code(text: str) -> tuple[int, tuple[float, float]]:
     return index, (sign * first, sign * last)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
-    raise SystemExit(1)
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -135,13 +135,15 @@ def load(
     *,
     transform: Callable[[Image.Image], Any] | None = None,
     origin: Origin | None = None,
+    inferred: bool = True,
     synthetic_ratio: float | None = None,
     seed: int = 0,
 ) -> Dataset:
     """An augmented set as a torch ``Dataset`` of (PIL image or ``transform``'s result, index).
 
     ``split`` is train, valid, test or None for all. ``origin`` keeps real or synthetic samples
-    only. ``synthetic_ratio`` keeps at most that many synthetic samples per real one, drawn with
+    only; images whose label was inferred are real ones, and left out if ``inferred`` is false.
+    ``synthetic_ratio`` keeps at most that many synthetic samples per real one, drawn with
     ``seed``. The class order is that of the whole set, whatever is selected. Reads sample tables
     and every format that ``write`` produces. Raises DatasetError for an empty selection.
     """
@@ -154,6 +156,8 @@ def load(
     for column, wanted in (("split", split), ("origin", origin)):
         if wanted is not None:
             keep = pc.and_(keep, pc.equal(samples.column(column), wanted))
+    if not inferred:
+        keep = pc.and_not(keep, pc.fill_null(pc.equal(samples["label_source"], "inferred"), False))
     samples = samples.filter(keep)
     if synthetic_ratio is not None:
         samples = samples.take(_mixed(samples, synthetic_ratio, seed))

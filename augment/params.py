@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from augment import recipes
+from augment import gates, recipes
 from augment.errors import AugmentError
-from augment.registry import Count, Fraction
+from augment.registry import Amount, Count, Fraction
 
 PartSpec = str | dict[str, Any]
 Balance = Literal["none", "classes"]
@@ -227,7 +227,18 @@ class WriteSettings(Settings):
 
     writer: PartSpec = "parquet"
     licence: str = "unknown"
-    dose: Annotated[float, Field(ge=0)] | None = None  # most synthetic per real train image
+    # Most synthetic samples for each labelled train image, of all classes or of each; null: all;
+    # auto: what uplift chose for each class, and nothing where they do not help.
+    dose: Literal["auto"] | Amount | dict[str, Amount] | None = "auto"
+    adopted: Literal["auto"] | bool = "auto"  # auto: unless uplift says that they harm
+    gates: list[str] = []  # "KEY OP NUMBER" on score.json; nothing is written where one fails
+
+    @field_validator("gates")
+    @classmethod
+    def _readable(cls, lines: list[str]) -> list[str]:
+        for line in lines:
+            gates.parse(line)
+        return lines
 
 
 class Params(Settings):
@@ -298,7 +309,8 @@ def _explain(problem: Any) -> str:
 
 def _is_alternative(step: int | str) -> bool:
     """Whether a step of pydantic's path is no key, but names one type of several allowed ones."""
-    return isinstance(step, str) and ("[" in step or step in ("str", "int", "constrained-int"))
+    kinds = ("str", "bool", "int", "constrained-int", "float", "constrained-float")
+    return isinstance(step, str) and ("[" in step or step in kinds)
 
 
 def _known(path: Sequence[int | str]) -> list[str]:

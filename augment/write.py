@@ -1,11 +1,14 @@
-"""Write: real and accepted synthetic samples as one set, with its card and its provenance."""
+"""Write: real, adopted and accepted synthetic samples as one set, with card and provenance.
+
+What ``score`` found decides: its numbers have to pass the gates, and its verdicts give the doses.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +16,75 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from augment import progress, table
+from augment import gates, progress, table
 from augment.card import card
+from augment.dose import Dose, doses, taken
 from augment.errors import AugmentError
-from augment.params import AUGMENTED, CLEAN, REPORTS, SYNTHETIC, Params
+from augment.params import (
+    ADOPTED,
+    AUGMENTED,
+    CLEAN,
+    REPORTS,
+    SYNTHETIC,
+    Params,
+    WriteSettings,
+)
 from augment.writers import WRITERS
 from augment.writers.provenance import FILE, recorded
 
 _FACTS = ("label", "split", "origin", "width", "height", "mode", "generator", "seed", "index")
+_SURE = ("id", "label_source", "label_probability")  # also read of adopted images
 _ORIGINS = ("real", "synthetic")
 _FORM = ["width", "height", "mode"]
+_ADOPTION = ("method", "threshold", "calibration_error", "accuracy_valid")  # of adopt.json
 
 
 class WriteError(AugmentError):
     """Inputs that are missing or do not fit together."""
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
-    """Write ``data/clean`` and ``data/synthetic`` to ``data/augmented``; returns the report.
+@dataclass(frozen=True)
+class _Chosen:
+    """What goes in: real samples as they came, adopted ones, and which of the synthetic."""
 
-    All labelled real samples go in untouched, and of each class the first synthetic ones, by index,
-    up to ``dose`` for each real train image. Images without a label are left out and counted.
-    Raises PartError for the writer, WriteError for inputs that are missing or unfit, WriterError
-    for samples that the format cannot hold.
+    given: pd.DataFrame
+    adopted: pd.DataFrame
+    adopted_why: str
+    synthetic: pd.DataFrame
+    takes: NDArray[np.bool_]
+    doses: Mapping[str, Dose]
+
+
+def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[str, Any]:
+    """Write what was cleaned, adopted and made to ``data/augmented``; returns the report.
+
+    All labelled real samples go in untouched; those of ``data/adopted``, whose labels are
+    inferred, unless they harm; of each class the first synthetic ones, by index, up to its dose.
+    Images without a label are left out and counted.
+
+    Raises GateError for a gate that fails, unless ``force``; PartError for the writer, DoseError
+    for a class that is not there, WriteError for inputs that are missing or unfit, WriterError for
+    samples that the format cannot hold. Then ``data/augmented`` stays as it was.
     """
     settings = params.write
     spec = WRITERS.resolve(settings.writer)
     part = WRITERS.describe(spec["name"])
-    real = _facts(root, CLEAN, "clean")
-    synthetic = _facts(root, SYNTHETIC, "synth")
-    _check(real, synthetic)
-    scores = _scores(root / REPORTS / "score.json")
-    trained_on = (real["split"] == "train") & (real["origin"] == "real")
-    chosen = dosed(synthetic, real.loc[trained_on, "label"], settings.dose)
+    scores = _json(root / REPORTS / "score.json")
+    verdicts = gates.judge(settings.gates, scores)
+    if not force:
+        gates.refuse(verdicts)
+    chosen = _choose(settings, scores, root)
+    places = [CLEAN, *([ADOPTED] if len(chosen.adopted) else []), SYNTHETIC]
     report: dict[str, Any] = {
         "writer": spec,
         "licence": settings.licence,
         "dose": settings.dose,
-        **_counts(real, synthetic, chosen),
-        "inputs": {place: table.digest(root / place) for place in (CLEAN, SYNTHETIC)},
+        "gates": gates.records(verdicts),
+        "forced": not gates.passed(verdicts),
+        "remark": _remark(settings, chosen),
+        **_counts(chosen, table.count(root / CLEAN)),
+        "adoption": _adoption(chosen, _json(root / REPORTS / "adopt.json")),
+        "inputs": {place: table.digest(root / place) for place in places},
     }
     made_by = params.model_dump(mode="json", include={"clean", "train", "synth", "write"})
     temporary = table.temporary_beside(root / AUGMENTED)
@@ -70,24 +103,65 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     return report
 
 
-def dosed(synthetic: pd.DataFrame, real: pd.Series, dose: float | None) -> NDArray[np.bool_]:
-    """Which synthetic samples go in: of each class the first by index, rounded down.
-
-    ``real`` holds the label of each real train image; no ``dose`` takes all.
-    """
-    if dose is None:
-        return np.ones(len(synthetic), dtype=bool)
-    rank = synthetic.sort_values("index", kind="stable").groupby("label").cumcount()
-    most = real.value_counts().mul(dose).add(1e-9).map(math.floor)
-    wanted = synthetic["label"].map(most).astype(float).fillna(0)
-    return (rank.reindex(synthetic.index) < wanted).to_numpy(dtype=bool)
+def judged(params: Params, root: Path = Path(".")) -> list[gates.Verdict]:
+    """The verdict on each of the gates; raises WriteError where nothing was measured."""
+    path = root / REPORTS / "score.json"
+    if not path.exists():
+        raise WriteError(f"{path}: no such file; run the stage score first")
+    return gates.judge(params.write.gates, _json(path))
 
 
-def _facts(root: Path, place: str, stage: str) -> pd.DataFrame:
+def _choose(settings: WriteSettings, scores: Mapping[str, Any], root: Path) -> _Chosen:
+    real = _facts(root, CLEAN, "clean")
+    synthetic = _facts(root, SYNTHETIC, "synth")
+    _check(real, synthetic)
+    adopted = _adopted(root, real)
+    given = real[real["label"].notna()]
+    uplift = _part(scores, "uplift")
+    verdict = _part(uplift, "adopted").get("verdict")
+    adopts, why = settings.adopted, "set"
+    if adopts == "auto":
+        adopts, why = verdict != "harms", verdict or "not measured"
+    classes = table.classes_of([*given["label"], *synthetic["label"]])
+    chosen = doses(settings.dose, classes, uplift)
+    takes = taken(synthetic, given.loc[given["split"] == "train", "label"], chosen)
+    return _Chosen(
+        given, adopted if adopts else adopted.iloc[:0], why, synthetic[takes], takes, chosen
+    )
+
+
+def _facts(root: Path, place: str, stage: str, *more: str) -> pd.DataFrame:
     try:
-        return table.frame(root / place, _FACTS)
+        return table.frame(root / place, (*_FACTS, *more))
     except table.TableError as error:
         raise WriteError(f"{error}; run the stage {stage} first") from None
+
+
+def _adopted(root: Path, real: pd.DataFrame) -> pd.DataFrame:
+    """The adopted images; none where there is no such table.
+
+    Each has to be an unlabelled train image of the clean ones, so that no image goes in twice and
+    none of the test split comes back with a label.
+    """
+    if not (root / ADOPTED).exists():
+        return real.iloc[:0].assign(label_probability=None)
+    adopted = _facts(root, ADOPTED, "adopt", *_SURE)
+    if not len(adopted):
+        return adopted
+    ids = table.frame(root / CLEAN, ["id"])["id"]
+    open_ids = ids[(real["label"].isna() & (real["split"] == "train")).to_numpy()]
+    wrong = {
+        "not an unlabelled train image of " + CLEAN: ~adopted["id"].isin(open_ids),
+        "there twice": adopted["id"].duplicated(),
+        "not in the train split": adopted["split"] != "train",
+        "not real with an inferred label": (adopted["origin"] != "real")
+        | (adopted["label_source"] != "inferred"),
+        "of a class without a labelled image": ~adopted["label"].isin(real["label"].dropna()),
+    }
+    for fault, found in wrong.items():
+        if found.any():
+            raise WriteError(f"{ADOPTED}: image {adopted['id'][found].iloc[0]} is {fault}")
+    return adopted
 
 
 def _check(real: pd.DataFrame, synthetic: pd.DataFrame) -> None:
@@ -106,23 +180,36 @@ def _check(real: pd.DataFrame, synthetic: pd.DataFrame) -> None:
         )
 
 
-def _scores(path: Path) -> Mapping[str, Any]:
-    """What score measured; nothing if it did not run."""
+def _json(path: Path) -> dict[str, Any]:
+    """What a stage reported; nothing if it did not run."""
     if not path.exists():
         return {}
     try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WriteError(f"{path}: not JSON: {error}") from None
-    return scores if isinstance(scores, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
-def _counts(
-    real: pd.DataFrame, synthetic: pd.DataFrame, chosen: NDArray[np.bool_]
-) -> dict[str, Any]:
-    labelled, added = real[real["label"].notna()], synthetic[chosen]
-    written = pd.concat([labelled, added])
+def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = report.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _remark(settings: WriteSettings, chosen: _Chosen) -> str | None:
+    """What a user should hear who asked for synthetic images and gets none."""
+    if settings.dose != "auto" or not len(chosen.takes) or chosen.takes.any():
+        return None
+    return (
+        "no class gains by synthetic images: the set holds the real ones alone "
+        "(-S write.dose=null takes all the same)"
+    )
+
+
+def _counts(chosen: _Chosen, cleaned: int) -> dict[str, Any]:
+    written = pd.concat([chosen.given, chosen.adopted, chosen.synthetic])
     found = written.groupby(["label", "split", "origin"]).size().to_dict()
+    adopted = chosen.adopted["label"].value_counts()
     classes = {
         label: {
             split: {origin: int(found.get((label, split, origin), 0)) for origin in _ORIGINS}
@@ -130,25 +217,51 @@ def _counts(
         }
         for label in table.classes_of(written["label"])
     }
+    real, synthetic = (int((written["origin"] == origin).sum()) for origin in _ORIGINS)
     return {
-        **{origin: int((written["origin"] == origin).sum()) for origin in _ORIGINS},
+        "real": real,
+        "adopted": len(chosen.adopted),
+        "synthetic": synthetic,
         "left_out": {
-            "unlabelled": len(real) - len(labelled),
-            "over_dose": len(synthetic) - len(added),
+            "unlabelled": cleaned - real,
+            "over_dose": int((~chosen.takes).sum()),
         },
         "classes": classes,
+        "per_class": {
+            label: {
+                "real": splits["train"]["real"] - int(adopted.get(label, 0)),
+                "adopted": int(adopted.get(label, 0)),
+                "synthetic": splits["train"]["synthetic"],
+                "dose": chosen.doses[label].most,
+                "why": chosen.doses[label].why,
+            }
+            for label, splits in classes.items()
+        },
         "generators": sorted(written["generator"].dropna().unique()),
         "seeds": sorted(int(seed) for seed in written["seed"].dropna().unique()),
     }
 
 
-def _samples(root: Path, chosen: NDArray[np.bool_], total: int) -> Iterator[table.Row]:
-    def both() -> Iterator[table.Row]:
+def _adoption(chosen: _Chosen, adopt: Mapping[str, Any]) -> dict[str, Any]:
+    """From where the adopted images are, why they went in or not, and how sure their labels."""
+    sure = chosen.adopted["label_probability"].astype(float)
+    return {
+        "from": ADOPTED,
+        "why": chosen.adopted_why,
+        "probability": {"least": sure.min(), "mean": sure.mean()} if len(sure) else None,
+        **{name: adopt.get(name) for name in _ADOPTION},
+    }
+
+
+def _samples(root: Path, chosen: _Chosen, total: int) -> Iterator[table.Row]:
+    def all_three() -> Iterator[table.Row]:
         for row in table.rows(root / CLEAN):
             if row["label"] is not None:
                 yield row
-        for take, row in zip(chosen, table.rows(root / SYNTHETIC), strict=True):
+        if len(chosen.adopted):
+            yield from table.rows(root / ADOPTED)
+        for take, row in zip(chosen.takes, table.rows(root / SYNTHETIC), strict=True):
             if take:
                 yield row
 
-    return progress.track(both(), "write", total)
+    return progress.track(all_three(), "write", total)

@@ -39,7 +39,7 @@ SMALL = {
     "codes": {"device": "cpu"},
     "synth": {"per_class": 12, "probability": 0.2, "max_candidates": 300.0, "device": "cpu"},
     "score": {"steps": 60, "device": "cpu"},
-    "write": {"writer": "parquet"},
+    "write": {"writer": "parquet", "dose": None},
 }
 
 

@@ -93,6 +93,25 @@ def test_what_is_selected(folder: Path, options: dict[str, Any], expected: list[
     assert found.classes == CLASSES  # whatever is selected
 
 
+@pytest.mark.parametrize("writer", WRITERS.names())
+def test_inferred_labels_are_real_ones_that_can_be_left_out(tmp_path: Path, writer: str) -> None:
+    rows = [sample(n, ("1", "2")[n % 2]) for n in range(4)]
+    inferred = {"label_source": "inferred", "label_probability": 0.5}
+    rows += [sample(10 + n, "2", **inferred) for n in range(2)]
+    rows += [sample(100 + n, "1", origin="synthetic", label_probability=0.9) for n in range(9)]
+    WRITERS.build(writer)(rows, tmp_path / "out")
+    for options, expected in (
+        ({}, [*range(4), 10, 11, *range(100, 109)]),
+        ({"origin": "real"}, [*range(4), 10, 11]),
+        ({"inferred": False}, [*range(4), *range(100, 109)]),
+        ({"inferred": False, "origin": "real"}, [*range(4)]),
+    ):
+        assert sorted(levels(dataset.load(tmp_path / "out", **options))) == expected
+    for inferred_too, count in ((True, 6), (False, 4)):  # of synthetic, one for each real
+        mixed = dataset.load(tmp_path / "out", synthetic_ratio=1.0, inferred=inferred_too)
+        assert Counter(mixed.table["origin"]) == {"real": count, "synthetic": count}
+
+
 @pytest.mark.parametrize(("ratio", "count"), [(0.5, 3), (1.0, 6), (2.0, 12), (0.4, 2)])
 def test_mixing_ratio(folder: Path, ratio: float, count: int) -> None:
     found = dataset.load(folder, synthetic_ratio=ratio)

@@ -26,6 +26,7 @@ FLOOR = {
         "errors",
         "registry",
         "recipes",
+        "gates",
         "params",
         "table",
         "images",
@@ -35,7 +36,8 @@ FLOOR = {
 }
 OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
-         "augment.readers", "augment.checks", "augment.writers")  # fmt: skip
+         "augment.card", "augment.dose", "augment.readers", "augment.checks",
+         "augment.writers")  # fmt: skip
 PURE = ("augment.losses", "augment.penalties", "augment.networks")
 
 

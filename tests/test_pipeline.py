@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from augment import dataset, params, pipeline, project, table
+from augment.project import init
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -116,6 +117,40 @@ def test_through_dvc(tmp_path: Path, small) -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert "label_accuracy" in shown.stdout, shown.stderr
+
+
+@pytest.mark.slow
+def test_a_failed_gate_stops_dvc_and_leaves_the_last_set(
+    project: Path, tmp_path: Path, small
+) -> None:
+    root = tmp_path / "mine"
+    assert init(root, "builtin:digits") == []
+    small(root)
+    for place in ("data", "reports", "models"):
+        shutil.copytree(project / place, root / place)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def repro(*gates: str) -> subprocess.CompletedProcess[str]:
+        tree = yaml.safe_load((root / "params.yaml").read_text())
+        tree["write"]["gates"] = list(gates)
+        (root / "params.yaml").write_text(yaml.safe_dump(tree))
+        return subprocess.run(
+            ["dvc", "repro", "--single-item", "write"], cwd=root,
+            env=os.environ | {"PATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+
+    done = repro()
+    assert done.returncode == 0, done.stderr + done.stdout
+    before = table.digest(root / "data"), table.digest(root / "reports")
+    lock = (root / "dvc.lock").read_bytes()
+    done = repro("label_accuracy > 1", "fid >= 0")
+    assert done.returncode != 0
+    said = done.stderr.splitlines()
+    assert any("1 of 2 gates failed" in line for line in said)
+    assert any(line.startswith("label_accuracy") and "failed" in line for line in said)
+    assert (table.digest(root / "data"), table.digest(root / "reports")) == before
+    assert (root / "dvc.lock").read_bytes() == lock
+    assert repro("fid >= 0").returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from augment import images, table, write
+from augment import dose, gates, images, table, write
 from augment.card import card
 from augment.params import Params
 from augment.readers import READERS
@@ -109,9 +109,15 @@ def test_dose_takes_the_first_by_index(root: Path, dose: float, indices: list[in
 def test_dose_counts_only_real_train_images_of_the_class() -> None:
     synthetic = pd.DataFrame({"label": ["a", "a", "a", "b"], "index": [2, 0, 1, 0]})
     real = pd.Series(["a", "a", "c"])
-    assert write.dosed(synthetic, real, 1.0).tolist() == [False, True, True, False]
-    assert write.dosed(synthetic, real, None).all()
-    assert write.dosed(synthetic.iloc[:0], real, 1.0).tolist() == []
+
+    def taken(of_a: float | None, of_b: float | None) -> list[bool]:
+        chosen = {"a": dose.Dose(of_a, ""), "b": dose.Dose(of_b, "")}
+        return dose.taken(synthetic, real, chosen).tolist()
+
+    assert taken(1.0, 1.0) == [False, True, True, False]
+    assert taken(None, 1.0) == [True, True, True, False]
+    assert taken(0.5, None) == [False, True, False, True]
+    assert dose.taken(synthetic.iloc[:0], real, {}).tolist() == []
 
 
 @pytest.mark.parametrize("name", WRITERS.names())
@@ -231,3 +237,203 @@ def test_broken_scores_are_named(root: Path) -> None:
         write.run(settings(), root)
     (root / "reports/score.json").write_text("[1]")
     write.run(settings(), root)
+
+
+GAIN = {"gain": 0.1, "low": 0.05, "high": 0.2}
+HELPS = {
+    "verdict": "helps",
+    "per_class": {
+        "2": {**GAIN, "verdict": "helps", "dose": 0.5},
+        "10": {**GAIN, "verdict": "no difference", "dose": 0},
+        "a|b": {**GAIN, "verdict": "helps", "dose": 1.0},
+    },
+}
+
+
+def scored(root: Path, **scores: Any) -> None:
+    table.write_json(root / "reports/score.json", scores)
+
+
+def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> None:
+    """Adopt the unlabelled train image of ``root``."""
+    inferred = {"label_source": "inferred", "label_probability": 0.75, **facts}
+    save(root / "data/adopted", rows or [row(90, "2", **inferred)])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "uplift", "expected"),
+    [
+        (0.5, HELPS, [(0.5, "set")] * 3),
+        (None, HELPS, [(None, "set")] * 3),
+        ({"10": 2.0}, HELPS, [(0.0, "set"), (2.0, "set"), (0.0, "set")]),
+        ("auto", {}, [(None, "not measured")] * 3),
+        ("auto", {"gain": {"mean": -1}}, [(None, "not measured")] * 3),
+        ("auto", HELPS, [(0.5, "helps"), (0.0, "no difference"), (1.0, "helps")]),
+        ("auto", HELPS | {"verdict": "harms"}, [(0.0, "overall: harms")] * 3),
+        ("auto", HELPS | {"verdict": None}, [(0.0, "overall: not measured")] * 3),
+        ("auto", {"verdict": "no difference"}, [(0.0, "overall: no difference")] * 3),
+        (
+            "auto",
+            {"verdict": "helps", "per_class": {"2": {"dose": None}, "10": 3}},
+            [(0.0, "not measured")] * 3,
+        ),
+    ],
+)
+def test_dose_of_each_class_and_why(wanted: Any, uplift: dict[str, Any], expected: list) -> None:
+    found = dose.doses(wanted, LABELS, uplift)
+    assert list(found) == list(LABELS)
+    assert [tuple(one) for one in found.values()] == expected
+
+
+def test_auto_takes_what_score_found(root: Path) -> None:
+    scored(root, uplift=HELPS)
+    report = write.run(settings(), root)
+    assert report["remark"] is None
+    assert report["left_out"]["over_dose"] == 12
+    assert report["per_class"] == {
+        "2": {"real": 4, "adopted": 0, "synthetic": 2, "dose": 0.5, "why": "helps"},
+        "10": {"real": 4, "adopted": 0, "synthetic": 0, "dose": 0.0, "why": "no difference"},
+        "a|b": {"real": 4, "adopted": 0, "synthetic": 4, "dose": 1.0, "why": "helps"},
+    }
+    found = augmented(root)
+    assert found.loc[found["origin"] == "synthetic", "label"].value_counts().to_dict() == {
+        "a|b": 4,
+        "2": 2,
+    }
+    text = (root / "data/augmented/README.md").read_text()
+    assert "| class | real | adopted | synthetic | dose | why |" in text
+    assert "| 10 | 4 | 0 | 0 | 0 | no difference |" in text
+
+
+def test_auto_without_a_gain_writes_the_real_images_and_says_so(root: Path) -> None:
+    scored(root, uplift=HELPS | {"verdict": "no difference"})
+    report = write.run(settings(), root)
+    assert (report["real"], report["synthetic"]) == (18, 0)
+    assert "-S write.dose=null" in report["remark"]
+    assert "No class gains by synthetic images" in (root / "data/augmented/README.md").read_text()
+    forced = write.run(settings(dose=None), root)
+    assert (forced["synthetic"], forced["remark"]) == (18, None)
+    asked_for = write.run(settings(dose=0), root)
+    assert (asked_for["synthetic"], asked_for["remark"]) == (0, None)
+
+
+def test_dose_for_a_class_that_is_not_there(root: Path) -> None:
+    with pytest.raises(dose.DoseError, match=r"write\.dose: unknown class 'x'; known: 2, 10, a"):
+        write.run(settings(dose={"x": 1.0, "2": 1.0}), root)
+    report = write.run(settings(dose={"2": 0.5}), root)
+    assert {name: one["synthetic"] for name, one in report["per_class"].items()} == {
+        "2": 2, "10": 0, "a|b": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS.names())
+def test_adopted_images_go_in_with_their_provenance(name: str, root: Path) -> None:
+    adopt(root)
+    table.write_json(
+        root / "reports/adopt.json", {"method": "graph", "calibration_error": 0.0123, "x": 1}
+    )
+    report = write.run(settings(writer=name, dose=1.0), root)
+    assert (report["real"], report["adopted"], report["synthetic"]) == (19, 1, 12)
+    assert report["left_out"]["unlabelled"] == 1  # the one of the test split
+    assert report["per_class"]["2"] == {
+        "real": 4, "adopted": 1, "synthetic": 4, "dose": 1.0, "why": "set",
+    }  # fmt: skip
+    assert report["classes"]["2"]["train"] == {"real": 5, "synthetic": 4}
+    assert report["adoption"]["probability"] == {"least": 0.75, "mean": 0.75}
+    assert set(report["inputs"]) == {"data/clean", "data/adopted", "data/synthetic"}
+    facts = pq.read_table(root / "data/augmented/provenance.parquet").to_pandas()
+    inferred = facts[facts["label_source"].notna()]
+    assert inferred[["id", "label", "split", "origin", "label_source"]].to_numpy().tolist() == [
+        [f"{90:064x}", "2", "train", "real", "inferred"]
+    ]
+    assert inferred["label_probability"].tolist() == [0.75]
+    items = [item for item in READERS.build(name)(str(root / "data/augmented")) if item.facts]
+    assert [item.label for item in items if item.facts.get("label_source") == "inferred"] in (
+        ["2"], ["0"]  # idx counts its classes
+    )  # fmt: skip
+    text = (root / "data/augmented/README.md").read_text()
+    assert "Of the real ones 1 came without a label" in text and "0.75 at least" in text
+    assert "| method | graph |" in text and "| calibration\\_error | 0.0123 |" in text
+
+
+@pytest.mark.parametrize(
+    ("adopted", "verdict", "count", "why"),
+    [
+        ("auto", None, 1, "not measured"),
+        ("auto", "helps", 1, "helps"),
+        ("auto", "no difference", 1, "no difference"),
+        ("auto", "harms", 0, "harms"),
+        (True, "harms", 1, "set"),
+        (False, "helps", 0, "set"),
+    ],
+)
+def test_adopted_unless_they_harm(
+    root: Path, adopted: Any, verdict: str | None, count: int, why: str
+) -> None:
+    adopt(root)
+    scored(root, uplift={"adopted": verdict and {"verdict": verdict}})
+    report = write.run(settings(adopted=adopted), root)
+    assert (report["adopted"], report["adoption"]["why"]) == (count, why)
+    assert report["real"] == 18 + count == (augmented(root)["origin"] == "real").sum()
+    assert report["left_out"]["unlabelled"] == 2 - count
+    assert ("data/adopted" in report["inputs"]) == bool(count)
+
+
+def test_an_empty_table_of_adopted_images(root: Path) -> None:
+    before = write.run(settings(), root)
+    save(root / "data/adopted", [])
+    assert write.run(settings(), root) == before
+    assert "inferred" not in (root / "data/augmented/README.md").read_text()
+
+
+INFERRED = {"label_source": "inferred", "label_probability": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ([row(91, "2", **INFERRED)], "not an unlabelled train image"),  # of the test split
+        ([row(0, "2", **INFERRED)], "not an unlabelled train image"),  # labelled
+        ([row(77, "2", **INFERRED)], "not an unlabelled train image"),  # unknown
+        ([row(90, "2", **INFERRED)] * 2, "there twice"),
+        ([row(90, "2", "valid", **INFERRED)], "not in the train split"),
+        ([row(90, "2")], "not real with an inferred label"),
+        ([row(90, "2", **INFERRED) | {"origin": "synthetic"}], "not real with an inferred"),
+        ([row(90, "x", **INFERRED)], "of a class without a labelled image"),
+        ([row(90, None, **INFERRED)], "of a class without a labelled image"),
+    ],
+)
+def test_adopted_images_that_cannot_be(root: Path, rows: list[table.Row], fault: str) -> None:
+    adopt(root, rows)
+    with pytest.raises(write.WriteError, match=f"data/adopted: image 0+.* is {fault}"):
+        write.run(settings(), root)
+    assert not (root / "data/augmented").exists()
+
+
+def test_a_failed_gate_writes_nothing_and_force_says_so(root: Path) -> None:
+    write.run(settings(), root)
+    before = table.digest(root / "data"), table.digest(root / "reports")
+    scored(root, label_accuracy=0.5, fid=1.0)
+    bounds = ["label_accuracy >= 0.9", "fid < 2", "uplift.low >= 0"]
+    with pytest.raises(gates.GateError, match="2 of 3 gates failed, nothing is written") as caught:
+        write.run(settings(gates=bounds, dose=0.5), root)
+    assert str(caught.value).splitlines()[1:] == [
+        "gate            value         bound",
+        "label_accuracy  0.5           >= 0.9  failed",
+        "fid             1             < 2     passed",
+        "uplift.low      not measured  >= 0    failed",
+    ]
+    (root / "reports/score.json").unlink()
+    assert (table.digest(root / "data"), table.digest(root / "reports")) == before
+
+    scored(root, label_accuracy=0.5, fid=1.0)
+    report = write.run(settings(gates=bounds, dose=0.5), root, force=True)
+    assert report["forced"] and report["synthetic"] == 6
+    assert [one["passed"] for one in report["gates"]] == [False, True, False]
+    text = (root / "data/augmented/README.md").read_text()
+    assert "**Written by force: a gate failed.**" in text
+    assert "| label\\_accuracy | 0.5 | \\>= 0.9 | failed |" in text
+
+    report = write.run(settings(gates=["fid < 2"]), root, force=True)  # there was no need to
+    assert not report["forced"]
+    assert "by force" not in (root / "data/augmented/README.md").read_text()
