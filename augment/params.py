@@ -31,6 +31,7 @@ CLEAN = "data/clean"
 QUARANTINE = "data/quarantine"
 GENERATOR = "models/generator"
 CODES = "models/codes.json"
+ADOPTED = "data/adopted"
 SYNTHETIC = "data/synthetic"
 AUGMENTED = "data/augmented"
 REPORTS = "reports"
@@ -214,6 +215,14 @@ class WriteSettings(Settings):
     dose: Annotated[float, Field(ge=0)] | None = None  # most synthetic per real train image
 
 
+class ReportSettings(Settings):
+    """How much the page shows."""
+
+    images: Annotated[int, Field(ge=1, le=24)] = 8  # in a strip
+    classes: Annotated[int, Field(ge=1, le=200)] = 40  # with strips of their own
+    suspects: Annotated[int, Field(ge=1, le=200)] = 12  # synthetic images beside their nearest real
+
+
 class Params(Settings):
     """All of params.yaml."""
 
@@ -224,6 +233,7 @@ class Params(Settings):
     synth: SynthSettings = SynthSettings()
     score: ScoreSettings = ScoreSettings()
     write: WriteSettings = WriteSettings()
+    report: ReportSettings = ReportSettings()
 
 
 def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:
