@@ -35,7 +35,7 @@ FLOOR = {
 }
 OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
-         "augment.readers", "augment.checks", "augment.writers")  # fmt: skip
+         "augment.report", "augment.readers", "augment.checks", "augment.writers")  # fmt: skip
 PURE = ("augment.losses", "augment.penalties", "augment.networks")
 
 

@@ -64,6 +64,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         "page": PAGE,
         "bytes": len(page.encode()),
         "verdict": verdict.headline,
+        "versions": proving.versions(),
         "shown": [one.key for one in sections if not one.missing],
         "missing": [one.key for one in sections if one.missing],
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 _WIDTH, _HEIGHT = 360, 220  # user units; text stays readable on a screen of 360 px
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 10, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 10, 40
 COLOURS = 5  # series that the style tells apart
 
 
@@ -55,11 +55,14 @@ def lines(
             )
         )
     if level is not None:
+        height = up(level[0])
         drawn.append(
-            Markup(
-                '<g class="mark"><path d="M{0} {1}H{2}"/><text x="{2}" y="{3}" '
-                'text-anchor="end">{4}</text></g>'
-            ).format(_LEFT, up(level[0]), _WIDTH - _RIGHT, _moved(up(level[0]), -4), level[1])
+            Markup('<g class="mark"><path d="M{} {}H{}"/>{}</g>').format(
+                _LEFT,
+                height,
+                _WIDTH - _RIGHT,
+                _text(_LEFT + 6, float(height) - 5, level[1], "start"),
+            )
         )
     drawn += [_line(one, place % COLOURS, across, up) for place, one in enumerate(series)]
     return _svg(axes.title, axes.description, _WIDTH, _HEIGHT, drawn)
@@ -91,7 +94,8 @@ def confusion(
                 )
             )  # fmt: skip
             if count and len(names) <= 12:
-                drawn.append(_text(left + (column + 0.5) * side, (row + 0.5) * side + 4, count))
+                place = left + (column + 0.5) * side, (row + 0.5) * side + 4
+                drawn.append(_text(*place, count, kind="count"))
         if len(names) <= 24:
             short = name if len(name) <= 6 else f"{name[:5]}…"
             drawn.append(_text(left - 5, (row + 0.5) * side + 4, short, "end"))
@@ -140,7 +144,7 @@ def _frame(axes: Axes, across: _Scale, up: _Scale) -> Markup:
         drawn.append(_text(float(across(tick)), bottom + 15, _tick(tick)))
     drawn.append(_text((_LEFT + right) / 2, _HEIGHT - 5, axes.x))
     drawn.append(
-        Markup('<text transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>')
+        Markup('<text transform="translate(10 {}) rotate(-90)" text-anchor="middle">{}</text>')
         .format(f"{(_TOP + bottom) / 2:.2f}", axes.y)
     )  # fmt: skip
     return Markup("").join(drawn)
@@ -168,14 +172,10 @@ def _svg(title: str, text: str, width: float, height: float, drawn: Sequence[Mar
     ).format(width, height, title, text, Markup("").join(drawn))
 
 
-def _text(x: float, y: float, text: object, anchor: str = "middle") -> Markup:
-    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
-        f"{x:.2f}", f"{y:.2f}", anchor, text
+def _text(x: float, y: float, text: object, anchor: str = "middle", kind: str = "") -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+        kind, f"{x:.2f}", f"{y:.2f}", anchor, text
     )
-
-
-def _moved(place: str, by: float) -> str:
-    return f"{float(place) + by:.2f}"
 
 
 def _tick(value: float) -> str:

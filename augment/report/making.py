@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from augment import table
 from augment.params import ADOPTED, CLEAN, QUARANTINE, SYNTHETIC
 from augment.report import charts, pictures
 from augment.report.charts import Axes, Series
@@ -272,8 +273,6 @@ def _dropped(found: Sources) -> Strips | None:
 
 
 def _least_certain(found: Sources, columns: int) -> list[tuple[str, list[Any]]]:
-    from augment import table
-
     facts = table.frame(found.root / ADOPTED, ("id", "label", "label_probability"))
     facts = facts.sort_values(["label_probability", "id"])
     names = table.classes_of(facts["label"])[: found.params.report.classes]

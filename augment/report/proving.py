@@ -69,8 +69,9 @@ def verdict(found: Sources) -> Verdict:
     facts.append(("gain, 95 % interval", span(uplift["low"], uplift["high"])))
     sentences = [_gain_in_words(uplift)]
     if (same := uplift.get("equal_images")) is not None:
-        text = f"As many points as {counted(round(same), 'real image')} would give"
-        sentences.append(f"{text}, where there are {_train_images(found)}.")
+        text = f"To read as well without them it would take {counted(round(same), 'real image')}"
+        there = found.get("train").get("images", {}).get("train")
+        sentences.append(f"{text}." if there is None else f"{text}; there are {there:,}.")
     if (multiplier := uplift.get("data_multiplier")) is not None:
         facts.append(("data multiplier", f"× {multiplier:.2f}"))
     if adopted := uplift.get("adopted"):
@@ -107,22 +108,18 @@ def per_class(found: Sources) -> Section:
     names = table.classes_of([*real, *drawn, *measured])
     if not drawn and not measured:
         return Section(key, title, missing="Not run yet: augment synth, then augment score.")
-    columns = {
-        score: name.removesuffix(" by the judge").removesuffix(" (domain features)")
-        for score, name, _ in BOARD
-        if any(score in one for one in measured.values())
-    }
-    head = ["class", "real", "synthetic", "accepted", *columns.values()]
+    columns = [score for score, *_ in BOARD if any(score in one for one in measured.values())]
+    head = ["class", "real", "synthetic", "accepted"]
     head += ["gain, points", "verdict", "dose"] if gains else []
+    head += [score.replace("_", " ") for score in columns]
     rows: list[list[Cell]] = []
     for name in names:
         made, one, gain = drawn.get(name, {}), measured.get(name, {}), gains.get(name, {})
         row = [name, real.get(name), made.get("accepted"), made.get("acceptance_rate")]
-        row += [one.get(score) for score in columns]
         if gains:
             change = None if gain.get("gain") is None else 100 * gain["gain"]
             row += [change, gain.get("verdict"), gain.get("dose")]
-        rows.append(row)
+        rows.append(row + [one.get(score) for score in columns])
     lead = "A click on a column's head sorts by it."
     caption = "Accepted is the share of candidates that passed the filter."
     figure = Figure("Everything by class", [Table(head, rows, True)], _SCORE, caption)
@@ -178,7 +175,7 @@ def confusion(found: Sources) -> Section:
     ]
     changes.sort(key=lambda row: (-max(row[2], row[3]), row[0], row[1]))
     head = ("actual", "predicted", "before", "after", "change")
-    rows = Table(head, changes[:40], sortable=True)
+    rows = Table(head, changes[:12], sortable=True)
     figures.append(Figure("The most frequent mistakes", [rows], _SCORE))
     lead = "Before: classic augmentation. After: with synthetic images. Summed over all repeats."
     return Section(key, title, lead, figures)
@@ -194,15 +191,19 @@ def suspects(found: Sources) -> Section:
     facts = facts.sort_values(["nearest_distance", "id"])[: found.params.report.suspects]
     made = pictures.by_id(found.root / SYNTHETIC, facts["id"])
     real = pictures.by_id(found.root / CLEAN, facts["nearest_real"])
-    pairs, rows = [], []
-    for one in facts.itertuples(index=False):
-        if one.nearest_real in real:
-            images = (
-                pictures.single(made[one.id], f"synthetic image of class {one.label}"),
-                pictures.single(real[one.nearest_real], "its nearest real train image"),
-            )
-            pairs.append((*images, f"{one.label} · {one.nearest_distance:.3g}"))
-            rows.append((one.label, float(one.nearest_distance), one.id, one.nearest_real))
+    rows: list[tuple[str, float, str, str]] = [
+        (one["label"], float(one["nearest_distance"]), one["id"], one["nearest_real"])
+        for one in facts.to_dict("records")
+        if one["nearest_real"] in real
+    ]
+    pairs = [
+        (
+            pictures.single(made[own], f"synthetic image of class {label}"),
+            pictures.single(real[other], "its nearest real train image"),
+            f"{label} · {distance:.3g}",
+        )
+        for label, distance, own, other in rows
+    ]
     if not pairs:
         return Section(key, title, "No synthetic image names its nearest real one.")
     lead = "The most suspicious accepted images, each beside the train image nearest to it."
@@ -225,16 +226,22 @@ def provenance(found: Sources) -> Section:
     rows.append(("seeds of the samples", ", ".join(map(str, written.get("seeds", [])))))
     rows.append(("licence", written.get("licence")))
     what = Table(("what", "value or SHA-256"), [row for row in rows if row[1]])
-    versions = [("python", platform.python_version())]
-    versions += [(name, metadata.version(name)) for name in _PACKAGES]
-    settings = json.dumps(found.params.model_dump(mode="json"), ensure_ascii=False)
-    flat = Table(("settings of params.yaml, with all defaults",), [(settings,)])
+    groups = found.params.model_dump(mode="json").items()
+    settings = [(group, json.dumps(keys, ensure_ascii=False)) for group, keys in groups]
+    flat = Table(("group of params.yaml", "settings, with all defaults"), settings)
     figures = [
         Figure("Origin", [what], "write.json" if written else "ingest.json", numbers=flat),
-        Figure("Versions", [Table(("package", "version"), versions)], "report.json"),
+        Figure(
+            "Versions", [Table(("package", "version"), list(versions().items()))], "report.json"
+        ),
     ]
     lead = "From a row's generator, seed, label and index that very image can be made again."
     return Section("provenance", "Provenance and versions", lead, figures)
+
+
+def versions() -> dict[str, str]:
+    """What is installed, as far as numbers or bytes depend on it."""
+    return {"python": platform.python_version()} | {one: metadata.version(one) for one in _PACKAGES}
 
 
 def _gain_in_words(uplift: Mapping[str, Any]) -> str:
@@ -246,11 +253,6 @@ def _gain_in_words(uplift: Mapping[str, Any]) -> str:
         f"against {percent(uplift['classic']['mean'])} with classic augmentation alone: "
         f"{points(uplift['gain']['mean'])} points, {where}."
     )
-
-
-def _train_images(found: Sources) -> str:
-    trained = found.get("train").get("images", {}).get("train")
-    return "fewer" if trained is None else f"{trained:,}"
 
 
 def _arms(arms: Mapping[str, Mapping[str, Any]]) -> Figure:
