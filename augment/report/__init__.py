@@ -6,23 +6,22 @@ import base64
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from augment import table
-from augment.errors import AugmentError
 from augment.params import REPORTS, Params
 from augment.report import making, proving, words
 from augment.report.parts import Section
-from augment.report.sources import ReportError, Sources, read
+from augment.report.sources import Sources, read
 
 PAGE = f"{REPORTS}/index.html"
 
 # In the order of the page, each with the reports that it reads.
 _SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
-    (making.flow, ("ingest", "clean", "train", "codes", "adopt", "synth", "score", "write")),
+    (making.flow, ()),  # which names the one at fault by itself
     (making.classes, ("clean", "synth")),
     (making.cleaning, ("clean",)),
     (making.training, ("train",)),
@@ -38,8 +37,6 @@ _SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
 
 _HERE = Path(__file__).parent
 
-T = TypeVar("T")
-
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     """Write ``reports/index.html`` from the reports and tables that there are; returns counts.
@@ -48,8 +45,12 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     or not what its stage writes, AugmentError for a table or an image that cannot be read.
     """
     found = read(params, root)
-    verdict = _checked(proving.verdict, ("score",), found)
-    sections = [_checked(build, stages, found) for build, stages in _SECTIONS]
+    with found.blaming("score"):
+        verdict = proving.verdict(found)
+    sections = []
+    for build, stages in _SECTIONS:
+        with found.blaming(*stages):
+            sections.append(build(found))
     script = _text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _template().render(
@@ -70,18 +71,6 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     }
     table.write_json(root / REPORTS / "report.json", report)
     return report
-
-
-def _checked(build: Callable[[Sources], T], stages: tuple[str, ...], found: Sources) -> T:
-    """What ``build`` makes; reports of another shape than the stages' own are the user's error."""
-    try:
-        return build(found)
-    except AugmentError:
-        raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        files = ", ".join(f"{REPORTS}/{one}.json" for one in stages if one in found.reports)
-        what = f"{type(error).__name__}: {error}"
-        raise ReportError(f"{files}: not as its stage writes it ({what}); run it again") from error
 
 
 def _template() -> jinja2.Template:

@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 
 from augment import table
-from augment.params import ADOPTED, CLEAN, QUARANTINE, SYNTHETIC
+from augment.params import ADOPTED, CLEAN, QUARANTINE, REPORTS, SYNTHETIC
 from augment.report import charts, pictures
 from augment.report.charts import Axes, Series
 from augment.report.parts import Chart, Figure, Flow, Part, Section, Step, Strips, Table
 from augment.report.sources import STAGES, Sources
 from augment.report.words import counted, shown
 
+_FILM = "progress/training.gif"
 _CURVES = (
     ("Distance to real images", "KID", {"kid": "to valid", "kid_train": "to train"}),
     ("Losses", "loss", {"g_adversarial": "generator", "d_adversarial": "discriminator"}),
@@ -34,12 +35,7 @@ _CURVES = (
 
 def flow(found: Sources) -> Section:
     """Every stage with how many images came in and went out."""
-    steps = [
-        _STEPS[stage](found.get(stage))
-        if stage in found.reports
-        else Step(stage, "", "", f"not run yet: augment {stage}", done=False)
-        for stage in STAGES
-    ]
+    steps = [_step(found, stage) for stage in STAGES]
     head = ("stage", "in", "out", "what became of the rest")
     rows = [(step.name, step.entered, step.left, step.note) for step in steps]
     figure = Figure("In and out", [Flow(steps)], "ingest.json", numbers=Table(head, rows))
@@ -109,12 +105,7 @@ def training(found: Sources) -> Section:
     marks = [(float(best), "best step")] if best is not None else []
     figures = [_curve(history, *curve, marks) for curve in _CURVES if _measured(history, curve[2])]
     figures += [_diagnoses(rollbacks)] if rollbacks else []
-    film = pictures.of_file(
-        found.file("progress/training.gif"), "samples of fixed codes as training goes on", 916
-    )
-    if film:
-        caption = "The same codes at every measurement: real images left, samples right."
-        figures.append(Figure("Fixed codes over time", [film], "train.json", caption))
+    figures += [_film(found)] if found.file(_FILM).is_file() else []
     lead = (
         f"{counted(report['steps'], 'step')} on {counted(report['images']['train'], 'train image')}"
         f"; the generator kept is that of step {shown(best)}."
@@ -171,6 +162,13 @@ def adopted(found: Sources) -> Section:
     parts: list[Part] = [Strips(("least certain",), strips)] if strips else []
     figure = Figure("By class", [*parts, facts], "adopt.json", caption, per_class)
     return Section(key, title, lead, [figure])
+
+
+def _step(found: Sources, stage: str) -> Step:
+    if stage not in found.reports:
+        return Step(stage, "", "", f"not run yet: augment {stage}", done=False)
+    with found.blaming(stage):
+        return _STEPS[stage](found.get(stage))
 
 
 def _ingest(report: Mapping[str, Any]) -> Step:
@@ -305,6 +303,15 @@ def _curve(
     numbers = Table(("step", *keys.values()), rows)
     drawn = Chart(charts.lines(axes, lines, marks=marks), [line.name for line in lines])
     return Figure(title, [drawn], "train.json", numbers=numbers, half=True)
+
+
+def _film(found: Sources) -> Figure:
+    title, alt = "Fixed codes over time", "samples of fixed codes as training goes on"
+    film = pictures.of_file(found.file(_FILM), alt, 916)
+    if film is None:
+        return Figure(title, [], "train.json", f"Too large for this page: {REPORTS}/{_FILM}.")
+    caption = "The same codes at every measurement: real images left, samples right."
+    return Figure(title, [film], "train.json", caption)
 
 
 def _diagnoses(rollbacks: Sequence[Mapping[str, Any]]) -> Figure:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,20 @@ class Sources:
     def file(self, name: str) -> Path:
         """A file among the reports, whether it is there or not."""
         return self.root / REPORTS / name
+
+    @contextmanager
+    def blaming(self, *stages: str) -> Iterator[None]:
+        """Raise ReportError naming the reports of ``stages`` where their shape is a surprise."""
+        try:
+            yield
+        except AugmentError:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            files = ", ".join(str(self.file(f"{one}.json")) for one in stages if self.get(one))
+            what = f"{type(error).__name__}: {error}"
+            raise ReportError(
+                f"{files}: not as the stage writes it ({what}); run it again"
+            ) from error
 
 
 def read(params: Params, root: Path) -> Sources:
