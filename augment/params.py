@@ -241,6 +241,14 @@ class WriteSettings(Settings):
         return lines
 
 
+class ReportSettings(Settings):
+    """How much the page shows."""
+
+    images: Annotated[int, Field(ge=1, le=24)] = 8  # in a strip
+    classes: Annotated[int, Field(ge=1, le=200)] = 40  # with strips of their own
+    suspects: Annotated[int, Field(ge=1, le=200)] = 12  # synthetic images beside their nearest real
+
+
 class Params(Settings):
     """All of params.yaml."""
 
@@ -252,6 +260,7 @@ class Params(Settings):
     synth: SynthSettings = SynthSettings()
     score: ScoreSettings = ScoreSettings()
     write: WriteSettings = WriteSettings()
+    report: ReportSettings = ReportSettings()
 
 
 def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:

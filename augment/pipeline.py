@@ -20,6 +20,7 @@ STAGES = {
     "synth": "Draw samples of each class until the quotas of accepted ones are filled.",
     "score": "Measure the samples, and whether a classifier gets better by them.",
     "write": "Write real and accepted synthetic samples as one set, with its card.",
+    "report": "Draw one page about all that has been run: reports/index.html.",
 }
 
 # Which settings name parts, and where those are registered.

@@ -36,7 +36,7 @@ FLOOR = {
 }
 OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
-         "augment.card", "augment.dose", "augment.readers", "augment.checks",
+         "augment.card", "augment.dose", "augment.report", "augment.readers", "augment.checks",
          "augment.writers")  # fmt: skip
 PURE = ("augment.losses", "augment.penalties", "augment.networks")
 

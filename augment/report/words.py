@@ -1,0 +1,73 @@
+"""Numbers and verdicts in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from augment.report.parts import Cell
+from augment.scoreboard import number
+
+TONES = {"helps": "good", "no difference": "even", "harms": "bad"}
+
+_ARMS = {
+    "real": "real alone",
+    "classic": "real + classic augmentation",
+    "oversampling": "classic, rare classes oversampled",
+    "pseudo_labels": "classic + pseudo-labels",
+    "adopted": "classic + adopted",
+    "synthetic": "classic + synthetic",
+    "synthetic_only": "synthetic alone",
+    "shuffled": "control: shuffled labels",
+    "perturbed": "control: perturbed copies",
+}
+
+
+def shown(value: Cell) -> str:
+    """A cell of a table in few characters; a dash where nothing was measured."""
+    if value is None or value == "":
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else number(value)
+
+
+def percent(share: float) -> str:
+    """A share of 1 as ``98.31 %``."""
+    return f"{100 * share:.2f} %"
+
+
+def points(gain: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * gain:+.2f}".replace("-", "−")
+
+
+def span(low: float, high: float) -> str:
+    """The ends of an interval in points."""
+    return f"{points(low)} to {points(high)}"
+
+
+def counted(amount: int, one: str, many: str = "") -> str:
+    """``1 image``, ``2,000 images``."""
+    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def arm(name: str) -> str:
+    """What an arm of the uplift was trained on."""
+    base, _, dose = name.partition("@")
+    if not dose:
+        return _ARMS.get(name, name)
+    mixed = "classic + adopted + synthetic" if base.startswith("adopted") else "classic + synthetic"
+    return f"{mixed}, dose {dose}"
+
+
+def dose_of(name: str) -> float | None:
+    """The dose of an arm that differs from classic augmentation by nothing else."""
+    base, _, dose = name.partition("@")
+    return float(dose) if base == "synthetic" and dose else None
+
+
+def judged(measured: Mapping[str, Any]) -> str:
+    """Verdict, gain and interval of one comparison in a few words."""
+    return (
+        f"{measured['verdict']}: {points(measured['gain'])} points "
+        f"({span(measured['low'], measured['high'])})"
+    )
