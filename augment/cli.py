@@ -111,7 +111,8 @@ def synth(
         raise typer.BadParameter("--class needs --n")
     codes = dict(_code(text) for text in code)
     from augment import pipeline
-    from augment.synth import Draw, Order, fulfil
+    from augment.quotas import Order
+    from augment.synth import Draw, fulfil
 
     settings = pipeline.load(overrides)
     draw = Draw(

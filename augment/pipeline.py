@@ -36,6 +36,8 @@ PARTS = {
     "train.optimiser": ("augment.optimisers", "OPTIMISERS"),
     "train.rate.schedule": ("augment.optimisers", "SCHEDULES"),
     "train.labeller.network": ("augment.classifiers", "CLASSIFIERS"),
+    "synth.select": ("augment.selectors", "SELECTORS"),
+    "synth.second.network": ("augment.classifiers", "CLASSIFIERS"),
     "score.scores": ("augment.scores", "SCORES"),
     "score.judge": ("augment.classifiers", "CLASSIFIERS"),
     "write.writer": ("augment.writers", "WRITERS"),

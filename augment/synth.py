@@ -2,49 +2,63 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from augment import classifiers, dataset, devices, images, progress, sheets, table, workers
+from augment import (
+    classifiers,
+    dataset,
+    devices,
+    images,
+    progress,
+    sheets,
+    table,
+    widening,
+    workers,
+)
 from augment.acceptance import Filter, Verdict
 from augment.dataset import Arrays
-from augment.errors import AugmentError
 from augment.generator import CHUNK, Chunk, Generator
 from augment.models.base import Ranges
-from augment.params import CLEAN, GENERATOR, REPORTS, SYNTHETIC, Params, SynthSettings
+from augment.params import CACHE, CLEAN, GENERATOR, REPORTS, SYNTHETIC, Params, SynthSettings
+from augment.quotas import Order, SynthError, quotas
+from augment.selection import Evidence, Selection
+from augment.selectors import SELECTORS
 from augment.writers import WRITERS
 from augment.writers.names import Folders
 
 SHOWN = 10  # samples of each class in the picture
 
 
-class SynthError(AugmentError):
-    """A quota that makes no sense, or that the generator did not fill within its budget."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """So many samples of a class."""
-
-    label: str
-    count: int
-
-
 @dataclass(frozen=True)
 class Draw:
-    """How candidates are drawn."""
+    """How candidates are drawn; ``wide`` gives the codes of a class that ``codes`` says not."""
 
     seed: int = 0
     codes: Ranges = field(default_factory=dict)
     truncation: float | None = None
     max_candidates: float = 20.0
+    wide: Mapping[str, Ranges] = field(default_factory=dict)
+
+    def codes_of(self, label: str) -> Ranges:
+        """How the codes of a class are drawn."""
+        return {**self.wide.get(label, {}), **self.codes}
+
+
+class Batch(NamedTuple):
+    """Rows of accepted candidates, as yet without images, and what selectors see of them."""
+
+    order: Order
+    rows: list[table.Row]
+    evidence: Evidence | None
 
 
 @dataclass
@@ -53,14 +67,16 @@ class Tally:
 
     per_class: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def note(self, order: Order, accepted: int, seen: int, rejected: Mapping[str, int]) -> None:
-        """Record one class."""
+    def note(self, order: Order, passed: int, seen: int, rejected: Mapping[str, int]) -> None:
+        """Record one class, of which ``passed`` candidates were there to be selected from."""
+        accepted = min(order.count, passed)
+        surplus = {"selection": passed - accepted} if passed > accepted else {}
         self.per_class[order.label] = {
             "wanted": order.count,
             "accepted": accepted,
             "candidates": seen,
             "acceptance_rate": accepted / seen if seen else None,
-            "rejected": dict(rejected),
+            "rejected": {**rejected, **surplus},
         }
 
 
@@ -70,19 +86,25 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     generator, chosen, train = _prepare(settings, root)
     orders = quotas(settings, train)
     draw = Draw(
-        settings.seed, truncation=settings.truncation, max_candidates=settings.max_candidates
+        settings.seed,
+        truncation=settings.truncation,
+        max_candidates=settings.max_candidates,
+        wide=_wide(settings, train, root),
     )
+    selection = _selection(settings, chosen, root)
     tally = Tally()
     report = {
         "generator": generator.digest,
         "seed": settings.seed,
         "copy_threshold": chosen.threshold,
         "copy_threshold_pixels": chosen.visible,
+        "codes": settings.codes,
+        "select": [SELECTORS.resolve(spec) for spec in settings.select],
         "per_class": tally.per_class,
     }
     try:
         with table.TableWriter(root / SYNTHETIC, overwrite=True) as out:
-            for row in synthesise(generator, chosen, orders, draw, tally):
+            for row in synthesise(generator, chosen, orders, draw, tally, selection):
                 out.add(row)
     finally:
         report["accepted"] = sum(one["accepted"] for one in tally.per_class.values())
@@ -112,12 +134,15 @@ def fulfil(
     out = out or root / "synthetic" / f"{name}-{order.count}-seed{draw.seed}"
     if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
         raise SynthError(f"{out} is not empty; give --overwrite to replace it")
-    generator, chosen, _ = _prepare(params.synth, root)
+    generator, chosen, train = _prepare(params.synth, root)
     generator.check(order.label, draw.codes, draw.truncation)
+    draw = replace(draw, wide=_wide(params.synth, train, root))
+    selection = _selection(params.synth, chosen, root) if filtered else None
     tally = Tally()
     temporary = table.temporary_beside(out)
     try:
-        write(synthesise(generator, chosen if filtered else None, [order], draw, tally), temporary)
+        given = chosen if filtered else None
+        write(synthesise(generator, given, [order], draw, tally, selection), temporary)
         table.publish(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -130,50 +155,66 @@ def fulfil(
     }
 
 
-def quotas(settings: SynthSettings, train: Arrays) -> list[Order]:
-    """What is wanted of each class, in class order.
-
-    Raises SynthError for an unknown class or for settings that ask for nothing or for two things.
-    """
-    if (settings.match is None) == (settings.per_class is None):
-        raise SynthError("synth: give either per_class or match, and set the other to null")
-    real = np.bincount(train.labels, minlength=len(train.classes))
-    if settings.match is not None:
-        wanted = {name: int(real.max() - n) for name, n in zip(train.classes, real, strict=True)}
-    elif isinstance(settings.per_class, int):
-        wanted = dict.fromkeys(train.classes, settings.per_class)
-    else:
-        wanted = dict(settings.per_class or {})
-        unknown = wanted.keys() - set(train.classes)
-        if unknown:
-            raise SynthError(
-                f"synth.per_class: unknown class {sorted(unknown)[0]!r}; "
-                f"known: {', '.join(train.classes)}"
-            )
-    return [Order(name, wanted[name]) for name in train.classes if wanted.get(name)]
-
-
 def synthesise(
-    generator: Generator, chosen: Filter | None, orders: Sequence[Order], draw: Draw, tally: Tally
+    generator: Generator,
+    chosen: Filter | None,
+    orders: Sequence[Order],
+    draw: Draw,
+    tally: Tally,
+    selection: Selection | None = None,
 ) -> Iterator[table.Row]:
     """Accepted samples as rows of the table; encoding overlaps generation on all cores.
 
+    A ``selection``, which needs the filter ``chosen``, holds the surplus of one class at a time.
     Raises SynthError with the numbers when a class's budget of candidates is spent.
     """
-    total = sum(order.count for order in orders)
+    total = sum(_surplus(order, selection) for order in orders)
     with ThreadPoolExecutor() as pool, progress.bar() as display:  # compression leaves the GIL
         task = display.add_task("synth", total=total, note="")
-        work = (pair for order in orders for pair in _fill(generator, chosen, order, draw, tally))
-        for rows, encoded in workers.mapped(images.encode_many, work, pool):
-            for row, data in zip(rows, encoded, strict=True):
-                yield row | {"image": {"bytes": data, "path": f"{row['id'][:16]}.png"}}
-            display.advance(task, len(rows))
+        work = (
+            pair
+            for order in orders
+            for pair in _fill(generator, chosen, order, draw, tally, selection)
+        )
+        done = workers.mapped(images.encode_many, work, pool)
+        for order, found in itertools.groupby(done, key=lambda pair: pair[0].order):
+            waiting: list[table.Row] = []
+            evidence: list[Evidence] = []
+            for batch, encoded in found:
+                rows = [_with_image(*pair) for pair in zip(batch.rows, encoded, strict=True)]
+                display.advance(task, len(rows))
+                if batch.evidence:
+                    waiting += rows
+                    evidence.append(batch.evidence)
+                else:
+                    yield from rows
+            if selection:
+                places = selection.best(order.label, order.count, evidence)
+                yield from (waiting[place] for place in places)
+
+
+def _with_image(row: table.Row, data: bytes) -> table.Row:
+    return row | {"image": {"bytes": data, "path": f"{row['id'][:16]}.png"}}
+
+
+def _surplus(order: Order, selection: Selection | None) -> int:
+    """How many candidates are to be accepted, for the best of them to be kept."""
+    return math.ceil(order.count * selection.surplus) if selection else order.count
 
 
 def _fill(
-    generator: Generator, chosen: Filter | None, order: Order, draw: Draw, tally: Tally
-) -> Iterator[tuple[list[table.Row], images.Pixels]]:
-    """Accepted candidates of one order, chunk by chunk: rows without images, and their pixels."""
+    generator: Generator,
+    chosen: Filter | None,
+    order: Order,
+    draw: Draw,
+    tally: Tally,
+    selection: Selection | None,
+) -> Iterator[tuple[Batch, images.Pixels]]:
+    """Accepted candidates of one order, chunk by chunk, and their pixels.
+
+    Where the budget is spent, fewer than the surplus are enough.
+    """
+    target = _surplus(order, selection)
     turns = 1 if generator.categories else len(generator.classes)  # others are drawn as well
     budget = max(CHUNK, math.ceil(draw.max_candidates * turns * order.count))
     wanted = generator.classes.index(order.label)
@@ -182,21 +223,27 @@ def _fill(
         chosen.start_class()
     try:
         for chunk in generator.candidates(
-            order.label, seed=draw.seed, codes=draw.codes, truncation=draw.truncation
+            order.label,
+            seed=draw.seed,
+            codes=draw.codes_of(order.label),
+            truncation=draw.truncation,
         ):
-            room = order.count - accepted
+            room = target - accepted
             verdict = chosen.judge(chunk.pixels, wanted, room) if chosen else _unfiltered(room)
             places = np.flatnonzero(verdict.accepted)
             accepted += len(places)
-            full = accepted == order.count
+            full = accepted == target
             seen = chunk.start + (int(places[-1]) + 1 if full else CHUNK)
             if len(places):
                 rows = [
                     _row(generator, chosen, order.label, draw, chunk, verdict, int(place))
                     for place in places
                 ]
-                yield rows, images.channels_last(chunk.pixels[places])
-            if full:
+                pixels = chunk.pixels[places]
+                told = verdict.features[places], verdict.probabilities[places]
+                evidence = selection.look(pixels, *told) if selection else None
+                yield Batch(order, rows, evidence), images.channels_last(pixels)
+            if full or (seen >= budget and accepted >= order.count):
                 return
             if seen >= budget:
                 raise SynthError(_spent(order, accepted, seen, chosen))
@@ -217,7 +264,8 @@ def _spent(order: Order, accepted: int, seen: int, chosen: Filter | None) -> str
 
 def _unfiltered(room: int) -> Verdict:
     nan, nowhere = np.full(CHUNK, np.nan), np.zeros(CHUNK, np.int64)
-    return Verdict(np.arange(CHUNK) < room, nan.astype(np.float32), nowhere, nan)
+    nothing = np.zeros((CHUNK, 0), np.float32)
+    return Verdict(np.arange(CHUNK) < room, nan.astype(np.float32), nowhere, nan, nothing, nothing)
 
 
 def _row(
@@ -261,6 +309,23 @@ def _prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Ar
         labeller, train, probability=settings.probability, quantile=settings.copy_quantile
     )
     return generator, chosen, train
+
+
+def _selection(settings: SynthSettings, chosen: Filter, root: Path) -> Selection | None:
+    if not settings.select:
+        return None
+    like = chosen.train
+    valid = dataset.arrays(
+        root / CLEAN, split="valid", origin="real", classes=like.classes, shape=like.shape
+    )
+    return Selection.fit(settings, chosen, valid, root / CACHE / "synth")
+
+
+def _wide(settings: SynthSettings, train: Arrays, root: Path) -> dict[str, Ranges]:
+    """How each class's codes are drawn; where nothing is said, uniformly."""
+    if settings.codes == "uniform":
+        return {}
+    return widening.by_class(root / GENERATOR, train, devices.resolve(settings.device))
 
 
 def _picture(root: Path, train: Arrays) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from augment import dataset, generator, images, params, synth, table
-from augment.acceptance import Filter
+from augment.acceptance import Filter, FilterError
 from augment.generator import CHUNK, Generator, GeneratorError
 from augment.neighbours import nearest
-from augment.synth import Draw, Order, SynthError, Tally
+from augment.quotas import Order, SynthError, quotas
+from augment.synth import Draw, Tally
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +162,12 @@ def test_quotas(changes: dict[str, object], expected: dict[str, int]) -> None:
     train = dataset.Arrays(
         np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 1, 1]), list("wxyz"), ["a", "b"]
     )
-    orders = synth.quotas(params.SynthSettings(**changes), train)
+    orders = quotas(params.SynthSettings(**changes), train)
     assert {order.label: order.count for order in orders} == expected
     with pytest.raises(SynthError, match=r"unknown class 'c'; known: a, b"):
-        synth.quotas(params.SynthSettings(per_class={"c": 1}), train)
+        quotas(params.SynthSettings(per_class={"c": 1}), train)
     with pytest.raises(SynthError, match="either per_class or match"):
-        synth.quotas(params.SynthSettings(per_class=3, match="largest"), train)
+        quotas(params.SynthSettings(per_class=3, match="largest"), train)
 
 
 def test_damaged_generator_is_named(project: Path, tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_filter_needs_two_images(project: Path, loaded: params.Params) -> None:
     one = dataclasses.replace(
         train, pixels=train.pixels[:1], labels=train.labels[:1], ids=train.ids[:1]
     )
-    with pytest.raises(synth.AugmentError, match="two train images"):
+    with pytest.raises(FilterError, match="two train images"):
         Filter.fit(chosen.labeller, one, probability=0.9, quantile=0.01)
 
 
