@@ -11,10 +11,11 @@ from augment import heads
 from augment.classifiers import Floats
 from augment.dataset import Arrays
 from augment.errors import AugmentError
+from augment.heads import Head
 from augment.models.base import Ranges
 
 BINS = 8  # of a code, that real images are counted in
-KNOTS = 33  # quantiles that a code is drawn by
+KNOTS = 129  # quantiles that a code is drawn by
 
 
 class WideningError(AugmentError):
@@ -24,8 +25,7 @@ class WideningError(AugmentError):
 def by_class(folder: Path, train: Arrays, device: torch.device) -> dict[str, Ranges]:
     """How the codes of each class are drawn, from those that the class head of ``folder`` reads.
 
-    The head's codes of real images are guesses that it was not trained on. Raises WideningError
-    where the model has no head or no continuous code.
+    Raises WideningError where the model has no head or no continuous code.
     """
     head = heads.load(folder, device)
     if head is None or not head.critic.count:
@@ -33,6 +33,14 @@ def by_class(folder: Path, train: Arrays, device: torch.device) -> dict[str, Ran
             "synth.codes: found wide, but this model reads no continuous codes from images; "
             "allowed: uniform (or train an infogan with continuous above 0)"
         )
+    return by_head(head, train)
+
+
+def by_head(head: Head, train: Arrays) -> dict[str, Ranges]:
+    """How the codes of each class are drawn, from those that ``head`` reads from its images.
+
+    The head learned to read them from samples, so those of real images are guesses.
+    """
     read = head.codes(train.pixels)
     return {name: wide(read[train.labels == index]) for index, name in enumerate(train.classes)}
 
