@@ -23,12 +23,17 @@ class FilterError(AugmentError):
 
 
 class Verdict(NamedTuple):
-    """Which of a chunk's candidates are accepted (N,), with what is noted of each."""
+    """Which of a chunk's candidates are accepted (N,), with what is noted of each.
+
+    ``features`` (N, F) and ``probabilities`` (N, K) are the labeller's.
+    """
 
     accepted: NDArray[np.bool_]
     probability: Floats
     nearest: NDArray[np.int64]
     distance: NDArray[np.float64]
+    features: Floats
+    probabilities: Floats
 
 
 @dataclass
@@ -100,7 +105,7 @@ class Filter:
                 fresh[count] = features[place]
                 count += 1
         self._remember(fresh[:count])
-        return Verdict(accepted, sure, places[:, 0], distances[:, 0])
+        return Verdict(accepted, sure, places[:, 0], distances[:, 0], features, probabilities)
 
     def _remember(self, features: Floats) -> None:
         """Keep accepted features in few large blocks, each at least double the next."""

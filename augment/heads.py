@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from augment import checkpoint, devices, images
 from augment.classifiers import CLASSIFIERS, Floats
@@ -39,8 +40,25 @@ class Head:
 
         An image's do not depend on which others come with it: a pack is one image, repeated.
         """
-        members = self.critic.members
         found = [np.zeros((0, self.kinds), np.float32)]
+        for repeated, features in self._packs(pixels):
+            with torch.inference_mode():
+                logits = self.critic.recognise(repeated, features)
+            found.append(logits.softmax(1)[:: self.critic.members].cpu().numpy())
+        return np.concatenate(found)
+
+    def codes(self, pixels: images.Pixels) -> Floats:
+        """Continuous codes (N, codes) that Q reads from uint8 images (N, C, H, W), near [-1, 1]."""
+        found = [np.zeros((0, self.critic.count), np.float32)]
+        for _, features in self._packs(pixels):
+            with torch.inference_mode():
+                read = self.critic.read(features)
+            found.append(read[:: self.critic.members].cpu().numpy())
+        return np.concatenate(found)
+
+    def _packs(self, pixels: images.Pixels) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some of the images at a time, each repeated to a pack, and the packs' features."""
+        members = self.critic.members
         for start in range(0, len(pixels), SIZE):
             some = images.to_signed(
                 torch.from_numpy(pixels[start : start + SIZE]).to(self.device).float()
@@ -48,9 +66,8 @@ class Head:
             repeated = some.repeat_interleave(members, 0)
             packs = some.repeat(1, members, 1, 1).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
-                logits = self.critic.recognise(repeated, self.critic.network(packs))
-            found.append(logits.softmax(1)[::members].cpu().numpy())
-        return np.concatenate(found)
+                features = self.critic.network(packs)
+            yield repeated, features
 
 
 def save(folder: Path, critic: InfoCritic, meta: Mapping[str, Any]) -> None:

@@ -206,6 +206,10 @@ class SynthSettings(Settings):
     max_candidates: Annotated[float, Field(gt=0)] = (
         20.0  # per wanted sample (and class, if unconditional)
     )
+    select: list[PartSpec] = []  # which accepted ones are kept; none: the first ones
+    surplus: Annotated[float, Field(ge=1)] = 4.0  # accepted ones that each kept one is chosen among
+    second: LabellerSettings = LabellerSettings(network="residual")  # where a selector needs one
+    codes: Literal["uniform", "wide"] = "uniform"  # wide: most where real images' codes are thin
     device: str = "auto"
     seed: int = 0
 

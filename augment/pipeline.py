@@ -39,6 +39,8 @@ PARTS = {
     "train.rate.schedule": ("augment.optimisers", "SCHEDULES"),
     "train.labeller.network": ("augment.classifiers", "CLASSIFIERS"),
     "adopt.labellers": ("augment.opinions", "OPINIONS"),
+    "synth.select": ("augment.selectors", "SELECTORS"),
+    "synth.second.network": ("augment.classifiers", "CLASSIFIERS"),
     "score.scores": ("augment.scores", "SCORES"),
     "score.judge": ("augment.classifiers", "CLASSIFIERS"),
     "write.writer": ("augment.writers", "WRITERS"),

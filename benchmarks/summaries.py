@@ -173,9 +173,37 @@ def modes(rows: Sequence[Row]) -> Lines:
     return lines
 
 
+def selection(rows: Sequence[Row]) -> Lines:
+    """A line for each arm: means over the seeds, and the spread of the gain over random keeping."""
+    lines = []
+    for found in groups(rows, "arm", "labels"):
+        gains = [100 * row["gain"] for row in found]
+        spread = statistics.stdev(gains) if len(gains) > 1 else None
+        lines.append(
+            {
+                "kept by": found[0]["arm"],
+                "labels a class": str(found[0]["labels"]),
+                **{
+                    title: text(statistics.mean(row[key] for row in found), "{:.4f}")
+                    for title, key in (
+                        ("without synthetic", "classic"),
+                        ("random keeping", "random"),
+                        ("accuracy", "accuracy"),
+                    )
+                },
+                "gain, points": f"{statistics.mean(gains):+.2f}",
+                "its std": text(spread, "{:.2f}"),
+                "worst": f"{min(gains):+.2f}",
+                "seeds": str(len(found)),
+                **_setting(found),
+            }
+        )
+    return lines
+
+
 BOARDS: dict[str, Callable[[Sequence[Row]], Lines]] = {
     "families": families, "infogan": infogan, "half": half, "throughput": throughput,
-    "modes": modes,
+    "modes": modes, "selection": selection,
 }  # fmt: skip
 
 

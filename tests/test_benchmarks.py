@@ -12,7 +12,7 @@ import torch
 from augment import classifiers
 from augment.dataset import Arrays
 from augment.recipes import RECIPES
-from benchmarks import families, half, infogan, mnist, runs, summaries, throughput
+from benchmarks import families, half, infogan, mnist, runs, selection, summaries, throughput
 
 SETTING = {"network": "own", "width": 8, "steps": 2, "batch": 64, "device": "cpu"}
 
@@ -182,6 +182,30 @@ def test_fewer_labels_are_among_more(digits: tuple[Arrays, Arrays]) -> None:
     assert (few >= 0).sum() == 10 and (more >= 0).sum() == 30
     assert (more[few >= 0] == few[few >= 0]).all() and (few != other).any()
     assert (few[few >= 0] == train.labels[few >= 0]).all()
+
+
+def test_selection_is_compared_on_the_same_held_out_digits(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few, more, other = (selection.digits(n, seed) for n, seed in ((2, 0), (3, 0), (2, 1)))
+    assert [len(part) for part in few] == [20, 200, 600]
+    assert few[2].ids == more[2].ids == other[2].ids
+    assert set(few[0].ids) < set(more[0].ids) and set(few[0].ids) != set(other[0].ids)
+    assert len({*more[0].ids, *more[1].ids, *more[2].ids}) == 30 + 200 + 600
+    asked = ["--kept", "1", "--surplus", "2", "--steps", "2", "--width", "4", "--judge", "2"]
+    asked += ["--probability", "0", "--candidates", "100", "--seeds", "0", "--arms", "all,wide"]
+    selection.main(["--quick", "--device", "cpu", *asked])
+    assert "random keeping" in capsys.readouterr().out
+    assert not list(elsewhere.glob("*.json"))
+    kept = [
+        row(arm="margin", labels=10, seed=seed, classic=0.5, random=0.6, accuracy=0.6 + gain,
+            gain=gain)
+        for seed, gain in enumerate((0.03, -0.01))
+    ]  # fmt: skip
+    (line,) = summaries.selection(kept)
+    assert (line["gain, points"], line["worst"], line["its std"]) == ("+1.00", "-1.00", "2.83")
+    assert (line["accuracy"], line["random keeping"]) == ("0.6100", "0.6000")
+    assert summaries.selection(kept[:1])[0]["its std"] == ""
 
 
 def test_operations_are_counted() -> None:

@@ -22,7 +22,7 @@ from augment.networks import Shape
 from augment.penalties import Judged, Penalty
 
 Losses = dict[str, Tensor]
-Ranges = Mapping[int, tuple[float, float]]  # of a continuous code, by its number
+Ranges = Mapping[int, tuple[float, ...]]  # evenly spaced quantiles of a code, by its number
 
 
 @dataclass(frozen=True)
@@ -344,14 +344,23 @@ def latents(
 ) -> tuple[Tensor, Tensor]:
     """Noise (count, noise), normal, and codes (count, codes), uniform on [-1, 1].
 
-    ``ranges`` narrows or widens single codes to [low, high]; ``truncation`` bounds the noise
-    (Brock et al. 2019, BigGAN). Neither changes what the rest of the draw is.
+    ``ranges`` gives evenly spaced quantiles of single codes: (low, high) is uniform between them.
+    ``truncation`` bounds the noise (Brock et al. 2019, BigGAN). Neither changes what the rest of
+    the draw is.
     """
     noise = torch.randn(count, generator.noise, generator=rng, device=rng.device)
     codes = torch.rand(count, generator.codes, generator=rng, device=rng.device) * 2 - 1
-    for index, (low, high) in ranges.items():
-        codes[:, index] = low + (codes[:, index] + 1) / 2 * (high - low)
+    for index, quantiles in ranges.items():
+        codes[:, index] = _quantile((codes[:, index] + 1) / 2, quantiles)
     return (noise if truncation is None else truncate(noise, truncation)), codes
+
+
+def _quantile(shares: Tensor, quantiles: Sequence[float]) -> Tensor:
+    """Values at ``shares`` in [0, 1] of evenly spaced ``quantiles``, linear in between."""
+    knots = shares.new_tensor(quantiles)
+    places = shares * (len(knots) - 1)
+    below = places.floor().clamp(max=len(knots) - 2).long()
+    return knots[below] + (places - below) * (knots[below + 1] - knots[below])
 
 
 def truncate(noise: Tensor, limit: float) -> Tensor:

@@ -1,0 +1,152 @@
+"""Which accepted candidates are worth keeping: ``python -m benchmarks.selection``.
+
+scikit-learn's digits, a few labels of each class: a generator and a labeller see those alone. Of
+the same accepted candidates each selector keeps as many as random keeping does, which takes the
+first ones; a classifier of the real and the kept images, of another architecture than the labeller,
+is then asked about held-out digits. ``wide`` keeps the first ones of candidates whose codes were
+drawn where real images are thin; ``all`` is the sum of all selectors' ranks. The selectors' second
+classifier is of that architecture too, with another seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from augment import classifiers, images, seeding, synth, widening
+from augment.acceptance import Filter
+from augment.dataset import Arrays
+from augment.features import Recipe
+from augment.params import SynthSettings
+from augment.quotas import Order
+from augment.selection import Selection
+from augment.selectors import SELECTORS
+from augment.synth import Draw, Tally
+from benchmarks import runs
+
+ARMS = [*SELECTORS.names(), "all", "wide"]
+HELD, VALID = 60, 20  # of each class: held-out digits, and those that tell what is honest
+JUDGE_SEED = 1000
+
+
+def digits(labels: int, seed: int) -> tuple[Arrays, Arrays, Arrays]:
+    """Train, valid and held-out digits: ``labels``, VALID and HELD of each class, by ``seed``.
+
+    The held-out ones are the same for every seed.
+    """
+    found = load_digits()
+    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
+    parts: list[list[int]] = [[], [], []]
+    for label in range(10):
+        places = seeding.rng(0, "held", label).permutation(np.flatnonzero(found.target == label))
+        rest = seeding.rng(seed, "train", label).permutation(places[HELD:])
+        parts[0] += rest[:labels].tolist()
+        parts[1] += rest[labels : labels + VALID].tolist()
+        parts[2] += places[:HELD].tolist()
+    names = [str(label) for label in range(10)]
+    train, valid, held = (
+        Arrays(pixels[some], found.target[some].astype(np.int64), [*map(str, some)], names)
+        for some in parts
+    )
+    return train, valid, held
+
+
+class Bench:
+    """One subset of labelled digits with its generator, filter and judges."""
+
+    def __init__(self, seed: int, asked: argparse.Namespace):
+        """Train the labeller and the generator."""
+        self.seed, self.asked = seed, asked
+        self.train, self.valid, self.held = digits(asked.labels, seed)
+        self.one = runs.Training(runs.settings("infogan", asked, seed), self.train, asked.device)
+        self.one.run(asked.steps)
+        labeller = Recipe("cnn", asked.judge, 64, asked.device).fit(self.train, seed, "labeller")
+        self.chosen = Filter.fit(labeller, self.train, probability=asked.probability, quantile=0.01)
+
+    def kept(self, arm: str | None, cache: Path) -> Arrays:
+        """The candidates that an arm keeps; None keeps the first ones."""
+        given = [] if arm in (None, "wide") else SELECTORS.names() if arm == "all" else [arm]
+        settings = SynthSettings(
+            select=given, surplus=self.asked.surplus, seed=self.seed,
+            second={"network": "residual", "steps": self.asked.judge},
+        )  # fmt: skip
+        selection = Selection.fit(settings, self.chosen, self.valid, cache) if given else None
+        ranges = widening.by_head(self.one.head(), self.train) if arm == "wide" else {}
+        draw = Draw(self.seed, max_candidates=self.asked.candidates, wide=ranges)
+        orders = [Order(name, self.asked.kept) for name in self.train.classes]
+        rows = list(
+            synth.synthesise(self.one.generator, self.chosen, orders, draw, Tally(), selection)
+        )
+        pixels = np.stack([images.pixels(row["image"]["bytes"], "L") for row in rows])[:, None]
+        labels = np.array([int(row["label"]) for row in rows], np.int64)
+        return Arrays(pixels, labels, [row["id"] for row in rows], self.train.classes)
+
+    def accuracy(self, added: Arrays | None) -> float:
+        """Held-out accuracy, mean over judges, of the train images and those that are added."""
+        pixels, labels = self.train.pixels, self.train.labels
+        if added:
+            pixels = np.concatenate([pixels, added.pixels])
+            labels = np.concatenate([labels, added.labels])
+        right = []
+        for judge in range(self.asked.judges):
+            fitted = classifiers.fit(
+                pixels, labels, classes=10, network="residual", steps=self.asked.judge,
+                batch=64, seed=JUDGE_SEED + judge, device=self.asked.device,
+                augment=classifiers.CLASSIC, title="judge",
+            )  # fmt: skip
+            right.append((fitted.predict(self.held.pixels).argmax(1) == self.held.labels).mean())
+        return float(np.mean(right))
+
+
+def measure(seed: int, asked: argparse.Namespace) -> Iterator[runs.Row]:
+    """The rows of one seed: what each arm gains over random keeping, of the same candidates."""
+    bench = Bench(seed, asked)
+    classic = bench.accuracy(None)
+    with TemporaryDirectory() as folder:
+        random = bench.accuracy(bench.kept(None, Path(folder)))
+        for arm in asked.arms:
+            found = bench.accuracy(bench.kept(arm, Path(folder)))
+            yield {
+                "arm": arm,
+                "labels": asked.labels,
+                "seed": seed,
+                "classic": classic,
+                "random": random,
+                "accuracy": found,
+                "gain": found - random,
+            }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, store."""
+    made = runs.parser(
+        __doc__, seeds=[*range(5)], steps=1500, width=32, labels=10, kept=40, surplus=4.0,
+        candidates=100.0, probability=0.9, judges=2, arms=ARMS,
+    )  # fmt: skip
+    made.add_argument("--labels", type=int, help="real digits of each class")
+    made.add_argument("--kept", type=int, help="synthetic ones of each class")
+    made.add_argument("--surplus", type=float, help="accepted ones for each kept one")
+    made.add_argument("--candidates", type=float, help="for each kept one, at most")
+    made.add_argument("--probability", type=float, help="of the wanted label, by the labeller")
+    made.add_argument("--judges", type=int, help="classifiers of each arm")
+    made.add_argument("--arms", type=runs.names, help=f"default: {','.join(ARMS)}")
+    asked = runs.ask(
+        made, argv, seeds=[0, 1], steps=200, width=16, judge=150, kept=10, candidates=500.0,
+        probability=0.2, judges=1,
+    )  # fmt: skip
+    rows = [runs.signed(row, asked) for seed in asked.seeds for row in measure(seed, asked)]
+    wanted = [
+        {"seed": seed, "arm": arm, "labels": made.get_default("labels"), **runs.full(made)}
+        for arm in ARMS
+        for seed in range(5)
+    ]
+    runs.finish("selection", asked, rows, wanted, ("arm", "labels", "seed"))
+
+
+if __name__ == "__main__":
+    main()
