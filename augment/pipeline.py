@@ -38,6 +38,9 @@ PARTS = {
     "train.labeller.network": ("augment.classifiers", "CLASSIFIERS"),
     "score.scores": ("augment.scores", "SCORES"),
     "score.judge": ("augment.classifiers", "CLASSIFIERS"),
+    "score.uplift.arms": ("augment.uplift.arms", "ARMS"),
+    "score.uplift.learner": ("augment.uplift.learners", "LEARNERS"),
+    "score.uplift.policies": ("augment.uplift.policies", "POLICIES"),
     "write.writer": ("augment.writers", "WRITERS"),
 }
 
