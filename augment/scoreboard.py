@@ -50,9 +50,9 @@ def scoreboard(score: Mapping[str, Any]) -> Table:
 def uplift_board(uplift: Mapping[str, Any]) -> Table:
     """The uplift as a table: each arm beside the classic one, then what is known of each class."""
     board = Table(title=f"uplift: {words(uplift)}", caption=_facts(uplift), title_justify="left")
-    board.add_column("arm or class")
+    board.add_column("arm or class", overflow="fold")
     for name in ("test accuracy", "valid", "gain, points", "95 %", "verdict"):
-        board.add_column(name, justify="right")
+        board.add_column(name, justify="right", overflow="fold")
     for name, arm in uplift["arms"].items():
         board.add_row(name, spread(arm), number(arm["valid"]), *_gain(arm))
     board.add_section()
@@ -81,7 +81,7 @@ def _gain(found: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _facts(uplift: Mapping[str, Any]) -> str:
-    facts = [f"classic augmentation: {uplift['policy']}", f"{len(uplift['seeds'])} seeds"]
+    facts = [f"classic augmentation: {uplift['policy']}", f"seeds: {len(uplift['seeds'])}"]
     if uplift["equal_images"] is not None:
         multiplier = f"data multiplier {uplift['data_multiplier']:.2f}"
         facts += [f"as good as {uplift['equal_images']:.0f} real images", multiplier]

@@ -170,7 +170,7 @@ def test_uplift_prints_a_verdict_and_stores_it(
     assert "minutes" in result.stderr
     text = runner.invoke(cli.app, command).stdout
     assert runner.invoke(cli.app, ["show", "reports/uplift.json"]).stdout == text
-    assert "synthetic@0.1" in text and "class 7" in text and scoreboard.words(report) in text
+    assert "class 7" in text and scoreboard.words(report) in text
 
 
 def test_verdicts_in_words() -> None:
