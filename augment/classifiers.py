@@ -1,7 +1,7 @@
 """Small image classifiers: the labeller that ``synth`` filters with, the judge that ``score`` uses.
 
-Two architectures, so that the one that measures is not the one that chose. Both take any size from
-8 to 256 pixels and end in a feature vector of 64 numbers before the class scores.
+Two small architectures, so that the one that measures is not the one that chose, and a known large
+one. All take any size from 8 to 256 pixels and end in a feature vector before the class scores.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from augment import augmentations, checkpoint, images, progress, seeding
+from augment.augmentations import Augmentation
 from augment.errors import AugmentError
 from augment.registry import Registry, Spec
 
@@ -77,6 +78,27 @@ class Residual(nn.Module):
     def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
         features = self.blocks(functional.relu(self.stem(signed))).mean((2, 3))
+        return features, self.head(features)
+
+
+@CLASSIFIERS.register("resnet18", paper="He et al. 2016, Deep Residual Learning (arXiv:1512.03385)")
+class ResNet18(nn.Module):
+    """torchvision's ResNet-18 with a stem for small images: 3×3, no pooling."""
+
+    def __init__(self, shape: Shape, classes: int):
+        """Build for images of ``shape`` (C, H, W), untrained; sides above 48 px keep a stride."""
+        super().__init__()
+        from torchvision.models import resnet18  # takes a second, and few ask for it
+
+        self.trunk = resnet18(num_classes=FEATURES)
+        stride = 2 if max(shape[1:]) > 48 else 1
+        self.trunk.conv1 = nn.Conv2d(shape[0], 64, 3, stride, 1, bias=False)
+        self.trunk.maxpool = nn.Identity()
+        self.head = nn.Linear(FEATURES, classes)
+
+    def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
+        features = functional.relu(self.trunk(signed))
         return features, self.head(features)
 
 
@@ -183,19 +205,20 @@ def fit(
     batch: int,
     seed: int,
     device: torch.device | str = "cpu",
-    augment: Sequence[Spec] = (),
+    augment: Sequence[Spec] | Augmentation = (),
     weights: NDArray[Any] | None = None,
     title: str = "classifier",
 ) -> Classifier:
     """Fit ``network`` to uint8 images (N, C, H, W) and their class indices (N,).
 
     AdamW under one cycle of the rate; each step's draws follow from ``seed`` and the step alone.
+    ``augment`` names augmentations or is one function of a batch and a generator.
     ``weights`` (N,) multiply the samples' losses. Raises ClassifierError for labels outside 0 …
     ``classes`` - 1 or arrays that do not fit together, PartError for an unknown part.
     """
     _check(pixels, labels, classes, weights)
     _, channels, height, width = pixels.shape
-    change = augmentations.compose(augment)
+    change = augment if callable(augment) else augmentations.compose(augment)
     seeding.everything(seed, "classifier")
     classifier = _build(network, (channels, height, width), classes, device)
     model = classifier.network.train()

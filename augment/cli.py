@@ -166,6 +166,34 @@ def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B
 
 
 @app.command()
+def uplift(
+    arms: Annotated[str | None, typer.Option(help="Names, with commas between.")] = None,
+    doses: Annotated[str | None, typer.Option(help="Synthetic images for each real one.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many classifiers an arm.")] = None,
+    learner: Annotated[str | None, typer.Option(help="What is trained.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Measure at length, arm by arm, whether the samples help a classifier."""
+    import time
+
+    from augment import pipeline, score
+    from augment.params import LONG_UPLIFT
+
+    lists = {"arms": arms, "doses": doses}
+    asked = {
+        **{key: json.dumps(value) for key, value in LONG_UPLIFT.items()},
+        **{key: f"[{text}]" for key, text in lists.items() if text is not None},
+        **{k: str(v) for k, v in (("seeds", seeds), ("learner", learner)) if v is not None},
+    }
+    changes = [f"score.uplift.{key}={value}" for key, value in asked.items()]
+    begun = time.monotonic()
+    report = score.prove(pipeline.load([*changes, *overrides]))
+    _print(report, "uplift", as_json)
+    typer.echo(f"{(time.monotonic() - begun) / 60:.1f} minutes", err=True)
+
+
+@app.command()
 def parts(
     kind: Annotated[str | None, typer.Argument(help="Only parts of this kind.")] = None,
     as_json: AsJson = False,
@@ -224,7 +252,8 @@ def _print(report: Any, stage: str, as_json: bool) -> None:
 
     from augment import scoreboard
 
-    draw = scoreboard.scoreboard if stage == "score" else scoreboard.counts
+    boards = {"score": scoreboard.scoreboard, "uplift": scoreboard.uplift_board}
+    draw = boards.get(stage, scoreboard.counts)
     Console(soft_wrap=True).print(draw(report))
 
 

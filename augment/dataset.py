@@ -48,6 +48,21 @@ class Arrays:
         _, channels, height, width = self.pixels.shape
         return channels, height, width
 
+    def take(self, rows: NDArray[np.int64]) -> Arrays:
+        """The images in ``rows``, in that order."""
+        ids = [self.ids[row] for row in rows]
+        return Arrays(self.pixels[rows], self.labels[rows], ids, self.classes)
+
+
+def joined(*parts: Arrays) -> Arrays:
+    """All images of ``parts``, which have the same classes, one part after another."""
+    return Arrays(
+        np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        [one for part in parts for one in part.ids],
+        parts[0].classes,
+    )
+
 
 def arrays(
     folder: Path,

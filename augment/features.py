@@ -24,6 +24,10 @@ from augment.checkpoint import CheckpointError
 from augment.classifiers import Classifier, Floats
 from augment.dataset import Arrays
 from augment.registry import Spec
+from augment.uplift import learners, policies
+from augment.uplift.arms import Training
+from augment.uplift.learners import LEARNERS, Terms
+from augment.uplift.policies import POLICIES
 
 _CHECKSUM = "sha256"
 Values = dict[str, NDArray[Any]]
@@ -31,7 +35,7 @@ Values = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a classifier is made from images: the judge, and each arm of the uplift."""
+    """How the judge is made from images."""
 
     network: Spec
     steps: int
@@ -95,22 +99,39 @@ def extract(folder: Path, classifier: Classifier, pixels: images.Pixels) -> tupl
     return found["features"], found["probabilities"]
 
 
-def accuracy(
-    folder: Path, recipe: Recipe, shown: Arrays, test: Arrays, seed: int, title: str
-) -> float:
-    """Accuracy on ``test`` of a classifier fitted to ``shown``, kept in ``folder``.
+def answers(
+    folder: Path, learner: Spec, terms: Terms, training: Training, seed: int,
+    pixels: images.Pixels, title: str,
+) -> Floats:  # fmt: skip
+    """Class probabilities (N, K) of ``pixels`` by a learner fitted to ``training``.
 
-    NaN where there are no test images.
+    Kept in ``folder``; a learner that takes no steps, policies and seeds is fitted once for all.
     """
-    if not len(test):
-        return float("nan")
+    spec = LEARNERS.resolve(learner)
+    key: dict[str, Any] = {
+        "learner": spec,
+        "data": digest(training.pixels, training.labels),
+        "classes": terms.classes,
+        "pixels": digest(pixels),
+        "code": _code(),
+    }
+    if LEARNERS.describe(spec["name"]).facts["trained"]:
+        policy = training.policy
+        key |= {
+            "network": classifiers.CLASSIFIERS.resolve(terms.network),
+            "policy": None if policy is None else POLICIES.resolve(policy),
+            "profile": terms.profile,
+            "steps": terms.steps,
+            "batch": terms.batch,
+            "device": terms.device.type,
+            "seed": seed,
+        }
 
     def compute() -> Values:
-        guesses = recipe.fit(shown, seed, title).predict(test.pixels).argmax(1)
-        return {"accuracy": np.array([np.mean(guesses == test.labels)])}
+        predict = LEARNERS.build(learner, training, terms, seed, title)()
+        return {"probabilities": predict(pixels)}
 
-    key = {**recipe.key(shown, seed), "test": digest(test.pixels, test.labels)}
-    return float(cached(folder, "accuracy", key, compute)["accuracy"][0])
+    return cached(folder, "answers", key, compute)["probabilities"]
 
 
 def cached(
@@ -150,6 +171,6 @@ def _name(key: Mapping[str, Any]) -> str:
 def _code() -> str:
     """Digest of the code that makes classifiers, so that an older one's results are not taken."""
     total = hashlib.sha256(torch.__version__.encode())
-    for module in (augmentations, classifiers):
+    for module in (augmentations, classifiers, learners, policies):
         total.update(Path(str(module.__file__)).read_bytes())
     return total.hexdigest()

@@ -43,6 +43,9 @@ PARTS = {
     "synth.second.network": ("augment.classifiers", "CLASSIFIERS"),
     "score.scores": ("augment.scores", "SCORES"),
     "score.judge": ("augment.classifiers", "CLASSIFIERS"),
+    "score.uplift.arms": ("augment.uplift.arms", "ARMS"),
+    "score.uplift.learner": ("augment.uplift.learners", "LEARNERS"),
+    "score.uplift.policies": ("augment.uplift.policies", "POLICIES"),
     "write.writer": ("augment.writers", "WRITERS"),
 }
 

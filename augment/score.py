@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from augment import classifiers, dataset, devices, features, table
-from augment.dataset import Arrays
+from augment.dataset import Arrays, joined
 from augment.features import Recipe
-from augment.params import CACHE, CLEAN, REPORTS, SYNTHETIC, Params, ScoreSettings
+from augment.images import Pixels
+from augment.params import ADOPTED, CACHE, CLEAN, REPORTS, SYNTHETIC, Params, ScoreSettings
 from augment.registry import Spec
 from augment.scores import SCORES, Measured, Numbers, ScoreError, Side, merge, require
+from augment.uplift import protocol
+from augment.uplift.arms import Outcome, Study, Training
+from augment.uplift.learners import Terms
+from augment.uplift.protocol import Plan
+
+FITTED = f"{CACHE}/score"
 
 
 def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
@@ -36,7 +46,10 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     network = classifiers.CLASSIFIERS.resolve(settings.judge)
     recipe = Recipe(network, settings.steps, settings.batch, device)
     data = _read(root)
-    measured = _measure(root / CACHE / "score", recipe, data, settings.seed)
+    study, plan = _study(params, device, data, root), _plan(settings)
+    measured = _measure(
+        root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan)
+    )
     report: Numbers = {}
     for spec in specs:
         merge(report, SCORES.build(spec)(measured))
@@ -44,6 +57,19 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     report = {key: report[key] for key in plain_first}
     _write_tables(root / REPORTS, measured, report.get("per_class", {}))
     table.write_json(root / REPORTS / "score.json", report)
+    return report
+
+
+def prove(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """The uplift alone, by ``score.uplift``, into ``reports/uplift.json``.
+
+    For a longer measurement than each run of ``score`` can afford; fitted arms are kept, and shared
+    with ``score`` where the steps are the same. Raises AugmentError like run.
+    """
+    device = devices.resolve(params.score.device)
+    study = _study(params, device, _read(root), root)
+    report: dict[str, Any] = table.finite(protocol.measure(study, _plan(params.score)))
+    table.write_json(root / REPORTS / "uplift.json", report)
     return report
 
 
@@ -67,12 +93,15 @@ class _Data:
     train: Arrays
     valid: Arrays
     test: Arrays
+    unlabelled: Pixels
     synthetic: Arrays
+    adopted: Arrays
 
 
 def _read(root: Path) -> _Data:
     table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
-    train = dataset.arrays(root / CLEAN, split="train", origin="real")
+    every = dataset.arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
+    train = every.take(np.flatnonzero(every.labels >= 0))
     if not len(train):
         raise ScoreError(f"{root / CLEAN}: no labelled image in the train split")
     like = partial(dataset.arrays, classes=train.classes, shape=train.shape)
@@ -80,20 +109,47 @@ def _read(root: Path) -> _Data:
         train,
         like(root / CLEAN, split="valid", origin="real"),
         like(root / CLEAN, split="test", origin="real"),
+        every.pixels[every.labels < 0],
         like(root / SYNTHETIC),
+        like(root / ADOPTED) if (root / ADOPTED).exists() else train.take(np.arange(0)),
     )
 
 
-def _joined(first: Arrays, second: Arrays) -> Arrays:
-    return Arrays(
-        np.concatenate([first.pixels, second.pixels]),
-        np.concatenate([first.labels, second.labels]),
-        first.ids + second.ids,
-        first.classes,
+def _plan(settings: ScoreSettings) -> Plan:
+    asked = settings.uplift
+    return Plan(
+        asked.arms, asked.doses, range(asked.seeds), asked.policies, curve=asked.learning_curve
     )
 
 
-def _measure(cache: Path, recipe: Recipe, data: _Data, seed: int) -> Measured:
+def _study(params: Params, device: torch.device, data: _Data, root: Path) -> Study:
+    """The images with the learner that answers for them; what it answered is kept on disk."""
+    settings = params.score
+    terms = Terms(
+        classes=len(data.train.classes),
+        steps=settings.uplift.steps or math.ceil(settings.steps / 3),
+        batch=settings.batch,
+        network=settings.judge,
+        profile=params.train.profile,
+        device=device,
+    )
+    shown = np.concatenate([data.valid.pixels, data.test.pixels, data.unlabelled])
+    ends = np.cumsum([len(data.valid), len(data.test)])
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        title = f"uplift: {title}, seed {seed}"
+        learner = settings.uplift.learner
+        found = features.answers(root / FITTED, learner, terms, training, seed, shown, title)
+        return Outcome(*np.split(found, ends))
+
+    return Study(
+        data.train, data.valid, data.test, data.synthetic, data.adopted, data.unlabelled, trained
+    )
+
+
+def _measure(
+    cache: Path, recipe: Recipe, data: _Data, seed: int, uplift: Callable[[], Numbers]
+) -> Measured:
     """All that scores see; features are in units of the train images' own spread.
 
     Otherwise the numbers would follow the arbitrary scale of the judge's last layer.
@@ -107,18 +163,12 @@ def _measure(cache: Path, recipe: Recipe, data: _Data, seed: int) -> Measured:
         values, probabilities = features.extract(cache, judge, found.pixels)
         return Side(found.pixels, found.labels, (values - mean) / spread, probabilities)
 
-    arms = {"classic": data.train, "synthetic": _joined(data.train, data.synthetic)}
-
-    def accuracy(arm: str, seed: int) -> float:
-        title = f"uplift: {arm}, seed {seed}"
-        return features.accuracy(cache, recipe, arms[arm], data.test, seed, title)
-
     return Measured(
         classes=data.train.classes,
         train=side(data.train),
-        held=side(_joined(data.valid, data.test)),
+        held=side(joined(data.valid, data.test)),
         synthetic=side(data.synthetic),
-        accuracy=accuracy,
+        uplift=uplift,
     )
 
 

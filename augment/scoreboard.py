@@ -42,8 +42,50 @@ def scoreboard(score: Mapping[str, Any]) -> Table:
     uplift = score.get("uplift")
     if uplift:
         for arm in ("classic", "synthetic", "gain"):
-            board.add_row(f"uplift: {ARMS[arm]}", spread(uplift[arm]), "", "on real test images")
+            hint = words(uplift) if arm == "gain" else "on real test images"
+            board.add_row(f"uplift: {ARMS[arm]}", spread(uplift[arm]), "", hint)
     return board
+
+
+def uplift_board(uplift: Mapping[str, Any]) -> Table:
+    """The uplift as a table: each arm beside the classic one, then what is known of each class."""
+    board = Table(title=f"uplift: {words(uplift)}", caption=_facts(uplift), title_justify="left")
+    board.add_column("arm or class", overflow="fold")
+    for name in ("test accuracy", "valid", "gain, points", "95 %", "verdict"):
+        board.add_column(name, justify="right", overflow="fold")
+    for name, arm in uplift["arms"].items():
+        board.add_row(name, spread(arm), number(arm["valid"]), *_gain(arm))
+    board.add_section()
+    recalls = uplift["arms"]["classic"]["per_class"]
+    for name, found in uplift["per_class"].items():
+        board.add_row(f"class {name}", number(recalls[name]), "", *_gain(found))
+    return board
+
+
+def words(uplift: Mapping[str, Any]) -> str:
+    """The verdict in words, with the gain in points that it rests on."""
+    if uplift.get("verdict") is None:
+        return "not measured"
+    if not uplift["dose"]:
+        return "no difference: no dose is better than classic augmentation on valid images"
+    gain, between, verdict = _gain({**uplift, "gain": uplift["gain"]["mean"]})
+    return f"{verdict}: {gain} points ({between}) on real test images, at dose {uplift['dose']:g}"
+
+
+def _gain(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Gain and its interval in points, and the verdict; empty where there is none."""
+    if found.get("verdict") is None:
+        return "", "", ""
+    gain, low, high = (100 * found[key] for key in ("gain", "low", "high"))
+    return f"{gain:+.2f}", f"{low:+.2f} to {high:+.2f}", found["verdict"]
+
+
+def _facts(uplift: Mapping[str, Any]) -> str:
+    facts = [f"classic augmentation: {uplift['policy']}", f"seeds: {len(uplift['seeds'])}"]
+    if uplift["equal_images"] is not None:
+        multiplier = f"data multiplier {uplift['data_multiplier']:.2f}"
+        facts += [f"as good as {uplift['equal_images']:.0f} real images", multiplier]
+    return "; ".join(facts)
 
 
 def counts(report: Mapping[str, Any]) -> Table:
@@ -64,10 +106,10 @@ def number(value: Any) -> str:
 
 
 def spread(arm: Any) -> str:
-    """Mean ± standard deviation of one arm."""
+    """Mean ± standard deviation of one arm, as far as they were measured."""
     if not isinstance(arm, Mapping):
         return number(arm)
-    return f"{arm['mean']:.4f} ± {arm['std']:.4f}"
+    return " ± ".join(f"{arm[key]:.4f}" for key in ("mean", "std") if arm[key] is not None)
 
 
 def _flat(prefix: str, value: Mapping[str, Any], depth: int = 0) -> list[tuple[str, Any]]:

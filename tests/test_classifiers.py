@@ -50,7 +50,7 @@ def test_any_size_and_channels(name, shape):
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "resnet18"])  # minutes
 def test_learns_digits(name):
     pixels, labels = digits()
     fitted = classifiers.fit(
@@ -85,7 +85,7 @@ def test_save_and_load(name, tmp_path):
     again = classifiers.load(tmp_path, "judge")
     pixels = stripes(9, (1, 8, 8), seed=1)[0]
     assert again.digest == classifier.digest
-    assert again.spec == {"name": name, "width": 32}
+    assert again.spec == CLASSIFIERS.resolve(name)
     for before, after in zip(classifier.both(pixels), again.both(pixels), strict=True):
         assert np.array_equal(before, after)
 

@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augment import cli, pipeline, synth
+from augment import cli, pipeline, scoreboard, synth
 from augment.recipes import RECIPES
 
 runner = CliRunner()
@@ -91,6 +92,9 @@ def test_synth_codes_format_and_no_filter(here: Path, tmp_path: Path) -> None:
         (["train", "-S", "train.stepps=3"], 1, "train.stepps: unknown key"),
         (["train", "-S", "train.loss=wassersteen"], 1, "train.loss: unknown loss 'wassersteen'"),
         (["ingest", "-S", "train.loss=wassersteen"], 1, "train.loss"),  # found by every stage
+        (["uplift", "--arms", "reel"], 1, "score.uplift.arms: unknown arm 'reel'; known: adopted"),
+        (["uplift", "--doses", "0"], 1, "score.uplift.doses.0"),
+        (["uplift", "--learner", "svm"], 1, "unknown learner 'svm'; known: judge, resnet18, svc"),
         (["train", "-S", "steps"], 1, "expected group.key=value"),
         (["parts", "nonsense"], 2, "known: reader, check"),
         (["show", "data/nowhere"], 1, "data/nowhere"),
@@ -148,6 +152,33 @@ def test_show_draws_a_sheet_and_prints_a_report(here: Path, tmp_path: Path) -> N
         assert sheet.mode == "RGB" and sheet.width > 500 and sheet.height > 400
     board = runner.invoke(cli.app, ["show", "reports/score.json"]).stdout
     assert "label accuracy" in board and "uplift" in board
+
+
+def test_uplift_prints_a_verdict_and_stores_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    monkeypatch.chdir(root)
+    command = ["uplift", "--arms", "real,synthetic", "--doses", "0.1", "--seeds", "1"]
+    command += ["-S", "score.uplift.policies=[elastic]", "-S", "score.uplift.learning_curve=[]"]
+    result = runner.invoke(cli.app, [*command, "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert json.loads(Path("reports/uplift.json").read_text()) == report
+    assert list(report["arms"]) == ["classic", "real", "synthetic@0.1"] and report["seeds"] == [0]
+    assert "minutes" in result.stderr
+    text = runner.invoke(cli.app, command).stdout
+    assert runner.invoke(cli.app, ["show", "reports/uplift.json"]).stdout == text
+    assert "class 7" in text and scoreboard.words(report) in text
+
+
+def test_verdicts_in_words() -> None:
+    found: dict[str, object] = {"gain": {"mean": 0.012}, "low": 0.004, "high": 0.02, "dose": 0.5}
+    expected = "helps: +1.20 points (+0.40 to +2.00) on real test images, at dose 0.5"
+    assert scoreboard.words({**found, "verdict": "helps"}) == expected
+    assert "no dose is better" in scoreboard.words({"verdict": "no difference", "dose": 0})
+    assert scoreboard.words({"verdict": None}) == scoreboard.words({}) == "not measured"
 
 
 def test_long_words_of_a_report_are_printed_whole(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,8 @@ import torch
 from augment import classifiers, features
 from augment.dataset import Arrays
 from augment.features import Recipe
+from augment.uplift.arms import Training
+from augment.uplift.learners import Terms
 
 
 def arrays(count: int = 24, seed: int = 0) -> Arrays:
@@ -116,16 +121,39 @@ def test_a_whole_file_is_not_computed_again(tmp_path):
     assert other["rows"].shape == (1,)
 
 
-def test_accuracy(tmp_path, recipe, fits):
-    longer = Recipe("cnn", 40, 8, recipe.device)
-    first = features.accuracy(tmp_path, longer, arrays(), arrays(seed=1), 0, "arm")
-    assert first == features.accuracy(tmp_path, longer, arrays(), arrays(seed=1), 0, "arm") > 0.9
-    assert len(fits) == 1
-    wrong = arrays(seed=1)
-    swapped = Arrays(wrong.pixels, 1 - wrong.labels, wrong.ids, wrong.classes)
-    assert features.accuracy(tmp_path, longer, arrays(), swapped, 0, "arm") == 1 - first
-    nothing = Arrays(wrong.pixels[:0], wrong.labels[:0], [], wrong.classes)
-    assert np.isnan(features.accuracy(tmp_path, longer, arrays(), nothing, 0, "arm"))
+def ask(folder: Path, seed: int = 0, learner: str = "judge", **changes) -> np.ndarray:
+    known = arrays(seed=changes.pop("data", 0))
+    training = Training(known.pixels, known.labels, changes.pop("policy", "affine"))
+    shown = arrays(seed=changes.pop("shown", 1)).pixels
+    terms = Terms(2, 40, 8, "cnn", "glyph", torch.device("cpu"))
+    terms = dataclasses.replace(terms, **changes)
+    return features.answers(folder, learner, terms, training, seed, shown, "arm")
+
+
+def test_answers_are_kept(tmp_path, fits):
+    first = ask(tmp_path)
+    assert first.shape == (24, 2) and (first.argmax(1) == arrays(seed=1).labels).mean() > 0.9
+    assert np.array_equal(ask(tmp_path), first) and len(fits) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1}, {"data": 2}, {"shown": 2}, {"policy": None}, {"policy": "elastic"},
+        {"profile": "natural"}, {"steps": 41}, {"batch": 9}, {"network": "residual"},
+        {"policy": {"name": "affine", "degrees": 5.0}}, {"learner": "svc"},
+    ],
+)  # fmt: skip
+def test_other_answers_for_other_questions(tmp_path, change):
+    ask(tmp_path)
+    ask(tmp_path, **change)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_takes_no_steps_is_fitted_once_for_all(tmp_path):
+    first = ask(tmp_path, learner="svc")
+    assert np.array_equal(ask(tmp_path, 1, "svc", steps=3, policy=None), first)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_digest_sees_type_shape_and_content():

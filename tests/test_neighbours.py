@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,16 @@ def test_too_few_neighbours_are_infinitely_far(
     places, distances = neighbours.nearest(points(these, 0), points(those, 0), count, same=same)
     assert places.shape == distances.shape == (these, count)
     assert np.isfinite(distances[:, :known]).all() and np.isinf(distances[:, known:]).all()
+
+
+def test_a_hundred_thousand_images_fit_into_memory() -> None:
+    """Every block is as large as the first, and all that grows with N is places and distances."""
+    rows = np.random.default_rng(0).random((100_000, 64), np.float32)
+    tracemalloc.start()
+    _, block = next(neighbours.blocks(rows, rows))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert block.nbytes <= 4 * 2**20 and peak < 2 * rows.nbytes + 16 * block.nbytes < 2**30
 
 
 def test_blocks_cover_all_and_stay_small(entries: int) -> None:

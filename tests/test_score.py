@@ -126,8 +126,30 @@ def test_the_report_has_the_agreed_names(root):
         "authenticity",
     }
     uplift = report["uplift"]
-    assert list(uplift) == ["classic", "synthetic", "gain", "seeds"]
-    assert uplift["seeds"] == [0, 1, 2]
+    assert list(uplift) == [
+        "classic",
+        "synthetic",
+        "gain",
+        "seeds",
+        "arms",
+        "policy",
+        "dose",
+        "low",
+        "high",
+        "mcnemar",
+        "verdict",
+        "per_class",
+        "learning_curve",
+        "equal_images",
+        "data_multiplier",
+        "adopted",
+        "controls",
+        "confusion",
+    ]
+    assert uplift["seeds"] == [0, 1, 2] and uplift["policy"] == "elastic"
+    assert list(uplift["arms"]) == ["classic", "synthetic@0.5", "synthetic@1"]
+    assert list(uplift["per_class"]) == CLASSES
+    assert uplift["adopted"] is None and uplift["controls"] == {}
     for arm in ("classic", "synthetic", "gain"):
         assert len(uplift[arm]["values"]) == 3
         assert uplift[arm]["mean"] == pytest.approx(np.mean(uplift[arm]["values"]))
@@ -152,12 +174,12 @@ def test_the_tables(root):
 def test_twice_the_same_bytes_and_the_second_time_from_the_cache(root, fits):
     score.run(params(), root)
     first = outputs(root)
-    assert len(fits) == 1 + 2 * 3
+    assert len(fits) == 1 + 3 * 3
     score.run(params(), root)
-    assert outputs(root) == first and len(fits) == 7
+    assert outputs(root) == first and len(fits) == 10
     shutil.rmtree(root / ".augment")
     score.run(params(), root)
-    assert outputs(root) == first and len(fits) == 14
+    assert outputs(root) == first and len(fits) == 20
 
 
 def test_a_damaged_cache_does_not_matter(root):
@@ -174,7 +196,7 @@ def test_new_samples_cost_only_their_own_arm(root, fits):
     del fits[:]
     write_synthetic(root, seed=10)
     score.run(params(), root)
-    assert [len(pixels) for pixels in fits] == [30 + 33] * 3
+    assert [len(pixels) for pixels in fits] == [30 + 15] * 3 + [30 + 30] * 3
 
 
 def test_training_sees_neither_valid_nor_test(root, fits):
@@ -202,14 +224,45 @@ def test_terrible_samples_are_scored_too(root):
     score.run(params(), root)
     written = json.loads((root / "reports/score.json").read_text())
     assert written["fid"] is None and written["floor"]["fid"] > 0
-    assert written["uplift"]["gain"]["values"] == [0, 0, 0]  # both arms are the same images
+    assert written["uplift"]["gain"]["values"] == [0, 0, 0] and written["uplift"]["dose"] == 0
+    assert list(written["uplift"]["arms"]) == ["classic"]
 
 
 def test_without_a_test_split_there_is_no_uplift_number(root):
     write_real(root, test=0, valid=0)
     report = score.run(params(), root)
     assert np.isnan(report["uplift"]["gain"]["mean"]) and np.isnan(report["floor"]["kid"])
-    assert json.loads((root / "reports/score.json").read_text())["uplift"]["gain"]["mean"] is None
+    written = json.loads((root / "reports/score.json").read_text())["uplift"]
+    assert written["gain"]["mean"] is None and written["verdict"] is None
+    assert written["mcnemar"] is None and written["per_class"]["2"]["low"] is None
+
+
+def test_the_long_form_shares_what_was_fitted(root, fits):
+    score.run(params(), root)
+    del fits[:]
+    longer = params(uplift={"arms": ["real", "synthetic", "perturbed"], "learning_curve": [0.5]})
+    report = score.prove(longer, root)
+    assert json.loads((root / "reports/uplift.json").read_text()) == report
+    assert [len(pixels) for pixels in fits] == [30] * 3 + [60] * 3 + [15] * 3
+    assert list(report["controls"]) == ["perturbed"]
+    assert [point["images"] for point in report["learning_curve"]] == [15, 30]
+
+
+def test_unlabelled_and_adopted_images_make_arms(root, fits):
+    (real, labels), (more, _) = drawn(30, 0), drawn(9, 5)
+    held = [(split, *drawn(12, seed)) for seed, split in ((1, "valid"), (2, "test"))]
+    write(
+        root / "data/clean", "real", [("train", real, labels), ("train", more, [None] * 9), *held]
+    )
+    write(root / "data/adopted", "real", [("train", *drawn(4, 6))])
+    arms = ["pseudo_labels", "adopted", "adopted+synthetic"]
+    report = score.prove(params(uplift={"arms": arms, "seeds": 1, "doses": [1]}), root)
+    assert list(report["arms"]) == ["classic", "pseudo_labels", "adopted", "adopted+synthetic@1"]
+    assert report["adopted"]["verdict"] in ("helps", "no difference", "harms")
+    assert [len(pixels) for pixels in fits][-2:] == [30 + 4, 30 + 4 + 30]
+    write(root / "data/adopted", "real", [])
+    report = score.prove(params(uplift={"arms": arms, "seeds": 1, "doses": [1]}), root)
+    assert list(report["arms"]) == ["classic", "pseudo_labels"] and report["adopted"] is None
 
 
 def test_a_class_without_samples(root):

@@ -67,15 +67,14 @@ class Side:
 class Measured:
     """What scores see: the real train images, real held-out ones and the synthetic ones.
 
-    ``accuracy(arm, seed)`` is the accuracy on the real test split of the judge's architecture
-    trained on real images ("classic") or on real and synthetic ones ("synthetic").
+    ``uplift()`` trains what the uplift compares, and gives what augment.uplift.protocol found.
     """
 
     classes: Sequence[str]
     train: Side
     held: Side
     synthetic: Side
-    accuracy: Callable[[str, int], float]
+    uplift: Callable[[], Numbers]
 
 
 Comparison = Callable[[Side, Side], Numbers]

@@ -1,0 +1,510 @@
+"""The uplift protocol: statistics in closed form, every arm, policy and learner by its row."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from augment import augmentations, neighbours
+from augment.classifiers import ClassifierError
+from augment.dataset import Arrays
+from augment.registry import Spec
+from augment.uplift import arms, policies, protocol, statistics
+from augment.uplift.arms import ARMS, Outcome, Study, Training, perturbed
+from augment.uplift.learners import LEARNERS, Terms
+from augment.uplift.policies import POLICIES
+from augment.uplift.protocol import Plan, UpliftError
+
+CLASSES = ["a", "b"]
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    found = load_digits()
+    return np.rint(found.images * 255 / 16).astype(np.uint8)[:, None], found.target.astype(np.int64)
+
+
+def some(labels: list[int], first: int = 0) -> Arrays:
+    """Images of one grey level each, from ``first`` up, so that each can be told."""
+    levels = np.arange(first, first + len(labels), dtype=np.uint8)
+    pixels = np.tile(levels[:, None, None, None], (1, 1, 8, 8))
+    return Arrays(pixels, np.array(labels, np.int64), [str(level) for level in levels], CLASSES)
+
+
+def unasked(training: Training, seed: int, title: str) -> Outcome:
+    raise AssertionError(title)
+
+
+def study(**changes: Any) -> Study:
+    """Four real images, six synthetic, two adopted, three without a label."""
+    known: dict[str, Any] = {
+        "train": some([0, 0, 0, 1]),
+        "valid": some([0, 1, 0, 1], 50),
+        "test": some([0, 1, 0, 1], 60),
+        "synthetic": some([0, 1, 0, 1, 0, 1], 100),
+        "adopted": some([1, 1], 200),
+        "unlabelled": some([0, 0, 0], 150).pixels,
+        "trained": unasked,
+        "policy": "elastic",
+    }
+    return Study(**known | changes)
+
+
+def levels(training: Training) -> list[tuple[int, int]]:
+    """Grey level and label of each image of a training set."""
+    return list(zip(training.pixels[:, 0, 0, 0].tolist(), training.labels.tolist(), strict=True))
+
+
+REAL = [(0, 0), (1, 0), (2, 0), (3, 1)]
+
+# Statistics
+
+
+def test_an_interval_of_equal_gains_is_that_gain() -> None:
+    assert statistics.interval(np.full((3, 50), 0.25)) == pytest.approx((0.25, 0.25))
+    assert statistics.interval(np.zeros((3, 50))) == (0, 0)
+
+
+def test_an_interval_over_images_is_the_normal_one() -> None:
+    gains = np.tile(np.repeat([1.0, 0.0, -1.0], [60, 320, 20]), (1, 1))
+    half = 1.96 * gains.std() / math.sqrt(gains.size)
+    low, high = statistics.interval(gains)
+    assert (low, high) == pytest.approx((0.1 - half, 0.1 + half), abs=half / 10)
+    assert statistics.interval(gains) == (low, high)
+
+
+def test_images_and_seeds_both_count() -> None:
+    """Ten seeds are no ten times as many images, and seeds that differ widen the interval."""
+    row = np.repeat([1.0, 0.0, -1.0], [60, 320, 20])
+    widths = [
+        np.subtract(*statistics.interval(gains))
+        for gains in (row[None], np.tile(row, (10, 1)), row + np.linspace(-0.3, 0.3, 10)[:, None])
+    ]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1) and widths[2] < 1.5 * widths[1]
+    subsets = np.zeros((4, 3, 400)) + np.array([0.0, 0.1, 0.2, 0.3])[:, None, None]
+    low, high = statistics.interval(subsets)
+    half = 1.96 * np.std([0.0, 0.1, 0.2, 0.3]) / 2
+    assert (low, high) == pytest.approx((0.15 - half, 0.15 + half), abs=half / 4)
+
+
+def test_an_interval_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = np.random.default_rng(0).normal(0.1, 1, (3, 200))
+    whole = statistics.interval(gains)
+    monkeypatch.setattr(statistics, "_ENTRIES", 200 * 64)
+    assert statistics.interval(gains) == pytest.approx(whole, abs=0.02)
+    assert all(map(math.isnan, statistics.interval(np.zeros((3, 0)))))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1e-9, 0.1, "helps"), (0.0, 0.1, "no difference"), (-0.1, 0.1, "no difference"),
+        (-0.1, 0.0, "no difference"), (-0.1, -1e-9, "harms"), (0.0, 0.0, "no difference"),
+        (math.nan, math.nan, None),
+    ],
+)  # fmt: skip
+def test_verdict(low: float, high: float, expected: str | None) -> None:
+    assert statistics.verdict(low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "expected"), [(0, 0, 1.0), (5, 0, 2 / 32), (0, 5, 2 / 32), (3, 1, 10 / 16)]
+)
+def test_mcnemar(won: int, lost: int, expected: float) -> None:
+    before = np.array([False] * won + [True] * lost + [True, False] * 4)
+    after = np.array([True] * won + [False] * lost + [True, False] * 4)
+    assert statistics.mcnemar(before, after) == pytest.approx(expected)
+    assert math.isnan(statistics.mcnemar(before[:0], after[:0]))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"),
+    [(0.5, 10), (0.7, 100), (0.8, 1000), (0.6, 10**1.5), (0.75, 10**2.5), (0.49, None),
+     (0.81, None), (math.nan, None)],
+)  # fmt: skip
+def test_equal_images(accuracy: float, expected: float | None) -> None:
+    curve = [(1000, 0.8), (10, 0.5), (100, 0.7), (300, 0.65)]  # a point that falls changes nothing
+    found = statistics.equal_images(curve, accuracy)
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
+def test_equal_images_of_a_plateau_are_the_fewest() -> None:
+    assert statistics.equal_images([(10, 0.5), (20, 0.7), (40, 0.7)], 0.7) == pytest.approx(20)
+    assert statistics.equal_images([], 0.7) is None
+    assert statistics.equal_images([(10, math.nan)], 0.7) is None
+
+
+# Arms: one row for each, the grey levels and labels that it trains on
+
+
+def pseudo_study() -> Study:
+    sure = np.array([[0.95, 0.05], [0.1, 0.9], [0.02, 0.98]], np.float32)  # 0.9 is not above 0.9
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        assert levels(training) == REAL and training.policy == "elastic" and seed == 7
+        return Outcome(sure[:0], sure[:0], sure)
+
+    return study(trained=trained)
+
+
+DOSED = [*REAL, (100, 0), (102, 0), (104, 0), (101, 1)]
+ROWS: dict[str, tuple[Spec, list[tuple[int, int]]]] = {
+    "real": ("real", REAL),
+    "classic": ("classic", REAL),
+    "oversampling": ("oversampling", [(0, 0), (1, 0), (2, 0), (3, 1), (3, 1), (3, 1)]),
+    "pseudo_labels": ("pseudo_labels", [*REAL, (150, 0), (152, 1)]),
+    "adopted": ("adopted", [*REAL, (200, 1), (201, 1)]),
+    "synthetic": ({"name": "synthetic", "dose": 0.7}, [*REAL, (100, 0), (102, 0)]),
+    "adopted+synthetic": (
+        {"name": "adopted+synthetic", "dose": 0.4},
+        [*REAL, (200, 1), (201, 1), (100, 0)],
+    ),
+    "synthetic_only": (
+        "synthetic_only",
+        [(100, 0), (101, 1), (102, 0), (103, 1), (104, 0), (105, 1)],
+    ),
+    "shuffled": ("shuffled", []),
+    "perturbed": ("perturbed", []),
+}
+
+
+def test_every_arm_has_a_row() -> None:
+    assert sorted(ROWS) == ARMS.names()
+
+
+@pytest.mark.parametrize("name", ARMS.names())
+def test_arm(name: str) -> None:
+    asked = pseudo_study() if name == "pseudo_labels" else study()
+    spec, expected = ROWS[name]
+    found = ARMS.build(spec)(asked, 7)
+    assert found.policy == (None if name == "real" else "elastic")
+    assert found.pixels.dtype == np.uint8 and found.labels.dtype == np.int64
+    again = ARMS.build(spec)(asked, 7)
+    assert np.array_equal(again.pixels, found.pixels) and np.array_equal(again.labels, found.labels)
+    if expected:
+        assert levels(found) == expected
+    held = {*asked.valid.pixels[:, 0, 0, 0], *asked.test.pixels[:, 0, 0, 0]}
+    assert not held & {level for level, _ in levels(found)}
+
+
+def test_a_dose_takes_what_there_is() -> None:
+    assert len(arms.dosed(study(), 100.0)) == 6 and not len(arms.dosed(study(), 0.0))
+    assert sorted(levels(ARMS.build("synthetic")(study(), 0))) == sorted(DOSED)
+    assert len(arms.dosed(study(), 1 / 3)) == 1  # 3 · ⅓ is one image, however it is rounded
+
+
+def test_shuffled_labels_are_one_anothers() -> None:
+    many = study(synthetic=some([0, 1] * 50, 100))
+    first, other = (ARMS.build("shuffled")(many, seed) for seed in (0, 1))
+    assert levels(first)[:4] == REAL and len(first.labels) == 104
+    assert Counter(first.labels[4:].tolist()) == {0: 50, 1: 50}
+    assert 0.3 < np.mean(first.labels[4:] == many.synthetic.labels) < 0.7
+    assert not np.array_equal(first.labels, other.labels)
+
+
+def test_perturbed_copies_are_near_and_none_is_the_same() -> None:
+    pixels, _ = digits()
+    pixels = pixels[:200]
+    copied = perturbed(pixels, 0)
+    assert copied.shape == pixels.shape and copied.dtype == np.uint8
+    assert (copied != pixels).any((1, 2, 3)).all()
+    gaps = neighbours.pixel_gaps(copied, pixels)
+    assert (gaps <= 1.5 * arms.NOISE).all()  # moved back by one pixel, it is the image again
+    assert 0.3 < np.mean(gaps < 0.01) < 0.7
+    assert not np.array_equal(copied, perturbed(pixels, 1))
+    assert np.array_equal(copied, perturbed(pixels, 0))
+
+
+# Policies
+
+
+@pytest.mark.parametrize("profile", ["glyph", "natural"])
+@pytest.mark.parametrize("name", POLICIES.names())
+@pytest.mark.parametrize("channels", [1, 3])
+def test_policy(name: str, profile: str, channels: int) -> None:
+    images = torch.rand(6, channels, 8, 12, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    change = POLICIES.build(name, profile)
+    first, again, other = (
+        change(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert first.shape == images.shape and first.dtype == images.dtype
+    assert first.min() >= -1.001 and first.max() <= 1.001
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert not torch.equal(first, images)
+
+
+@pytest.mark.parametrize("name", POLICIES.names())
+def test_policies_leave_a_glyph_what_it_is(name: str) -> None:
+    """A uniform image stays as it is (no colours), and ink on one side stays there (no mirror)."""
+    change = POLICIES.build(name, "glyph")
+    draws = torch.Generator().manual_seed(0)
+    flat = torch.linspace(-1, 1, 20)[:, None, None, None].expand(20, 1, 16, 16)
+    assert (change(flat, draws) - flat).abs().max() < 0.01
+    corner = torch.full((200, 1, 16, 16), -1.0)
+    corner[:, :, 1:6, 1:6] = 1.0
+    changed = change(corner, draws) + 1
+    assert (changed[:, :, :8, :8].sum((1, 2, 3)) > changed[:, :, 8:, 8:].sum((1, 2, 3))).all()
+    mass = changed.sum((1, 2, 3))
+    quarter = changed[:, :, :8, :8].sum((1, 2, 3))
+    assert (quarter >= 0.5 * mass).all()
+
+
+@pytest.mark.parametrize("name", POLICIES.names())
+def test_natural_images_are_mirrored(name: str) -> None:
+    sides = torch.full((64, 1, 16, 16), -1.0)
+    sides[..., :8] = 1.0
+    changed = POLICIES.build(name, "natural")(sides, torch.Generator().manual_seed(0))
+    mirrored = changed[..., :8].mean((1, 2, 3)) < changed[..., 8:].mean((1, 2, 3))
+    assert 10 < mirrored.sum() < 54
+
+
+def test_torchvision_reads_the_operations_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.transforms import v2
+
+    for transform in (v2.RandAugment(), v2.TrivialAugmentWide(), v2.AugMix()):
+        policies._restrain(transform)
+        asked: list[tuple[str, float]] = []
+
+        def note(image: Any, name: str, magnitude: float, *_: Any, **__: Any) -> Any:
+            asked.append((name, magnitude))  # noqa: B023
+            return image
+
+        monkeypatch.setattr(transform, "_apply_image_or_video_transform", note)
+        for _ in range(60):
+            transform(torch.zeros(1, 12, 12, dtype=torch.uint8))
+        assert {name for name, _ in asked} == set(transform._AUGMENTATION_SPACE)
+        assert len(transform._AUGMENTATION_SPACE) == 5
+        assert max(abs(m) for name, m in asked if name == "Rotate") <= 15
+        assert max(abs(m) for name, m in asked if name.startswith("Translate")) <= 1
+
+
+# Learners
+
+
+def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 2
+    pixels = rng.integers(0, 100, (count, 1, 8, 8), dtype=np.uint8)
+    pixels[labels == 0, :, :4] += 120
+    pixels[labels == 1, :, :, :4] += 120
+    return pixels, labels
+
+
+@pytest.mark.parametrize("name", LEARNERS.names())
+def test_learner(name: str) -> None:
+    """Also with a class that the training set lacks."""
+    terms = Terms(3, 15, 16, "cnn", "glyph", torch.device("cpu"))
+    training = Training(*bars(40, 0), "affine")
+    pixels, labels = bars(20, 1)
+    predict = LEARNERS.build(name, training, terms, 0, "test")()
+    found = predict(pixels)
+    assert found.shape == (20, 3) and found.dtype == np.float32
+    assert np.allclose(found.sum(1), 1, atol=1e-5) and (found.argmax(1) == labels).mean() >= 0.9
+    assert np.allclose(predict(pixels[::-1])[::-1], found, atol=1e-6)
+    assert predict(pixels[:0]).shape == (0, 3)
+
+
+def test_the_judge_is_the_network_of_the_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    from augment import classifiers
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(classifiers, "fit", lambda *_, **options: asked.append(options) or _Guess())
+    terms = Terms(3, 15, 16, "cnn", "glyph", torch.device("cpu"))
+    for name, policy in (("judge", "affine"), ("judge", None), ("resnet18", "affine")):
+        LEARNERS.build(name, Training(*bars(4, 0), policy), terms, 5, "test")()
+    assert [one["network"] for one in asked] == ["cnn", "cnn", "resnet18"]
+    assert {(one["steps"], one["batch"], one["seed"]) for one in asked} == {(15, 16, 5)}
+    assert callable(asked[0]["augment"]) and asked[1]["augment"] == ()
+
+
+class _Guess:
+    predict = None
+
+
+def test_svc_of_one_image_a_class_or_one_class() -> None:
+    terms = Terms(2, 1, 1, "cnn", "glyph", torch.device("cpu"))
+    pixels, labels = bars(20, 0)
+    found = LEARNERS.build("svc", Training(pixels[:2], labels[:2]), terms, 0, "")()(pixels)
+    assert set(found.ravel()) == {0, 1} and (found.argmax(1) == labels).mean() > 0.9
+    with pytest.raises(ClassifierError, match="svc needs images of 2 classes, found 1"):
+        LEARNERS.build("svc", Training(pixels[:1], labels[:1]), terms, 0, "")()
+
+
+# Protocol: a learner that is told how often each arm is right
+
+
+def oracle(shares: dict[str, tuple[float, float]], count: int = 100) -> tuple[Study, list[str]]:
+    """A study in which arms are right on that share of valid and of test images."""
+    held = some([0, 1] * (count // 2), 0)
+    asked: list[str] = []
+
+    def guess(right: float) -> np.ndarray:
+        wrong = np.arange(count) >= round(right * count)
+        return np.eye(2, dtype=np.float32)[np.where(wrong, 1 - held.labels, held.labels)]
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        asked.append(f"{title} {seed}")
+        valid, test = shares[title]
+        return Outcome(guess(valid), guess(test), np.zeros((3, 2), np.float32))
+
+    return study(valid=held, test=held, trained=trained), asked
+
+
+def plan(**changes: Any) -> Plan:
+    known: dict[str, Any] = {
+        "arms": ["classic", "synthetic"], "doses": [0.5, 1.0], "seeds": [0, 1, 2],
+        "policies": ["elastic"],
+    }  # fmt: skip
+    return Plan(**known | changes)
+
+
+def test_the_dose_is_chosen_on_valid_and_the_gain_measured_on_test() -> None:
+    shares = {"classic": (0.8, 0.7), "synthetic@0.5": (0.9, 0.9), "synthetic@1": (0.85, 0.99)}
+    asked, titles = oracle(shares)
+    found = protocol.measure(asked, plan())
+    assert found["dose"] == 0.5 and found["verdict"] == "helps"
+    assert found["gain"]["mean"] == pytest.approx(0.2)
+    assert 0.1 < found["low"] < 0.2 < found["high"] < 0.3
+    assert found["gain"]["values"] == pytest.approx([0.2] * 3)
+    assert found["synthetic"]["mean"] == pytest.approx(0.9)
+    assert found["arms"]["synthetic@1"]["valid"] == pytest.approx(0.85)
+    assert found["arms"]["synthetic@1"]["gain"] == pytest.approx(0.29)
+    assert found["mcnemar"] == pytest.approx(2 * 0.5**60)  # 20 images won, three seeds
+    assert found["per_class"]["a"]["dose"] == 0.5
+    assert found["per_class"]["a"]["gain"] == pytest.approx(0.2)
+    assert found["arms"]["classic"]["per_class"] == pytest.approx({"a": 0.7, "b": 0.7})
+    assert found["confusion"]["classes"] == CLASSES
+    assert found["confusion"]["before"] == [[105, 45], [45, 105]]
+    assert found["confusion"]["after"] == [[135, 15], [15, 135]]
+    assert titles == [f"{title} {seed}" for title in shares for seed in range(3)]
+
+
+def test_no_dose_that_is_no_better_on_valid() -> None:
+    shares = {"classic": (0.8, 0.7), "synthetic@0.5": (0.8, 0.99), "synthetic@1": (0.7, 0.5)}
+    found = protocol.measure(oracle(shares)[0], plan())
+    assert (found["dose"], found["low"], found["high"]) == (0, 0, 0)
+    assert found["verdict"] == "no difference" and found["mcnemar"] is None
+    assert found["synthetic"] == found["classic"]
+    assert {one["dose"] for one in found["per_class"].values()} == {0}
+    assert found["arms"]["synthetic@0.5"]["verdict"] == "helps"
+    assert found["arms"]["synthetic@1"]["verdict"] == "harms"
+
+
+def test_of_equal_doses_the_smaller() -> None:
+    shares = {"classic": (0.8, 0.7), "synthetic@0.5": (0.9, 0.8), "synthetic@1": (0.9, 0.9)}
+    assert protocol.measure(oracle(shares)[0], plan(doses=[1.0, 0.5]))["dose"] == 0.5
+
+
+def test_a_class_that_is_harmed_on_valid_gets_none() -> None:
+    asked, _ = oracle({})
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        labels = asked.valid.labels
+        wrong = np.arange(100) < (40 if title == "classic" else 30)
+        wrong &= (labels == 0) if title == "classic" else (labels == 1)
+        guesses = np.eye(2, dtype=np.float32)[np.where(wrong, 1 - labels, labels)]
+        return Outcome(guesses, guesses, guesses[:3])
+
+    found = protocol.measure(dataclasses.replace(asked, trained=trained), plan(doses=[1.0]))
+    assert found["dose"] == 1 and found["per_class"]["a"]["dose"] == 1
+    assert found["per_class"]["b"]["dose"] == 0 and found["per_class"]["b"]["verdict"] == "harms"
+    assert found["per_class"]["a"]["verdict"] == "helps"
+
+
+def test_the_policy_is_chosen_on_valid() -> None:
+    shares = {
+        "policy affine": (0.7, 0.9), "policy elastic": (0.8, 0.5), "policy aug_mix": (0.8, 0.9),
+        "classic": (0.8, 0.8), "real": (0.5, 0.5),
+    }  # fmt: skip
+    asked, titles = oracle(shares)
+    found = protocol.measure(asked, plan(arms=["real"], policies=["affine", "elastic", "aug_mix"]))
+    assert found["policy"] == "elastic" and list(found["arms"]) == ["classic", "real"]
+    assert found["arms"]["real"]["verdict"] == "harms" and found["controls"] == {}
+    nothing = dataclasses.replace(asked, valid=some([], 0))
+    del titles[:]
+    first = protocol.measure(nothing, plan(arms=[], policies=["affine", "elastic"]))
+    assert first["policy"] == "affine" and titles == ["classic 0", "classic 1", "classic 2"]
+
+
+def test_arms_without_images_are_left_out_and_controls_told_apart() -> None:
+    shares = {"classic": (0.8, 0.8), "perturbed": (0.8, 0.8), "shuffled": (0.3, 0.3)}
+    asked, _ = oracle(shares)
+    nothing = dataclasses.replace(asked, adopted=some([]), unlabelled=asked.unlabelled[:0])
+    every = ["adopted", "adopted+synthetic", "pseudo_labels", "shuffled", "perturbed"]
+    found = protocol.measure(nothing, plan(arms=every))
+    assert list(found["arms"]) == ["classic", "shuffled", "perturbed"] and found["adopted"] is None
+    assert found["controls"]["shuffled"]["verdict"] == "harms"
+    assert found["controls"]["perturbed"]["verdict"] == "no difference"
+    assert found["dose"] == 0 and found["gain"]["mean"] == 0
+
+
+def test_an_arm_is_listed_once() -> None:
+    with pytest.raises(UpliftError, match=r"score\.uplift\.arms: 'synthetic@0\.5' is listed twice"):
+        protocol.measure(oracle({})[0], plan(arms=["synthetic", {"name": "synthetic"}]))
+
+
+def test_the_learning_curve_and_the_data_multiplier() -> None:
+    shares = {
+        "classic": (0.8, 0.8), "synthetic@1": (0.9, 0.85), "3 images": (0.0, 0.6),
+        "8 images": (0.0, 0.9),
+    }  # fmt: skip
+    asked, _ = oracle(shares)
+    asked = dataclasses.replace(asked, reserve=some([0] * 9 + [1] * 9, 220))
+    found = protocol.measure(asked, plan(doses=[1.0], curve=[0.5, 2.0]))
+    assert [point["images"] for point in found["learning_curve"]] == [3, 4, 8]
+    assert found["equal_images"] == pytest.approx(math.sqrt(4 * 8))
+    assert found["data_multiplier"] == pytest.approx(math.sqrt(2))
+    beyond = dataclasses.replace(asked, reserve=None)
+    assert protocol.measure(beyond, plan(doses=[1.0], curve=[0.5]))["data_multiplier"] is None
+
+
+def test_subsets_are_nested_and_balanced() -> None:
+    asked = study(train=some([0] * 20 + [1] * 10), reserve=some([0, 1] * 20, 100))
+    less, more, most = (protocol._subset(asked, share, 3) for share in (0.25, 0.5, 1.5))
+    assert set(less.ids) < set(more.ids) < set(asked.train.ids) < set(most.ids)
+    assert [Counter(one.labels.tolist()) for one in (less, more, most)] == [
+        {0: 5, 1: 2}, {0: 10, 1: 5}, {0: 30, 1: 15}
+    ]  # fmt: skip
+    assert set(protocol._subset(asked, 0.25, 4).ids) != set(less.ids)
+
+
+def test_real_digits_and_an_arm_that_is_known_to_help() -> None:
+    """Ten real digits a class, and thirty more in the place of synthetic ones."""
+    pixels, labels = digits()
+    names = [str(digit) for digit in range(10)]
+    rank = np.empty(len(labels), np.int64)
+    for digit in range(10):
+        rank[labels == digit] = np.arange(np.sum(labels == digit))
+
+    def take(low: int, high: int) -> Arrays:
+        rows = np.flatnonzero((rank >= low) & (rank < high))
+        return Arrays(pixels[rows], labels[rows], [str(row) for row in rows], names)
+
+    terms = Terms(10, 1, 1, "cnn", "glyph", torch.device("cpu"))
+    valid, test = take(40, 70), take(70, 170)
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        predict = LEARNERS.build("svc", training, terms, seed, title)()
+        return Outcome(predict(valid.pixels), predict(test.pixels), predict(valid.pixels[:0]))
+
+    asked = Study(
+        take(0, 10), valid, test, take(10, 40), take(0, 0), pixels[:0], trained,
+    )  # fmt: skip
+    chosen = plan(arms=["synthetic", "shuffled", "perturbed"], doses=[1.0, 3.0], curve=[0.5])
+    found = protocol.measure(asked, chosen)
+    assert found["verdict"] == "helps" and found["dose"] == 3 and found["low"] > 0.01
+    assert found["controls"]["shuffled"]["verdict"] == "harms"
+    assert found["controls"]["perturbed"]["gain"] < found["gain"]["mean"] / 2
+
+
+@pytest.mark.parametrize("profile", ["glyph", "natural"])
+def test_affine_policies_stay_within_what_the_profile_allows(profile: str) -> None:
+    for name in ("affine", "elastic"):
+        augmentations.safe([name], profile)
+    assert POLICIES.resolve("affine")["degrees"] <= 30
