@@ -12,10 +12,8 @@ from augment import images
 from augment.classifiers import Classifier, Floats
 from augment.dataset import Arrays
 from augment.errors import AugmentError
-from augment.neighbours import nearest, pixel_gaps
-
-_LOOKALIKES = 8  # nearest train images by features whose pixels a candidate is compared with
-_BLOCK = 1024  # images whose pixels are compared at once
+from augment.lookalikes import Lookalikes
+from augment.neighbours import nearest
 
 
 class FilterError(AugmentError):
@@ -41,14 +39,14 @@ class Filter:
     """Accepts candidates that the labeller agrees with and that copy neither data nor each other.
 
     Distances are Euclidean between labeller features; a copy is nearer than the ``quantile`` of
-    the real images' own nearest distances. So is one whose pixels are as near to those of any of
-    the nearest few train images: nearer than the ``quantile`` of the real images' pixels to those
-    of their own nearest one, moved by up to one either way.
+    the real images' own nearest distances. So is one that is to the eye: pixel by pixel, moved by
+    up to one either way, no farther from a train image than that quantile of theirs.
     """
 
     labeller: Classifier
     reference: Floats
     train: Arrays
+    known: Lookalikes
     probability: float
     threshold: float
     visible: float
@@ -63,10 +61,12 @@ class Filter:
         reference = labeller.features(train.pixels)
         if len(reference) < 2:
             raise FilterError("a filter needs at least two train images")
-        places, gaps = nearest(reference, reference, same=True)
+        gaps = nearest(reference, reference, same=True)[1]
         threshold = float(np.quantile(gaps, quantile))
-        visible = float(np.quantile(_least_gaps(train.pixels, train.pixels, places), quantile))
-        return cls(labeller, reference, train, probability, threshold, visible)
+        known = Lookalikes(train.pixels)
+        seen = known.gaps(train.pixels, own=np.arange(len(train)))
+        visible = float(np.quantile(seen, quantile))
+        return cls(labeller, reference, train, known, probability, threshold, visible)
 
     def start_class(self) -> None:
         """Forget the samples and counts of the class before."""
@@ -78,11 +78,10 @@ class Filter:
         features, probabilities = self.labeller.both(pixels)
         sure = probabilities[:, wanted]
         agrees = sure >= self.probability
-        places, distances = nearest(features, self.reference, _LOOKALIKES)
+        places, distances = nearest(features, self.reference)
         copies = distances[:, 0] < self.threshold
         unsure = agrees & ~copies
-        gaps = _least_gaps(pixels[unsure], self.train.pixels, places[unsure])
-        copies[unsure] = gaps < self.visible
+        copies[unsure] = self.known.gaps(pixels[unsure]) <= self.visible
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0
@@ -113,18 +112,6 @@ class Filter:
         while len(self._kept) > 1 and len(self._kept[-2]) < 2 * len(self._kept[-1]):
             last = self._kept.pop()
             self._kept[-1] = np.concatenate([self._kept[-1], last])
-
-
-def _least_gaps(
-    these: images.Pixels, those: images.Pixels, places: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The least pixel gap of each image (N,) to those at its ``places`` (N, K)."""
-    least = np.empty(len(these))
-    for start in range(0, len(these), _BLOCK):
-        some = slice(start, start + _BLOCK)
-        columns = places[some].T
-        least[some] = np.min([pixel_gaps(these[some], those[column]) for column in columns], axis=0)
-    return least
 
 
 def _near(feature: Floats, others: Floats, threshold: float) -> bool:

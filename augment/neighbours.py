@@ -59,17 +59,3 @@ def blocks(these: Floats, those: Floats) -> Iterator[tuple[int, Floats]]:
         squares += lengths
         squares += np.einsum("ij,ij->i", some, some)[:, None]
         yield start, squares
-
-
-def pixel_gaps(these: NDArray[np.uint8], those: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Root mean squared difference of images (N, C, H, W) pair by pair, the best of nine places."""
-    height, width = these.shape[2:]
-    around = np.pad(those, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-    best = np.full(len(these), np.inf)
-    for down in range(3):
-        for right in range(3):
-            moved = around[:, :, down : down + height, right : right + width]
-            squares = np.square(np.subtract(these, moved, dtype=np.float32))
-            best = np.minimum(best, squares.mean((1, 2, 3), dtype=np.float64))
-    roots: NDArray[np.float64] = np.sqrt(best)
-    return roots

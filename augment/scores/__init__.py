@@ -101,7 +101,7 @@ def share(flags: NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
 
 
-def evenly(rows: Floats, most: int) -> Floats:
+def evenly(rows: NDArray[Any], most: int) -> NDArray[Any]:
     """At most ``most`` of the rows, from all over; so classes that follow one another all count."""
     if len(rows) <= most:
         return rows

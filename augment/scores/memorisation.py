@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from augment.neighbours import nearest, pixel_gaps
-from augment.scores import SCORES, Key, Measured, Numbers, Side, share
+from augment.lookalikes import Lookalikes
+from augment.neighbours import nearest
+from augment.scores import SCORES, Key, Measured, Numbers, Side, evenly, share
 
 
 @SCORES.register(
@@ -20,39 +22,43 @@ from augment.scores import SCORES, Key, Measured, Numbers, Side, share
     },
 )
 def memorisation(
-    measured: Measured, *, quantile: Annotated[float, Field(ge=0, le=1)] = 0.01
+    measured: Measured,
+    *,
+    quantile: Annotated[float, Field(ge=0, le=1)] = 0.005,
+    most: Annotated[int, Field(ge=1)] = 1000,
 ) -> Numbers:
     """Share of near copies of train images, and share of authentic samples.
 
-    A near copy is as near to a train image as only the ``quantile`` of the train images are to
-    their own nearest one, both to the judge (features) and to the eye (pixels, moved by up to one
-    either way). Features alone would flag that share of honest images too. A sample is authentic
-    if the judge finds it farther from its nearest train image than that image from its own.
+    A near copy is as near to a train image, pixel by pixel and moved by up to one either way, as
+    only the ``quantile`` of the train images are to their own nearest one; asked of at most
+    ``most`` images of either kind. A sample is authentic if the judge finds it farther from its
+    nearest train image than that image from its own.
     """
     train = measured.train
-    partners, own = (found[:, 0] for found in nearest(train.features, train.features, same=True))
+    own = nearest(train.features, train.features, same=True)[1][:, 0]
+    known = Lookalikes(train.pixels)
+    rows = evenly(np.arange(len(train)), most)
     few = len(train) < 2
-    limit = np.nan if few else np.quantile(own, quantile)
-    seen = (
-        np.nan if few else np.quantile(pixel_gaps(train.pixels, train.pixels[partners]), quantile)
-    )
+    limit = np.nan if few else np.quantile(known.gaps(train.pixels[rows], own=rows), quantile)
 
-    def compare(other: Side) -> Numbers:
-        if few:
-            return {"near_copy_fraction": float("nan"), "authenticity": float("nan")}
+    def compare(other: Side) -> Callable[[int | None], Numbers]:
         places, gaps = (found[:, 0] for found in nearest(other.features, train.features))
-        close = gaps <= limit
-        close[close] = pixel_gaps(other.pixels[close], train.pixels[places[close]]) <= seen
-        return {
-            "near_copy_fraction": share(close),
-            "authenticity": share(gaps > own[places]),
-        }
+        authentic = gaps > own[places]
+        asked = evenly(np.arange(len(other)), most)
+        copies = known.gaps(other.pixels[asked]) <= limit
 
-    synthetic = measured.synthetic
+        def of(label: int | None) -> Numbers:
+            every = np.full(len(other), True) if label is None else other.labels == label
+            return {
+                "near_copy_fraction": float("nan") if few else share(copies[every[asked]]),
+                "authenticity": float("nan") if few else share(authentic[every]),
+            }
+
+        return of
+
+    synthetic = compare(measured.synthetic)
     return {
-        **compare(synthetic),
-        "floor": compare(measured.held),
-        "per_class": {
-            name: compare(synthetic.of(index)) for index, name in enumerate(measured.classes)
-        },
+        **synthetic(None),
+        "floor": compare(measured.held)(None),
+        "per_class": {name: synthetic(index) for index, name in enumerate(measured.classes)},
     }
