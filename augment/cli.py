@@ -135,9 +135,8 @@ def write(
 ) -> None:
     """Write real and accepted synthetic samples as one set, if every gate passes."""
     from augment import pipeline
-    from augment import write as stage
 
-    report = stage.run(pipeline.load(overrides), force=force)
+    report = pipeline.write(overrides, force=force)
     _print(report, "write", as_json)
     if report["remark"]:
         typer.echo(report["remark"], err=True)

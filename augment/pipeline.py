@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,31 @@ def run(stage: str, overrides: Sequence[str] = (), root: Path = Path(".")) -> di
     Raises AugmentError: a wrong setting, missing inputs, data that cannot be used.
     """
     settings = load(overrides, root)
-    report: dict[str, Any] = importlib.import_module(f"augment.{stage}").run(settings, root)
-    return report
+    return _runner(stage)(settings, root)
+
+
+def write(
+    overrides: Sequence[str] = (), root: Path = Path("."), *, force: bool = False
+) -> dict[str, Any]:
+    """The stage write, with ``force`` whatever its gates say.
+
+    Where a gate fails no later stage runs, so the page that says why is made at once.
+    """
+    from augment.errors import AugmentError
+    from augment.gates import GateError
+
+    settings = load(overrides, root)
+    try:
+        return _runner("write")(settings, root, force=force)
+    except GateError:
+        with suppress(AugmentError):  # a page that cannot be made is not what stopped the stage
+            _runner("report")(settings, root)
+        raise
+
+
+def _runner(stage: str) -> Callable[..., dict[str, Any]]:
+    run: Callable[..., dict[str, Any]] = importlib.import_module(f"augment.{stage}").run
+    return run
 
 
 def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:

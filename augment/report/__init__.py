@@ -26,6 +26,7 @@ _SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
     (making.cleaning, ("clean",)),
     (making.training, ("train",)),
     (making.codes, ("codes",)),
+    (proving.gated, ("score",)),
     (proving.scores, ("score",)),
     (proving.per_class, ("clean", "synth", "score")),
     (proving.uplift, ("score",)),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from augment import table
+from augment import gates, table
 from augment.params import CLEAN, SYNTHETIC
 from augment.report import charts, pictures
 from augment.report.charts import Axes, Series
@@ -77,6 +77,20 @@ def verdict(found: Sources) -> Verdict:
     if adopted := uplift.get("adopted"):
         sentences.append(f"The adopted images alone: {judged(adopted)}.")
     return Verdict(_HEADLINES.get(said, said), TONES.get(said, "plain"), sentences, facts, _SCORE)
+
+
+def gated(found: Sources) -> Section:
+    """Which gates let the set be written."""
+    key, title, scores = "gates", "Gates", found.get("score")
+    if not found.params.write.gates:
+        return Section(key, title, missing="No gate is set: write.gates in params.yaml.")
+    if not scores:
+        return Section(key, title, missing="Not judged yet: augment score.")
+    verdicts = gates.judge(found.params.write.gates, scores)
+    lead = "Every gate passed." if gates.passed(verdicts) else "Where one fails nothing is written."
+    rows = gates.cells(verdicts)
+    figure = Figure("As params.yaml asks", [Table(("gate", "value", "bound", ""), rows)], _SCORE)
+    return Section(key, title, lead, [figure])
 
 
 def scores(found: Sources) -> Section:
