@@ -25,8 +25,8 @@ from augment.report.sources import ReportError
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ["0", "1", HOSTILE]
-KEYS = ["flow", "classes", "cleaning", "training", "codes", "scores", "per-class", "uplift",
-        "confusion", "suspects", "adopted", "provenance"]  # fmt: skip
+KEYS = ["flow", "classes", "cleaning", "training", "codes", "gates", "scores", "per-class",
+        "uplift", "confusion", "suspects", "adopted", "provenance"]  # fmt: skip
 HISTORY = [
     {"step": step, "kid": 0.5 / step, "kid_train": 0.4 / step, "g_adversarial": 1.0,
      "d_adversarial": 0.6, "accuracy": 0.7, "variance": None}
@@ -130,7 +130,11 @@ def built(tmp_path: Path, digits_table: Callable[..., Path]) -> Built:
     def build(reports: dict[str, dict[str, Any]], *, tables: bool = True) -> Path:
         root = tmp_path / "project"
         (root / "reports/progress").mkdir(parents=True)
-        settings = {"ingest": {"source": "builtin:digits"}, "report": {"images": 4, "suspects": 3}}
+        settings = {
+            "ingest": {"source": "builtin:digits"},
+            "write": {"gates": ["label_accuracy >= 0.5", "fid <= 1e-9"]},
+            "report": {"images": 4, "suspects": 3},
+        }
         (root / "params.yaml").write_text(yaml.safe_dump(settings))
         for stage, found in reports.items():
             (root / f"reports/{stage}.json").write_text(json.dumps(found))
@@ -204,6 +208,13 @@ class Page(HTMLParser):
 def render(root: Path) -> Page:
     report.run(params.load(root / "params.yaml"), root)
     return Page(root)
+
+
+def test_gates_are_judged_on_the_page(built: Built) -> None:
+    page = render(built(stages())).text()
+    assert "Where one fails nothing is written." in page
+    for gate, result in (("label_accuracy >= 0.5", "passed"), ("fid <= 1e-9", "failed")):
+        assert page[page.index(gate) :].split()[:6].count(result) == 1
 
 
 def test_sections_in_order_and_nothing_missing(built: Built) -> None:
