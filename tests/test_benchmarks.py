@@ -12,7 +12,17 @@ import torch
 from augment import classifiers
 from augment.dataset import Arrays
 from augment.recipes import RECIPES
-from benchmarks import families, half, infogan, mnist, runs, selection, summaries, throughput
+from benchmarks import (
+    families,
+    half,
+    infogan,
+    mnist,
+    runs,
+    selection,
+    summaries,
+    throughput,
+    uplift,
+)
 
 SETTING = {"network": "own", "width": 8, "steps": 2, "batch": 64, "device": "cpu"}
 
@@ -51,6 +61,8 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
         (families, ["--recipes", "cgan", "--steps", "2"], "coverage"),
         (infogan, ["--steps", "2", "--width", "4"], "purity"),
         (half, ["--steps", "2", "--supervised", "2", "--width", "4"], "labels a class"),
+        (uplift, ["--cases", "10 labels", "--steps", "1"], "pseudo-labels"),
+        (uplift, ["--cases", "copier: digits"], "false alarms"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
     ],
 )
@@ -229,3 +241,30 @@ def test_judge_is_read_and_not_fitted_again(
     monkeypatch.setattr(classifiers, "fit", lambda *_, **__: pytest.fail("fitted again"))
     assert mnist.Judge(1, torch.device("cpu")).classifier.digest == first.classifier.digest
     assert len(list(elsewhere.glob("cache/*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "met"),
+    [
+        ({}, "yes"),
+        ({"adopted": 0.979}, "no"),
+        ({"adopted": 0.98, "pseudo_labels": 0.981}, "no"),
+        ({"gain": 0.019}, "no"),
+        ({"low": 0.0}, "no"),
+    ],
+)
+def test_uplift_is_met_by_accuracy_rival_gain_and_interval(changes, met: str) -> None:
+    values = {"classic": 0.95, "pseudo_labels": 0.97, "adopted": 0.985, "gain": 0.035, "low": 0.01}
+    one = row(case="10 labels", seed=0, taken=3000, taken_right=0.99, **values | changes)
+    assert [line["met"] for line in summaries.uplift([one])] == [met]
+
+
+@pytest.mark.parametrize(
+    ("recall", "false", "met"), [(0.95, 0.01, "yes"), (0.94, 0.0, "no"), (1.0, 0.011, "no")]
+)
+def test_a_copier_is_met_in_every_subset(recall: float, false: float, met: str) -> None:
+    rows = [
+        row(case="copier: digits", seed=0, recall=1.0, false_alarms=0.0),
+        row(case="copier: digits", seed=1, recall=recall, false_alarms=false),
+    ]
+    assert [line["met"] for line in summaries.uplift(rows)] == [met]
