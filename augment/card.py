@@ -69,8 +69,8 @@ def card(
                 ("seed", ", ".join(map(str, report["seeds"])) or "none"),
             ],
         ),
-        "Every synthetic image can be made again from its generator, seed, label and index, which "
-        "stand in its row. The settings:",
+        "Every synthetic image can be made again from its generator, seed, label, index and codes, "
+        "which stand in its row. The settings:",
         f"```yaml\n{_yaml(settings)}```",
     ]
     return "\n\n".join(sections) + "\n"
