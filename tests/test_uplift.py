@@ -12,9 +12,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from augment import augmentations, neighbours
+from augment import augmentations
 from augment.classifiers import ClassifierError
 from augment.dataset import Arrays
+from augment.lookalikes import pixel_gaps
 from augment.registry import Spec
 from augment.uplift import arms, policies, protocol, statistics
 from augment.uplift.arms import ARMS, Outcome, Study, Training, perturbed
@@ -214,7 +215,7 @@ def test_perturbed_copies_are_near_and_none_is_the_same() -> None:
     copied = perturbed(pixels, 0)
     assert copied.shape == pixels.shape and copied.dtype == np.uint8
     assert (copied != pixels).any((1, 2, 3)).all()
-    gaps = neighbours.pixel_gaps(copied, pixels)
+    gaps = pixel_gaps(copied, pixels)
     assert (gaps <= 1.5 * arms.NOISE).all()  # moved back by one pixel, it is the image again
     assert 0.3 < np.mean(gaps < 0.01) < 0.7
     assert not np.array_equal(copied, perturbed(pixels, 1))
