@@ -2,11 +2,15 @@
 
 An image check is ``check(image, *, options) -> float`` on a uint8 array (H, W) or (H, W, 3). A
 table check is ``check(table, *, options) -> Series`` on a data frame with a row per image: id,
-path, label, split, group, width, height and ``pixels``, a digest of the decoded image. A measure is
-1 where all is well and 0 at its worst; one that is not a number is not judged.
+path, label, split, group, width, height and ``pixels``, a digest of the decoded image. A learned
+check is ``check(evidence, *, options) -> DataFrame`` with a row per image: ``measure``, and what it
+would have instead where it knows (``suggested_label`` with its ``probability``, ``cluster``). A
+measure is 1 where all is well and 0 at its worst; one that is not a number is not judged.
 
-Registered facts: ``kind`` is "image" or "table"; ``threshold`` is the least measure that passes by
-default, a number or a rule that finds it from the measures of the whole set.
+Registered facts: ``kind`` is "image", "table" or "learned"; ``threshold`` is the least measure that
+passes by default, a number or a rule that finds it from the measures of the whole set; ``profiles``
+are those that have the check by default; ``certain`` says that a fault found is no matter of
+opinion (an equal copy), so that ``on_doubt`` does not keep it.
 """
 
 from __future__ import annotations
