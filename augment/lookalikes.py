@@ -12,7 +12,7 @@ from augment.neighbours import nearest
 
 SIDE = 14  # pixels; larger images are looked up at about this size
 CANDIDATES = 8  # that are looked up by size and then compared pixel by pixel
-_BLOCK = 512  # images compared at once
+_BLOCK = 128  # images compared at once
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -33,20 +33,22 @@ class Lookalikes:
         is none to compare with. ``own`` (N,) says which images they are themselves, so that none
         is its own neighbour. The nearest is sought among those that are so in small.
         """
-        least = np.full(len(others), np.inf)
-        few = CANDIDATES
         small = max(others.shape[2:]) <= SIDE  # then a pixel counts, and every place is looked up
-        for down, right in _PLACES if small else _PLACES[:1]:
-            places, far = nearest(_small(_moved(others, down, right)), self._small, few)
-            for start in range(0, len(others), _BLOCK):
-                rows = slice(start, start + _BLOCK)
-                for column, distances in zip(places[rows].T, far[rows].T, strict=True):
-                    found = pixel_gaps(others[rows], self.pixels[column])
-                    found[np.isinf(distances)] = np.inf  # there are fewer images than that
-                    if own is not None:
-                        found[column == own[rows]] = np.inf
-                    least[rows] = np.minimum(least[rows], found)
-            few = 2
+        looked = [
+            nearest(_small(_moved(others, *at)), self._small, 2 if any(at) else CANDIDATES)
+            for at in (_PLACES if small else _PLACES[:1])
+        ]
+        places, far = (np.hstack(part) for part in zip(*looked, strict=True))
+        barred = np.isinf(far)  # there are fewer images than that
+        if own is not None:
+            barred |= places == own[:, None]
+        least = np.full(len(others), np.inf)
+        for start in range(0, len(others), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            best = _best(others[rows], self.pixels[places[rows]], barred[rows])
+            column = np.take_along_axis(places[rows], best[:, None], 1)[:, 0]
+            gaps = pixel_gaps(others[rows], self.pixels[column])
+            least[rows] = np.where(barred[rows].all(1), np.inf, gaps)
         return least
 
 
@@ -63,6 +65,37 @@ def pixel_gaps(these: Pixels, those: Pixels) -> Floats:
         best = np.minimum(best, squares.mean((1, 2, 3), dtype=np.float64))
     roots: Floats = np.sqrt(best)
     return roots
+
+
+def _best(these: Pixels, those: Pixels, barred: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Which of ``those`` (N, K, C, H, W) is nearest to each of ``these``, the best of nine places.
+
+    ``barred`` (N, K) are out of the question. A product with a moved image is the product of the
+    image with what moves back, so that each of ``these`` is moved nine times and no other is.
+    """
+    count, known = barred.shape
+    few = np.subtract(those, np.float32(128)).reshape(count, known, math.prod(these.shape[1:]))
+    middle = np.subtract(these, np.float32(128))
+    back = np.stack([_returned(middle, *at) for at in _PLACES]).reshape(len(_PLACES), count, -1)
+    one = np.ones_like(middle[:1])
+    weights = np.stack([_returned(one, *at) for at in _PLACES]).reshape(len(_PLACES), -1)
+    products = few @ back.transpose(1, 2, 0)
+    squares = np.square(few) @ weights.T
+    far = (squares - 2 * products).min(2)  # but for the square of each of these
+    best: NDArray[np.int64] = np.where(barred, np.inf, far).argmin(1)
+    return best
+
+
+def _returned(images: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
+    """The transpose of moving: moved back, and what falls out is added to the edge."""
+    for axis, step in ((2, down), (3, right)):
+        if step:
+            images = np.roll(images, -step, axis)
+            lines = np.moveaxis(images, axis, 0)
+            near, fallen = (0, -1) if step > 0 else (-1, 0)
+            lines[near] += lines[fallen]
+            lines[fallen] = 0
+    return images
 
 
 def _moved(pixels: Pixels, down: int, right: int) -> Pixels:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from augment.errors import AugmentError
+from augment.neighbours import nearest
 from augment.registry import Registry, Spec
 
 SCORES = Registry("score")
@@ -54,6 +56,11 @@ class Side:
     def __len__(self) -> int:
         """The number of images."""
         return len(self.labels)
+
+    @cached_property
+    def apart(self) -> NDArray[np.float64]:
+        """Distance (N,) of every image to the nearest other one, in features."""
+        return nearest(self.features, self.features, same=True)[1][:, 0]
 
     def of(self, label: int) -> Side:
         """The images of one class."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from augment.neighbours import blocks, nearest
+from augment.neighbours import blocks
 from augment.scores import (
     SCORES,
     Floats,
@@ -35,12 +35,10 @@ def diversity(measured: Measured, *, most: Annotated[int, Field(ge=2)] = 2000) -
     ``most`` images only so many are taken. A duplicate is nearer to another sample than any
     two real train images are to each other, or equal to it.
     """
-    _, gaps = nearest(measured.train.features, measured.train.features, same=True)
-    least = float(gaps.min(initial=math.inf))
+    least = float(measured.train.apart.min(initial=math.inf))
 
     def compare(real: Side, other: Side) -> Numbers:
-        apart = nearest(other.features, other.features, same=True)[1][:, 0]
-        same = (apart < least) | (apart == 0)
+        same = (other.apart < least) | (other.apart == 0)
         return {
             "diversity": relative_spread(real, other, range(len(measured.classes)), most),
             "duplicate_fraction": share(same),

@@ -135,10 +135,8 @@ def density_coverage(real: Floats, other: Floats, count: int) -> dict[str, float
     if count < 1 or not len(other):
         return {"density": float("nan"), "coverage": float("nan")}
     radii = nearest(real, real, count, same=True)[1][:, -1]
-    closest = nearest(real, other)[1][:, 0]
     reach = np.float32(radii**2)
-    inside = sum(int(np.count_nonzero(squares < reach)) for _, squares in blocks(other, real))
-    return {
-        "density": inside / (count * len(other)),
-        "coverage": share(closest < radii),
-    }
+    inside = np.zeros(len(real), np.int64)
+    for _, squares in blocks(other, real):
+        inside += np.count_nonzero(squares < reach, axis=0)
+    return {"density": float(inside.sum()) / (count * len(other)), "coverage": share(inside > 0)}

@@ -35,7 +35,6 @@ def memorisation(
     nearest train image than that image from its own.
     """
     train = measured.train
-    own = nearest(train.features, train.features, same=True)[1][:, 0]
     known = Lookalikes(train.pixels)
     rows = evenly(np.arange(len(train)), most)
     few = len(train) < 2
@@ -43,7 +42,7 @@ def memorisation(
 
     def compare(other: Side) -> Callable[[int | None], Numbers]:
         places, gaps = (found[:, 0] for found in nearest(other.features, train.features))
-        authentic = gaps > own[places]
+        authentic = gaps > train.apart[places]
         asked = evenly(np.arange(len(other)), most)
         copies = known.gaps(other.pixels[asked]) <= limit
 
