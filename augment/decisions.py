@@ -78,7 +78,7 @@ def record(path: Path, decisions: Sequence[Decision]) -> None:
     """
     lock = path.parent / CACHE / f"{path.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with FileLock(lock).acquire(poll_interval=0.01):
         before = (path.read_bytes() if path.exists() else b"") or HEADER.encode()
         sheet = handwritten.parse(path, before, COLUMNS)
         _standing(path, sheet)

@@ -63,7 +63,10 @@ def test_the_last_line_of_an_image_counts(tmp_path: Path) -> None:
 
 def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
-    before = '\ufeffaction,id,who,label,when,note\r\n\r\n Drop , a ,me,,,"old,\r\nlong"\r\n,,,,,\r\nkeep,b,,,,'
+    before = (
+        "\ufeffaction,id,who,label,when,note\r\n\r\n"
+        ' Drop , a ,me,,,"old,\r\nlong"\r\n,,,,,\r\nkeep,b,,,,'
+    )
     path.write_bytes(before.encode())
     assert load(path) == {
         "a": Decision("a", "drop", who="me", note="old,\r\nlong"),
@@ -125,13 +128,13 @@ def many(path: Path, name: str, count: int) -> None:
 def test_processes_and_threads_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / decisions.FILE
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=many, args=(path, name, 40)) for name in "pq"]
-    others += [threading.Thread(target=many, args=(path, name, 40)) for name in "st"]  # type: ignore[list-item]
+    others = [context.Process(target=many, args=(path, name, 25)) for name in "pq"]
+    others += [threading.Thread(target=many, args=(path, name, 25)) for name in "st"]  # type: ignore[list-item]
     for one in others:
         one.start()
     for one in others:
         one.join()
-    assert len(load(path)) == 4 * 40 * 2
-    assert len(path.read_text().splitlines()) == 1 + 4 * 40 * 2
+    assert len(load(path)) == 4 * 25 * 2
+    assert len(path.read_text().splitlines()) == 1 + 4 * 25 * 2
     left = {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*")}
     assert left == {"decisions.csv", ".augment", ".augment/decisions.csv.lock"}
