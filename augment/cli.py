@@ -237,6 +237,34 @@ def show(
     typer.echo(str(out))
 
 
+@app.command()
+def review(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address only.")
+    ] = False,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Draw contact sheets instead.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where the sheets go: reports/review.")] = None,
+    read: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Read a sheet's edited CSV back.")
+    ] = None,
+) -> None:
+    """Decide about flagged, doubtful and synthetic images; on a local page, or on sheets."""
+    if (sheet and read) or (out and not sheet):
+        raise typer.BadParameter("--sheet [--out DIR], --read FILE.csv, or neither")
+    from augment import review as reviewing
+
+    here = Path(".")
+    if sheet:
+        out = out or Path("reports") / "review"
+        _print(reviewing.sheet(here, out), "review", False)
+        typer.echo(str(out))
+    elif read:
+        _print(reviewing.read(here, read), "review", False)
+    else:
+        reviewing.serve(here, port=port, browser=not no_browser, say=typer.echo)
+
+
 def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
     from augment import pipeline
 

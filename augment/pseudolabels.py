@@ -80,11 +80,19 @@ def _labels(settings: TrainSettings, model: dict[str, Any], pool: Arrays) -> NDA
 
 
 def describe(pixels: Pixels, *, upright: bool) -> Floats:
-    """Descriptors (N, D) of uint8 images (N, C, H, W): where lines run in which direction.
+    """Descriptors (N, D) of uint8 images (N, C, H, W): first components of their ``gradients``."""
+    roots = gradients(pixels, upright=upright)
+    count = min(COMPONENTS, *roots.shape)
+    described: Floats = PCA(count, random_state=0).fit_transform(roots)
+    return described
 
-    Pooled histograms of gradient directions, their square roots, first components. ``upright``
-    first takes slant and place from each image, which in handwriting tell the hand and not the
-    letter. Dark on light and light on dark describe the same. Source: Dalal & Triggs 2005.
+
+def gradients(pixels: Pixels, *, upright: bool) -> Floats:
+    """Where lines run in which direction in uint8 images (N, C, H, W): rows (N, D) of length 1.
+
+    Pooled histograms of gradient directions, their square roots. ``upright`` first takes slant and
+    place from each image, which in handwriting tell the hand and not the letter. Dark on light and
+    light on dark give the same. Source: Dalal & Triggs 2005.
     """
     grey = torch.from_numpy(pixels).float().mean(1, keepdim=True) / 255
     if upright:
@@ -101,9 +109,7 @@ def describe(pixels: Pixels, *, upright: bool) -> Floats:
         pools.append(blurred[:, SPACING::SPACING, SPACING::SPACING].reshape(len(pixels), -1))
     roots = np.sqrt(np.concatenate(pools, axis=1, dtype=np.float64))
     roots /= np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
-    count = min(COMPONENTS, *roots.shape)
-    described: Floats = PCA(count, random_state=0).fit_transform(roots)
-    return described
+    return roots
 
 
 def graph(described: Floats) -> sparse.csr_array:

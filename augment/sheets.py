@@ -83,6 +83,18 @@ def beside(
     return np.vstack([np.asarray(head), body])
 
 
+def captioned(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pixels:
+    """Images (C, H, W) of one size row by row as they are, each with its caption below."""
+    _, _, width = tiles[0].shape
+    labelled = []
+    for tile, caption in zip(tiles, captions, strict=True):
+        below = _line(_fitted(caption, width - 2 * _SPACE), width, 2 * _SIZE)
+        shown = np.broadcast_to(tile, (3, *tile.shape[1:]))
+        labelled.append(np.concatenate([shown, below.transpose(2, 0, 1)], axis=1))
+    stack = np.stack(labelled)
+    return grid(stack, min(columns, len(stack)), target=max(stack.shape[2:]))
+
+
 def _shown(tiles: Mapping[str, Pixels]) -> Iterable[tuple[str, Pixels]]:
     return itertools.islice(tiles.items(), ROWS)
 
@@ -101,11 +113,11 @@ def _line(text: str, width: int, height: int) -> Pixels:
     return np.asarray(image)
 
 
-def _fitted(name: str) -> str:
+def _fitted(name: str, width: int = _WIDE) -> str:
     """``name`` in letters that the font has, others as their code points, cut to its place."""
     text = "".join(one if _drawable(one) else f" U+{ord(one):04X} " for one in name[:_WIDE])
     text, end = " ".join(text.split()), ""
-    while _font(_SIZE).getlength(text + end) > _WIDE:
+    while _font(_SIZE).getlength(text + end) > width:
         text, end = text[:-1].rstrip(), "…"
     return text + end
 

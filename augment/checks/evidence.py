@@ -1,0 +1,43 @@
+"""What learned checks are given: all images in one small form, and what was learned of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from augment.images import Pixels
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Arrays with a row per image, in the order of ``frame``.
+
+    ``frame`` is what table checks see and ``pixels`` (N, C, S, S) are the images as uint8.
+    ``classes`` (K) are the labels in order. ``probabilities`` (N, K) are of the upright image,
+    ``views`` (4, N, K) of the image turned by 0, 90, 180 and 270° against the clock, as a network
+    alone reads it; both by models that saw neither the image nor its group, as the mean of all
+    models for images that taught none. In ``features`` (N, F) near images have a like shape.
+    """
+
+    frame: pd.DataFrame
+    pixels: Pixels
+    classes: tuple[str, ...]
+    probabilities: Floats
+    views: Floats
+    features: Floats
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The place of each label in ``classes`` (N,); -1 where there is none."""
+        return pd.Index(self.classes).get_indexer(self.frame["label"]).astype(np.int64)
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Which images may decide on a threshold (N,): those of train and valid."""
+        held: NDArray[np.bool_] = (self.frame["split"] != "test").to_numpy(dtype=bool)
+        return held

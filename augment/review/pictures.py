@@ -1,0 +1,76 @@
+"""The images that are looked at, as PNG and no larger than a page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from augment import forms, images
+from augment.lookup import Lookup
+from augment.params import CLEAN, INGESTED, SYNTHETIC
+from augment.review.flagged import COPIES, Item
+
+PLACES = {"ingested": INGESTED, "clean": CLEAN, "synthetic": SYNTHETIC}
+TYPICAL = 3
+LARGEST = 384  # pixels of the longer side; the page shows half as many, on fine screens
+
+_ASKED = 24  # images of a class among which the typical ones are found
+_FORM = forms.Form((24, 24), "L", "pad")  # in which they are compared
+
+
+class Pictures:
+    """The images of a project's tables, as far as these are there."""
+
+    def __init__(self, root: Path):
+        """Build the index of each table. Raises TableError for a damaged one."""
+        self._tables = {
+            name: Lookup(root / place) for name, place in PLACES.items() if (root / place).exists()
+        }
+        self.typical = lru_cache(maxsize=None)(self._typical)
+
+    def has(self, place: str, name: str) -> bool:
+        """Whether the table ``place`` is there and holds this image."""
+        return place in self._tables and name in self._tables[place]
+
+    def of(self, item: Item, section: str) -> list[tuple[str, str, str]]:
+        """What to look at: place, id and caption of one picture, or of two to compare."""
+        if item.origin == "synthetic":
+            found = [("synthetic", item.id, "")]
+            if section == COPIES and self.has("clean", item.nearest):
+                found = [
+                    ("synthetic", item.id, "synthetic"),
+                    ("clean", item.nearest, "nearest real"),
+                ]
+            return found
+        if item.repairs and self.has("clean", item.id):
+            after = ", ".join(name.replace("_", " ") for name in item.repairs)
+            return [("ingested", item.id, "before"), ("clean", item.id, f"after: {after}")]
+        return [("ingested", item.id, "")]
+
+    def png(self, place: str, name: str, largest: int = LARGEST) -> bytes:
+        """The image as PNG. Raises KeyError without such a place or image."""
+        image = images.decode(self._tables[place][name])
+        image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+        return images.encode(np.asarray(image))
+
+    def tile(self, place: str, name: str, side: int) -> images.Pixels:
+        """The image (3, side, side), padded. Raises KeyError without such a place or image."""
+        form = forms.Form((side, side), "RGB", "pad")
+        data = forms.normalise(self._tables[place][name], form)
+        return images.pixels(data, "RGB").transpose(2, 0, 1)
+
+    def _typical(self, ids: tuple[str, ...]) -> Sequence[str]:
+        """Those of ``ids``, ingested images, that lie nearest to the median of all of them.
+
+        A few, evenly spread, stand for many: the same ones each time.
+        """
+        some = ids[:: -(-len(ids) // _ASKED)]
+        found = [images.pixels(forms.normalise(self._tables["ingested"][name], _FORM), "L")
+                 for name in some]  # fmt: skip
+        stack = np.stack(found).astype(float)
+        far = np.abs(stack - np.median(stack, axis=0)).mean(axis=(1, 2))
+        return [some[place] for place in np.argsort(far, kind="stable")[:TYPICAL]]
