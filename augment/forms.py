@@ -40,9 +40,12 @@ def normalise(data: bytes, form: Form) -> bytes:
     return images.encode(np.asarray(image))
 
 
-def normalise_many(encoded: Sequence[bytes], form: Form) -> list[bytes]:
-    """Each image in the given form; one task of a worker process."""
-    return [normalise(data, form) for data in encoded]
+def small(pixels: images.Pixels, side: int) -> images.Pixels:
+    """An (H, W) or (H, W, 3) array in a square of ``side`` pixels and three channels, padded."""
+    image = Image.fromarray(pixels)
+    if image.size != (side, side):
+        image = _pad(image, side, side)
+    return np.asarray(image.convert("RGB"))
 
 
 def auto_size(longer: Sequence[int] | NDArray[Any]) -> int:

@@ -26,6 +26,7 @@ from augment.registry import Amount, Count, Fraction
 
 PartSpec = str | dict[str, Any]
 Balance = Literal["none", "classes"]
+Profile = Literal["glyph", "natural"]
 
 INGESTED = "data/ingested"
 CLEAN = "data/clean"
@@ -72,21 +73,17 @@ class IngestSettings(Settings):
 class CleanSettings(Settings):
     """What is judged, and what the kept images become."""
 
-    checks: list[PartSpec] = [
-        "exact_duplicate",
-        "label_conflict",
-        "split_leak",
-        "blank",
-        "low_contrast",
-        "too_small",
-        "extreme_aspect",
-    ]
+    profile: Profile = "glyph"  # which checks there are by default
+    checks: Literal["auto"] | list[PartSpec] = "auto"
     thresholds: dict[str, float] = {}
+    on_doubt: Literal["drop", "keep", "ask"] = "drop"  # ask: out until a person has decided
+    repairs: list[PartSpec] = ["invert", "ruling_lines", "main_component"]
     max_dropped: Fraction = 0.2
     size: Literal["auto"] | int | tuple[int, int] = "auto"  # height = width, or [height, width]
     mode: Literal["auto", "L", "RGB"] = "auto"
     resize: Literal["pad", "fit", "crop"] = "pad"
     workers: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
 
     @field_validator("size")
     @classmethod
@@ -148,7 +145,7 @@ class TrainSettings(Settings):
     conditioning: ConditioningSettings = ConditioningSettings()
     loss: PartSpec = "relativistic"
     penalties: list[PartSpec] = [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}]
-    profile: Literal["glyph", "natural"] = "glyph"  # what changes no label
+    profile: Profile = "glyph"  # what changes no label
     augment: list[PartSpec] | None = None  # null: what suits the profile
     ada: AdaSettings | None = None
     instance_noise: NoiseSettings = NoiseSettings()
