@@ -58,6 +58,7 @@ def card(
         "## Counts",
         _counts(report["classes"]),
         *_doses(report["per_class"]),
+        *_struck(report["left_out"]["struck_out"]),
         *_gates(report),
         *_measured(scores),
         "## How it was made",
@@ -110,6 +111,10 @@ def _doses(per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     explained = "Synthetic images for each labelled real one in the train split, and why:"
     return ["## Doses", explained, _table(("class", *kinds, "dose", "why"), rows)]
+
+
+def _struck(count: int) -> list[str]:
+    return [f"A person looked at the synthetic images and struck {count} out."] if count else []
 
 
 def _dose(most: float | None) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from augment import readers, table
+from augment import decisions, readers, table
 from augment.errors import AugmentError
 
 BUILTIN = "builtin:"
@@ -30,9 +30,9 @@ class ProjectError(AugmentError):
 def init(folder: Path, source: str | None = None) -> list[str]:
     """Make ``folder`` a project that reads ``source``; gives what could not be set up, and why.
 
-    Copies params.yaml, dvc.yaml, .dvcignore and stages/, and starts git and DVC where they are
-    not started. Raises ProjectError when ``folder`` has one of these files already, AugmentError
-    when nothing can read ``source``.
+    Copies params.yaml, dvc.yaml, .dvcignore and stages/, makes a decisions.csv without decisions
+    where there is none, and starts git and DVC where they are not started. Raises ProjectError
+    when ``folder`` has one of the others already, AugmentError when nothing can read ``source``.
     """
     taken = [name for name in (*FILES, "stages") if (folder / name).exists()]
     if taken:
@@ -51,6 +51,8 @@ def init(folder: Path, source: str | None = None) -> list[str]:
     for name in FILES:
         text = (template / name).read_text(encoding="utf-8")
         table.write_text(folder / name, _adapted(name, text, source))
+    if not (folder / decisions.FILE).exists():
+        table.write_text(folder / decisions.FILE, decisions.HEADER)
     if not (folder / ".gitignore").exists():
         table.write_text(folder / ".gitignore", IGNORED)
     remarks = [] if _inside_git(folder) else _run(["git", "init", "-q"], folder)

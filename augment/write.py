@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from augment import gates, progress, table
+from augment import decisions, gates, progress, table
 from augment.card import card
 from augment.dose import Dose, doses, taken
 from augment.errors import AugmentError
@@ -24,6 +24,7 @@ from augment.params import (
     ADOPTED,
     AUGMENTED,
     CLEAN,
+    QUARANTINE,
     REPORTS,
     SYNTHETIC,
     Params,
@@ -45,13 +46,19 @@ class WriteError(AugmentError):
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What goes in: real samples as they came, adopted ones, and which of the synthetic."""
+    """What goes in: real samples as they came, adopted ones, and which of the synthetic.
+
+    ``struck`` are the synthetic ones that a person decided to drop, ``gone`` counts the decisions
+    about images that are no more.
+    """
 
     given: pd.DataFrame
     adopted: pd.DataFrame
     adopted_why: str
     synthetic: pd.DataFrame
     takes: NDArray[np.bool_]
+    struck: NDArray[np.bool_]
+    gone: int
     doses: Mapping[str, Dose]
 
 
@@ -59,12 +66,13 @@ def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[
     """Write what was cleaned, adopted and made to ``data/augmented``; returns the report.
 
     All labelled real samples go in untouched; those of ``data/adopted``, whose labels are
-    inferred, unless they harm; of each class the first synthetic ones, by index, up to its dose.
-    Images without a label are left out and counted.
+    inferred, unless they harm; of each class the first synthetic ones, by index, up to its dose,
+    without those that ``decisions.csv`` drops. Images without a label are left out and counted.
 
     Raises GateError for a gate that fails, unless ``force``; PartError for the writer, DoseError
     for a class that is not there, WriteError for inputs that are missing or unfit, WriterError for
-    samples that the format cannot hold. Then ``data/augmented`` stays as it was.
+    samples that the format cannot hold, AugmentError for decisions that cannot be read. Then
+    ``data/augmented`` stays as it was.
     """
     settings = params.write
     spec = WRITERS.resolve(settings.writer)
@@ -113,7 +121,7 @@ def judged(params: Params, root: Path = Path(".")) -> list[gates.Verdict]:
 
 def _choose(settings: WriteSettings, scores: Mapping[str, Any], root: Path) -> _Chosen:
     real = _facts(root, CLEAN, "clean")
-    synthetic = _facts(root, SYNTHETIC, "synth")
+    synthetic = _facts(root, SYNTHETIC, "synth", "id")
     _check(real, synthetic)
     adopted = _adopted(root, real)
     given = real[real["label"].notna()]
@@ -124,10 +132,27 @@ def _choose(settings: WriteSettings, scores: Mapping[str, Any], root: Path) -> _
         adopts, why = verdict != "harms", verdict or "not measured"
     classes = table.classes_of([*given["label"], *synthetic["label"]])
     chosen = doses(settings.dose, classes, uplift)
-    takes = taken(synthetic, given.loc[given["split"] == "train", "label"], chosen)
+    decided = decisions.load(root / decisions.FILE)
+    dropped = {name for name, one in decided.items() if one.action == "drop"}
+    struck = synthetic["id"].isin(dropped).to_numpy()
+    takes = ~struck
+    takes[takes] = taken(synthetic[~struck], given.loc[given["split"] == "train", "label"], chosen)
     return _Chosen(
-        given, adopted if adopts else adopted.iloc[:0], why, synthetic[takes], takes, chosen
+        given,
+        adopted if adopts else adopted.iloc[:0],
+        why,
+        synthetic[takes],
+        takes,
+        struck,
+        len(decided.keys() - _known(root)) if decided else 0,
+        chosen,
     )
+
+
+def _known(root: Path) -> set[str]:
+    """The ids of all images that a decision can be about."""
+    places = (root / place for place in (CLEAN, QUARANTINE, SYNTHETIC))
+    return {name for place in places if place.exists() for name in table.frame(place, ["id"])["id"]}
 
 
 def _facts(root: Path, place: str, stage: str, *more: str) -> pd.DataFrame:
@@ -224,8 +249,10 @@ def _counts(chosen: _Chosen, cleaned: int) -> dict[str, Any]:
         "synthetic": synthetic,
         "left_out": {
             "unlabelled": cleaned - real,
-            "over_dose": int((~chosen.takes).sum()),
+            "over_dose": int((~chosen.takes & ~chosen.struck).sum()),
+            "struck_out": int(chosen.struck.sum()),
         },
+        "decisions_gone": chosen.gone,
         "classes": classes,
         "per_class": {
             label: {

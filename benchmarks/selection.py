@@ -18,16 +18,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from sklearn.datasets import load_digits
 
-from augment import classifiers, images, seeding, synth, widening
-from augment.acceptance import Filter
+from augment import classifiers, seeding, widening
 from augment.dataset import Arrays
-from augment.features import Recipe
 from augment.params import SynthSettings
 from augment.quotas import Order
 from augment.selection import Selection
 from augment.selectors import SELECTORS
-from augment.synth import Draw, Tally
+from augment.synth import Draw
 from benchmarks import runs
+from benchmarks.supply import Supply
 
 ARMS = [*SELECTORS.names(), "all", "wide"]
 HELD, VALID = 60, 20  # of each class: held-out digits, and those that tell what is honest
@@ -63,10 +62,7 @@ class Bench:
         """Train the labeller and the generator."""
         self.seed, self.asked = seed, asked
         self.train, self.valid, self.held = digits(asked.labels, seed)
-        self.one = runs.Training(runs.settings("infogan", asked, seed), self.train, asked.device)
-        self.one.run(asked.steps)
-        labeller = Recipe("cnn", asked.judge, 64, asked.device).fit(self.train, seed, "labeller")
-        self.chosen = Filter.fit(labeller, self.train, probability=asked.probability, quantile=0.01)
+        self.supply = Supply(self.train, asked, seed)
 
     def kept(self, arm: str | None, cache: Path) -> Arrays:
         """The candidates that an arm keeps; None keeps the first ones."""
@@ -75,16 +71,13 @@ class Bench:
             select=given, surplus=self.asked.surplus, seed=self.seed,
             second={"network": "residual", "steps": self.asked.judge},
         )  # fmt: skip
-        selection = Selection.fit(settings, self.chosen, self.valid, cache) if given else None
-        ranges = widening.by_head(self.one.head(), self.train) if arm == "wide" else {}
+        selection = (
+            Selection.fit(settings, self.supply.chosen, self.valid, cache) if given else None
+        )
+        ranges = widening.by_head(self.supply.one.head(), self.train) if arm == "wide" else {}
         draw = Draw(self.seed, max_candidates=self.asked.candidates, wide=ranges)
         orders = [Order(name, self.asked.kept) for name in self.train.classes]
-        rows = list(
-            synth.synthesise(self.one.generator, self.chosen, orders, draw, Tally(), selection)
-        )
-        pixels = np.stack([images.pixels(row["image"]["bytes"], "L") for row in rows])[:, None]
-        labels = np.array([int(row["label"]) for row in rows], np.int64)
-        return Arrays(pixels, labels, [row["id"] for row in rows], self.train.classes)
+        return self.supply.draw(orders, draw, selection)
 
     def accuracy(self, added: Arrays | None) -> float:
         """Held-out accuracy, mean over judges, of the train images and those that are added."""

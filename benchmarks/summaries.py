@@ -22,9 +22,6 @@ HALF = {10: 0.98}  # head accuracy by labels of a class
 REAL_RATE, SAMPLE_RATE = 30_000, 200_000  # images a second on a GPU, at RATED
 RATED = {"recipe": DEFAULT, "size": 32, "width": 64}
 PARTS = {"ring": "ring of 8", "grid": "grid of 25", "stacked": "Stacked MNIST"}
-TAUGHT = {"10 labels": 0.98, "1 label": 0.90}  # accuracy with adopted images, in the median
-RIVALLED, GAIN = ("10 labels",), 0.02  # where pseudo-labels and this gain must be reached as well
-FOUND, FALSE = 0.95, 0.01  # planted copies at least, honest images at most, in every subset
 GOOD, CLOSE = 0.95, 0.06  # share of high quality on points, KL on Stacked MNIST, in every seed
 
 
@@ -62,7 +59,7 @@ def families(rows: Sequence[Row]) -> Lines:
                 "seconds": text(median(found, "seconds"), "{:.0f}"),
                 "to 99 %": text(quick, "{:.0f}"),
                 "seeds": str(len(found)),
-                **_setting(found),
+                **setting(found),
             }
         )
     return lines
@@ -89,7 +86,7 @@ def infogan(rows: Sequence[Row]) -> Lines:
         worst = {key: extreme(found, key, pick) for key, pick in columns.values()}
         for title, values in [*shown, ("median", middle), ("worst", worst)]:
             cells = {name: text(values[key]) for name, (key, _) in columns.items()}
-            lines.append({"seed": title, **cells, "met": "", **_setting(found)})
+            lines.append({"seed": title, **cells, "met": "", **setting(found)})
         code = least(middle["accuracy"], CODES_MEDIAN) and least(middle["moved"], MOVES)
         still = middle["class_changes"] is not None and middle["class_changes"] <= CHANGES
         lines[-2]["met"] = yes(code and still)
@@ -114,7 +111,7 @@ def half(rows: Sequence[Row]) -> Lines:
                 "met": "" if bound is None else yes(least(head, bound)),
                 "minutes each": text(median(found, "minutes"), "{:.1f}"),
                 "seeds": str(len(found)),
-                **_setting(found),
+                **setting(found),
             }
         )
     return lines
@@ -170,7 +167,7 @@ def modes(rows: Sequence[Row]) -> Lines:
                 "met": yes(met) if first["recipe"] == DEFAULT else "",
                 "seconds": text(median(found, "seconds"), "{:.0f}"),
                 "seeds": str(len(found)),
-                **_setting(found),
+                **setting(found),
             }
         )
     return lines
@@ -198,50 +195,10 @@ def selection(rows: Sequence[Row]) -> Lines:
                 "its std": text(spread, "{:.2f}"),
                 "worst": f"{min(gains):+.2f}",
                 "seeds": str(len(found)),
-                **_setting(found),
+                **setting(found),
             }
         )
     return lines
-
-
-def uplift(rows: Sequence[Row]) -> Lines:
-    """A line for each case and setting: medians over the subsets, the worst of what is bounded."""
-    lines = []
-    for found in groups(rows, "case"):
-        case = found[0]["case"]
-        adopted, rival = median(found, "adopted"), median(found, "pseudo_labels")
-        low, recall = extreme(found, "low", min), extreme(found, "recall", min)
-        false = extreme(found, "false_alarms", max)
-        if recall is not None and false is not None:
-            met = recall >= FOUND and false <= FALSE
-        else:
-            met = least(adopted, TAUGHT[case]) and least(low, 0.0) and low != 0
-            if case in RIVALLED:
-                met = met and least(median(found, "gain"), GAIN) and least(adopted, rival or 0.0)
-        lines.append(
-            {
-                "case": case,
-                "classic": text(median(found, "classic")),
-                "pseudo-labels": text(rival),
-                "with adopted": text(adopted),
-                "gain": text(median(found, "gain")),
-                "lowest end of an interval": text(low),
-                "adopted": text(median(found, "taken"), "{:.0f}"),
-                "of them right": text(median(found, "taken_right")),
-                "copies found": text(recall),
-                "false alarms": text(false),
-                "met": yes(met),
-                "subsets": str(len(found)),
-                **_setting(found),
-            }
-        )
-    return lines
-
-
-BOARDS: dict[str, Callable[[Sequence[Row]], Lines]] = {
-    "families": families, "infogan": infogan, "half": half, "throughput": throughput,
-    "modes": modes, "selection": selection, "uplift": uplift,
-}  # fmt: skip
 
 
 def judged(judge: dict[str, float]) -> str:
@@ -310,7 +267,8 @@ def yes(met: bool) -> str:
     return "yes" if met else "no"
 
 
-def _setting(found: Sequence[Row]) -> dict[str, str]:
+def setting(found: Sequence[Row]) -> dict[str, str]:
+    """Cells: what all of ``found`` were measured with, and where."""
     first = found[0]
     return {
         "setting": f"{first['network']} {first['width']}, {first['steps']} steps",

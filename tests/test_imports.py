@@ -32,12 +32,15 @@ FLOOR = {
         "images",
         "seeding",
         "progress",
+        "handwritten",
+        "decisions",
+        "lookup",
     )
 }
-OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
+OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend", "starlette", "uvicorn")
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
          "augment.card", "augment.dose", "augment.report", "augment.readers", "augment.checks",
-         "augment.writers")  # fmt: skip
+         "augment.writers", "augment.review")  # fmt: skip
 PURE = ("augment.losses", "augment.penalties", "augment.networks")
 
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from augment import dose, gates, images, table, write
+from augment import decisions, dose, gates, images, table, write
 from augment.card import card
+from augment.errors import AugmentError
 from augment.params import Params
 from augment.readers import READERS
 from augment.registry import PartError
@@ -73,7 +74,7 @@ def test_real_and_synthetic_go_in(root: Path) -> None:
     found = augmented(root)
     assert table.validate(root / "data/augmented") == 36
     assert (report["real"], report["synthetic"]) == (18, 18)
-    assert report["left_out"] == {"unlabelled": 2, "over_dose": 0}
+    assert report["left_out"] == {"unlabelled": 2, "over_dose": 0, "struck_out": 0}
     assert found.loc[found["origin"] == "synthetic", "split"].unique().tolist() == ["train"]
     before = {one["id"]: one for one in table.rows(root / "data/clean")}
     for one in table.rows(root / "data/augmented"):
@@ -94,6 +95,28 @@ def test_accounts_add_up(root: Path) -> None:
     assert report["real"] + left_out["unlabelled"] == table.count(root / "data/clean")
     assert report["synthetic"] + left_out["over_dose"] == table.count(root / "data/synthetic")
     assert table.count(root / "data/augmented") == report["real"] + report["synthetic"]
+
+
+def test_what_a_person_struck_out_stays_out(root: Path) -> None:
+    made_ids = {one["index"]: one["id"] for one in table.rows(root / "data/synthetic")}
+    said = [(made_ids[35], "drop"), (made_ids[38], "drop"), (made_ids[41], "drop"),
+            (made_ids[41], "keep"), (made_ids[44], "drop"), (made_ids[44], "undo"),
+            (f"{0:064x}", "drop"), ("gone", "drop"), ("gone too", "keep")]  # fmt: skip
+    path = root / decisions.FILE
+    decisions.record(path, [decisions.Decision(*one) for one in said])
+    report = write.run(settings(dose=0.75), root)
+    found = augmented(root)
+    of_two = found.loc[(found["origin"] == "synthetic") & (found["label"] == "2"), "index"]
+    assert sorted(of_two.astype(int)) == [41, 44, 47]  # the dose takes the next ones
+    assert report["left_out"] == {"unlabelled": 2, "over_dose": 7, "struck_out": 2}
+    assert report["synthetic"] + 7 + 2 == 18 and report["real"] == 18  # clean's are not dropped
+    assert report["decisions_gone"] == 2
+    assert "struck 2 out" in (root / "data/augmented/README.md").read_text()
+    path.write_text("id;action\n")
+    before = table.digest(root / "data/augmented")
+    with pytest.raises(AugmentError, match=r"decisions\.csv, line 1: expected id,action"):
+        write.run(settings(), root)
+    assert table.digest(root / "data/augmented") == before
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,10 @@ function say(text, fault = false) {
   said.classList.toggle("fault", fault);
 }
 
+function chunkOf(place) {
+  return chunks[Math.floor(place / size)];
+}
+
 function load(chunk) {
   if (!loading.has(chunk)) loading.set(chunk, fetched(chunk));
   return loading.get(chunk);
@@ -29,8 +33,10 @@ async function fetched(chunk) {
     const answer = await fetch(`cards?${query}`);
     const text = await answer.text();
     if (!answer.ok) throw new Error(text);
-    chunk.innerHTML = text; // escaped by the server
-    marked();
+    if (near.has(chunk) || chunk === chunkOf(current)) {
+      chunk.innerHTML = text; // escaped by the server
+      marked();
+    } else loading.delete(chunk); // gone by meanwhile
   } catch (error) {
     loading.delete(chunk);
     say(`not loaded: ${error.message}`, true);
@@ -45,7 +51,7 @@ const watcher = new IntersectionObserver((entries) => {
       setTimeout(() => near.has(target) && load(target), 60); // not while flying past
     } else {
       near.delete(target);
-      if (target !== chunks[Math.floor(current / size)]) {
+      if (target !== chunkOf(current)) {
         loading.delete(target);
         target.replaceChildren();
       }
@@ -55,7 +61,7 @@ const watcher = new IntersectionObserver((entries) => {
 chunks.forEach((chunk) => watcher.observe(chunk));
 
 function card(place = current) {
-  return chunks[Math.floor(place / size)]?.children[place % size];
+  return chunkOf(place)?.children[place % size];
 }
 
 function place(element) {
@@ -76,7 +82,7 @@ function marked() {
 async function go(target, { scroll = true } = {}) {
   if (target < 0 || target >= count) return;
   current = target;
-  await load(chunks[Math.floor(current / size)]);
+  await load(chunkOf(current));
   if (joined !== "" && card()?.dataset.cluster !== joined) joined = "";
   marked();
   if (scroll) card()?.scrollIntoView({ block: "nearest" });
@@ -195,6 +201,8 @@ const keys = {
   ArrowUp: () => go(Math.max(current - columns(), 0)),
 };
 
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 if (main) {
   document.addEventListener("keydown", (event) => {
     if (dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -211,7 +219,10 @@ if (main) {
     if (what === "undo") later(() => retract(one));
     else if (what) doing[what]();
   });
+  main.addEventListener("load", ({ target }) => {
+    target.classList.toggle("small", target.naturalWidth < target.clientWidth); // square pixels
+  }, true);
   const start = Number(main.dataset.start);
-  chunks[Math.floor(start / size)].scrollIntoView();
+  chunkOf(start).scrollIntoView();
   go(start).then(() => start && card()?.scrollIntoView({ block: "center" }));
 }
