@@ -28,6 +28,7 @@ STAGES = {
 PARTS = {
     "ingest.reader": ("augment.readers", "READERS"),
     "clean.checks": ("augment.checks", "CHECKS"),
+    "clean.repairs": ("augment.repairs", "REPAIRS"),
     "train.model": ("augment.models", "MODELS"),
     "train.generator": ("augment.networks", "GENERATORS"),
     "train.discriminator": ("augment.networks", "DISCRIMINATORS"),
@@ -49,6 +50,8 @@ PARTS = {
     "score.uplift.policies": ("augment.uplift.policies", "POLICIES"),
     "write.writer": ("augment.writers", "WRITERS"),
 }
+
+AUTOMATIC = {("ingest.reader", "auto"), ("clean.checks", "auto")}  # found while the stage runs
 
 
 def run(stage: str, overrides: Sequence[str] = (), root: Path = Path(".")) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
         for step in key.split("."):
             value = getattr(value, step)
         for spec in value if isinstance(value, list) else [value]:
-            if spec is None or (key, spec) == ("ingest.reader", "auto"):
+            if spec is None or (key, spec) in AUTOMATIC:
                 continue
             try:
                 registry.resolve(spec)
