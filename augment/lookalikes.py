@@ -45,10 +45,8 @@ class Lookalikes:
         least = np.full(len(others), np.inf)
         for start in range(0, len(others), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            best = _best(others[rows], self.pixels[places[rows]], barred[rows])
-            column = np.take_along_axis(places[rows], best[:, None], 1)[:, 0]
-            gaps = pixel_gaps(others[rows], self.pixels[column])
-            least[rows] = np.where(barred[rows].all(1), np.inf, gaps)
+            found = _gaps(others[rows], self.pixels[places[rows]])
+            least[rows] = np.where(barred[rows], np.inf, found).min(1)
         return least
 
 
@@ -58,32 +56,29 @@ _PLACES = sorted(
 
 
 def pixel_gaps(these: Pixels, those: Pixels) -> Floats:
-    """Root mean squared difference of images (N, C, H, W) pair by pair, the best of nine places."""
-    best = np.full(len(these), np.inf)
-    for down, right in _PLACES:
-        squares = np.square(np.subtract(these, _moved(those, down, right), dtype=np.float32))
-        best = np.minimum(best, squares.mean((1, 2, 3), dtype=np.float64))
-    roots: Floats = np.sqrt(best)
-    return roots
+    """Root mean squared difference of images (N, C, H, W) pair by pair, the best of nine places.
 
-
-def _best(these: Pixels, those: Pixels, barred: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Which of ``those`` (N, K, C, H, W) is nearest to each of ``these``, the best of nine places.
-
-    ``barred`` (N, K) are out of the question. A product with a moved image is the product of the
-    image with what moves back, so that each of ``these`` is moved nine times and no other is.
+    Exact to a tenth of a level, and up to 1,024 values an image to float64's precision.
     """
-    count, known = barred.shape
-    few = np.subtract(those, np.float32(128)).reshape(count, known, math.prod(these.shape[1:]))
+    return _gaps(these, those[:, None])[:, 0]
+
+
+def _gaps(these: Pixels, those: Pixels) -> Floats:
+    """As ``pixel_gaps``, of each image (N, C, H, W) and its ``those`` (N, K, C, H, W): (N, K).
+
+    A product with a moved image is the product of the image with what moves back, so that each of
+    ``these`` is moved nine times and no other is. Around the middle grey sums stay small.
+    """
+    size = math.prod(these.shape[1:])
+    many = np.subtract(those, np.float32(128)).reshape(*those.shape[:2], size)
     middle = np.subtract(these, np.float32(128))
-    back = np.stack([_returned(middle, *at) for at in _PLACES]).reshape(len(_PLACES), count, -1)
+    back = np.stack([_returned(middle, *at) for at in _PLACES]).reshape(len(_PLACES), -1, size)
     one = np.ones_like(middle[:1])
-    weights = np.stack([_returned(one, *at) for at in _PLACES]).reshape(len(_PLACES), -1)
-    products = few @ back.transpose(1, 2, 0)
-    squares = np.square(few) @ weights.T
-    far = (squares - 2 * products).min(2)  # but for the square of each of these
-    best: NDArray[np.int64] = np.where(barred, np.inf, far).argmin(1)
-    return best
+    weights = np.stack([_returned(one, *at) for at in _PLACES]).reshape(len(_PLACES), size)
+    twice = 2 * (many @ back.transpose(1, 2, 0))
+    squares = np.square(many) @ weights.T + np.square(middle).sum((1, 2, 3))[:, None, None]
+    roots: Floats = np.sqrt(np.maximum((squares - twice).min(2), 0.0) / np.float64(size))
+    return roots
 
 
 def _returned(images: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
