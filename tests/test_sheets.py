@@ -103,3 +103,16 @@ def test_of_very_many_classes_the_first_are_shown() -> None:
     assert (picture[: len(all_of_them)] == all_of_them).all()
     assert (picture[len(all_of_them) :] < 128).any()
     assert len(picture) - len(all_of_them) < 40
+
+
+def test_captions_stand_below_images_of_any_width() -> None:
+    narrow, wide = tiles(1, 1, 20, 30)[0], tiles(1, 3, 20, 60)[0]
+    picture = sheets.captioned([narrow, wide, narrow], ["1", "a much too long caption", ""], 2)
+    tall = 20 + 2 * sheets._SIZE
+    assert picture.shape == (2 * (tall + GAP) + GAP, 2 * (60 + GAP) + GAP, 3)
+    assert (picture[GAP : GAP + 20, GAP : GAP + 30] == narrow.transpose(1, 2, 0)).all()
+    assert (picture[GAP : GAP + 20, GAP + 30 : GAP + 60] == PAPER).all()
+    assert (picture[GAP : GAP + 20, 60 + 2 * GAP :][:, :60] == wide.transpose(1, 2, 0)).all()
+    below = picture[GAP + 20 : GAP + tall]
+    assert (below[:, :62] < 128).any() and (below[:, 62:] < 128).any()
+    assert (picture[2 * GAP + tall + 20 :] == PAPER).all()  # no caption, no ink
