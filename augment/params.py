@@ -183,7 +183,8 @@ class AdoptSettings(Settings):
     """Who is asked about images without a label, and which of them are adopted."""
 
     labellers: Annotated[list[PartSpec], Field(min_length=1)] = ["graph", "head", "self_training"]
-    probability: Fraction = 0.95  # calibrated, that a label must have
+    # Calibrated, that a label must have. Well below 1: only the hard images teach anything new.
+    probability: Fraction = 0.65
     steps: Count = 600  # of each classifier that is taught
     rounds: Count = 2  # of teaching
     batch: Count = 64

@@ -72,6 +72,8 @@ def few(case: str, seed: int, asked: argparse.Namespace) -> runs.Row:
     return {
         **{name: arms.get(name) for name in ("classic", "pseudo_labels", "adopted")},
         **{name: gain.get(name) for name in ("gain", "low", "high", "verdict")},
+        "classifiers": asked.classifiers,
+        "threshold": settings.probability,
         "taken": len(adopted),
         "taken_right": float((adopted.labels == train.labels[sure]).mean()) if sure.any() else None,
         "method": verdict.method,
@@ -112,22 +114,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     made.add_argument("--cases", type=runs.names, help=f"of {', '.join(CASES)}; default: all")
     made.add_argument("--classifiers", type=int, help="classifier seeds of each subset")
+    made.add_argument("--again", action="store_true", help="measure stored rows anew")
     asked = runs.ask(made, argv, seeds=[0], steps=20, classifiers=1)
-    rows = [
-        runs.signed(
-            {
-                "case": case,
-                "seed": seed,
-                **(few(case, seed, asked) if case in FEW else copier(case, seed)),
-            },
-            asked,
-        )
-        for case in asked.cases
-        for seed in asked.seeds
-    ]
+
+    def measured(key: runs.Row) -> runs.Row:
+        case, seed = key["case"], key["seed"]
+        return few(case, seed, asked) if case in FEW else copier(case, seed)
+
+    todo = [{"case": case, "seed": seed} for case in asked.cases for seed in asked.seeds]
     full = {"steps": made.get_default("steps")}
     wanted = [{"case": case, "seed": seed, **full} for case in CASES for seed in SEEDS]
-    runs.finish("uplift", asked, rows, wanted, ("case", "seed"))
+    runs.resume("uplift", asked, todo, measured, wanted)
 
 
 if __name__ == "__main__":

@@ -258,11 +258,14 @@ def test_adopted_labels_of_real_digits_are_right(adopted: tuple[Path, Mapping[st
     root, truth = adopted
     facts = table.frame(root / ADOPTED)
     right = facts["label"] == facts["id"].map(truth)
-    assert len(facts) >= 400 and right.mean() >= 0.95
+    assert len(facts) >= 900 and right.mean() >= 0.93
+    sure = facts["label_probability"] >= 0.95
+    assert 400 <= sure.sum() <= 900 and right[sure].mean() >= 0.95  # the hard ones come as well
+    assert facts["label_probability"].mean() == pytest.approx(right.mean(), abs=0.05)
     assert table.validate(root / ADOPTED) == len(facts)
     assert set(facts["split"]) == {"train"} and set(facts["origin"]) == {"real"}
     assert set(facts["label_source"]) == {"inferred"}
-    assert facts["label_probability"].between(0.95, 1).all()
+    assert facts["label_probability"].between(0.65, 1).all()
     assert facts["id"].is_monotonic_increasing and set(facts["id"]) <= set(truth)
 
 
@@ -275,7 +278,7 @@ def test_the_report_says_how(adopted: tuple[Path, Mapping[str, str]]) -> None:
     assert found["per_class"] == {name: int(counts.get(name, 0)) for name in CLASSES}
     assert found["method"] in ("agreement", "mean", "graph", "self_training")
     assert found["calibrated_on"] == "valid" and found["held_out"] == found["valid"] == 100
-    assert found["calibration_error"] < 0.06 and found["threshold"] == 0.95
+    assert found["calibration_error"] < 0.06 and found["threshold"] == 0.65
     assert found["accuracy_valid"] >= 0.93 and found["temperature"] > 0
     assert set(found["opinions"]) == {"graph", "self_training"}
 

@@ -13,7 +13,9 @@ from augment import classifiers
 from augment.dataset import Arrays
 from augment.recipes import RECIPES
 from benchmarks import (
+    boards,
     families,
+    generated,
     half,
     infogan,
     mnist,
@@ -63,6 +65,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
         (half, ["--steps", "2", "--supervised", "2", "--width", "4"], "labels a class"),
         (uplift, ["--cases", "10 labels", "--steps", "1"], "pseudo-labels"),
         (uplift, ["--cases", "copier: digits"], "false alarms"),
+        (generated, ["--cases", "20 per class: digits", "--width", "4"], "shuffled harm in"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
     ],
 )
@@ -256,7 +259,7 @@ def test_judge_is_read_and_not_fitted_again(
 def test_uplift_is_met_by_accuracy_rival_gain_and_interval(changes, met: str) -> None:
     values = {"classic": 0.95, "pseudo_labels": 0.97, "adopted": 0.985, "gain": 0.035, "low": 0.01}
     one = row(case="10 labels", seed=0, taken=3000, taken_right=0.99, **values | changes)
-    assert [line["met"] for line in summaries.uplift([one])] == [met]
+    assert [line["met"] for line in boards.uplift([one])] == [met]
 
 
 @pytest.mark.parametrize(
@@ -267,4 +270,123 @@ def test_a_copier_is_met_in_every_subset(recall: float, false: float, met: str) 
         row(case="copier: digits", seed=0, recall=1.0, false_alarms=0.0),
         row(case="copier: digits", seed=1, recall=recall, false_alarms=false),
     ]
-    assert [line["met"] for line in summaries.uplift(rows)] == [met]
+    assert [line["met"] for line in boards.uplift(rows)] == [met]
+
+
+def test_a_killed_run_goes_on_where_it_was(elsewhere: Path) -> None:
+    asked = argparse.Namespace(
+        quick=False, again=False, **{**SETTING, "device": torch.device("cpu")}
+    )
+    todo = [{"case": "copier: digits", "seed": seed} for seed in range(3)]
+    asked_for: list[int] = []
+
+    def measure(key: dict[str, int]) -> dict[str, float]:
+        asked_for.append(key["seed"])
+        if asked_for == [0, 1]:
+            raise KeyboardInterrupt
+        return {"recall": 1.0, "false_alarms": 0.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.resume("uplift", asked, todo, measure, todo)
+    found = runs.stored("uplift")
+    assert [one["seed"] for one in found["rows"]] == [0] and found["owed"] == todo[1:]
+    runs.resume("uplift", asked, todo, measure, todo)
+    assert asked_for == [0, 1, 1, 2] and not runs.stored("uplift")["owed"]
+    asked.width += 1  # another setting has rows of its own
+    runs.resume("uplift", asked, todo[:1], measure, todo)
+    assert asked_for[4:] == [0] and len(runs.stored("uplift")["rows"]) == 4
+    asked.again = True
+    runs.resume("uplift", asked, todo[:1], measure, todo)
+    assert asked_for[5:] == [0] and len(runs.stored("uplift")["rows"]) == 4
+
+
+def test_parts_are_disjoint_and_follow_their_seed() -> None:
+    data = generated.digits()
+    counts = [np.full(10, 20), np.r_[np.full(9, 5), 0], np.full(10, 10_000)]
+    some, again, other = (generated.parts(data, counts, seed) for seed in (0, 0, 1))
+    assert np.bincount(some[0].labels).tolist() == [20] * 10
+    assert np.bincount(some[1].labels).tolist() == [5] * 9
+    assert sorted(one for part in some for one in part.ids) == sorted(data.ids)
+    assert [part.ids for part in some] == [part.ids for part in again]
+    assert some[0].ids != other[0].ids
+
+
+@pytest.mark.parametrize(
+    ("said", "dose", "longer", "gain", "right"),
+    [
+        ("helps", 0.5, "helps", 0.01, True),
+        ("helps", 0.5, "no difference", 0.01, False),
+        ("harms", 0.5, "harms", -0.01, True),
+        ("harms", 0.5, "helps", 0.01, False),
+        ("no difference", 0.5, "no difference", 0.03, True),
+        ("no difference", 0.5, "helps", 0.02, True),  # too little for what it saw
+        ("no difference", 0.5, "helps", 0.021, False),
+        ("no difference", 0.0, "harms", -0.05, True),
+        ("no difference", 0.0, "helps", 0.01, False),  # a dose that helps was missed
+    ],
+)
+def test_when_a_verdict_is_right(
+    said: str, dose: float, longer: str, gain: float, right: bool
+) -> None:
+    short = {"verdict": said, "dose": dose, "low": -0.02, "high": 0.02}
+    chosen = {"verdict": longer, "gain": gain} if dose else {}
+    assert generated.right(short, chosen, [None, longer]) is right
+
+
+def test_what_is_written_follows_the_verdict_of_each_class() -> None:
+    data = generated.digits()
+    train, made = generated.parts(data, [np.full(10, 4), np.full(10, 8)], 0)
+    said = {"verdict": "helps", "per_class": {name: {"dose": 1.5} for name in train.classes}}
+    said["per_class"]["3"]["dose"] = 0.0
+    written = generated._written(train, made, said)
+    assert np.bincount(written.labels).tolist() == [6, 6, 6, 0, 6, 6, 6, 6, 6, 6]
+    assert set(written.ids) <= set(made.ids)
+    assert not len(generated._written(train, made, {**said, "verdict": "no difference"}))
+
+
+def generated_row(**values: object) -> dict[str, object]:
+    return row(generator=0, seed=0, classifiers=2, minutes=1.0, **values)
+
+
+@pytest.mark.parametrize(
+    ("rare", "others", "met"),
+    [(0.03, -0.002, "yes"), (0.029, 0.0, "no"), (0.04, -0.0021, "no")],
+)
+def test_rare_classes_gain_in_the_mean_and_others_lose_nothing(
+    rare: float, others: float, met: str
+) -> None:
+    values = {"rare_oversampling": 0.8, "rare_synthetic": 0.8 + rare, "others_gain": others}
+    rows = [
+        generated_row(case="rare", rare_gain=rare + more, **values) | {"seed": seed}
+        for seed, more in enumerate((-0.01, 0.01))
+    ]
+    (line,) = boards.generated(rows)
+    assert (line["met"], line["subsets"], line["classifiers each"]) == (met, "2", "2")
+    once = [*rows, *[{**rows[0], "generator": 1}] * 9]  # more generators of one subset
+    assert boards.generated(once)[0]["reached"].split("%")[0] == line["reached"].split("%")[0]
+
+
+@pytest.mark.parametrize(("accuracy", "met"), [(0.985, "yes"), (0.984, "no")])
+def test_synthetic_images_alone_have_a_bound(accuracy: float, met: str) -> None:
+    one = generated_row(case="synthetic only", synthetic_only=accuracy, real=0.99)
+    (line,) = boards.generated([one])
+    assert line["met"] == met and "real alone at as many steps 0.99" in line["reached"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "met"),
+    [
+        ({}, "yes"),
+        ({"right": False}, "no"),  # the second of ten
+        ({"written_gain": -0.0021}, "no"),
+        ({"written_gain": -0.002}, "yes"),
+        ({"shuffled": "no difference"}, "no"),
+    ],
+)
+def test_verdicts_are_met_in_nine_of_ten_repeats(changes: dict[str, object], met: str) -> None:
+    values = {"verdict": "helps", "right": True, "written_gain": 0.01, "shuffled": "harms"}
+    rows = [generated_row(case="20 per class: digits", **values) for _ in range(10)]
+    rows[0] |= {"right": False, "verdict": "no difference"}
+    rows[1] |= changes
+    (line,) = boards.generated(rows)
+    assert line["met"] == met and "helps 9, no difference 1" in line["reached"].replace("%", "")
