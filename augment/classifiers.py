@@ -1,7 +1,8 @@
 """Small image classifiers: the labeller that ``synth`` filters with, the judge that ``score`` uses.
 
-Two small architectures, so that the one that measures is not the one that chose, and a known large
-one. All take any size from 8 to 256 pixels and end in a feature vector before the class scores.
+Three small architectures, so that the one that measures is neither the labeller nor the second one
+that selectors ask, and a known large one. All take any size from 8 to 256 pixels and end in a
+feature vector before the class scores.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch.nn import functional
 from augment import augmentations, checkpoint, images, progress, seeding
 from augment.augmentations import Augmentation
 from augment.errors import AugmentError
-from augment.registry import Registry, Spec
+from augment.registry import Count, Registry, Spec
 
 CLASSIFIERS = Registry("classifier")
 CLASSIC: tuple[Spec, ...] = ("elastic",)  # affine and elastic: changes no label
@@ -94,6 +95,31 @@ class ResNet18(nn.Module):
         stride = 2 if max(shape[1:]) > 48 else 1
         self.trunk.conv1 = nn.Conv2d(shape[0], 64, 3, stride, 1, bias=False)
         self.trunk.maxpool = nn.Identity()
+        self.head = nn.Linear(FEATURES, classes)
+
+    def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
+        features = functional.relu(self.trunk(signed))
+        return features, self.head(features)
+
+
+@CLASSIFIERS.register(
+    "dense", paper="Huang et al. 2017, Densely Connected Networks (arXiv:1608.06993)"
+)
+class Dense(nn.Module):
+    """torchvision's DenseNet, small and with a stem for small images."""
+
+    def __init__(self, shape: Shape, classes: int, *, growth: Count = 12, layers: Count = 3):
+        """Build for images of ``shape`` (C, H, W): three blocks of ``layers``, each untrained."""
+        super().__init__()
+        from torchvision.models import DenseNet  # takes a second, and few ask for it
+
+        self.trunk = DenseNet(growth, (layers,) * 3, 2 * growth, num_classes=FEATURES)
+        stride = 2 if max(shape[1:]) > 16 else 1
+        first = self.trunk.features
+        first.conv0 = nn.Conv2d(shape[0], 2 * growth, 3, stride, 1, bias=False)
+        if min(shape[1:]) <= 64:
+            first.pool0 = nn.Identity()
         self.head = nn.Linear(FEATURES, classes)
 
     def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:

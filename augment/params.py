@@ -206,7 +206,7 @@ class SynthSettings(Settings):
     )
     select: list[PartSpec] = []  # which accepted ones are kept; none: the first ones
     surplus: Annotated[float, Field(ge=1)] = 4.0  # accepted ones that each kept one is chosen among
-    second: LabellerSettings = LabellerSettings(network="residual")  # where a selector needs one
+    second: LabellerSettings = LabellerSettings(network="dense")  # where a selector needs one
     codes: Literal["uniform", "wide"] = "uniform"  # wide: most where real images' codes are thin
     device: str = "auto"
     seed: int = 0

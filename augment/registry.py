@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -84,6 +84,10 @@ class Registry:
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._parts)
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, in the order of their registration."""
+        return iter(self._parts)
 
     def describe(self, name: str) -> Part:
         """The part called ``name``; PartError lists the known ones otherwise."""

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from augment import classifiers
 from augment.checkpoint import CheckpointError
 from augment.classifiers import CLASSIFIERS, Classifier, ClassifierError
+from augment.params import Params
 from augment.registry import PartError
 
 NAMES = CLASSIFIERS.names()
@@ -38,6 +39,13 @@ def digits() -> tuple:
     order = np.random.default_rng(0).permutation(len(data.target))
     pixels = np.rint(data.images * 255 / 16).astype(np.uint8)[order, None]
     return pixels, data.target.astype(np.int64)[order]
+
+
+def test_who_chooses_is_never_who_measures():
+    """Labeller, second classifier and judge are of three architectures by default."""
+    settings = Params.model_validate({"ingest": {"source": "x"}})
+    asked = (settings.train.labeller.network, settings.synth.second.network, settings.score.judge)
+    assert len({CLASSIFIERS.describe(name).target for name in asked}) == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,7 +154,7 @@ def test_what_cannot_be_fitted(change, message):
 
 
 def test_unknown_network_and_other_shape():
-    with pytest.raises(PartError, match="unknown classifier 'vgg'; known: cnn, residual"):
+    with pytest.raises(PartError, match="unknown classifier 'vgg'; known: cnn, dense, residual"):
         fit("vgg")
     with pytest.raises(ClassifierError, match=r"\(N, 1, 8, 8\)"):
         fit("cnn").predict(np.zeros((2, 3, 8, 8), np.uint8))

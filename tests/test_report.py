@@ -373,6 +373,10 @@ def test_a_picture_that_is_too_large_stays_outside(
     page = render(root)
     assert "image/gif" not in page.source
     assert "progress/training.gif" in page.text()  # where to look instead
+    monkeypatch.setattr(pictures, "LARGEST", 1)
+    assert "too large for this page: reports/codes.png" in render(root).text()
+    (root / "reports/codes.png").unlink()
+    assert "codes.png" not in render(root).text()
 
 
 def test_a_finished_project_is_all_there(project: Path) -> None:

@@ -15,7 +15,7 @@ from augment.images import Pixels
 _GRAIN = 8.0  # greatest standard deviation, in levels, that passes for paper and not for texture
 
 
-@CHECKS.register("blank", kind="image", threshold=0.05)
+@CHECKS.register("blank", kind="image", threshold=0.05, profiles=("glyph",))
 def blank(
     image: Pixels,
     *,
@@ -34,7 +34,9 @@ def blank(
     return min(1.0, marked / enough)
 
 
-@CHECKS.register("low_contrast", kind="image", threshold=Outlier(share=0.25))
+@CHECKS.register(
+    "low_contrast", kind="image", threshold=Outlier(share=0.25), profiles=("glyph", "natural")
+)
 def low_contrast(image: Pixels) -> float:
     """Levels between the darkest and the brightest pixels, as a share of 255.
 
@@ -43,19 +45,6 @@ def low_contrast(image: Pixels) -> float:
     channels = image.reshape(image.shape[0] * image.shape[1], -1)
     low, high = np.quantile(channels, (0.0005, 0.9995), axis=0)
     return float((high - low).max() / 255.0)
-
-
-@CHECKS.register("too_small", kind="image", threshold=Outlier(share=0.5))
-def too_small(image: Pixels, *, full: Annotated[int, Field(ge=1)] = 256) -> float:
-    """The longer side in pixels, as a share of ``full``; 1 from there on."""
-    return float(min(1.0, max(image.shape[:2]) / full))
-
-
-@CHECKS.register("extreme_aspect", kind="image", threshold=Outlier(share=0.125))
-def extreme_aspect(image: Pixels) -> float:
-    """The shorter side divided by the longer one; 1 is a square."""
-    height, width = image.shape[:2]
-    return float(min(height, width) / max(height, width))
 
 
 def _grain(channels: NDArray[np.float32]) -> float:

@@ -16,6 +16,7 @@ from augment.report.sources import STAGES, Sources
 from augment.report.words import counted, shown
 
 _FILM = "progress/training.gif"
+_CODES = "codes.png"
 _CURVES = (
     ("Distance to real images", "KID", {"kid": "to valid", "kid_train": "to train"}),
     ("Losses", "loss", {"g_adversarial": "generator", "d_adversarial": "discriminator"}),
@@ -126,14 +127,16 @@ def codes(found: Sources) -> Section:
         strongest, strength = moved[0] if moved else (None, None)
         rows.append((one["code"], one["name"], strongest, strength, one["class_changes"]))
     head = ("code", "name", "moves most", "rank correlation", "class changes on the way")
-    drawn = pictures.of_file(found.file("codes.png"), "traversals: one code at a time moved")
+    drawn = pictures.of_file(found.file(_CODES), "traversals: one code at a time moved")
+    too_large = drawn is None and found.file(_CODES).is_file()
     parts: list[Part] = [drawn] if drawn else []
     if rows:
         parts.append(Table(head, rows))
-    if not parts:
+    if not parts and not too_large:
         return Section(key, title, "This generator has no codes of its own.")
     lead = "One code moves from left to right, everything else stays."
-    return Section(key, title, lead, [Figure("Traversals", parts, "codes.json")])
+    caption = f"The picture is too large for this page: {REPORTS}/{_CODES}." if too_large else ""
+    return Section(key, title, lead, [Figure("Traversals", parts, "codes.json", caption)])
 
 
 def adopted(found: Sources) -> Section:
