@@ -1,13 +1,11 @@
 """Evidence for the learned checks: what models that never saw an image make of it.
 
 Two models read each image: a small network and the labels of its nearest neighbours in shape. They
-err on different images, and their mean errs on fewer than either.
+err on different images, and their product errs on fewer than either. The network also learns how
+the classes look when they are turned, so that it tells a turned image from an odd one.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +25,8 @@ BATCH = 64
 SAMPLE = 5000  # images that the components of shapes are found from
 COMPONENTS = 60
 NEIGHBOURS = 7  # that are asked for their label
-_CHUNK = 1024  # images described at once
+_CHUNK = 1024  # images described or read at once
+_LEAST = 1e-6  # probability, so that no product is 0
 
 Places = NDArray[np.int64]
 
@@ -39,58 +38,88 @@ def gather(
     seed: int = 0,
     folds: int = 3,
     steps: int | None = None,
-    upright: bool = True,
+    glyph: bool = True,
     device: torch.device | str = "cpu",
 ) -> Evidence:
-    """Learn from the labelled train and valid images of ``frame`` and read all with what was learned.
+    """Learn from the labelled train and valid images of ``frame``, and read all images with it.
 
     ``frame`` is that of table checks, ``pixels`` its images, uint8 (N, C, S, S). Each of ``folds``
-    networks is fitted in ``steps`` (by default as many as the number of images and of classes call
-    for, too few to learn wrong labels by heart) to all folds but one and reads that one.
-    ``upright`` compares shapes without regard to place and slant, as suits glyphs. With fewer than
-    two classes there is nothing to learn and all classes are equally likely.
+    networks is fitted to all folds but one and reads that one, in ``steps`` steps: by default too
+    few to learn wrong labels by heart. ``glyph`` learns turned images too, and compares shapes
+    without regard to place and slant. With fewer than two classes there is nothing to learn, and
+    all are equally likely. Source of the product: Hinton 2002, Training Products of Experts.
     """
-    named = frame["label"].dropna()
-    classes = tuple(table.classes_of(named))
-    features = _shapes(pixels, (frame["split"] != "test").to_numpy(), upright=upright, seed=seed)
-    even = np.full((4, len(frame), len(classes)), 1 / max(1, len(classes)), np.float32)
-    found = Evidence(frame, pixels, classes, even[0], even, features)
-    teaches = found.open & (found.labels >= 0)
+    classes = tuple(table.classes_of(frame["label"].dropna()))
+    usable = (frame["split"] != "test").to_numpy(dtype=bool)
+    features = _shapes(pixels, usable, upright=glyph, seed=seed)
+    kinds = max(1, len(classes))
+    even = np.full((len(frame), len(classes)), 1 / kinds, np.float32)
+    nothing = np.zeros((*even.shape, 4), np.float32)
+    nothing[..., 0] = even
+    found = Evidence(frame, pixels, classes, even, nothing, features)
+    teaches = usable & (found.labels >= 0)
     if len(np.unique(found.labels[teaches])) < 2:
         return found
     fold = _folds(frame, found.labels, teaches, folds, seed)
-    if steps is None:
-        steps = _steps(int(teaches.sum()), len(classes), pixels.shape[2])
-    views = np.zeros_like(even)
-    asked = np.zeros_like(even[0])
+    turns, votes = np.zeros_like(nothing), np.zeros_like(even)
     for number in range(folds):
         taught = np.flatnonzero(teaches & (fold != number))
-        read = np.flatnonzero((fold == number) | ~teaches)
-        share = np.where(teaches[read], 1, 1 / folds).astype(np.float32)[:, None]
-        network = classifiers.fit(
-            np.ascontiguousarray(pixels[taught]),
+        read = np.flatnonzero(~teaches | (fold == number))
+        network = _fit(
+            pixels[taught],
             found.labels[taught],
-            classes=len(classes),
-            network=NETWORK,
-            steps=steps,
-            batch=BATCH,
+            kinds,
+            steps=steps or _steps(int(teaches.sum()), kinds, pixels.shape[2]),
+            turns=4 if glyph else 1,
             seed=seeding.derive(seed, "evidence", number),
             device=device,
-            augment=AUGMENT,
             title=f"learn {number + 1} of {folds}",
         )
-        for rows, weight in _chunks(read, share, f"read {number + 1} of {folds}"):
-            some = pixels[rows]
-            for turn in range(4):
-                turned = np.ascontiguousarray(np.rot90(some, turn, (2, 3)))
-                views[turn, rows] += weight * network.predict(turned)
-        asked[read] += share * _votes(features, found.labels, taught, read, len(classes))
-    return Evidence(frame, pixels, classes, (views[0] + asked) / 2, views, features)
+        share = np.where(teaches[read], 1, 1 / folds).astype(np.float32)
+        starts = range(0, len(read), _CHUNK)
+        for start in progress.track(starts, f"read {number + 1} of {folds}", len(starts)):
+            rows, weight = read[start : start + _CHUNK], share[start : start + _CHUNK]
+            answer = network.predict(np.ascontiguousarray(pixels[rows]))
+            answer = answer.reshape(len(rows), kinds, -1)
+            turns[rows, :, : answer.shape[2]] += weight[:, None, None] * answer
+        votes[read] += share[:, None] * _votes(features, found.labels, taught, read, kinds)
+    product = np.maximum(turns[..., 0], _LEAST) * votes
+    product /= product.sum(1, keepdims=True)
+    return Evidence(frame, pixels, classes, product, turns, features)
 
 
-def _steps(count: int, classes: int, side: int) -> int:
-    """Steps of a network: about six times round, more for many classes, fewer for tiny images."""
-    return int(np.clip(6 * count / BATCH, 12 * classes, 1200)) if side > 12 else 120
+def _fit(
+    pixels: Pixels,
+    labels: Places,
+    kinds: int,
+    *,
+    steps: int,
+    turns: int,
+    seed: int,
+    device: torch.device | str,
+    title: str,
+) -> classifiers.Classifier:
+    """A network of ``kinds`` × ``turns`` classes: what an image shows, and how far it is turned."""
+    shown = [np.rot90(pixels, turn, (2, 3)) for turn in range(turns)]
+    return classifiers.fit(
+        np.concatenate(shown),
+        np.concatenate([labels * turns + turn for turn in range(turns)]),
+        classes=kinds * turns,
+        network=NETWORK,
+        steps=steps,
+        batch=BATCH,
+        seed=seed,
+        device=device,
+        augment=AUGMENT,
+        title=title,
+    )
+
+
+def _steps(count: int, kinds: int, side: int) -> int:
+    """Steps of a network: six times round all images, more for many classes, few for tiny ones."""
+    if side <= 12:
+        return 12 * max(10, kinds)
+    return max(6 * count // BATCH, 12 * kinds, 100)
 
 
 def _folds(
@@ -115,14 +144,14 @@ def _folds(
     return found
 
 
-def _votes(features: Floats, labels: Places, taught: Places, read: Places, classes: int) -> Floats:
-    """Share of each class among the taught images nearest to those that are read."""
+def _votes(features: Floats, labels: Places, taught: Places, read: Places, kinds: int) -> Floats:
+    """Probabilities by the labels of the nearest taught images and one more vote for all alike."""
     count = min(NEIGHBOURS, len(taught))
     near = nearest(features[read], features[taught], count)[0]
-    votes = np.zeros((len(read), classes), np.float32)
+    votes = np.full((len(read), kinds), 1 / kinds, np.float32)
     for column in near.T:
-        votes[np.arange(len(read)), labels[taught[column]]] += 1 / count
-    return votes
+        votes[np.arange(len(read)), labels[taught[column]]] += 1
+    return votes / (count + 1)
 
 
 def _shapes(pixels: Pixels, chosen: NDArray[np.bool_], *, upright: bool, seed: int) -> Floats:
@@ -145,9 +174,3 @@ def _shapes(pixels: Pixels, chosen: NDArray[np.bool_], *, upright: bool, seed: i
         found[start : start + _CHUNK, :-1] = inside
         found[start : start + _CHUNK, -1] = np.sqrt(np.clip(rest, 0, None))
     return found
-
-
-def _chunks(read: Places, share: Floats, title: str) -> Iterator[tuple[Places, Any]]:
-    starts = range(0, len(read), _CHUNK)
-    for start in progress.track(starts, title, total=len(starts)):
-        yield read[start : start + _CHUNK], share[start : start + _CHUNK]

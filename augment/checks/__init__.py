@@ -85,4 +85,11 @@ def survey(frame: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> dict[str,
     }
 
 
-from augment.checks import image, natural, sets, table  # noqa: E402, F401  (they register)
+from augment.checks import (  # noqa: E402  (they register themselves)
+    image,  # noqa: F401
+    learned,  # noqa: F401
+    natural,  # noqa: F401
+    near,  # noqa: F401
+    sets,  # noqa: F401
+    table,  # noqa: F401
+)

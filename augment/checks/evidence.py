@@ -18,17 +18,19 @@ class Evidence:
     """Arrays with a row per image, in the order of ``frame``.
 
     ``frame`` is what table checks see and ``pixels`` (N, C, S, S) are the images as uint8.
-    ``classes`` (K) are the labels in order. ``probabilities`` (N, K) are of the upright image,
-    ``views`` (4, N, K) of the image turned by 0, 90, 180 and 270° against the clock, as a network
-    alone reads it; both by models that saw neither the image nor its group, as the mean of all
-    models for images that taught none. In ``features`` (N, F) near images have a like shape.
+    ``classes`` (K) are the labels in order. ``probabilities`` (N, K) are those of an upright image.
+    ``turns`` (N, K, 4) are a network's, before any image was seen as likely turned as not, that it
+    shows each class turned by 0, 90, 180 and 270° against the clock; all 0 but the first where
+    turned images are none of the set's faults. Both are by models that saw neither the image nor
+    its group, and the mean of all models for images that taught none. In ``features`` (N, F) near
+    images have a like shape.
     """
 
     frame: pd.DataFrame
     pixels: Pixels
     classes: tuple[str, ...]
     probabilities: Floats
-    views: Floats
+    turns: Floats
     features: Floats
 
     @property

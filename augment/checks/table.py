@@ -11,7 +11,7 @@ from pydantic import Field
 from augment.checks import CHECKS
 
 _BOTH = ("glyph", "natural")
-_HELD_OUT = {"train": 2, "valid": 1, "test": 0}  # of equal images the most held out one stays
+HELD_OUT = {"train": 2, "valid": 1, "test": 0}  # of equal images the most held out one stays
 
 Tails = Annotated[float, Field(ge=0, lt=0.5)]
 
@@ -26,7 +26,7 @@ def exact_duplicate(table: pd.DataFrame) -> pd.Series:
     order = pd.DataFrame(
         {
             "pixels": table["pixels"],
-            "split": table["split"].map(_HELD_OUT),
+            "split": table["split"].map(HELD_OUT),
             "unlabelled": table["label"].isna(),
         }
     ).sort_values(["split", "unlabelled"], kind="stable")
@@ -50,7 +50,7 @@ def split_leak(table: pd.DataFrame) -> pd.Series:
 
     Train gives way to valid and test, valid to test.
     """
-    rank = table["split"].map(_HELD_OUT)
+    rank = table["split"].map(HELD_OUT)
     least = rank.groupby(table["pixels"]).transform("min")
     return (rank <= least).astype(float)
 

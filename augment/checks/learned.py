@@ -1,0 +1,209 @@
+"""Learned checks: what models that never saw an image say against it.
+
+Each returns measures of which under 0.5 is a fault, by a rule that it finds from the train and
+valid images of the set, so that no image of the test split moves a threshold.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from augment.checks import CHECKS
+from augment.checks.evidence import Evidence, Floats
+from augment.errors import AugmentError
+from augment.neighbours import blocks
+from augment.registry import Amount, Count, Fraction
+
+_LEAST = 1e-6
+
+Measures = NDArray[np.float64]
+
+
+class MissingPackageError(AugmentError, ImportError):
+    """A check whose package is not installed."""
+
+
+@CHECKS.register(
+    "wrong_label",
+    paper="Northcutt, Jiang & Chuang 2021, Confident Learning (arXiv:1911.00068)",
+    kind="learned",
+    threshold=0.5,
+    profiles=("glyph", "natural"),
+    certain=False,
+)
+def wrong_label(
+    evidence: Evidence,
+    *,
+    method: Literal[
+        "prune_by_class", "prune_by_noise_rate", "both", "confident_learning"
+    ] = "prune_by_class",
+    few: Count = 5,
+) -> pd.DataFrame:
+    """Label quality by confident learning, halved for labels that are called wrong; else above.
+
+    ``method`` is cleanlab's way to choose them. Images without a label, and of classes of which
+    fewer than ``few`` teach, are not judged. A test image is called wrong where another class is at
+    least as probable as it is on average for the train and valid images labelled so. Suggested is
+    the most probable class where it is not the label. Raises MissingPackageError without cleanlab.
+    """
+    frame, labels, probabilities = evidence.frame, evidence.labels, evidence.probabilities
+    found = pd.DataFrame(
+        {"measure": np.nan, "suggested_label": None, "probability": np.nan}, index=frame.index
+    )
+    taught = np.bincount(labels[evidence.open & (labels >= 0)], minlength=len(evidence.classes))
+    judged = (labels >= 0) & (taught >= few)[labels] if len(taught) else labels >= 0
+    taught_rows = np.flatnonzero(judged & evidence.open)
+    kinds, own = np.unique(labels[taught_rows], return_inverse=True)
+    if len(kinds) < 2:
+        return found
+    filters, rank, count = _cleanlab()
+    sure = probabilities[:, kinds].astype(np.float64)
+    sure /= sure.sum(1, keepdims=True)
+    wrong = np.zeros(len(frame), bool)
+    wrong[taught_rows] = filters.find_label_issues(
+        own, sure[taught_rows], filter_by=method, n_jobs=1
+    )
+    bars = count.get_confident_thresholds(own, sure[taught_rows])
+    places = np.searchsorted(kinds, labels).clip(0, len(kinds) - 1)
+    best = sure.argmax(1)
+    confident = (best != places) & (sure.max(1) >= bars[best])
+    wrong = judged & np.where(evidence.open, wrong, confident)
+    rows = np.flatnonzero(judged)
+    quality = np.full(len(frame), np.nan)
+    quality[rows] = rank.get_label_quality_scores(
+        places[rows], sure[rows], method="normalized_margin"
+    )
+    other = judged & (best != places)
+    names = np.array(evidence.classes, dtype=object)
+    found["measure"] = np.where(wrong, quality / 2 - _LEAST, (1 + quality) / 2).clip(0, 1)
+    found["suggested_label"] = np.where(other, names[kinds[best]], None)
+    found["probability"] = np.where(other, sure.max(1), np.nan)
+    return found
+
+
+@CHECKS.register(
+    "turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False
+)
+def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 6.0) -> pd.DataFrame:
+    """1 / (1 + r / ``odds``): how much better (r) the class explains an image turned than upright.
+
+    r compares the probability that the image shows its class turned by 90, 180 or 270° with the
+    greater of two: that it shows it upright, and what upright images of the classes it looks like
+    are given there by mistake. So nobody is blamed where a class looks the same turned (0, 一, 口)
+    or like another (6 and 9). Images without a label are not judged.
+    """
+    labels, turns = evidence.labels, evidence.turns.astype(np.float64)
+    known = labels >= 0
+    measure = np.full(len(labels), np.nan)
+    if not turns[..., 1:].any():
+        return pd.DataFrame({"measure": measure}, index=evidence.frame.index)
+    own = turns[known, labels[known]]
+    mistaken = np.zeros((len(evidence.classes), *turns.shape[1:]))
+    for label in np.unique(labels[known & evidence.open]):
+        mean = turns[evidence.open & (labels == label)].mean(0)
+        mistaken[label] = mean / max(mean[label, 0], _LEAST)
+    upright = turns[known, :, 0]
+    expected = np.empty_like(own)
+    for label in np.unique(labels[known]):
+        rows = labels[known] == label
+        expected[rows] = upright[rows] @ mistaken[:, label]
+    rivals = np.maximum(np.maximum(own[:, :1], expected[:, 1:]), _LEAST)
+    measure[known] = 1 / (1 + (own[:, 1:] / rivals).max(1) / odds)
+    return pd.DataFrame({"measure": measure}, index=evidence.frame.index)
+
+
+@CHECKS.register(
+    "outlier",
+    paper="Kuan & Mueller 2022, Back to the Basics: Revisiting Out-of-Distribution Detection "
+    "Baselines (arXiv:2207.03061)",
+    kind="learned",
+    threshold=0.5,
+    profiles=("glyph", "natural"),
+    certain=False,
+)
+def outlier(
+    evidence: Evidence,
+    *,
+    deviations: Annotated[float, Field(gt=0)] = 3.0,
+    share: Fraction = 0.05,
+    few: Count = 5,
+) -> pd.DataFrame:
+    """``deviations`` / (``deviations`` + z): 0.5 where an image is as far from all classes as that.
+
+    z is the mean of robust z-values over train and valid images: of the distance to the nearest
+    class, of the distance to its own where it has a label, and of cleanlab's out-of-distribution
+    score of the probabilities. The distance to a class is that to the image at the ``share`` (at
+    least the ``few``-th nearest) of its members, so that a few odd ones in it vouch for nobody.
+    Raises MissingPackageError without cleanlab.
+    """
+    labels, usable = evidence.labels, evidence.open
+    measure = pd.DataFrame({"measure": 1.0}, index=evidence.frame.index)
+    members = [np.flatnonzero(usable & (labels == k)) for k in range(len(evidence.classes))]
+    kinds = [k for k, own in enumerate(members) if len(own) > few]
+    if not kinds:
+        members, kinds = [np.flatnonzero(usable)], [0]
+    if len(members[kinds[0]]) <= few:
+        return measure
+    far = np.stack([_far(evidence.features, members[k], share, few) for k in kinds], axis=1)
+    scores = [_deviations(far[:, at], members[k]) for at, k in enumerate(kinds)]
+    every = np.stack(scores, axis=1)
+    near = every.min(1)
+    place = {k: at for at, k in enumerate(kinds)}
+    own = near.copy()
+    for k, at in place.items():
+        own[labels == k] = every[labels == k, at]
+    parts = [near, own]
+    if len(evidence.classes) > 1:
+        parts.append(_odd(evidence))
+    z = np.mean([_deviations(part, np.flatnonzero(usable)) for part in parts], axis=0)
+    z = _deviations(z, np.flatnonzero(usable))
+    measure["measure"] = deviations / (deviations + np.maximum(z, 0))
+    return measure
+
+
+def _far(features: Floats, members: NDArray[np.int64], share: float, few: int) -> Measures:
+    """Logarithm of the distance of each image (N,) to one of ``members``, not counting itself."""
+    rank = max(few, int(share * len(members))) - 1
+    found = np.empty(len(features))
+    places = np.full(len(features), -1)
+    places[members] = np.arange(len(members))
+    for start, squares in blocks(features, features[members]):
+        own = places[start : start + len(squares)]
+        inside = np.flatnonzero(own >= 0)
+        squares[inside, own[inside]] = np.inf
+        found[start : start + len(squares)] = np.partition(squares, rank, axis=1)[:, rank]
+    logs: Measures = 0.5 * np.log(np.maximum(found, _LEAST))
+    return logs
+
+
+def _odd(evidence: Evidence) -> Measures:
+    """Logarithm of how far probabilities (N,) are from those of any one class, by cleanlab."""
+    from cleanlab.outlier import OutOfDistribution
+
+    scorer = OutOfDistribution({"adjust_pred_probs": False})
+    scores = scorer.fit_score(pred_probs=evidence.probabilities.astype(np.float64), verbose=False)
+    return np.asarray(np.log(np.maximum(1 - scores, _LEAST)), dtype=np.float64)
+
+
+def _deviations(values: Measures, rows: NDArray[np.int64]) -> Measures:
+    """How many robust standard deviations of ``values[rows]`` each lies above their median."""
+    middle = np.median(values[rows])
+    spread = 1.4826 * np.median(np.abs(values[rows] - middle))
+    return np.asarray((values - middle) / max(spread, _LEAST), dtype=np.float64)
+
+
+def _cleanlab() -> tuple[Any, Any, Any]:
+    """Its modules for filtering, ranking and counting, imported late: it takes a second."""
+    try:
+        from cleanlab import count, filter, rank
+    except ImportError:
+        raise MissingPackageError(
+            "this check needs the package cleanlab: install the extra 'clean' "
+            "(pip install 'augment[clean]'), or leave it out of clean.checks"
+        ) from None
+    return filter, rank, count
