@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from itertools import compress
@@ -225,7 +225,7 @@ def _selected(
 def _faults(
     measures: pd.DataFrame, limits: Mapping[str, float], mended: pd.Series, facts: pd.DataFrame
 ) -> pd.DataFrame:
-    """Which checks each image fails; not those it was repaired for, nor a model's of a test image."""
+    """Which checks each image fails, but those it was repaired for and a model's of a test image."""
     faults = measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
     kinds = {name: CHECKS.describe(name).facts["kind"] for name in measures}
     repaired, held = mended.astype(bool), facts["split"] == "test"
@@ -245,8 +245,7 @@ def _evidence(
     if facts["grey"].all():
         pixels = pixels[:, :1]
     frame = facts.assign(label=facts["label"].where(sound, None))
-    upright = settings.profile == "glyph"
-    return gather(frame, pixels, seed=settings.seed, upright=upright)
+    return gather(frame, pixels, seed=settings.seed, glyph=settings.profile == "glyph")
 
 
 def _judge(
@@ -263,7 +262,8 @@ def _judge(
     """
     listed = measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
     faults = _faults(measures, limits, mended, facts)
-    sure = [name for name in faults if CHECKS.describe(name).facts["certain"]]
+    names = list(measures)
+    sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
     verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
     if settings.on_doubt != "keep":
         verdict = verdict.mask(faults.any(axis=1), settings.on_doubt)
@@ -275,9 +275,9 @@ def _judge(
     verdict = verdict.mask(actions == "repair", able.map({True: "repair", False: "ask"}))
     out = verdict.isin(["drop", "ask"])
     label = facts["label"].where(
-        actions != "relabel", facts["id"].map(lambda one: decided[one].label if one in decided else "")
+        actions != "relabel",
+        facts["id"].map(lambda one: decided[one].label if one in decided else ""),
     )
-    names = list(faults.columns)
     blamed = faults[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
     return pd.DataFrame(
         {
@@ -366,10 +366,15 @@ def _write_tables(
                     quarantine.add(row)
                 keep = pa.array(kept[rows])
                 named = batch.set_column(
-                    batch.schema.get_field_index("label"), "label", pa.array(labels[rows], pa.string())
+                    batch.schema.get_field_index("label"),
+                    "label",
+                    pa.array(labels[rows], pa.string()),
                 )
                 passed = named.filter(keep)
-                yield passed, list(zip(_bytes(passed), compress(repairs[rows], kept[rows])))
+                yield (
+                    passed,
+                    list(zip(_bytes(passed), compress(repairs[rows], kept[rows]), strict=True)),
+                )
 
         done = workers.mapped(partial(inspector.form, form=form), work(), executor)
         for batch, encoded in _shown(done, "normalise", int(kept.sum())):

@@ -1,4 +1,4 @@
-"""Inspection: what is done with one encoded image at a time, in a worker process if there is one."""
+"""Inspection: what is done with one encoded image at a time, where there are, by workers."""
 
 from __future__ import annotations
 

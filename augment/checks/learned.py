@@ -17,7 +17,7 @@ from augment.checks import CHECKS
 from augment.checks.evidence import Evidence, Floats
 from augment.errors import AugmentError
 from augment.neighbours import blocks
-from augment.registry import Amount, Count, Fraction
+from augment.registry import Count, Fraction
 
 _LEAST = 1e-6
 
@@ -86,9 +86,7 @@ def wrong_label(
     return found
 
 
-@CHECKS.register(
-    "turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False
-)
+@CHECKS.register("turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False)
 def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 6.0) -> pd.DataFrame:
     """1 / (1 + r / ``odds``): how much better (r) the class explains an image turned than upright.
 

@@ -122,10 +122,7 @@ def _unexplained(first: Floats, second: Floats, down: int, right: int) -> NDArra
     grown = rows * y[:, None].astype(np.float32) + columns * x.astype(np.float32)
     wanted = _unit(_overlap(first, second, down, right)[1])
     parts = np.stack(
-        [
-            _unit(_overlap(part, second, down, right)[0])
-            for part in (first, rows, columns, grown)
-        ],
+        [_unit(_overlap(part, second, down, right)[0]) for part in (first, rows, columns, grown)],
         axis=1,
     )
     products = parts @ parts.transpose(0, 2, 1) + 1e-4 * np.eye(4, dtype=np.float32)
