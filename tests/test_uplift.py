@@ -450,6 +450,67 @@ def test_an_arm_is_listed_once() -> None:
         protocol.measure(oracle({})[0], plan(arms=["synthetic", {"name": "synthetic"}]))
 
 
+def told(**guesses: tuple[list[int], list[int]]) -> Study:
+    """A study whose arms guess so for valid and test images; these are of classes 0 0 0 1."""
+    held = some([0, 0, 0, 1] * 20, 0)
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        valid, test = (np.eye(2, dtype=np.float32)[one * 20] for one in guesses[title])
+        return Outcome(valid, test, valid[:0])
+
+    return study(valid=held, test=held, trained=trained)
+
+
+def test_the_dose_of_a_class_is_chosen_on_valid_too() -> None:
+    """Class a is harmed on test alone, class b on valid alone."""
+    better, worse = ([0, 0, 0, 0], [1, 1, 0, 1])
+    asked = told(classic=([1, 1, 1, 1], worse), **{"synthetic@1": (better, [1, 1, 1, 1])})
+    found = protocol.measure(asked, plan(doses=[1.0]))
+    assert found["dose"] == 1 and found["per_class"]["a"]["verdict"] == "harms"
+    assert found["per_class"]["a"]["dose"] == 1 and found["per_class"]["b"]["dose"] == 0
+    assert found["per_class"]["b"]["verdict"] == "no difference"
+
+
+def test_a_class_without_a_difference_keeps_the_dose() -> None:
+    asked = told(classic=([0, 1, 1, 1],) * 2, **{"synthetic@1": ([0, 0, 0, 1],) * 2})
+    found = protocol.measure(asked, plan(doses=[1.0]))["per_class"]
+    assert found["b"]["verdict"] == "no difference" and found["b"]["dose"] == 1
+    assert found["a"]["gain"] == pytest.approx(2 / 3)  # of its own images
+
+
+def test_real_classes_are_rows_and_recall_is_of_them() -> None:
+    asked = told(classic=([0, 0, 0, 0],) * 2, **{"synthetic@1": ([0, 0, 1, 1],) * 2})
+    found = protocol.measure(asked, plan(doses=[1.0], seeds=[0]))
+    assert found["confusion"]["before"] == [[60, 0], [20, 0]]
+    recalls = found["arms"]["synthetic@1"]["per_class"]
+    assert recalls == pytest.approx({"a": 2 / 3, "b": 1.0})
+
+
+def test_every_pair_has_its_own_draws() -> None:
+    """Arms of one seed share it, and neither labels nor subsets are drawn alike under another."""
+    seen: dict[str, list[tuple[int, bytes]]] = {}
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        seen.setdefault(title, []).append(
+            (seed, training.pixels.tobytes() + bytes(training.labels))
+        )
+        right = np.eye(2, dtype=np.float32)[np.array([0, 1, 0, 1])]
+        right[: seed + 1] = right[: seed + 1, ::-1]
+        return Outcome(right, right, right[:0])
+
+    asked = study(train=some([0, 1] * 20), synthetic=some([0, 1] * 20, 100), trained=trained)
+    found = protocol.measure(asked, plan(arms=["shuffled"], curve=[0.5]))
+    for title in ("shuffled", "20 images"):
+        assert [seed for seed, _ in seen[title]] == [0, 1, 2]
+        assert len({data for _, data in seen[title]}) == 3
+    assert found["classic"]["values"] == [0.75, 0.5, 0.25]
+    assert found["classic"]["std"] == pytest.approx(0.25)  # of a sample
+
+
+def test_a_subset_has_an_image_of_every_class() -> None:
+    assert protocol._subset(study(), 0.1, 0).labels.tolist() == [0, 1]
+
+
 def test_the_learning_curve_and_the_data_multiplier() -> None:
     shares = {
         "classic": (0.8, 0.8), "synthetic@1": (0.9, 0.85), "3 images": (0.0, 0.6),
