@@ -86,14 +86,14 @@ def beside(
 def captioned(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pixels:
     """Images (C, H, W) of one height row by row as they are, each with its caption below.
 
-    All have the place that the widest takes.
+    All have the place that the widest takes; image and caption stand at its right.
     """
     width = max(tile.shape[2] for tile in tiles)
     labelled = []
     for tile, caption in zip(tiles, captions, strict=True):
         below = _line(_fitted(caption, width - 2 * _SPACE), width, 2 * _SIZE)
         shown = np.full((3, tile.shape[1], width), PAPER, np.uint8)
-        shown[..., : tile.shape[2]] = tile
+        shown[..., width - tile.shape[2] :] = tile
         labelled.append(np.concatenate([shown, below.transpose(2, 0, 1)], axis=1))
     stack = np.stack(labelled)
     return grid(stack, min(columns, len(stack)), target=max(stack.shape[2:]))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment import decisions, handwritten
+from augment import decisions, handwritten, project
 from augment.decisions import COLUMNS, HEADER, Decision, DecisionError, load, record
 from augment.handwritten import HandwrittenError
 
@@ -138,3 +138,13 @@ def test_processes_and_threads_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 1 + 4 * 25 * 2
     left = {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*")}
     assert left == {"decisions.csv", ".augment", ".augment/decisions.csv.lock"}
+
+
+def test_a_new_project_has_the_file(tmp_path: Path) -> None:
+    """DVC takes a dependency that is missing for a mistake."""
+    project.init(tmp_path / "mine", "builtin:digits")
+    made = tmp_path / "mine" / decisions.FILE
+    assert made.read_text() == HEADER and load(made) == {}
+    assert (tmp_path / "mine/dvc.yaml").read_text().count("- decisions.csv\n") == 2
+    repository = Path(__file__).parent.parent
+    load(repository / decisions.FILE)

@@ -110,8 +110,8 @@ def test_captions_stand_below_images_of_any_width() -> None:
     picture = sheets.captioned([narrow, wide, narrow], ["1", "a much too long caption", ""], 2)
     tall = 20 + 2 * sheets._SIZE
     assert picture.shape == (2 * (tall + GAP) + GAP, 2 * (60 + GAP) + GAP, 3)
-    assert (picture[GAP : GAP + 20, GAP : GAP + 30] == narrow.transpose(1, 2, 0)).all()
-    assert (picture[GAP : GAP + 20, GAP + 30 : GAP + 60] == PAPER).all()
+    assert (picture[GAP : GAP + 20, GAP + 30 : GAP + 60] == narrow.transpose(1, 2, 0)).all()
+    assert (picture[GAP : GAP + 20, GAP : GAP + 30] == PAPER).all()
     assert (picture[GAP : GAP + 20, 60 + 2 * GAP :][:, :60] == wide.transpose(1, 2, 0)).all()
     below = picture[GAP + 20 : GAP + tall]
     assert (below[:, :62] < 128).any() and (below[:, 62:] < 128).any()

@@ -107,7 +107,7 @@ def _tile(item: Item, pictures: Pictures, check: str) -> images.Pixels:
 
 
 def _caption(number: int, item: Item) -> str:
-    change = f" \N{RIGHTWARDS ARROW} {item.suggested}" if item.suggested else ""
+    change = f" > {item.suggested}" if item.suggested else ""
     return f"{number}: {item.label}{change}"
 
 
