@@ -25,6 +25,7 @@ from augment import forms, images, progress, table, workers
 from augment.checks import CHECKS, thresholds
 from augment.errors import AugmentError
 from augment.forms import Form
+from augment.ink import Glyph
 from augment.params import CLEAN, INGESTED, QUARANTINE, REPORTS, CleanSettings, Params
 
 _CHUNK = 64  # images a task
@@ -83,7 +84,8 @@ def measure_many(
             pixels = pixels[..., 0]
         content = repr(pixels.shape).encode() + pixels.tobytes()
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        measures = tuple(float(check(pixels)) for check in checks)
+        glyph = pixels.view(Glyph)  # what several checks need is found once
+        measures = tuple(float(check(glyph)) for check in checks)
         found.append(Measured(digest, forms.is_grey(pixels), measures))
     return found
 

@@ -58,4 +58,4 @@ def thresholds(measures: pd.DataFrame, fixed: Mapping[str, float]) -> dict[str, 
     return found
 
 
-from augment.checks import image, table  # noqa: E402, F401  (they register themselves)
+from augment.checks import glyph, image, table  # noqa: E402, F401  (they register themselves)
