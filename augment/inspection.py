@@ -12,6 +12,7 @@ import numpy as np
 from augment import forms, images
 from augment.forms import Form
 from augment.images import Pixels
+from augment.ink import Glyph
 
 SIDE = 32  # pixels of the square form that learned checks see
 
@@ -80,7 +81,8 @@ class Inspector:
     def _inspect(self, pixels: Pixels) -> Inspected:
         content = repr(pixels.shape).encode() + pixels.tobytes()
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        measures = tuple(float(check(pixels)) for check in self.checks.values())
+        glyph = pixels.view(Glyph)  # what several checks need is found once
+        measures = tuple(float(check(glyph)) for check in self.checks.values())
         small = forms.small(pixels, SIDE) if self.small else None
         return Inspected(digest, forms.is_grey(pixels), measures, small)
 

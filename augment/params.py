@@ -77,7 +77,7 @@ class CleanSettings(Settings):
     checks: Literal["auto"] | list[PartSpec] = "auto"
     thresholds: dict[str, float] = {}
     on_doubt: Literal["drop", "keep", "ask"] = "drop"  # ask: out until a person has decided
-    repairs: list[PartSpec] = ["invert"]
+    repairs: list[PartSpec] = ["invert", "ruling_lines", "main_component"]
     max_dropped: Fraction = 0.2
     size: Literal["auto"] | int | tuple[int, int] = "auto"  # height = width, or [height, width]
     mode: Literal["auto", "L", "RGB"] = "auto"

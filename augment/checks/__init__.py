@@ -86,6 +86,7 @@ def survey(frame: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 from augment.checks import (  # noqa: E402  (they register themselves)
+    glyph,  # noqa: F401
     image,  # noqa: F401
     learned,  # noqa: F401
     natural,  # noqa: F401

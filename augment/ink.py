@@ -1,0 +1,288 @@
+"""Ink: what is paper and what is written in an image of a glyph, and which strokes belong together.
+
+All of it is relative to the image's own paper and contrast: for either polarity, grey or colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from augment.images import Pixels
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[Any]
+
+_SIDE = 160  # greatest side that is looked at; larger images are reduced by a whole factor
+_FAINT = 12.0  # levels between paper and ink below which nothing is taken for written
+_LEAST = 16  # sides under this have no ruling lines: a stroke may span them
+_LINE = 0.12  # of the contrast, that a ruling line stands out by
+_FULL = 0.95  # of its length that is seen
+_SLACK = 0.015  # of the side, by which it may be out of the level
+_RULE = 0.08  # of the side, that a ruling line may be thick
+_EDGE = 0.12  # of the side, that a page edge may be thick
+_HALO = 0.02  # of the side: paper as near as this to ink may be stained by it
+_NEAR = 0.018  # of the side: strokes as near as this are one part
+_DUST = 0.0003  # of the pixels, that a part has at least
+_MOST = 64  # parts that are looked at
+_INSIDE = 0.75  # of a part's box, that lies in the main box where the part belongs to it
+_STRANGE = 0.44  # from here on a part is no part of the main one
+_TOUCHING = np.ones((3, 3), bool)
+
+
+class Glyph(np.ndarray[Any, np.dtype[np.uint8]]):
+    """An image that finds its ink once, however many checks ask for it: ``array.view(Glyph)``."""
+
+    @cached_property
+    def ink(self) -> Ink:
+        """What is written; valid as long as the pixels stay as they are."""
+        return Ink(np.asarray(self))
+
+
+def ink_of(image: Pixels) -> Ink:
+    """The ink of an image (H, W) or (H, W, 3); of a Glyph it is found only once."""
+    return image.ink if isinstance(image, Glyph) else Ink(image)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Pieces of ink: strokes that touch or nearly touch are one, the main piece is the first."""
+
+    labels: NDArray[np.int64]  # (H, W): 0 for paper, k + 1 for piece k
+    boxes: Floats  # (K, 4): first row, first column, end row, end column
+    strange: Floats  # (K,): how little a piece has to do with the main one, 0 … 1
+    sizes: Floats  # (K,): its longer side, as a share of that of all that belongs together
+    width: float  # of the main piece's strokes in pixels
+
+    @property
+    def own(self) -> Mask:
+        """Which pieces make up the character (K,)."""
+        return self.strange < _STRANGE
+
+
+class Ink:
+    """Paper, ink and pieces of one image, at a side of at most 160 pixels.
+
+    ``factor`` is how much smaller that is. ``dark`` says whether ink is darker than the paper,
+    ``away`` (H, W) by how many levels a pixel is on the ink's side of the paper (in the channel
+    where it is most), ``mask`` what is ink, and ``contrast`` how far that is away on average.
+    Nothing is ink on a blank image.
+    """
+
+    def __init__(self, image: Pixels):
+        """Look at an image (H, W) or (H, W, 3)."""
+        self.factor = -(-max(image.shape[:2]) // _SIDE)
+        small = np.asarray(
+            Image.fromarray(image).reduce(self.factor) if self.factor > 1 else image, np.float32
+        )
+        levels = small.reshape(*small.shape[:2], -1)
+        grey = levels.mean(axis=2)
+        bright = grey > _otsu(grey)
+        edge = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
+        self.dark = bool(bright.mean() + edge.mean() >= 1.0)
+        self._sheet = _fitted(levels, bright if self.dark else ~bright)
+        paper = self.paper(*grey.shape)
+        self._offset = (paper - levels if self.dark else levels - paper).max(axis=2)
+        self.away: Floats = np.maximum(self._offset, 0.0)
+        self.mask: Mask = self.away > _otsu(self.away)
+        self.contrast = float(self.away[self.mask].mean()) if self.mask.any() else 0.0
+        if self.contrast < _FAINT:
+            self.mask = np.zeros_like(self.mask)
+
+    def paper(self, height: int, width: int) -> Floats:
+        """The paper alone, in levels (height, width, channels)."""
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
+        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
+        sheet: Floats = sum(
+            term * level for term, level in zip(_terms(y, x), self._sheet, strict=True)
+        )
+        return sheet
+
+    @cached_property
+    def lines(self) -> list[tuple[int, int, int]]:
+        """Ruling lines and page edges: axis 0 or 1, and the rows or columns from, to."""
+        if min(self.mask.shape) < _LEAST or self.contrast < _FAINT:
+            return []
+        found = []
+        for axis in (0, 1):
+            across = (self.away if axis == 0 else self.away.T) > _LINE * self.contrast
+            for slack in (0, max(1, round(_SLACK * len(across)))):  # straight ones first
+                for start, stop in _bands(across, slack):
+                    found.append((axis, start, stop))
+                    across[start:stop] = False
+        return found
+
+    @cached_property
+    def ruled(self) -> Mask:
+        """Where ruling lines lie (H, W), but for strokes that cross them."""
+        ruled, strokes = np.zeros_like(self.mask), self.mask.copy()
+        for axis, start, stop in self.lines:
+            across, beneath = (strokes, ruled) if axis == 0 else (strokes.T, ruled.T)
+            plain = ~(across[start - 1] if start else np.zeros(across.shape[1], bool))
+            if stop < len(across):
+                plain &= ~across[stop]
+            across[start:stop, plain] = False
+            beneath[start:stop, plain] = True
+        return ruled
+
+    @cached_property
+    def strokes(self) -> Mask:
+        """The ink (H, W) without ruling lines."""
+        return self.mask & ~self.ruled if self.lines else self.mask
+
+    @cached_property
+    def outline(self) -> Mask:
+        """The outermost pixels (H, W) of all strokes."""
+        padded = np.pad(self.strokes, 1)
+        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        return self.strokes & ~inner
+
+    @cached_property
+    def grain(self) -> float:
+        """Standard deviation of the paper around its smooth sheet, as a share of the contrast."""
+        if self.contrast < _FAINT:
+            return 0.0
+        near = max(1, round(_HALO * max(self.mask.shape)))
+        inked = ndimage.maximum_filter(self.mask | self.ruled, 2 * near + 1)
+        rest = self._offset[~inked]
+        return float(rest.std() / self.contrast) if rest.size else 0.0
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Which strokes belong together, and which stand beside them."""
+        mask = self.strokes
+        reach = round(_NEAR * max(mask.shape) / 2)
+        wide = ndimage.maximum_filter(mask, 2 * reach + 1) if reach else mask
+        labels = ndimage.label(wide, _TOUCHING)[0] * mask
+        flat = labels.ravel()
+        areas = np.bincount(flat)[1:]
+        chosen = np.argsort(-areas, kind="stable")[:_MOST]
+        chosen = chosen[areas[chosen] > _DUST * mask.size]
+        found = ndimage.find_objects(labels)
+        boxes = np.array(
+            [(y.start, x.start, y.stop, x.stop) for y, x in (found[k] for k in chosen)], np.float64
+        ).reshape(-1, 4)
+        if len(chosen):
+            middle = (boxes[:, :2] + boxes[:, 2:]) / 2 / mask.shape
+            central = _longer(boxes) * (1 - np.abs(middle - 0.5).max(axis=1))
+            first = np.argsort(-central, kind="stable")[:1]
+            order = np.concatenate([first, np.delete(np.arange(len(chosen)), first)])
+            chosen, boxes = chosen[order], boxes[order]
+        place = np.zeros(len(areas) + 1, np.int64)
+        place[chosen + 1] = np.arange(len(chosen)) + 1
+        labels = place[labels]
+        count = len(chosen) + 1
+        outline = np.bincount(labels[self.outline], minlength=count)[1:]
+        inked = np.bincount(labels.ravel(), self.away.ravel(), count)[1:] / max(self.contrast, 1.0)
+        widths = (areas[chosen] + inked) / np.maximum(outline, 1)
+        strange, sizes = _belonging(labels, boxes, areas[chosen], widths)
+        return Parts(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
+
+
+def _otsu(levels: Floats) -> float:
+    """The level that parts ``levels`` (0 … 255) best in two; midway where several do.
+
+    Otsu 1979, A Threshold Selection Method from Gray-Level Histograms.
+    """
+    counts = np.bincount(levels.astype(np.uint8).ravel(), minlength=256)
+    below = np.cumsum(counts)
+    sums = np.cumsum(counts * np.arange(256))
+    sides = below * (below[-1] - below)
+    between = (sums[-1] * (below / below[-1]) - sums) ** 2 / np.maximum(sides, 1)
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    return float(best[0] + best[-1] + 1) / 2
+
+
+def _terms(y: Floats, x: Floats) -> tuple[Floats | float, ...]:
+    return 1.0, x, y, x * x, x * y, y * y
+
+
+def _fitted(levels: Floats, plain: Mask) -> Floats:
+    """Coefficients (6, channels) of a smooth sheet through the ``plain`` pixels of each channel."""
+    height, width, channels = levels.shape
+    step = max(1, max(height, width) // 32)
+    some = plain[::step, ::step]
+    if some.sum() < 60:  # too few for a slope
+        flat = levels[plain] if plain.any() else levels.reshape(-1, channels)
+        return np.concatenate([np.median(flat, axis=0)[None], np.zeros((5, channels))])
+    y = np.linspace(-1, 1, height)[::step, None]
+    x = np.linspace(-1, 1, width)[None, ::step]
+    terms = np.stack([np.broadcast_to(term, some.shape)[some] for term in _terms(y, x)], axis=1)
+    fit: Floats = np.linalg.lstsq(terms, levels[::step, ::step][some], rcond=None)[0]
+    return fit.astype(np.float32)
+
+
+def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
+    """Rows that are inked from border to border: thin ones, or thicker ones at the border.
+
+    A line may leave its row by ``slack`` rows on either side, which then belong to the band.
+    """
+    height, width = inked.shape
+    if slack:
+        inked = ndimage.maximum_filter1d(inked, 2 * slack + 1, axis=0)
+    end = max(1, width // 32)
+    reaching = inked[:, :end].any(axis=1) & inked[:, -end:].any(axis=1)
+    full = reaching & (inked.mean(axis=1) >= _FULL)
+    edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
+    return [
+        (start, stop)
+        for start, stop in edges.reshape(-1, 2).tolist()
+        if stop - start - 2 * slack <= height * (_RULE if 0 < start and stop < height else _EDGE)
+    ]
+
+
+def _belonging(
+    labels: NDArray[np.int64], boxes: Floats, areas: NDArray[np.int64], widths: Floats
+) -> tuple[Floats, Floats]:
+    """Strangeness and size of each piece, the first of which is the main one.
+
+    What lies out towards a border, has thinner strokes, keeps apart, or is a solid block is
+    strange, and the less so the larger it is. What is not joins the main piece, and the others are
+    looked at once more.
+    """
+    strange, sizes = np.zeros(len(boxes)), np.ones(len(boxes))
+    if len(boxes) < 2:
+        return strange, sizes
+    frame = np.array(labels.shape, np.float64)
+    own = np.arange(len(boxes)) == 0
+    for _ in range(2):
+        box = np.concatenate([boxes[own, :2].min(axis=0), boxes[own, 2:].max(axis=0)])
+        side = _longer(box)
+        width = np.average(widths[own], weights=areas[own])
+        inside = np.concatenate([[False], own])[labels]
+        apart = ndimage.distance_transform_cdt(~inside, "chessboard")
+        gap = ndimage.minimum(apart, labels, np.arange(len(boxes)) + 1) / side
+        room = np.concatenate([box[:2], frame - box[2:]])
+        margin = np.concatenate([boxes[:, :2], frame - boxes[:, 2:]], axis=1)
+        reach = ((room - margin) / np.maximum(room, 1.0)).max(axis=1)
+        lengths = boxes[:, 2:] - boxes[:, :2]
+        fill = areas / lengths.prod(axis=1)
+        sizes = _longer(boxes) / side
+        found = (
+            0.4 * np.clip((reach - 0.5) / 0.4, 0, 1)
+            + 0.4 * np.clip((1 - widths / width) / 0.6, 0, 1)
+            + 0.1 * np.clip(gap / 0.5, 0, 1)
+            + 0.1 * np.clip((fill - 0.5) / 0.3, 0, 1) * lengths.min(axis=1) / lengths.max(axis=1)
+            - 0.25 * np.clip((sizes - 0.4) / 0.4, 0, 1)
+        )
+        strange = np.where(own | (_within(boxes, box) >= _INSIDE), 0.0, np.clip(found, 0, 1))
+        own = strange < _STRANGE
+    return strange, sizes
+
+
+def _longer(boxes: Floats) -> Floats:
+    sides: Floats = (boxes[..., 2:] - boxes[..., :2]).max(axis=-1)
+    return sides
+
+
+def _within(boxes: Floats, box: Floats) -> Floats:
+    """The share of each box that lies in ``box``."""
+    shared = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    share: Floats = np.maximum(shared, 0).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return share
