@@ -267,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     wanted = [{**key, **runs.full(made)} for key in keys([*CASES], SUBSETS, GENERATORS)]
     todo = keys(asked.cases, asked.seeds, asked.generators)
-    runs.resume("generated", asked, todo, measured, wanted)
+    runs.resume("generated", asked, todo, measured, wanted, ("case", "seed", "generator"))
 
 
 if __name__ == "__main__":

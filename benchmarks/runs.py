@@ -195,16 +195,15 @@ def resume(
     todo: Iterable[Row],
     measure: Callable[[Row], Row],
     wanted: Sequence[Mapping[str, Any]],
+    key: Sequence[str],
 ) -> None:
     """Measure the rows of ``todo`` that are not stored yet; print the table.
 
-    Each of ``todo`` is the key of a row. A row is stored as soon as it is measured, so that a run
+    Each of ``todo`` says the ``key`` of a row. A row is stored as soon as it is measured, so that a run
     that was killed goes on where it was; ``asked.again`` measures stored rows anew.
     """
     rows: list[Row] = []
-    key: tuple[str, ...] = ()
     for one in todo:
-        key = tuple(one)
         sought = {**one, **_setting(asked)}
         if not (asked.quick or asked.again or owed(stored(name)["rows"], [sought])):
             continue

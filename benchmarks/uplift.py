@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     todo = [{"case": case, "seed": seed} for case in asked.cases for seed in asked.seeds]
     full = {"steps": made.get_default("steps")}
     wanted = [{"case": case, "seed": seed, **full} for case in CASES for seed in SEEDS]
-    runs.resume("uplift", asked, todo, measured, wanted)
+    runs.resume("uplift", asked, todo, measured, wanted, ("case", "seed"))
 
 
 if __name__ == "__main__":

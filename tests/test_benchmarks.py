@@ -278,6 +278,7 @@ def test_a_killed_run_goes_on_where_it_was(elsewhere: Path) -> None:
         quick=False, again=False, **{**SETTING, "device": torch.device("cpu")}
     )
     todo = [{"case": "copier: digits", "seed": seed} for seed in range(3)]
+    key = ("case", "seed")
     asked_for: list[int] = []
 
     def measure(key: dict[str, int]) -> dict[str, float]:
@@ -287,16 +288,17 @@ def test_a_killed_run_goes_on_where_it_was(elsewhere: Path) -> None:
         return {"recall": 1.0, "false_alarms": 0.0}
 
     with pytest.raises(KeyboardInterrupt):
-        runs.resume("uplift", asked, todo, measure, todo)
+        runs.resume("uplift", asked, todo, measure, todo, key)
     found = runs.stored("uplift")
     assert [one["seed"] for one in found["rows"]] == [0] and found["owed"] == todo[1:]
-    runs.resume("uplift", asked, todo, measure, todo)
+    runs.resume("uplift", asked, todo, measure, todo, key)
     assert asked_for == [0, 1, 1, 2] and not runs.stored("uplift")["owed"]
     asked.width += 1  # another setting has rows of its own
-    runs.resume("uplift", asked, todo[:1], measure, todo)
+    runs.resume("uplift", asked, todo[:1], measure, todo, key)
     assert asked_for[4:] == [0] and len(runs.stored("uplift")["rows"]) == 4
+    runs.resume("uplift", asked, [], measure, todo, key)  # only notes what is owed
     asked.again = True
-    runs.resume("uplift", asked, todo[:1], measure, todo)
+    runs.resume("uplift", asked, todo[:1], measure, todo, key)
     assert asked_for[5:] == [0] and len(runs.stored("uplift")["rows"]) == 4
 
 
