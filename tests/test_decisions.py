@@ -140,8 +140,9 @@ def test_processes_and_threads_at_once_lose_nothing(tmp_path: Path) -> None:
     assert left == {"decisions.csv", ".augment", ".augment/decisions.csv.lock"}
 
 
-def test_a_new_project_has_the_file(tmp_path: Path) -> None:
+def test_a_new_project_has_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC takes a dependency that is missing for a mistake."""
+    monkeypatch.setattr(project, "has_dvc", lambda: False)  # which takes seconds to start
     project.init(tmp_path / "mine", "builtin:digits")
     made = tmp_path / "mine" / decisions.FILE
     assert made.read_text() == HEADER and load(made) == {}
