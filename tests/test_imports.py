@@ -34,7 +34,7 @@ FLOOR = {
         "progress",
     )
 }
-OPTIONAL = ("dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
+OPTIONAL = ("cleanlab", "dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend")
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
          "augment.card", "augment.dose", "augment.report", "augment.readers", "augment.checks",
          "augment.writers")  # fmt: skip
