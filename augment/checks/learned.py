@@ -6,6 +6,7 @@ valid images of the set, so that no image of the test split moves a threshold.
 
 from __future__ import annotations
 
+import importlib
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -56,26 +57,25 @@ def wrong_label(
         {"measure": np.nan, "suggested_label": None, "probability": np.nan}, index=frame.index
     )
     taught = np.bincount(labels[evidence.open & (labels >= 0)], minlength=len(evidence.classes))
-    judged = (labels >= 0) & (taught >= few)[labels] if len(taught) else labels >= 0
+    judged = np.isin(labels, np.flatnonzero(taught >= few))
     taught_rows = np.flatnonzero(judged & evidence.open)
     kinds, own = np.unique(labels[taught_rows], return_inverse=True)
     if len(kinds) < 2:
         return found
-    filters, rank, count = _cleanlab()
     sure = probabilities[:, kinds].astype(np.float64)
     sure /= sure.sum(1, keepdims=True)
     wrong = np.zeros(len(frame), bool)
-    wrong[taught_rows] = filters.find_label_issues(
+    wrong[taught_rows] = _cleanlab("filter").find_label_issues(
         own, sure[taught_rows], filter_by=method, n_jobs=1
     )
-    bars = count.get_confident_thresholds(own, sure[taught_rows])
+    bars = _cleanlab("count").get_confident_thresholds(own, sure[taught_rows])
     places = np.searchsorted(kinds, labels).clip(0, len(kinds) - 1)
     best = sure.argmax(1)
     confident = (best != places) & (sure.max(1) >= bars[best])
     wrong = judged & np.where(evidence.open, wrong, confident)
     rows = np.flatnonzero(judged)
     quality = np.full(len(frame), np.nan)
-    quality[rows] = rank.get_label_quality_scores(
+    quality[rows] = _cleanlab("rank").get_label_quality_scores(
         places[rows], sure[rows], method="normalized_margin"
     )
     other = judged & (best != places)
@@ -87,7 +87,7 @@ def wrong_label(
 
 
 @CHECKS.register("turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False)
-def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 6.0) -> pd.DataFrame:
+def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 8.0) -> pd.DataFrame:
     """1 / (1 + r / ``odds``): how much better (r) the class explains an image turned than upright.
 
     r compares the probability that the image shows its class turned by 90, 180 or 270° with the
@@ -127,41 +127,38 @@ def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 6.0) -> 
 def outlier(
     evidence: Evidence,
     *,
-    deviations: Annotated[float, Field(gt=0)] = 3.0,
+    deviations: Annotated[float, Field(gt=0)] = 3.2,
     share: Fraction = 0.05,
     few: Count = 5,
 ) -> pd.DataFrame:
     """``deviations`` / (``deviations`` + z): 0.5 where an image is as far from all classes as that.
 
-    z is the mean of robust z-values over train and valid images: of the distance to the nearest
-    class, of the distance to its own where it has a label, and of cleanlab's out-of-distribution
-    score of the probabilities. The distance to a class is that to the image at the ``share`` (at
-    least the ``few``-th nearest) of its members, so that a few odd ones in it vouch for nobody.
+    z is in robust standard deviations of train and valid images: the distance to the nearest class
+    and half of cleanlab's out-of-distribution score of the probabilities, of which a network may be
+    sure for no reason. The distance to a class is that to the member nearer than all but a
+    ``share`` of them, at least the ``few``-th, so that a few odd ones vouch for nobody. Images of a
+    class of no more than ``few`` are not judged, unless all classes are so small.
     Raises MissingPackageError without cleanlab.
     """
-    labels, usable = evidence.labels, evidence.open
-    measure = pd.DataFrame({"measure": 1.0}, index=evidence.frame.index)
-    members = [np.flatnonzero(usable & (labels == k)) for k in range(len(evidence.classes))]
-    kinds = [k for k, own in enumerate(members) if len(own) > few]
-    if not kinds:
-        members, kinds = [np.flatnonzero(usable)], [0]
-    if len(members[kinds[0]]) <= few:
-        return measure
-    far = np.stack([_far(evidence.features, members[k], share, few) for k in kinds], axis=1)
-    scores = [_deviations(far[:, at], members[k]) for at, k in enumerate(kinds)]
-    every = np.stack(scores, axis=1)
-    near = every.min(1)
-    place = {k: at for at, k in enumerate(kinds)}
-    own = near.copy()
-    for k, at in place.items():
-        own[labels == k] = every[labels == k, at]
-    parts = [near, own]
+    labels, usable = evidence.labels, np.flatnonzero(evidence.open)
+    found = pd.DataFrame({"measure": np.nan}, index=evidence.frame.index)
+    members = {k: np.flatnonzero(evidence.open & (labels == k)) for k in np.unique(labels)}
+    members = {k: rows for k, rows in members.items() if k >= 0 and len(rows) > few}
+    judged = np.isin(labels, [-1, *members])
+    if not members and len(usable) > few:  # no class is large enough: all are taken for one
+        members, judged = {-1: usable}, np.ones(len(labels), bool)
+    if not members:
+        return found
+    away = {
+        k: _deviations(_far(evidence.features, rows, share, few), rows)
+        for k, rows in members.items()
+    }
+    z = _deviations(np.min(list(away.values()), axis=0), usable)
     if len(evidence.classes) > 1:
-        parts.append(_odd(evidence))
-    z = np.mean([_deviations(part, np.flatnonzero(usable)) for part in parts], axis=0)
-    z = _deviations(z, np.flatnonzero(usable))
-    measure["measure"] = deviations / (deviations + np.maximum(z, 0))
-    return measure
+        z += _deviations(_odd(evidence), usable) / 2
+    measures = deviations / (deviations + np.maximum(_deviations(z, usable), 0))
+    found["measure"] = np.where(judged, measures, np.nan)
+    return found
 
 
 def _far(features: Floats, members: NDArray[np.int64], share: float, few: int) -> Measures:
@@ -181,9 +178,7 @@ def _far(features: Floats, members: NDArray[np.int64], share: float, few: int) -
 
 def _odd(evidence: Evidence) -> Measures:
     """Logarithm of how far probabilities (N,) are from those of any one class, by cleanlab."""
-    from cleanlab.outlier import OutOfDistribution
-
-    scorer = OutOfDistribution({"adjust_pred_probs": False})
+    scorer = _cleanlab("outlier").OutOfDistribution({"adjust_pred_probs": False})
     scores = scorer.fit_score(pred_probs=evidence.probabilities.astype(np.float64), verbose=False)
     return np.asarray(np.log(np.maximum(1 - scores, _LEAST)), dtype=np.float64)
 
@@ -195,13 +190,12 @@ def _deviations(values: Measures, rows: NDArray[np.int64]) -> Measures:
     return np.asarray((values - middle) / max(spread, _LEAST), dtype=np.float64)
 
 
-def _cleanlab() -> tuple[Any, Any, Any]:
-    """Its modules for filtering, ranking and counting, imported late: it takes a second."""
+def _cleanlab(module: str) -> Any:
+    """A module of cleanlab, imported late: it takes a second."""
     try:
-        from cleanlab import count, filter, rank
+        return importlib.import_module(f"cleanlab.{module}")
     except ImportError:
         raise MissingPackageError(
-            "this check needs the package cleanlab: install the extra 'clean' "
-            "(pip install 'augment[clean]'), or leave it out of clean.checks"
+            "clean.checks: wrong_label and outlier need the package cleanlab: install the extra "
+            "'clean' (pip install 'augment[clean]') or leave them out"
         ) from None
-    return filter, rank, count

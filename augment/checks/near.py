@@ -46,7 +46,7 @@ def near_duplicate(
     *,
     candidates: Count = 8,
     reach: Annotated[int, Field(ge=0)] = 2,
-    deviations: Amount = 3.0,
+    deviations: Amount = 2.5,
     share: Fraction = 0.25,
 ) -> pd.DataFrame:
     """Under 0.5 for near copies of an image that stays, which is 1; 0.5 and more for all others.
@@ -63,7 +63,9 @@ def near_duplicate(
     pairs = _pairs(evidence.features, candidates)
     if not len(pairs):
         return found
-    rest = rests(evidence.pixels, pairs, reach)
+    rest = np.minimum(
+        rests(evidence.pixels, pairs, reach), rests(evidence.pixels, pairs[:, ::-1], reach)
+    )
     limits = _limits(evidence, pairs, rest, deviations, share)
     limit = limits[pairs].min(1)
     same = rest < limit

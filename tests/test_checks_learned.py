@@ -1,0 +1,304 @@
+"""Learned checks: closed forms on evidence made by hand, planted faults in real digits."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+from sklearn.datasets import load_digits
+
+from augment.checks import CHECKS
+from augment.checks.evidence import Evidence
+from augment.checks.learned import MissingPackageError
+from augment.checks.near import rests
+
+NAMES = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "learned"]
+
+
+def evidence(labels: list[str | None], **known: Any) -> Evidence:
+    """Evidence of images that are all alike in what is not ``known``."""
+    count = len(labels)
+    classes = tuple(sorted({label for label in labels if label is not None}))
+    frame = pd.DataFrame(
+        {
+            "id": [f"{place:03d}" for place in range(count)],
+            "label": pd.Series(labels, dtype=object),
+            "split": known.pop("split", ["train"] * count),
+            "group": None,
+            "width": known.pop("width", 8),
+            "height": 8,
+        }
+    )
+    even = np.full((count, len(classes)), 1 / max(1, len(classes)), np.float32)
+    upright = np.zeros((count, len(classes), 4), np.float32)
+    defaults: dict[str, Any] = {
+        "pixels": np.zeros((count, 1, 8, 8), np.uint8),
+        "probabilities": even,
+        "turns": upright,
+        "features": np.zeros((count, 2), np.float32),
+    }
+    return Evidence(frame, classes=classes, **(defaults | known))
+
+
+def measures(name: str, found: Evidence, **options: Any) -> np.ndarray:
+    table = CHECKS.build({"name": name, **options})(found)
+    assert table.index.equals(found.frame.index)
+    assert table["measure"].dropna().between(0, 1).all()
+    return table["measure"].to_numpy()
+
+
+def sure(labels: str, names: str = "ab", share: float = 0.9) -> np.ndarray:
+    """Probabilities with ``share`` on the class of each letter and the rest on all others."""
+    rest = (1 - share) / (len(names) - 1)
+    rows = [[share if name == label else rest for name in names] for label in labels]
+    return np.array(rows, np.float32)
+
+
+def pictures(count: int, side: int = 28, seed: int = 0) -> np.ndarray:
+    """Smooth blots (N, 1, S, S), no two alike, with a margin of paper."""
+    noise = np.random.default_rng(seed).normal(size=(count, side - 10, side - 10))
+    blots = ndimage.gaussian_filter(noise, (0, 1.5, 1.5)) > 0.05
+    drawn = ndimage.gaussian_filter(np.pad(blots * 200.0, ((0, 0), (5, 5), (5, 5))), (0, 0.6, 0.6))
+    return np.rint(drawn).astype(np.uint8)[:, None]
+
+
+def scaled(image: np.ndarray, factor: float) -> np.ndarray:
+    middle = (np.array(image.shape) - 1) / 2
+    return ndimage.affine_transform(image, np.eye(2) / factor, middle - middle / factor, order=1)
+
+
+CHANGES = {
+    "move": lambda image: np.roll(image, (2, -1), (0, 1)),
+    "larger": lambda image: scaled(image, 1.05),
+    "smaller": lambda image: scaled(image, 0.95),
+    "pale": lambda image: (image * 0.6 + 40).astype(np.uint8),
+    "negative contrast": lambda image: (image // 2 + 3).astype(np.uint8),
+}
+
+
+def test_these_checks_are_tested_here() -> None:
+    assert NAMES == ["near_duplicate", "outlier", "turned", "wrong_label"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(name: str) -> None:
+    facts = CHECKS.describe(name).facts
+    assert facts["threshold"] == 0.5 and facts["certain"] is False
+    assert set(facts["profiles"]) == ({"glyph"} if name == "turned" else {"glyph", "natural"})
+    for labels in ([], [None], ["a"], [None] * 9, ["a"] * 9, ["a", "b"]):
+        found = measures(name, evidence(labels))
+        assert not (found < 0.5).any()
+
+
+class TestNearDuplicate:
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_rest_of_a_copy_and_of_another(self, change: str) -> None:
+        pixels = pictures(2)
+        copy = CHANGES[change](pixels[0, 0]).astype(np.uint8)
+        trio = np.stack([pixels[0, 0], copy, pixels[1, 0]])[:, None]
+        copied, other = rests(trio, np.array([[0, 1], [0, 2]]), 2)
+        assert copied < 0.02 < 0.3 < other
+
+    def test_rest_of_equal_of_flat_and_of_colour(self) -> None:
+        pixels = np.repeat(pictures(1), 2, 0)
+        assert rests(pixels, np.array([[0, 1]]), 1) == pytest.approx(0, abs=1e-3)
+        assert rests(pixels * 0, np.array([[0, 1]]), 1) == pytest.approx(1)
+        colours = np.concatenate([np.tile(pixels, (1, 3, 1, 1)), np.tile(pixels, (1, 3, 1, 1))])
+        colours[1, 0] = 0
+        assert rests(colours, np.array([[0, 1], [0, 2]]), 1)[0] > 0.1
+
+    def planted(self, **known: Any) -> Evidence:
+        """Thirty blots; the last is the first, moved."""
+        pixels = pictures(30)
+        pixels[29, 0] = np.roll(pixels[0, 0], (1, 1), (0, 1))
+        features = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+        features[29] = features[0] + 1e-3
+        labels = known.pop("labels", ["a"] * 30)
+        return evidence(labels, pixels=pixels, features=features, **known)
+
+    @pytest.mark.parametrize(
+        ("known", "dropped"),
+        [
+            ({}, 29),
+            ({"split": ["train"] * 29 + ["test"]}, 0),
+            ({"split": ["valid"] + ["train"] * 29}, 29),
+            ({"split": ["test"] * 30}, None),  # nothing says what is near: none may decide
+            ({"labels": [None] + ["a"] * 29}, 0),
+            ({"labels": ["a"] * 29 + ["b"]}, 29),
+            ({"width": [8] * 29 + [9]}, 0),
+        ],
+    )
+    def test_the_better_one_stays(self, known: dict[str, Any], dropped: int | None) -> None:
+        found = self.planted(**known)
+        table = CHECKS.build("near_duplicate")(found)
+        expected = [] if dropped is None else [dropped]
+        assert np.flatnonzero(table["measure"] < 0.5).tolist() == expected
+        if expected:
+            assert table["cluster"].dropna().to_dict() == {0: 0.0, 29: 0.0}
+            assert table["measure"][29 - dropped] == 1.0
+
+    def test_a_set_without_copies_keeps_all(self) -> None:
+        pixels = pictures(60)
+        features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+        found = evidence(["a", "b"] * 30, pixels=pixels, features=features)
+        assert measures("near_duplicate", found).min() >= 0.5
+
+    def test_honest_digits_stay_and_paler_copies_do_not(self) -> None:
+        pixels = np.rint(load_digits().images[:400] * (255 / 16)).astype(np.uint8)[:, None]
+        pixels = np.concatenate([pixels, (pixels[:12] * 0.7 + 30).astype(np.uint8)])
+        rows = pixels.reshape(412, -1).astype(np.float32)
+        rows -= rows.mean(1, keepdims=True)
+        features = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        labels = [str(label) for label in [*load_digits().target[:400], *load_digits().target[:12]]]
+        found = measures("near_duplicate", evidence(labels, pixels=pixels, features=features))
+        pairs = np.minimum(found[:12], found[400:])
+        assert (pairs < 0.5).all() and ((found < 0.5).sum() - 12) <= 3
+
+
+class TestWrongLabel:
+    def test_quality_suggestion_and_probability(self) -> None:
+        """One b among ten that is surely an a; normalised margins of 0.9 and 0.1."""
+        labels = "a" * 10 + "b" * 10
+        found = evidence(list(labels), probabilities=sure("a" * 11 + "b" * 9))
+        table = CHECKS.build("wrong_label")(found)
+        expected = np.full(20, 0.95)  # (1 + 0.9) / 2
+        expected[10] = 0.05  # 0.1 / 2
+        assert table["measure"].to_numpy() == pytest.approx(expected, abs=1e-4)
+        assert table["suggested_label"].dropna().to_dict() == {10: "a"}
+        assert table["probability"].dropna().to_dict() == {10: pytest.approx(0.9)}
+
+    def test_a_doubt_is_no_fault(self) -> None:
+        probabilities = sure("a" * 10 + "b" * 10)
+        probabilities[10] = [0.55, 0.45]
+        found = evidence(list("a" * 10 + "b" * 10), probabilities=probabilities)
+        assert measures("wrong_label", found).min() == pytest.approx((1 + 0.45) / 2, abs=1e-4)
+
+    def test_unlabelled_and_rare_images_are_not_judged(self) -> None:
+        """Both images of class c look like an a, as they must to models that saw only one."""
+        labels = [*"a" * 8, *"b" * 8, "c", "c", None]
+        probabilities = sure("a" * 8 + "b" * 8 + "aaa", "abc")
+        found = measures("wrong_label", evidence(labels, probabilities=probabilities))
+        assert np.isnan(found).tolist() == [False] * 16 + [True] * 3
+        assert (found[:16] > 0.5).all()
+        found = measures("wrong_label", evidence(labels, probabilities=probabilities), few=2)
+        assert not np.isnan(found[:18]).any()
+
+    def test_a_test_image_is_judged_and_decides_nothing(self) -> None:
+        labels, seen = "a" * 10 + "b" * 10, "a" * 10 + "b" * 10
+        train = evidence(list(labels), probabilities=sure(seen))
+        probabilities = np.concatenate([sure(seen), sure("bbbaa", share=0.95)])
+        split = ["train"] * 20 + ["test"] * 5
+        both = evidence([*labels, *"aaaab"], probabilities=probabilities, split=split)
+        found = measures("wrong_label", both)
+        assert found[:20].tolist() == measures("wrong_label", train).tolist()
+        assert (found[20:] < 0.5).tolist() == [True, True, True, False, True]
+
+    @pytest.mark.parametrize("name", ["wrong_label", "outlier"])
+    def test_without_cleanlab(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("filter", "rank", "count", "outlier"):
+            monkeypatch.setitem(sys.modules, f"cleanlab.{module}", None)
+        labels = list("a" * 10 + "b" * 10)
+        with pytest.raises(MissingPackageError, match=r"clean.checks.*augment\[clean\]"):
+            CHECKS.build(name)(evidence(labels, probabilities=sure("a" * 10 + "b" * 10)))
+
+
+class TestTurned:
+    def turns(self, *rows: dict[tuple[int, int], float], classes: int = 2) -> np.ndarray:
+        found = np.zeros((len(rows), classes, 4), np.float32)
+        for place, row in enumerate(rows):
+            for (label, turn), share in row.items():
+                found[place, label, turn] = share
+        return found
+
+    @pytest.mark.parametrize(
+        ("own", "measure"),
+        [
+            ({(0, 0): 0.9}, 1.0),
+            ({(0, 0): 0.1, (0, 1): 0.8}, 0.5),  # eight times as likely: the odds
+            ({(0, 0): 0.1, (0, 3): 0.81}, 8 / (8 + 8.1)),
+            ({(0, 0): 0.1, (0, 2): 0.79}, 8 / (8 + 7.9)),
+            ({(0, 0): 0.2, (0, 1): 0.1, (0, 2): 0.2}, 8 / 9),
+        ],
+    )
+    def test_odds(self, own: dict[tuple[int, int], float], measure: float) -> None:
+        rows = [own, *[{(0, 0): 0.9}] * 400, *[{(1, 0): 0.9}] * 5]
+        found = evidence(["a"] * 401 + ["b"] * 5, turns=self.turns(*rows))
+        result = measures("turned", found)
+        assert result[0] == pytest.approx(measure, abs=1e-3)
+        assert (result[1:] == 1).all()
+
+    def test_nobody_is_blamed_for_what_looks_the_same(self) -> None:
+        """A 0 is as likely turned, and a 6 upside down is what a 9 is."""
+        zero = {(0, turn): 0.25 for turn in range(4)}
+        six, nine = {(1, 0): 0.5, (2, 2): 0.5}, {(2, 0): 0.5, (1, 2): 0.5}
+        rows = [zero] * 10 + [six] * 10 + [nine] * 10 + [nine]
+        labels = [*"0" * 10, *"6" * 10, *"9" * 10, "6"]
+        found = measures("turned", evidence(labels, turns=self.turns(*rows, classes=3)))
+        assert found.min() > 0.8
+
+    def test_turned_images_that_look_like_nothing_are_found(self) -> None:
+        rows = [{(0, 0): 0.9}] * 30 + [{(1, 0): 0.9}] * 30
+        rows += [{(0, 1): 0.7, (1, 0): 0.2}] + [{(0, 1): 0.7, (1, 0): 0.2}]
+        labels = [*"a" * 30, *"b" * 30, "a", None]
+        found = measures("turned", evidence(labels, turns=self.turns(*rows)))
+        assert found[60] < 0.5 and np.isnan(found[61]) and (found[:60] > 0.9).all()
+
+    def test_where_nothing_was_turned(self) -> None:
+        found = evidence(["a", "b"], turns=self.turns({(0, 0): 0.5}, {(0, 0): 0.9}))
+        assert np.isnan(measures("turned", found)).all()
+
+
+class TestOutlier:
+    def clouds(self, *odd: tuple[float, float], each: int = 60, **known: Any) -> Evidence:
+        """Two round classes far apart and, labelled a, what is ``odd``."""
+        near = np.random.default_rng(0).normal(size=(2 * each, 2))
+        near[each:] += 30
+        labels = known.pop("labels", [*"a" * each, *"b" * each, *"a" * len(odd)])
+        features = np.concatenate([near, np.array(odd).reshape(-1, 2)]).astype(np.float32)
+        seen = ["a"] * each + ["b"] * each
+        probabilities = np.concatenate([sure("".join(seen)), np.full((len(odd), 2), 0.5)])
+        return evidence(
+            labels, features=features, probabilities=probabilities.astype(np.float32), **known
+        )
+
+    def test_far_from_all_classes(self) -> None:
+        found = measures("outlier", self.clouds((15, 15), (-40, 30)))
+        assert (found[-2:] < 0.1).all() and (found[:-2] < 0.5).mean() <= 0.01
+
+    def test_without_a_fault_nothing_is_lost(self) -> None:
+        assert (measures("outlier", self.clouds(each=200)) < 0.5).mean() <= 0.005
+
+    def test_one_in_ten_that_keep_each_other_company(self) -> None:
+        """Six of sixty stand together, and are more than ``share`` lets vouch for each other."""
+        odd = [(15 + place / 10, 15) for place in range(6)]
+        found = measures("outlier", self.clouds(*odd), share=0.15)
+        assert (found[-6:] < 0.5).all() and (found[:-6] < 0.5).mean() <= 0.01
+
+    def test_a_class_of_two_is_not_judged_and_an_unlabelled_image_is(self) -> None:
+        labels = [*"a" * 60, *"b" * 60, "c", "c", None]
+        odd = ((15, 15), (15.5, 15), (16, 14))
+        base = self.clouds(*odd)
+        made = evidence(
+            labels,
+            features=base.features,
+            probabilities=np.pad(base.probabilities, ((0, 0), (0, 1))),
+        )
+        found = measures("outlier", made)
+        assert np.isnan(found[120:122]).all() and found[122] < 0.5
+
+    def test_a_test_image_moves_no_threshold(self) -> None:
+        odd = [(15.0, 15.0)] * 30
+        base = self.clouds(*odd, split=["train"] * 120 + ["test"] * 30)
+        alone = self.clouds()
+        assert measures("outlier", base)[:120].tolist() == measures("outlier", alone).tolist()
+        assert (measures("outlier", base)[120:] < 0.1).all()
+
+    def test_without_labels_the_set_is_one_class(self) -> None:
+        features = np.random.default_rng(1).normal(size=(100, 2)).astype(np.float32)
+        features[0] = 25
+        found = measures("outlier", evidence([None] * 100, features=features))
+        assert found[0] < 0.1 and (found[1:] < 0.5).sum() <= 2

@@ -1,0 +1,112 @@
+"""Evidence: nothing is learned from the image itself, its group, or the test split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+
+from augment.checks import CHECKS
+from augment.checks.evidence import Evidence
+from augment.evidence import _folds, gather
+
+
+def digits(count: int) -> tuple[pd.DataFrame, np.ndarray]:
+    data = load_digits()
+    pixels = np.rint(data.images[:count] * (255 / 16)).astype(np.uint8)[:, None]
+    frame = pd.DataFrame(
+        {
+            "label": pd.Series([str(label) for label in data.target[:count]], dtype=object),
+            "split": ["test" if place % 5 == 4 else "train" for place in range(count)],
+            "group": pd.Series([None] * count, dtype=object),
+            "width": 8,
+            "height": 8,
+        }
+    )
+    return frame, pixels
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[Evidence, dict[str, np.ndarray]]:
+    """Nine hundred digits, of which some are wrong, turned or noise, in train and in test."""
+    frame, pixels = digits(900)
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(np.flatnonzero(frame["label"].isin(["3", "4", "7"])))
+    faults = {"wrong": rows[:20], "turned": rows[20:40], "noise": rows[40:60]}
+    wrong = frame["label"][faults["wrong"]].map({"3": "4", "4": "7", "7": "3"})
+    frame.loc[faults["wrong"], "label"] = wrong
+    pixels[faults["turned"]] = np.rot90(pixels[faults["turned"]], 1, (2, 3))
+    pixels[faults["noise"]] = rng.integers(0, 256, (20, 1, 8, 8))
+    frame.loc[880:, "label"] = None
+    return gather(frame, pixels, seed=1), faults
+
+
+def test_faults_in_real_digits(planted: tuple[Evidence, dict[str, np.ndarray]]) -> None:
+    found, faults = planted
+    clean = np.ones(len(found.frame), bool)
+    clean[np.concatenate(list(faults.values()))] = False
+    names = {"wrong": "wrong_label", "turned": "turned", "noise": "outlier"}
+    flagged = {name: CHECKS.build(name)(found)["measure"] < 0.5 for name in names.values()}
+    for fault, name in names.items():
+        rows = faults[fault][faults[fault] < 880]
+        assert flagged[name][rows].mean() >= 0.85, name
+        assert flagged[name][clean].mean() <= 0.015, name
+
+
+def test_shapes_and_sums(planted: tuple[Evidence, dict[str, np.ndarray]]) -> None:
+    found = planted[0]
+    assert found.classes == tuple("0123456789")
+    assert np.allclose(found.probabilities.sum(1), 1, atol=1e-4)
+    assert np.allclose(found.turns.sum((1, 2)), 1, atol=1e-4)
+    assert np.isfinite(found.features).all() and found.features.dtype == np.float32
+    assert (found.labels[880:] == -1).all() and found.open.sum() == 720
+
+
+def test_the_same_again_and_no_test_image_teaches() -> None:
+    frame, pixels = digits(120)
+    first = gather(frame, pixels, steps=4)
+    again = gather(frame, pixels, steps=4)
+    assert first.probabilities.tobytes() == again.probabilities.tobytes()
+    assert first.turns.tobytes() == again.turns.tobytes()
+    held = (frame["split"] == "test").to_numpy()
+    frame.loc[held, "label"] = "0"
+    pixels[held] = 255 - pixels[held]
+    other = gather(frame, pixels, steps=4)
+    for before, after in ((first.probabilities, other.probabilities), (first.turns, other.turns)):
+        assert before[~held].tobytes() == after[~held].tobytes()
+        assert before[held].tobytes() != after[held].tobytes()
+
+
+def test_photographs_are_not_turned() -> None:
+    frame, pixels = digits(60)
+    found = gather(frame, np.repeat(pixels, 3, 1), steps=2, glyph=False)
+    assert not found.turns[..., 1:].any() and np.allclose(found.turns.sum((1, 2)), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("labels", [[None] * 12, ["a"] * 12, ["a"] * 11 + ["b"]])
+def test_little_to_learn_from(labels: list[str | None]) -> None:
+    """No class, one, and one that has a single image."""
+    frame, pixels = digits(12)
+    frame["label"], frame["split"] = pd.Series(labels, dtype=object), "train"
+    found = gather(frame, pixels, steps=2)
+    assert found.probabilities.shape == (12, len(found.classes))
+    for name in ("near_duplicate", "wrong_label", "turned", "outlier"):
+        assert not (CHECKS.build(name)(found)["measure"] < 0.5).any()
+
+
+def test_folds_keep_groups_and_deal_classes_evenly() -> None:
+    frame = pd.DataFrame({"group": [None] * 60 + [f"g{place // 4}" for place in range(40)]})
+    labels = np.arange(100) % 4
+    teaches = np.arange(100) % 10 != 9
+    fold = _folds(frame, labels, teaches, 3, 0)
+    assert (fold[~teaches] == -1).all() and set(fold[teaches]) == {0, 1, 2}
+    groups = pd.Series(fold[60:])[teaches[60:]].groupby(
+        frame["group"][60:].to_numpy()[teaches[60:]]
+    )
+    assert (groups.nunique() == 1).all()
+    for label in range(4):
+        alone = np.bincount(fold[:60][teaches[:60] & (labels[:60] == label)])
+        assert alone.max() - alone.min() <= 2
+    assert (fold == _folds(frame, labels, teaches, 3, 0)).all()
+    assert (fold != _folds(frame, labels, teaches, 3, 1)).any()
