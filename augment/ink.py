@@ -32,7 +32,7 @@ _NEAR = 0.018  # of the side: strokes as near as this are one part
 _DUST = 0.0003  # of the pixels, that a part has at least
 _MOST = 64  # parts that are looked at
 _INSIDE = 0.75  # of a part's box, that lies in the main box where the part belongs to it
-_STRANGE = 0.44  # from here on a part is no part of the main one
+_STRANGE = 0.45  # from here on a part is no part of the main one
 _TOUCHING = np.ones((3, 3), bool)
 
 
@@ -214,7 +214,11 @@ def _fitted(levels: Floats, plain: Mask) -> Floats:
     y = np.linspace(-1, 1, height)[::step, None]
     x = np.linspace(-1, 1, width)[None, ::step]
     terms = np.stack([np.broadcast_to(term, some.shape)[some] for term in _terms(y, x)], axis=1)
-    fit: Floats = np.linalg.lstsq(terms, levels[::step, ::step][some], rcond=None)[0]
+    values = levels[::step, ::step][some]
+    fit: Floats = np.linalg.lstsq(terms, values, rcond=None)[0]
+    away = np.abs(values - terms @ fit).max(axis=1)
+    clean = away <= 2.5 * np.median(away)  # neither the soft edge of a stroke nor a stain
+    fit = np.linalg.lstsq(terms[clean], values[clean], rcond=None)[0]
     return fit.astype(np.float32)
 
 

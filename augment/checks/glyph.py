@@ -18,7 +18,7 @@ from augment.registry import Fraction
 _GLYPH = ("glyph",)
 
 
-@CHECKS.register("secondary_content", kind="image", threshold=Outlier(share=0.56), profiles=_GLYPH)
+@CHECKS.register("secondary_content", kind="image", threshold=Outlier(share=0.55), profiles=_GLYPH)
 def secondary_content(image: Pixels, *, size: Fraction = 0.1) -> float:
     """1 less how strange the strangest piece of ink is: a second character, a seal, a smudge.
 
@@ -36,20 +36,26 @@ def ruling_line(image: Pixels) -> float:
     return 1.0 / (1.0 + len(ink_of(image).lines))
 
 
-@CHECKS.register("cut_off", kind="image", threshold=Outlier(share=0.6), profiles=_GLYPH)
-def cut_off(image: Pixels) -> float:
-    """How little of the character meets the border; 0 from two widths of its strokes on.
+@CHECKS.register("cut_off", kind="image", threshold=Outlier(share=0.68), profiles=_GLYPH)
+def cut_off(image: Pixels, *, size: Fraction = 0.5) -> float:
+    """How little of the character goes on beyond the border; 0 from two widths of its strokes on.
 
-    Counted on the side where there is most. Ruling lines and what stands beside the character are
-    left out.
+    Counted on the side where it is most, in ink and not in pixels. A stroke that only ends at the
+    border is weaker there than a pixel further in, and counts for so much less. Ruling lines are
+    left out, and what stands beside the character, unless it is as long as ``size`` of it.
     """
     ink = ink_of(image)
     parts = ink.parts
     if not parts.width:
         return 1.0
-    own = np.concatenate([[False], parts.own])[parts.labels]
-    most = max(int(side.sum()) for side in (own[0], own[-1], own[:, 0], own[:, -1]))
-    return max(0.0, 1.0 - most / (2.0 * parts.width))
+    counted = np.concatenate([[False], parts.own | (parts.sizes >= size)])[parts.labels]
+    weights = np.where(counted, ink.away, 0.0) / ink.contrast
+    most = 0.0
+    for turn in range(4):
+        lines = np.rot90(weights, turn)[:2].sum(axis=1)
+        outer, inner = lines[0], lines[-1]
+        most = max(most, outer * min(1.0, outer / max(inner, 1e-9)))
+    return max(0.0, 1.0 - float(most) / (2.0 * parts.width))
 
 
 @CHECKS.register("ink_share", kind="image", threshold=Outlier(share=0.25), profiles=_GLYPH)
