@@ -11,6 +11,7 @@ from typing import Any
 
 from augment import scoreboard, table
 from benchmarks import summaries
+from benchmarks.cleaning.board import cleaning
 from benchmarks.record import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -43,23 +44,26 @@ def speed(result: dict[str, Any]) -> list[str]:
 
 def collected(result: dict[str, Any], board: Callable[[list[Any]], summaries.Lines]) -> list[str]:
     """Rows of several runs, and in words those that are owed."""
-    lines = board(result["rows"])
-    columns = [[*lines[0]], ["---"] * len(lines[0])] if lines else []
-    cells = [*columns, *([*line.values()] for line in lines)]
-    shown = [f"| {' | '.join(row)} |".replace("| no |", "| **no** |") for row in cells]
+    tables = [_grid(lines) for lines in summaries.tables(board(result["rows"]))]
     judge = summaries.judged(result["judge"]) if result.get("judge") else ""
     given = json.dumps(result.get("tuned")).replace('"', "")
     tuned = f"The default recipe's settings here: `{given}`." if result.get("tuned") else ""
     missing = summaries.owing(result["owed"])
     owed = f"Of the full form not run yet: {missing}." if missing else ""
-    paragraphs = ["\n".join(shown), judge, tuned, owed]
+    paragraphs = [*tables, judge, tuned, owed]
     return "\n\n".join(one for one in paragraphs if one).split("\n")
 
 
+def _grid(lines: summaries.Lines) -> str:
+    cells = [[*lines[0]], ["---"] * len(lines[0]), *([*line.values()] for line in lines)]
+    return "\n".join(f"| {' | '.join(row)} |".replace("| no |", "| **no** |") for row in cells)
+
+
+BOARDS = {**summaries.BOARDS, "cleaning": cleaning}
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "demo": demo,
     "speed": speed,
-    **{name: partial(collected, board=board) for name, board in summaries.BOARDS.items()},
+    **{name: partial(collected, board=board) for name, board in BOARDS.items()},
 }
 
 

@@ -185,12 +185,13 @@ def finish(
         facts |= {"command": f"python -m benchmarks.{name}", "owed": owed(rows, wanted)}
         record.store(name, rows, **facts)
         readme.fill()
-    show(name, summaries.BOARDS[name](rows))
+    for lines in summaries.tables(readme.BOARDS[name](rows)):
+        show(name, lines)
 
 
 def show(title: str, lines: list[dict[str, str]]) -> None:
     """Print a table of what ``lines`` have."""
-    board = Table(*(lines[0] if lines else ()), title=title)
+    board = Table(*lines[0], title=title)
     for line in lines:
         board.add_row(*line.values())
     Console(width=WIDE).print(board)
