@@ -29,12 +29,12 @@ LOST = ("drop", "ask")
 NAMES: dict[str, set[str]] = {  # checks that are right about a fault
     "duplicate": {"exact_duplicate", "near_duplicate", "split_leak"},
     "wrong_label": {"wrong_label"},
-    "secondary": {"secondary_content", "ruling_lines", "page_edge"},
+    "secondary": {"secondary_content", "ruling_line"},
     "inverted": {"inverted"},
-    "turned": {"turned", "tilt"},
+    "turned": {"turned"},
     "blank": {"blank", "low_contrast"},
     "cut_off": {"cut_off"},
-    "no_class": {"outlier", "out_of_distribution", "ink_share", "noise"},
+    "no_class": {"outlier", "ink_share", "noise", "blur"},
 }
 
 
