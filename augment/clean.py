@@ -225,7 +225,7 @@ def _selected(
 def _faults(
     measures: pd.DataFrame, limits: Mapping[str, float], mended: pd.Series, facts: pd.DataFrame
 ) -> pd.DataFrame:
-    """Which checks each image fails, but those it was repaired for and a model's of a test image."""
+    """Which checks each image fails, but those it was mended for and a model's of a test image."""
     faults = measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
     kinds = {name: CHECKS.describe(name).facts["kind"] for name in measures}
     repaired, held = mended.astype(bool), facts["split"] == "test"

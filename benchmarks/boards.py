@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from augment.uplift import statistics
+from benchmarks.cleaning.board import cleaning
 from benchmarks.summaries import (
     Lines,
     Row,
@@ -143,4 +144,5 @@ _GENERATED: dict[str, Callable[[Sequence[Row]], tuple[str, str, bool]]] = {
 BOARDS: dict[str, Callable[[Sequence[Row]], Lines]] = {
     "families": families, "infogan": infogan, "half": half, "throughput": throughput,
     "modes": modes, "selection": selection, "uplift": uplift, "generated": generated,
+    "cleaning": cleaning,
 }  # fmt: skip

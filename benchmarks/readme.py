@@ -43,17 +43,19 @@ def speed(result: dict[str, Any]) -> list[str]:
 
 def collected(result: dict[str, Any], board: Callable[[list[Any]], summaries.Lines]) -> list[str]:
     """Rows of several runs, and in words those that are owed."""
-    lines = board(result["rows"])
-    columns = [[*lines[0]], ["---"] * len(lines[0])] if lines else []
-    cells = [*columns, *([*line.values()] for line in lines)]
-    shown = [f"| {' | '.join(row)} |".replace("| no |", "| **no** |") for row in cells]
+    tables = [_grid(lines) for lines in summaries.tables(board(result["rows"]))]
     judge = summaries.judged(result["judge"]) if result.get("judge") else ""
     given = json.dumps(result.get("tuned")).replace('"', "")
     tuned = f"The default recipe's settings here: `{given}`." if result.get("tuned") else ""
     missing = summaries.owing(result["owed"])
     owed = f"Of the full form not run yet: {missing}." if missing else ""
-    paragraphs = ["\n".join(shown), judge, tuned, owed]
+    paragraphs = [*tables, judge, tuned, owed]
     return "\n\n".join(one for one in paragraphs if one).split("\n")
+
+
+def _grid(lines: summaries.Lines) -> str:
+    cells = [[*lines[0]], ["---"] * len(lines[0]), *([*line.values()] for line in lines)]
+    return "\n".join(f"| {' | '.join(row)} |".replace("| no |", "| **no** |") for row in cells)
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {

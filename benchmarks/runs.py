@@ -32,7 +32,7 @@ from augment.models.infogan import InfoGan
 from augment.networks import DISCRIMINATORS, GENERATORS
 from augment.params import TrainSettings
 from augment.trainer import Feed
-from benchmarks import boards, readme, record
+from benchmarks import boards, readme, record, summaries
 from benchmarks.summaries import SETTING
 
 Row = dict[str, Any]
@@ -186,7 +186,8 @@ def finish(
     if not asked.quick:
         rows = keep(name, rows, wanted, key, **facts)
         readme.fill()
-    show(name, boards.BOARDS[name](rows))
+    for lines in summaries.tables(boards.BOARDS[name](rows)):
+        show(name, lines)
 
 
 def resume(
@@ -199,8 +200,8 @@ def resume(
 ) -> None:
     """Measure the rows of ``todo`` that are not stored yet; print the table.
 
-    Each of ``todo`` says the ``key`` of a row. A row is stored as soon as it is measured, so that a run
-    that was killed goes on where it was; ``asked.again`` measures stored rows anew.
+    Each of ``todo`` says the ``key`` of a row. A row is stored as soon as it is measured, so that
+    a run that was killed goes on where it was; ``asked.again`` measures stored rows anew.
     """
     rows: list[Row] = []
     for one in todo:
@@ -250,7 +251,7 @@ def _alone() -> Iterator[None]:
 
 def show(title: str, lines: list[dict[str, str]]) -> None:
     """Print a table of what ``lines`` have."""
-    board = Table(*(lines[0] if lines else ()), title=title)
+    board = Table(*lines[0], title=title)
     for line in lines:
         board.add_row(*line.values())
     Console(width=WIDE).print(board)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -199,6 +200,11 @@ def selection(rows: Sequence[Row]) -> Lines:
             }
         )
     return lines
+
+
+def tables(lines: Lines) -> list[Lines]:
+    """The lines of one board as tables: one ends where the columns change."""
+    return [list(found) for _, found in itertools.groupby(lines, key=list)]
 
 
 def judged(judge: dict[str, float]) -> str:

@@ -37,7 +37,16 @@ FLOOR = {
         "lookup",
     )
 }
-OPTIONAL = ("cleanlab", "dvc", "dvclive", "torch_fidelity", "lmdb", "mlxtend", "starlette", "uvicorn")
+OPTIONAL = (
+    "cleanlab",
+    "dvc",
+    "dvclive",
+    "torch_fidelity",
+    "lmdb",
+    "mlxtend",
+    "starlette",
+    "uvicorn",
+)
 LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
          "augment.card", "augment.dose", "augment.report", "augment.readers", "augment.checks",
          "augment.writers", "augment.review")  # fmt: skip
