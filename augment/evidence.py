@@ -151,7 +151,8 @@ def _votes(features: Floats, labels: Places, taught: Places, read: Places, kinds
     votes = np.full((len(read), kinds), 1 / kinds, np.float32)
     for column in near.T:
         votes[np.arange(len(read)), labels[taught[column]]] += 1
-    return votes / (count + 1)
+    votes /= count + 1
+    return votes
 
 
 def _shapes(pixels: Pixels, chosen: NDArray[np.bool_], *, upright: bool, seed: int) -> Floats:

@@ -102,7 +102,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
         for step in key.split("."):
             value = getattr(value, step)
         for spec in value if isinstance(value, list) else [value]:
-            if spec is None or (key, spec) in AUTOMATIC:
+            if spec is None or (isinstance(spec, str) and (key, spec) in AUTOMATIC):
                 continue
             try:
                 registry.resolve(spec)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augment import clean, forms, images, table
+from augment import clean, forms, images, table, verdicts
 from augment.checks import CHECKS, defaults
 from augment.forms import Form, normalise
 from augment.params import Params
@@ -67,7 +67,7 @@ def good(count: int = 10, labels: str = "ab") -> Iterator[dict[str, Any]]:
             yield row(glyph(), label, path=f"{label}/{number}.png")
 
 
-def verdicts(root: Path) -> list[dict[str, str]]:
+def listed(root: Path) -> list[dict[str, str]]:
     with open(root / "reports/clean.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -96,7 +96,7 @@ def dirty(tmp_path: Path) -> Path:
 
 def test_each_fault_is_dropped_for_its_reason(dirty: Path) -> None:
     clean.run(settings(), dirty)
-    sheet = verdicts(dirty)
+    sheet = listed(dirty)
     reasons = {one["path"]: one["reasons"] for one in sheet if one["verdict"] == "drop"}
     assert reasons == {
         "white.png": "blank;low_contrast",
@@ -119,7 +119,7 @@ def test_each_fault_is_dropped_for_its_reason(dirty: Path) -> None:
 def test_accounts_add_up(dirty: Path) -> None:
     report = clean.run(settings(), dirty)
     assert report == json.loads((dirty / "reports/clean.json").read_text())
-    sheet, kept, dropped = verdicts(dirty), dirty / "data/clean", dirty / "data/quarantine"
+    sheet, kept, dropped = listed(dirty), dirty / "data/clean", dirty / "data/quarantine"
     assert report["in"] == len(sheet) == table.count(dirty / "data/ingested") == 53
     assert report["kept"] == table.validate(kept) == 43
     assert report["dropped"] == table.count(dropped) == 10
@@ -177,12 +177,12 @@ def test_a_set_without_fault_loses_nothing(tmp_path: Path) -> None:
 def test_any_choice_of_checks(dirty: Path, checks: list[str], dropped: int) -> None:
     report = clean.run(settings(checks=checks), dirty)
     assert (report["dropped"], list(report["checks"])) == (dropped, checks)
-    assert list(verdicts(dirty)[0])[6:] == checks
+    assert list(listed(dirty)[0])[6:] == checks
 
 
 def test_order_is_kept(tmp_path: Path) -> None:
     clean.run(settings(), ingested(tmp_path, good(100)))
-    paths = [one["path"] for one in verdicts(tmp_path) if one["verdict"] == "keep"]
+    paths = [one["path"] for one in listed(tmp_path) if one["verdict"] == "keep"]
     assert [one["image"]["path"] for one in table.rows(tmp_path / "data/clean")] == paths
 
 
@@ -190,7 +190,7 @@ def test_labels_of_any_kind_survive_the_sheet(tmp_path: Path) -> None:
     labels = ['a,"b"', "line\nbreak", "carriage\rreturn", "../x", "字" * 300, "NA", " 7"]
     rows = [row(glyph(), label, path=f"{n}.png") for n, label in enumerate(labels * 2)]
     clean.run(settings(), ingested(tmp_path, rows))
-    assert [one["label"] for one in verdicts(tmp_path)] == labels * 2
+    assert [one["label"] for one in listed(tmp_path)] == labels * 2
 
 
 def test_thresholds_can_be_set(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_thresholds_can_be_set(tmp_path: Path) -> None:
 def test_mistakes_stop_before_any_work(
     tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises((PartError, clean.CleanError), match=message):
+    with pytest.raises((PartError, verdicts.CleanError), match=message):
         clean.run(settings(**options), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -219,7 +219,7 @@ def test_mistakes_stop_before_any_work(
 def test_nothing_ingested(tmp_path: Path) -> None:
     with pytest.raises(table.TableError, match="no sample table"):
         clean.run(settings(), tmp_path)
-    with pytest.raises(clean.CleanError, match="no images"):
+    with pytest.raises(verdicts.CleanError, match="no images"):
         clean.run(settings(), ingested(tmp_path, []))
 
 
@@ -230,18 +230,18 @@ def test_a_check_that_drops_too_much_stops_and_leaves_the_old_result(tmp_path: P
     blank = np.full((28, 28), 255, np.uint8)
     blanks = [row(blank // n, "b", path=f"{n}.png") for n in (1, 2, 3)]
     ingested(root, [*good(), *blanks])
-    with pytest.raises(clean.CleanError, match=r"'blank' drops 3 of 13 images of class 'b'"):
+    with pytest.raises(verdicts.CleanError, match=r"'blank' drops 3 of 13 images of class 'b'"):
         clean.run(settings(), root)
-    assert sum(one["verdict"] == "drop" for one in verdicts(root)) == 3
+    assert sum(one["verdict"] == "drop" for one in listed(root)) == 3
     assert table.digest(root / "data/clean") == before
     assert clean.run(settings(max_dropped=0.25), root)["dropped"] == 3
 
 
 def test_two_classes_must_be_left(tmp_path: Path) -> None:
     root = ingested(tmp_path, [*good(labels="a"), row(np.zeros((28, 28), np.uint8), "b")])
-    with pytest.raises(clean.CleanError, match="'blank' drops 1 of 1 images of class 'b'"):
+    with pytest.raises(verdicts.CleanError, match="'blank' drops 1 of 1 images of class 'b'"):
         clean.run(settings(), root)
-    with pytest.raises(clean.CleanError, match="1 of 2 classes would be left"):
+    with pytest.raises(verdicts.CleanError, match="1 of 2 classes would be left"):
         clean.run(settings(max_dropped=1.0), root)
 
 
@@ -250,7 +250,7 @@ def test_two_classes_must_be_left(tmp_path: Path) -> None:
     [(10, 0.2, 2), (9, 0.2, 1), (15, 0.2, 3), (2, 0.2, 1), (1, 0.2, 0), (1, 1.0, 1), (9, 0.0, 0)],
 )
 def test_allowed(count: int, share: float, expected: int) -> None:
-    assert clean.allowed(count, share) == expected
+    assert verdicts.allowed(count, share) == expected
 
 
 @pytest.mark.parametrize(

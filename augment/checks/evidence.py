@@ -36,7 +36,7 @@ class Evidence:
     @property
     def labels(self) -> NDArray[np.int64]:
         """The place of each label in ``classes`` (N,); -1 where there is none."""
-        return pd.Index(self.classes).get_indexer(self.frame["label"]).astype(np.int64)
+        return pd.Index(self.classes).get_indexer(pd.Index(self.frame["label"])).astype(np.int64)
 
     @property
     def open(self) -> NDArray[np.bool_]:

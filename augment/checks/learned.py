@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.stats import binomtest
 
 from augment.checks import CHECKS
 from augment.checks.evidence import Evidence, Floats
@@ -21,6 +22,7 @@ from augment.neighbours import blocks
 from augment.registry import Count, Fraction
 
 _LEAST = 1e-6
+_GUESSED = 1e-3
 
 Measures = NDArray[np.float64]
 
@@ -44,20 +46,23 @@ def wrong_label(
         "prune_by_class", "prune_by_noise_rate", "both", "confident_learning"
     ] = "prune_by_class",
     few: Count = 5,
+    half: Fraction = 0.5,
 ) -> pd.DataFrame:
     """Label quality by confident learning, halved for labels that are called wrong; else above.
 
-    ``method`` is cleanlab's way to choose them. Images without a label, and of classes of which
-    fewer than ``few`` teach, are not judged. A test image is called wrong where another class is at
-    least as probable as it is on average for the train and valid images labelled so. Suggested is
-    the most probable class where it is not the label. Raises MissingPackageError without cleanlab.
+    ``method`` is cleanlab's way to choose them. Not judged are images without a label, of classes
+    of which fewer than ``few`` teach, and where the models cannot read: of a class of whose images
+    they confirm less than ``half``, or of a set that they do not read better than by chance. A test
+    image is called wrong where another class is at least as probable as it is on average for the
+    train and valid images labelled so. Suggested is the most probable class where it is not the
+    label. Raises MissingPackageError without cleanlab.
     """
     frame, labels, probabilities = evidence.frame, evidence.labels, evidence.probabilities
     found = pd.DataFrame(
         {"measure": np.nan, "suggested_label": None, "probability": np.nan}, index=frame.index
     )
     taught = np.bincount(labels[evidence.open & (labels >= 0)], minlength=len(evidence.classes))
-    judged = np.isin(labels, np.flatnonzero(taught >= few))
+    judged = np.isin(labels, _readable(evidence, np.flatnonzero(taught >= few), half))
     taught_rows = np.flatnonzero(judged & evidence.open)
     kinds, own = np.unique(labels[taught_rows], return_inverse=True)
     if len(kinds) < 2:
@@ -81,9 +86,25 @@ def wrong_label(
     other = judged & (best != places)
     names = np.array(evidence.classes, dtype=object)
     found["measure"] = np.where(wrong, quality / 2 - _LEAST, (1 + quality) / 2).clip(0, 1)
-    found["suggested_label"] = np.where(other, names[kinds[best]], None)
+    found["suggested_label"] = pd.Series(names[kinds[best]], found.index).where(other, None)
     found["probability"] = np.where(other, sure.max(1), np.nan)
     return found
+
+
+def _readable(evidence: Evidence, kinds: NDArray[np.int64], share: float) -> NDArray[np.int64]:
+    """Those of ``kinds`` of whose taught images at least a ``share`` is read as it is labelled.
+
+    None where the labels of all these could as well be guessed (binomial test, 0.1 %).
+    """
+    rows = np.flatnonzero(evidence.open & np.isin(evidence.labels, kinds))
+    own = evidence.labels[rows]
+    if len(kinds) < 2:
+        return kinds
+    right = kinds[evidence.probabilities[rows][:, kinds].argmax(1)] == own
+    chance = np.bincount(own).max() / len(own)
+    if binomtest(int(right.sum()), len(own), chance, alternative="greater").pvalue > _GUESSED:
+        return kinds[:0]
+    return np.array([kind for kind in kinds if right[own == kind].mean() >= share], np.int64)
 
 
 @CHECKS.register("turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False)

@@ -119,7 +119,7 @@ def _pairs(features: Floats, candidates: int) -> Places:
 
 
 def _unexplained(first: Floats, second: Floats, down: int, right: int) -> NDArray[np.float64]:
-    rows, columns = np.gradient(first, axis=(2, 3))
+    rows, columns = (np.asarray(np.gradient(first, axis=axis)) for axis in (2, 3))
     y, x = (np.arange(side) - (side - 1) / 2 for side in first.shape[2:])
     grown = rows * y[:, None].astype(np.float32) + columns * x.astype(np.float32)
     wanted = _unit(_overlap(first, second, down, right)[1])
@@ -130,7 +130,8 @@ def _unexplained(first: Floats, second: Floats, down: int, right: int) -> NDArra
     products = parts @ parts.transpose(0, 2, 1) + 1e-4 * np.eye(4, dtype=np.float32)
     with_wanted = parts @ wanted[..., None]
     explained = np.linalg.solve(products, with_wanted) * with_wanted
-    return np.clip(1 - explained.sum((1, 2), dtype=np.float64), 0, 1)
+    rest: NDArray[np.float64] = np.clip(1 - explained.sum((1, 2), dtype=np.float64), 0, 1)
+    return rest
 
 
 def _smooth(pixels: Pixels) -> Floats:

@@ -23,8 +23,8 @@ import torch
 from PIL import Image
 
 from augment import images
-from augment.checks import CHECKS
-from augment.clean import measure_many
+from augment.checks import CHECKS, defaults
+from augment.inspection import Inspector
 from benchmarks import mnist, speed
 from benchmarks.cleaning import glyphs
 
@@ -76,9 +76,9 @@ def write(folder: Path, count: int) -> list[Path]:
 def rates(files: Sequence[Path]) -> list[Row]:
     """Images a second of ours and of those other tools that can be imported, on the same files."""
     names = image_checks()
-    checks = [CHECKS.build(name) for name in names]
+    inspector = Inspector({name: CHECKS.build(name) for name in names}, {}, small=True)
     encoded = [file.read_bytes() for file in files]
-    ours = _rate(lambda: measure_many(encoded, checks), len(files))
+    ours = _rate(lambda: inspector.measure(encoded), len(files))
     detail = f"{len(files)} glyphs of {SIDE} px, decoding included: {', '.join(names)}"
     made = [_row("image checks, images/s a core", ours, RATE, detail)]
     for title, package, work in (
@@ -101,12 +101,7 @@ def rates(files: Sequence[Path]) -> list[Row]:
 
 def image_checks() -> list[str]:
     """The image checks that glyphs have by default."""
-    facts = {name: CHECKS.describe(name).facts for name in CHECKS.names()}
-    return [
-        name
-        for name, one in facts.items()
-        if one["kind"] == "image" and "glyph" in one.get("profiles", ("glyph",))
-    ]
+    return [one for one in defaults("glyph") if CHECKS.describe(one).facts["kind"] == "image"]
 
 
 def search(count: int) -> list[Row]:
