@@ -64,8 +64,8 @@ def judge(
     verdict = verdict.mask(actions == "repair", able.map({True: "repair", False: "ask"}))
     out = verdict.isin(["drop", "ask"])
     label = facts["label"].astype(object).where(facts["label"].notna(), None)
-    given = {row: decided[facts.at[row, "id"]].label for row in actions.index[actions == "relabel"]}
-    label.loc[list(given)] = list(given.values())
+    told = actions == "relabel"
+    label[told] = facts.loc[told, "id"].map(lambda one: decided[one].label)
     blamed = failed[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
     return pd.DataFrame(
         {
