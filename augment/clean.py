@@ -10,7 +10,7 @@ that it can be traced to its original bytes, which no repair touches.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from itertools import compress
@@ -53,21 +53,24 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     total = table.count(root / INGESTED)
     checks = {spec["name"]: CHECKS.build(spec) for spec in specs}
     learned = _of_kind(specs, "learned")
+    seen = {name: checks[name] for name in _of_kind(specs, "pixels")}
     inspector = Inspector(
         {name: checks[name] for name in _of_kind(specs, "image")},
         {REPAIRS.resolve(spec)["name"]: REPAIRS.build(spec) for spec in settings.repairs},
-        small=bool(learned),
+        small=bool(learned or seen),
     )
     with (
         workers.pool(settings.workers, total) as executor,
         tempfile.TemporaryDirectory(prefix="augment-") as scratch,
     ):
-        small = _room(Path(scratch), total if learned else 0)
+        small = _room(Path(scratch), total if inspector.small else 0)
         facts, measures = _measure(root / INGESTED, total, inspector, small, executor)
         for name in _of_kind(specs, "table"):
             measures[name] = checks[name](facts)
+        for name, check in seen.items():
+            measures[name] = check(facts, small)
         limits = verdicts.limits(measures, facts, settings)
-        mended = _mend(root, facts, measures, limits, inspector, decided, small, executor)
+        mended = _mend(root, facts, measures, limits, inspector, seen, decided, small, executor)
         notes = pd.DataFrame(index=facts.index, columns=_NOTES)
         if learned:
             sound = ~verdicts.faults(measures, limits, mended, facts).any(axis=1)
@@ -152,6 +155,7 @@ def _mend(
     measures: pd.DataFrame,
     limits: Mapping[str, float],
     inspector: Inspector,
+    seen: Mapping[str, Callable[[pd.DataFrame, Pixels], pd.Series]],
     decided: Mapping[str, Decision],
     small: Pixels,
     executor: Executor | None,
@@ -161,8 +165,8 @@ def _mend(
     Where a person asked for repair, whatever repairs find something to do.
     """
     cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in inspector.repairs}
-    checks = list(inspector.checks)
-    least = np.array([limits[name] for name in checks])
+    checks = [*inspector.checks, *seen]
+    least = np.array([limits[name] for name in inspector.checks])
     wanted: dict[int, Names] = {}
     asked = facts["id"].map(lambda one: one in decided and decided[one].action == "repair")
     faulty = measures[checks].lt(pd.Series(limits, dtype=float)[checks])
@@ -180,6 +184,10 @@ def _mend(
                 found[row] = one.repairs
                 if one.after.small is not None:
                     small[row] = one.after.small
+    for name, check in seen.items():
+        for row in np.flatnonzero(check(facts, small) < limits[name]).tolist():
+            if not asked[row]:
+                found[row] = ()
     return pd.Series(found, dtype=object)
 
 

@@ -14,7 +14,7 @@ from augment.forms import Form
 from augment.images import Pixels
 from augment.ink import Glyph
 
-SIDE = 32  # pixels of the square form that learned checks see
+SIDE = 32  # pixels of the square form that pixel checks and learned ones see
 
 Check = Callable[[Pixels], float]
 Repair = Callable[[Pixels], Pixels | None]
@@ -24,7 +24,7 @@ Names = tuple[str, ...]
 class Inspected(NamedTuple):
     """A digest of an image's pixels, what was measured of it, and its small form (SIDE, SIDE, 3).
 
-    ``small`` is None where no learned check asks for it.
+    ``small`` is None where no check asks for it.
     """
 
     pixels: str

@@ -89,7 +89,7 @@ def faults(
     for name in found:
         kind = CHECKS.describe(str(name)).facts["kind"]
         if kind != "table":
-            found.loc[repaired if kind == "image" else held, name] = False
+            found.loc[held if kind == "learned" else repaired, name] = False
     return found
 
 

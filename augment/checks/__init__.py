@@ -2,16 +2,19 @@
 
 An image check is ``check(image, *, options) -> float`` on a uint8 array (H, W) or (H, W, 3). A
 table check is ``check(table, *, options) -> Series`` on a data frame with a row per image: id,
-path, label, split, group, width, height and ``pixels``, a digest of the decoded image. A learned
-check is ``check(evidence, *, options) -> DataFrame`` with a row per image: ``measure``, and what it
-would have instead where it knows (``suggested_label`` with its ``probability``, ``cluster``). A
-set check is ``check(table, *, options) -> list[Finding]``: it warns of what is no image's fault. A
-measure is 1 where all is well and 0 at its worst; one that is not a number is not judged.
+path, label, split, group, width, height and ``pixels``, a digest of the decoded image. A pixel
+check is ``check(table, pixels, *, options) -> Series`` and sees all images in one small square form
+(N, S, S, 3) as well: it says how one differs from what is usual in the set. A learned check is
+``check(evidence, *, options) -> DataFrame`` with a row per image: ``measure``, and what it would
+have instead where it knows (``suggested_label`` with its ``probability``, ``cluster``). A set check
+is ``check(table, *, options) -> list[Finding]``: it warns of what is no image's fault. A measure is
+1 where all is well and 0 at its worst; one that is not a number is not judged.
 
-Registered facts: ``kind`` is "image", "table", "learned" or "set"; ``threshold`` (which a set check
-has not) is the least measure that passes by default, a number or a rule that finds it from the
-measures of the whole set; ``profiles`` are those that have the check by default; ``certain`` says
-that a fault found is no matter of opinion (an equal copy), so that ``on_doubt`` does not keep it.
+Registered facts: ``kind`` is "image", "table", "pixels", "learned" or "set"; ``threshold`` (which a
+set check has not) is the least measure that passes by default, a number or a rule that finds it
+from the measures of the whole set; ``profiles`` are those that have the check by default;
+``certain`` says that a fault found is no matter of opinion (an equal copy), so that ``on_doubt``
+does not keep it.
 
 A learned check is judged at 0.5 and finds by itself, from train and valid images, what that is; a
 test image has a measure but moves none.

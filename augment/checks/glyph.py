@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from augment.checks import CHECKS, Outlier
-from augment.checks.evidence import Evidence
 from augment.images import Pixels
 from augment.ink import ink_of
 from augment.registry import Fraction
@@ -87,20 +86,21 @@ def noise(image: Pixels, *, worst: Fraction = 0.1) -> float:
     return 1.0 - min(1.0, ink_of(image).grain / max(worst, 1e-9))
 
 
-@CHECKS.register("inverted", kind="learned", threshold=0.5, profiles=_GLYPH)
-def inverted(evidence: Evidence, *, minority: Fraction = 0.25) -> pd.DataFrame:
+@CHECKS.register("inverted", kind="pixels", threshold=0.5, profiles=_GLYPH)
+def inverted(table: pd.DataFrame, pixels: Pixels, *, minority: Fraction = 0.25) -> pd.Series:
     """How far the paper is as bright, or as dark, as the paper of most images; 0.5 is undecided.
 
     Paper is what most of the border and most of the image shows. Only train and valid say what is
     usual; where more than ``minority`` of them differ from the rest nothing is, and all pass.
     """
-    grey = evidence.pixels.mean(axis=1, dtype=np.float32)
+    grey = pixels.mean(axis=3, dtype=np.float32)
     low, high = grey.min(axis=(1, 2)), grey.max(axis=(1, 2))
     bright = grey > ((low + high) / 2)[:, None, None]
     edge = np.concatenate([bright[:, 0], bright[:, -1], bright[:, :, 0], bright[:, :, -1]], axis=1)
     paper = (bright.mean(axis=(1, 2)) + edge.mean(axis=1)) / 2
-    usual = float((paper[evidence.open] > 0.5).mean())
+    known = paper[(table["split"] != "test").to_numpy()]
+    usual = float((known > 0.5).mean()) if len(known) else 0.5
     measure = paper if usual > 0.5 else 1.0 - paper
     if min(usual, 1.0 - usual) > minority:
         measure = np.ones_like(measure)
-    return pd.DataFrame({"measure": measure}, index=evidence.frame.index)
+    return pd.Series(measure, index=table.index)

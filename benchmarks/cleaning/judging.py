@@ -100,11 +100,13 @@ def verdicts(planted: Planted, sheet: pd.DataFrame, read: Flags) -> tuple[Flags,
     """Which images are lost, which are repaired and ``read`` right, and which faults are found.
 
     Found is what does not stay as it is; of a pair of duplicates, one that is out. The original
-    does not count as lost where its copy stays.
+    does not count as lost where its copy stays. A test image that is listed for a person with its
+    reasons, because no model drops one, counts as if it were dropped: found, or lost.
     """
     verdict = sheet["verdict"]
-    out = verdict.isin(LOST).to_numpy(copy=True)
-    found = (verdict != "keep").to_numpy(copy=True)
+    listed = (verdict == "keep") & (sheet["reasons"] != "")
+    out = (verdict.isin(LOST) | listed).to_numpy(copy=True)
+    found = (verdict != "keep").to_numpy() | out
     lost = out.copy()
     for here, one in enumerate(planted.plants):
         if one.fault == "duplicate":
