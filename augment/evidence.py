@@ -69,7 +69,7 @@ def gather(
             pixels[taught],
             found.labels[taught],
             kinds,
-            steps=steps or _steps(int(teaches.sum()), kinds, pixels.shape[2]),
+            steps=steps or _steps(int(teaches.sum()), kinds),
             turns=4 if glyph else 1,
             seed=seeding.derive(seed, "evidence", number),
             device=device,
@@ -115,11 +115,9 @@ def _fit(
     )
 
 
-def _steps(count: int, kinds: int, side: int) -> int:
-    """Steps of a network: six times round all images, more for many classes, few for tiny ones."""
-    if side <= 12:
-        return 12 * max(10, kinds)
-    return max(6 * count // BATCH, 12 * kinds, 100)
+def _steps(count: int, kinds: int) -> int:
+    """Steps of a network: eight times round all images, more for few of them or many classes."""
+    return max(8 * count // BATCH, 12 * kinds, 350)
 
 
 def _folds(

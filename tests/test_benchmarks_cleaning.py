@@ -218,7 +218,11 @@ def test_of_two_duplicates_one_has_to_go(digits: sets.Collection) -> None:
     planted = Planted(digits, plants, 0)
 
     def judged(*verdicts: str) -> tuple[list[bool], ...]:
-        found = judging.verdicts(planted, pd.DataFrame({"verdict": verdicts}), np.ones(5, bool))
+        """``listed`` is a test image that a model speaks against."""
+        sheet = pd.DataFrame({"verdict": verdicts, "reasons": "cut_off"})
+        sheet.loc[sheet["verdict"] == "keep", "reasons"] = ""
+        sheet = sheet.replace({"verdict": {"listed": "keep"}})
+        found = judging.verdicts(planted, sheet, np.ones(5, bool))
         return tuple(flags.tolist() for flags in found)
 
     lost, mended, found = judged("keep", "keep", "keep", "keep", "keep")
@@ -230,6 +234,8 @@ def test_of_two_duplicates_one_has_to_go(digits: sets.Collection) -> None:
     assert lost[0] and found[1] and found[2]
     lost, _, found = judged("keep", "repair", "keep", "keep", "keep")
     assert not found[1]
+    lost, _, found = judged("keep", "listed", "listed", "keep", "listed")
+    assert found == [False, True, True, False, True] and lost == [False, True, True, False, True]
 
 
 @pytest.mark.parametrize(

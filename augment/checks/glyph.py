@@ -35,7 +35,7 @@ def ruling_line(image: Pixels) -> float:
     return 1.0 / (1.0 + len(ink_of(image).lines))
 
 
-@CHECKS.register("cut_off", kind="image", threshold=Outlier(share=0.68), profiles=_GLYPH)
+@CHECKS.register("cut_off", kind="image", threshold=Outlier(share=0.62), profiles=_GLYPH)
 def cut_off(image: Pixels, *, size: Fraction = 0.5) -> float:
     """How little of the character goes on beyond the border; 0 from two widths of its strokes on.
 

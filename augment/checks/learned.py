@@ -42,20 +42,20 @@ class MissingPackageError(AugmentError, ImportError):
 def wrong_label(
     evidence: Evidence,
     *,
-    method: Literal[
-        "prune_by_class", "prune_by_noise_rate", "both", "confident_learning"
-    ] = "prune_by_class",
+    method: Literal["prune_by_class", "prune_by_noise_rate", "both", "confident_learning"] = "both",
+    margin: Fraction = 0.9,
     few: Count = 5,
     half: Fraction = 0.5,
 ) -> pd.DataFrame:
     """Label quality by confident learning, halved for labels that are called wrong; else above.
 
-    ``method`` is cleanlab's way to choose them. Not judged are images without a label, of classes
-    of which fewer than ``few`` teach, and where the models cannot read: of a class of whose images
-    they confirm less than ``half``, or of a set that they do not read better than by chance. A test
-    image is called wrong where another class is at least as probable as it is on average for the
-    train and valid images labelled so. Suggested is the most probable class where it is not the
-    label. Raises MissingPackageError without cleanlab.
+    ``method`` is cleanlab's way to choose them; of these another class leads by ``margin`` in
+    probability. Not judged are images without a label, of classes of which fewer than ``few``
+    teach, and where the models cannot read: of a class of whose images they confirm less than
+    ``half``, or of a set that they do not read better than by chance. A test image is called wrong
+    where another class is at least as probable as it is on average for the train and valid images
+    labelled so. Suggested is the most probable class where it is not the label. Raises
+    MissingPackageError without cleanlab.
     """
     frame, labels, probabilities = evidence.frame, evidence.labels, evidence.probabilities
     found = pd.DataFrame(
@@ -77,7 +77,8 @@ def wrong_label(
     places = np.searchsorted(kinds, labels).clip(0, len(kinds) - 1)
     best = sure.argmax(1)
     confident = (best != places) & (sure.max(1) >= bars[best])
-    wrong = judged & np.where(evidence.open, wrong, confident)
+    lead = sure.max(1) - sure[np.arange(len(sure)), places]
+    wrong = judged & np.where(evidence.open, wrong, confident) & (lead >= margin)
     rows = np.flatnonzero(judged)
     quality = np.full(len(frame), np.nan)
     quality[rows] = _cleanlab("rank").get_label_quality_scores(
@@ -148,18 +149,20 @@ def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 8.0) -> 
 def outlier(
     evidence: Evidence,
     *,
-    deviations: Annotated[float, Field(gt=0)] = 3.2,
+    deviations: Annotated[float, Field(gt=0)] = 4.3,
     share: Fraction = 0.05,
     few: Count = 5,
+    score: Literal["label", "cleanlab"] = "label",
 ) -> pd.DataFrame:
     """``deviations`` / (``deviations`` + z): 0.5 where an image is as far from all classes as that.
 
-    z is in robust standard deviations of train and valid images: the distance to the nearest class
-    and half of cleanlab's out-of-distribution score of the probabilities, of which a network may be
-    sure for no reason. The distance to a class is that to the member nearer than all but a
-    ``share`` of them, at least the ``few``-th, so that a few odd ones vouch for nobody. Images of a
-    class of no more than ``few`` are not judged, unless all classes are so small.
-    Raises MissingPackageError without cleanlab.
+    z, in robust standard deviations of train and valid images, is the sum of two: the distance to
+    the nearest class, and how little the network sees the image's own class in it (without a label
+    the likeliest; with ``score`` cleanlab the out-of-distribution score of all probabilities, which
+    found fewer letters among digits). The distance to a class is that to the member nearer than all
+    but a ``share`` of them, at least the ``few``-th, so that a few odd ones vouch for nobody.
+    Images of a class of no more than ``few`` are not judged, unless all classes are so small.
+    Raises MissingPackageError without cleanlab where that is asked for.
     """
     labels, usable = evidence.labels, np.flatnonzero(evidence.open)
     found = pd.DataFrame({"measure": np.nan}, index=evidence.frame.index)
@@ -170,16 +173,24 @@ def outlier(
         members, judged = {-1: usable}, np.ones(len(labels), bool)
     if not members:
         return found
-    away = {
-        k: _deviations(_far(evidence.features, rows, share, few), rows)
-        for k, rows in members.items()
-    }
-    z = _deviations(np.min(list(away.values()), axis=0), usable)
+    away = [
+        _deviations(_far(evidence.features, rows, share, few), rows) for rows in members.values()
+    ]
+    z = np.maximum(_deviations(np.min(away, axis=0), usable), -1)
     if len(evidence.classes) > 1:
-        z += _deviations(_odd(evidence), usable) / 2
-    measures = deviations / (deviations + np.maximum(_deviations(z, usable), 0))
+        strange = _strange(evidence) if score == "label" else _odd(evidence)
+        z += np.maximum(_deviations(strange, usable), -1)
+    measures = deviations / (deviations + np.maximum(z, 0))
     found["measure"] = np.where(judged, measures, np.nan)
     return found
+
+
+def _strange(evidence: Evidence) -> Measures:
+    """Logarithm of the odds against an image's own class, upright; without a label, the best."""
+    upright = evidence.turns[..., 0].astype(np.float64)
+    labels = np.where(evidence.labels < 0, upright.argmax(1), evidence.labels)
+    own = upright[np.arange(len(labels)), labels]
+    return np.asarray(np.log((1 - own + _LEAST) / (own + _LEAST)), dtype=np.float64)
 
 
 def _far(features: Floats, members: NDArray[np.int64], share: float, few: int) -> Measures:
@@ -217,6 +228,6 @@ def _cleanlab(module: str) -> Any:
         return importlib.import_module(f"cleanlab.{module}")
     except ImportError:
         raise MissingPackageError(
-            "clean.checks: wrong_label and outlier need the package cleanlab: install the extra "
-            "'clean' (pip install 'augment[clean]') or leave them out"
+            "clean.checks: wrong_label needs the package cleanlab: install the extra 'clean' "
+            "(pip install 'augment[clean]') or leave it out"
         ) from None
