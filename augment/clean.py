@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from augment import decisions, forms, progress, table, verdicts, workers
-from augment.checks import CHECKS, defaults, survey
-from augment.checks.evidence import Evidence
+from augment.checks import CHECKS, defaults, reads, survey
+from augment.checks.evidence import Evidence, unread
 from augment.decisions import Decision
 from augment.forms import Form
 from augment.images import Pixels
@@ -66,17 +66,22 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         facts, measures = _measure(root / INGESTED, total, inspector, small, executor)
         for name in _of_kind(specs, "table"):
             measures[name] = checks[name](facts)
+        early = [name for name in learned if not reads(name)]
+        if early:  # before models learn from what repairs can mend
+            seen = unread(facts, _forms(facts, small))
+            for name in early:
+                measures[name] = checks[name](seen)["measure"].to_numpy()
         limits = verdicts.limits(measures, facts, settings)
         mended = _mend(root, facts, measures, limits, inspector, decided, small, executor)
         notes = pd.DataFrame(index=facts.index, columns=_NOTES)
-        if learned:
+        if late := [name for name in learned if name not in early]:
             sound = ~verdicts.faults(measures, limits, mended, facts).any(axis=1)
             evidence = _evidence(facts, sound, small, settings)
-            for name in learned:
+            for name in late:
                 found = checks[name](evidence)
                 measures[name] = found["measure"].to_numpy()
                 notes = notes.combine_first(found.reindex(columns=_NOTES).set_axis(notes.index))
-            limits |= verdicts.limits(measures[learned], facts, settings)
+            limits |= verdicts.limits(measures[late], facts, settings)
         measures = measures[[spec["name"] for spec in specs if spec["name"] in measures]]
         judged = verdicts.judge(facts, measures, limits, mended, decided, settings)
         _write_verdicts(root / REPORTS / "clean.csv", facts, judged, notes, measures)
@@ -158,17 +163,20 @@ def _mend(
 ) -> pd.Series:
     """The repairs (a tuple of names) that each image needs and that leave it without a fault.
 
-    Where a person asked for repair, whatever repairs find something to do.
+    Where a person asked for repair, also those of faults that are seen in an image alone, as they
+    find out by themselves whether there is something to do.
     """
     cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in inspector.repairs}
-    checks = list(inspector.checks)
-    least = np.array([limits[name] for name in checks])
+    alone = {name for name in CHECKS if CHECKS.describe(name).facts["kind"] == "image"}
+    checks = [name for name in measures if CHECKS.describe(name).facts["kind"] != "table"]
+    least = np.array([limits[name] for name in inspector.checks])
     wanted: dict[int, Names] = {}
     asked = facts["id"].map(lambda one: one in decided and decided[one].action == "repair")
     faulty = measures[checks].lt(pd.Series(limits, dtype=float)[checks])
     for row in np.flatnonzero((faulty.any(axis=1) | asked).to_numpy()).tolist():
         faults = set(compress(checks, faulty.iloc[row]))
-        names = tuple(name for name in cures if asked[row] or cures[name] & faults)
+        curable = faults | alone if asked[row] else faults
+        names = tuple(name for name in cures if cures[name] & curable)
         if asked[row] or faults <= set().union(*(cures[name] for name in names)):
             wanted[row] = names
     found: list[Names] = [()] * len(facts)
@@ -202,11 +210,16 @@ def _evidence(
     """What models make of the images; those with a fault already teach them nothing."""
     from augment.evidence import gather  # it needs torch
 
-    pixels = small.transpose(0, 3, 1, 2)
-    if facts["grey"].all():
-        pixels = pixels[:, :1]
     frame = facts.assign(label=facts["label"].where(sound, None))
-    return gather(frame, pixels, seed=settings.seed, glyph=settings.profile == "glyph")
+    return gather(
+        frame, _forms(facts, small), seed=settings.seed, glyph=settings.profile == "glyph"
+    )
+
+
+def _forms(facts: pd.DataFrame, small: Pixels) -> Pixels:
+    """The small forms (N, C, SIDE, SIDE), of one channel where all are grey."""
+    pixels = small.transpose(0, 3, 1, 2)
+    return pixels[:, :1] if facts["grey"].all() else pixels
 
 
 def _write_verdicts(

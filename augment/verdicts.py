@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from augment import decisions, table
-from augment.checks import CHECKS, thresholds
+from augment.checks import CHECKS, reads, thresholds
 from augment.decisions import Decision
 from augment.errors import AugmentError
 from augment.forms import Form
@@ -53,9 +53,10 @@ def judge(
     failed = faults(measures, limits, mended, facts)
     names = [str(name) for name in measures]
     sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
+    if settings.on_doubt == "keep":
+        failed[failed.columns.difference(sure)] = False
     verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
-    if settings.on_doubt != "keep":
-        verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
+    verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
     verdict = verdict.mask(failed[sure].any(axis=1), "drop")
     actions = facts["id"].map(lambda one: decided[one].action if one in decided else "")
     follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}
@@ -87,9 +88,8 @@ def faults(
     found = _under(measures, limits)
     repaired, held = mended.astype(bool), facts["split"] == "test"
     for name in found:
-        kind = CHECKS.describe(str(name)).facts["kind"]
-        if kind != "table":
-            found.loc[repaired if kind == "image" else held, name] = False
+        if CHECKS.describe(str(name)).facts["kind"] != "table":
+            found.loc[held if reads(str(name)) else repaired, name] = False
     return found
 
 

@@ -11,7 +11,9 @@ measure is 1 where all is well and 0 at its worst; one that is not a number is n
 Registered facts: ``kind`` is "image", "table", "learned" or "set"; ``threshold`` (which a set check
 has not) is the least measure that passes by default, a number or a rule that finds it from the
 measures of the whole set; ``profiles`` are those that have the check by default; ``certain`` says
-that a fault found is no matter of opinion (an equal copy), so that ``on_doubt`` does not keep it.
+that a fault found is no matter of opinion (an equal copy), so that ``on_doubt`` does not keep it;
+``models``, False for a learned check that asks no model: it comes first, so that its fault may be
+mended before models learn.
 
 A learned check is judged at 0.5 and finds by itself, from train and valid images, what that is; a
 test image has a measure but moves none.
@@ -61,6 +63,12 @@ def defaults(profile: str) -> list[str]:
     The order is that of their registration.
     """
     return [name for name in CHECKS if profile in CHECKS.describe(name).facts["profiles"]]
+
+
+def reads(name: str) -> bool:
+    """Whether a check rests on what models read in the images."""
+    facts = CHECKS.describe(name).facts
+    return facts["kind"] == "learned" and bool(facts.get("models", True))
 
 
 def thresholds(measures: pd.DataFrame, fixed: Mapping[str, float]) -> dict[str, float]:

@@ -43,3 +43,9 @@ class Evidence:
         """Which images may decide on a threshold (N,): those of train and valid."""
         held: NDArray[np.bool_] = (self.frame["split"] != "test").to_numpy(dtype=bool)
         return held
+
+
+def unread(frame: pd.DataFrame, pixels: Pixels) -> Evidence:
+    """Evidence of images that no model has looked at."""
+    nothing = np.zeros((len(frame), 0), np.float32)
+    return Evidence(frame, pixels, (), nothing, nothing.reshape(len(frame), 0, 4), nothing)

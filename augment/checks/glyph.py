@@ -87,7 +87,7 @@ def noise(image: Pixels, *, worst: Fraction = 0.1) -> float:
     return 1.0 - min(1.0, ink_of(image).grain / max(worst, 1e-9))
 
 
-@CHECKS.register("inverted", kind="learned", threshold=0.5, profiles=_GLYPH)
+@CHECKS.register("inverted", kind="learned", threshold=0.5, profiles=_GLYPH, models=False)
 def inverted(evidence: Evidence, *, minority: Fraction = 0.25) -> pd.DataFrame:
     """How far the paper is as bright, or as dark, as the paper of most images; 0.5 is undecided.
 
@@ -98,7 +98,7 @@ def inverted(evidence: Evidence, *, minority: Fraction = 0.25) -> pd.DataFrame:
     low, high = grey.min(axis=(1, 2)), grey.max(axis=(1, 2))
     bright = grey > ((low + high) / 2)[:, None, None]
     edge = np.concatenate([bright[:, 0], bright[:, -1], bright[:, :, 0], bright[:, :, -1]], axis=1)
-    paper = (bright.mean(axis=(1, 2)) + edge.mean(axis=1)) / 2
+    paper = np.where(low < high, (bright.mean(axis=(1, 2)) + edge.mean(axis=1)) / 2, 0.5)
     usual = float((paper[evidence.open] > 0.5).mean())
     measure = paper if usual > 0.5 else 1.0 - paper
     if min(usual, 1.0 - usual) > minority:
