@@ -168,7 +168,7 @@ def _mend(
     """
     cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in inspector.repairs}
     alone = {name for name in CHECKS if CHECKS.describe(name).facts["kind"] == "image"}
-    checks = [name for name in measures if CHECKS.describe(name).facts["kind"] != "table"]
+    checks = [name for name in map(str, measures) if CHECKS.describe(name).facts["kind"] != "table"]
     least = np.array([limits[name] for name in inspector.checks])
     wanted: dict[int, Names] = {}
     asked = facts["id"].map(lambda one: one in decided and decided[one].action == "repair")
@@ -230,7 +230,8 @@ def _write_verdicts(
     measures: pd.DataFrame,
 ) -> None:
     """clean.csv, a row for each image, lines as RFC 4180 has them (a label may hold a break)."""
-    sheet = facts[["id", "path", "label", "split"]].join(judged[["verdict", "reasons"]]).join(notes)
+    known = notes.astype({"probability": float, "cluster": float}).astype({"cluster": "Int64"})
+    sheet = facts[["id", "path", "label", "split"]].join(judged[["verdict", "reasons"]]).join(known)
     sheet["repairs"] = judged["repairs"].map(";".join)
     sheet["decided"] = judged["decided"]
     text = sheet.join(measures).to_csv(index=False, lineterminator="\r\n", float_format="%.6g")

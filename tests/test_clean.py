@@ -124,7 +124,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
         return pd.DataFrame({
             "measure": np.where(odd, 0.25, 1.0),
             "suggested_label": odd.map({True: "b", False: None}),
-            "probability": np.where(odd, 0.9, np.nan),
+            "probability": np.where(odd, 0.9000001, np.nan),
             "cluster": np.where(odd, 3.0, np.nan),
         })  # fmt: skip
 
@@ -246,12 +246,6 @@ def test_a_set_without_fault_loses_nothing(tmp_path: Path) -> None:
     assert table.count(tmp_path / "data/quarantine") == 0
 
 
-def test_real_digits_lose_almost_nothing(tmp_path: Path, quick: None) -> None:
-    report = clean.run(settings(checks="auto"), ingested(tmp_path, digits(20)))
-    assert report["in"] == 200 and report["verdicts"]["keep"] >= 196
-    assert report["checks"]["wrong_label"] == 0  # four steps teach no network to judge
-
-
 def test_random_noise_has_no_faults_that_a_model_could_find(tmp_path: Path, quick: None) -> None:
     rows = [
         row(RNG.integers(0, 256, (28, 28), dtype=np.uint8), label, path=f"{label}/{number}.png")
@@ -328,7 +322,7 @@ def test_a_repair_that_leaves_a_fault_is_none(tmp_path: Path) -> None:
     root = ingested(tmp_path, [*good(), row(both.astype(np.uint8), "a", path="both.png")])
     clean.run(settings(), root)
     (one,) = (one for one in listed(root) if one["verdict"] != "keep")
-    assert one["reasons"].split(";") >= ["low_contrast"] and one["repairs"] == ""
+    assert one["reasons"].split(";") == ["ruling_line", "low_contrast"] and one["repairs"] == ""
     assert stored(root, "quarantine").keys() == {"both.png"}
 
 
@@ -355,19 +349,17 @@ def test_a_doubt_that_drops_nothing_is_not_to_blame(tmp_path: Path) -> None:
         clean.run(settings(on_doubt="keep"), root)
 
 
-def decide(root: Path, *lines: tuple[str, str, str]) -> dict[str, Any]:
+def decide(root: Path, *lines: tuple[str, str, str], **options: Any) -> dict[str, Any]:
     """Run clean after decisions: path of the image (or its id), action and label."""
     ids = {path: one["id"] for path, one in stored(root, "ingested").items()}
     found = [Decision(ids.get(path, path), action, label) for path, action, label in lines]
     decisions.record(root / decisions.FILE, found)
-    return clean.run(settings(max_dropped=0.5), root)
+    return clean.run(settings(**{"max_dropped": 0.5, **options}), root)
 
 
 def test_decisions_go_before_verdicts(mixed: Path) -> None:
-    with table.TableWriter(mixed / "more") as writer:
-        for one in [*table.rows(mixed / "data/ingested"), row(glyph(), None, path="unknown.png")]:
-            writer.add(one)
-    ingested(mixed, list(table.rows(mixed / "more")))
+    unknown = row(glyph(), None, path="unknown.png")
+    ingested(mixed, [*stored(mixed, "ingested").values(), unknown])
     report = decide(
         mixed,
         ("blank.png", "keep", ""),
@@ -451,16 +443,8 @@ def test_models_drop_no_test_image(tmp_path: Path, told: list[Evidence]) -> None
     assert report["splits"]["test"] | {"verdicts": 0} == {
         "in": 1, "kept": 1, "dropped": 0, "verdicts": 0, "checks": {"told": 1},
     }  # fmt: skip
-    decide_on = {"told-test.png": "drop", "told-train.png": "keep"}
-    ids = {path: one["id"] for path, one in stored(root, "ingested").items()}
-    found = [Decision(ids[path], action) for path, action in decide_on.items()]
-    decisions.record(root / decisions.FILE, found)
-    clean.run(settings(checks=["told"]), root)
-    assert {
-        path: one["verdict"]
-        for path, one in ((one["path"], one) for one in listed(root))
-        if path in decide_on
-    } == decide_on
+    decide(root, ("told-test.png", "drop", ""), ("told-train.png", "keep", ""), checks=["told"])
+    assert verdicts_of(root) == dict.fromkeys(["told-test.png", *dropped[1:]], "drop")
 
 
 def test_models_learn_from_what_is_left(mixed: Path, told: list[Evidence]) -> None:
