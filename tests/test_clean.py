@@ -125,7 +125,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
             "measure": np.where(odd, 0.25, 1.0),
             "suggested_label": odd.map({True: "b", False: None}),
             "probability": np.where(odd, 0.9000001, np.nan),
-            "cluster": np.where(odd, 3.0, np.nan),
+            "cluster": np.where(odd, 1234567.0, np.nan),
         })  # fmt: skip
 
     monkeypatch.setattr(evidence, "gather", gather)
@@ -316,7 +316,20 @@ def test_what_no_repair_is_asked_for_is_dropped(mixed: Path) -> None:
     assert verdicts_of(mixed) == {"ruled.png": "repair", **dropped}
 
 
-def test_a_repair_that_leaves_a_fault_is_none(tmp_path: Path) -> None:
+def test_a_repair_that_leaves_a_fault_is_none(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(image: np.ndarray) -> np.ndarray:
+        """Nothing is left."""
+        return np.full_like(image, 255)
+
+    monkeypatch.setattr(repairs.REPAIRS, "_parts", dict(repairs.REPAIRS._parts))
+    repairs.REPAIRS.register("spoil", cures=("ruling_line",))(spoil)
+    clean.run(settings(repairs=["spoil"], max_dropped=0.5), mixed)
+    (one,) = (one for one in listed(mixed) if one["path"] == "ruled.png")
+    assert (one["verdict"], one["reasons"], one["repairs"]) == ("drop", "ruling_line", "")
+    assert "ruled.png" in stored(mixed, "quarantine")
+
+
+def test_a_repair_of_one_fault_of_two_is_none(tmp_path: Path) -> None:
     both = glyph() // 16 + 200
     both[27] = 202
     root = ingested(tmp_path, [*good(), row(both.astype(np.uint8), "a", path="both.png")])
@@ -416,6 +429,11 @@ def test_decisions_are_no_fault_of_a_check(tmp_path: Path) -> None:
     root = ingested(tmp_path, good())
     report = decide(root, *((f"b/{number}.png", "drop", "") for number in range(9)))
     assert report["after"] == {"a": 10, "b": 1}
+    blank = row(np.full((28, 28), 255, np.uint8), "a", path="blank.png")
+    ingested(root, [*stored(root, "ingested").values(), blank])
+    with pytest.raises(verdicts.CleanError, match="'ink_share' drops 1 of 11"):
+        decide(root, max_dropped=0.0)
+    assert decide(root, ("blank.png", "drop", ""), max_dropped=0.0)["after"] == {"a": 10, "b": 1}
     with pytest.raises(verdicts.CleanError, match="1 of 2 classes would be left"):
         decide(root, ("b/9.png", "drop", ""))
 
@@ -438,7 +456,7 @@ def test_models_drop_no_test_image(tmp_path: Path, told: list[Evidence]) -> None
     sheet = {one["path"]: one for one in listed(root)}
     notes = ("reasons", "suggested_label", "probability", "cluster", "told")
     for path in (*dropped, "told-test.png"):
-        assert [sheet[path][name] for name in notes] == ["told", "b", "0.9", "3", "0.25"]
+        assert [sheet[path][name] for name in notes] == ["told", "b", "0.9", "1234567", "0.25"]
     assert [sheet["a/0.png"][name] for name in notes] == ["", "", "", "", "1"]
     assert report["splits"]["test"] | {"verdicts": 0} == {
         "in": 1, "kept": 1, "dropped": 0, "verdicts": 0, "checks": {"told": 1},
