@@ -162,17 +162,20 @@ def _mend(
 ) -> pd.Series:
     """The repairs (a tuple of names) that each image needs and that leave it without a fault.
 
-    Where a person asked for repair, whatever repairs find something to do.
+    Where a person asked for repair, also those of faults that are seen in an image alone, as they
+    find out by themselves whether there is something to do.
     """
     cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in inspector.repairs}
     checks = [*inspector.checks, *seen]
+    alone = {name for name in CHECKS if CHECKS.describe(name).facts["kind"] == "image"}
     least = np.array([limits[name] for name in inspector.checks])
     wanted: dict[int, Names] = {}
     asked = facts["id"].map(lambda one: one in decided and decided[one].action == "repair")
     faulty = measures[checks].lt(pd.Series(limits, dtype=float)[checks])
     for row in np.flatnonzero((faulty.any(axis=1) | asked).to_numpy()).tolist():
         faults = set(compress(checks, faulty.iloc[row]))
-        names = tuple(name for name in cures if asked[row] or cures[name] & faults)
+        curable = faults | alone if asked[row] else faults
+        names = tuple(name for name in cures if cures[name] & curable)
         if asked[row] or faults <= set().union(*(cures[name] for name in names)):
             wanted[row] = names
     found: list[Names] = [()] * len(facts)
@@ -210,11 +213,16 @@ def _evidence(
     """What models make of the images; those with a fault already teach them nothing."""
     from augment.evidence import gather  # it needs torch
 
-    pixels = small.transpose(0, 3, 1, 2)
-    if facts["grey"].all():
-        pixels = pixels[:, :1]
     frame = facts.assign(label=facts["label"].where(sound, None))
-    return gather(frame, pixels, seed=settings.seed, glyph=settings.profile == "glyph")
+    return gather(
+        frame, _forms(facts, small), seed=settings.seed, glyph=settings.profile == "glyph"
+    )
+
+
+def _forms(facts: pd.DataFrame, small: Pixels) -> Pixels:
+    """The small forms (N, C, SIDE, SIDE), of one channel where all are grey."""
+    pixels = small.transpose(0, 3, 1, 2)
+    return pixels[:, :1] if facts["grey"].all() else pixels
 
 
 def _write_verdicts(
@@ -225,7 +233,8 @@ def _write_verdicts(
     measures: pd.DataFrame,
 ) -> None:
     """clean.csv, a row for each image, lines as RFC 4180 has them (a label may hold a break)."""
-    sheet = facts[["id", "path", "label", "split"]].join(judged[["verdict", "reasons"]]).join(notes)
+    known = notes.astype({"probability": float, "cluster": float}).astype({"cluster": "Int64"})
+    sheet = facts[["id", "path", "label", "split"]].join(judged[["verdict", "reasons"]]).join(known)
     sheet["repairs"] = judged["repairs"].map(";".join)
     sheet["decided"] = judged["decided"]
     text = sheet.join(measures).to_csv(index=False, lineterminator="\r\n", float_format="%.6g")

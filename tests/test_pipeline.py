@@ -1,6 +1,7 @@
 """The whole pipeline: twice the same bytes, through DVC, from several sources."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from augment import dataset, params, pipeline, project, table
+from augment import dataset, decisions, params, pipeline, project, table
 from augment.project import init
 
 REPOSITORY = Path(__file__).parent.parent
@@ -45,6 +46,8 @@ def test_dvc_yaml_names_stages_and_places() -> None:
         for dep in stage["deps"]:
             produced = any(dep == out or dep.startswith(f"{out}/") for out in outs)
             assert produced or (REPOSITORY / dep).exists(), dep
+    follow = [name for name, stage in stages.items() if decisions.FILE in stage["deps"]]
+    assert follow == ["clean", "write"]
 
 
 def test_every_stage_twice_gives_the_same_bytes(project: Path, tmp_path: Path, small) -> None:
@@ -105,6 +108,9 @@ def test_through_dvc(tmp_path: Path, small) -> None:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
+    def ran(said: str) -> list[str]:
+        return re.findall(r"Running stage '(\w+)'", said)
+
     assert repro().count("Running stage") == len(pipeline.STAGES)
     before = table.digest(root / "data/synthetic")
     assert repro().count("Running stage") == 0
@@ -112,6 +118,13 @@ def test_through_dvc(tmp_path: Path, small) -> None:
     shutil.rmtree(root / ".dvc/cache")
     repro()
     assert table.digest(root / "data/synthetic") == before
+    undone = [decisions.Decision("gone", "drop"), decisions.Decision("gone", "undo")]
+    decisions.record(root / decisions.FILE, [decisions.Decision("gone", "keep")])
+    assert ran(repro()) == ["clean", "write", "report"]  # which tell of it; data/clean is the same
+    one = table.frame(root / "data/clean")["id"].iloc[0]
+    decisions.record(root / decisions.FILE, [*undone, decisions.Decision(one, "drop")])
+    assert sorted(ran(repro())) == sorted(set(pipeline.STAGES) - {"ingest"})
+    assert one not in set(table.frame(root / "data/clean")["id"])
     shown = subprocess.run(
         ["dvc", "metrics", "show"], cwd=root, env=os.environ | {"PATH": path},
         capture_output=True, text=True,

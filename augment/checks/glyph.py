@@ -97,7 +97,7 @@ def inverted(table: pd.DataFrame, pixels: Pixels, *, minority: Fraction = 0.25) 
     low, high = grey.min(axis=(1, 2)), grey.max(axis=(1, 2))
     bright = grey > ((low + high) / 2)[:, None, None]
     edge = np.concatenate([bright[:, 0], bright[:, -1], bright[:, :, 0], bright[:, :, -1]], axis=1)
-    paper = (bright.mean(axis=(1, 2)) + edge.mean(axis=1)) / 2
+    paper = np.where(low < high, (bright.mean(axis=(1, 2)) + edge.mean(axis=1)) / 2, 0.5)
     known = paper[(table["split"] != "test").to_numpy()]
     usual = float((known > 0.5).mean()) if len(known) else 0.5
     measure = paper if usual > 0.5 else 1.0 - paper
