@@ -18,6 +18,7 @@ from augment.images import Pixels
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[Any]
+Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), and the rows or columns from, to
 
 _SIDE = 160  # greatest side that is looked at; larger images are reduced by a whole factor
 _FAINT = 12.0  # levels between paper and ink below which nothing is taken for written
@@ -27,6 +28,11 @@ _FULL = 0.95  # of its length that is seen
 _SLACK = 0.015  # of the side, by which it may be out of the level
 _RULE = 0.08  # of the side, that a ruling line may be thick
 _EDGE = 0.12  # of the side, that a page edge may be thick
+_STOUT = 0.5  # of the strokes' width: no line is so stout, but the edge of a page
+_SEEN = 0.4  # of its length, that is no stroke
+_THIN = 0.15  # where the character fills the image and touches the line
+_RIM = 0.02  # of the side: what is thinner at the border is how the image was cropped
+_BARE = 0.04  # of the side, that strokes are wide where there are none to measure
 _HALO = 0.02  # of the side: paper as near as this to ink may be stained by it
 _NEAR = 0.018  # of the side: strokes as near as this are one part
 _DUST = 0.0003  # of the pixels, that a part has at least
@@ -96,52 +102,81 @@ class Ink:
             self.mask = np.zeros_like(self.mask)
 
     def paper(self, height: int, width: int) -> Floats:
-        """The paper alone, in levels (height, width, channels)."""
+        """The paper alone, in levels 0 … 255 (height, width, channels)."""
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
-        sheet: Floats = sum(
-            term * level for term, level in zip(_terms(y, x), self._sheet, strict=True)
-        )
-        return sheet
+        sheet = sum(term * level for term, level in zip(_terms(y, x), self._sheet, strict=True))
+        return np.clip(sheet, 0.0, 255.0)
 
     @cached_property
-    def lines(self) -> list[tuple[int, int, int]]:
-        """Ruling lines and page edges: axis 0 or 1, and the rows or columns from, to."""
+    def lines(self) -> list[Line]:
+        """Ruling lines and page edges, and no straight stroke of a character that fills the image.
+
+        A line is thinner than strokes or paler, or it is the edge of a page that nothing touches.
+        """
         if min(self.mask.shape) < _LEAST or self.contrast < _FAINT:
             return []
         found = []
         for axis in (0, 1):
             across = (self.away if axis == 0 else self.away.T) > _LINE * self.contrast
-            for slack in (0, max(1, round(_SLACK * len(across)))):  # straight ones first
+            most = max(1, round(_SLACK * len(across)))
+            for slack in (0, most):  # straight ones first, and their soft edges go with them
                 for start, stop in _bands(across, slack):
                     found.append((axis, start, stop))
-                    across[start:stop] = False
-        return found
+                    across[max(start - most, 0) : stop + most] = False
+        return self._foreign(found) if found else found
 
-    @cached_property
-    def ruled(self) -> Mask:
-        """Where ruling lines lie (H, W), but for strokes that cross them."""
-        ruled, strokes = np.zeros_like(self.mask), self.mask.copy()
-        for axis, start, stop in self.lines:
+    def _foreign(self, found: list[Line]) -> list[Line]:
+        """Those of the ``found`` lines that are no strokes of the character itself."""
+        strokes, ruled = self._parted(found)
+        bare, rim = (share * max(strokes.shape) for share in (_BARE, _RIM))
+        width = 2 * strokes.sum() / _outline(strokes).sum() if strokes.any() else bare
+        sides = [np.rot90(self.mask, turn) for turn in range(4)]
+        tight = all(side[: _end(len(side))].any() for side in sides)
+        foreign = []
+        for axis, start, stop in found:
+            across, beneath, away = (
+                whole if axis == 0 else whole.T for whole in (strokes, ruled, self.away)
+            )
+            plain = beneath[start:stop].any(axis=0)
+            if plain.mean() < _SEEN:
+                continue
+            touched = across[max(start - 1, 0) : stop + 1].any()
+            weight = away[start:stop, plain].sum(axis=0).mean() / self.contrast
+            if 0 < start and stop < len(across):
+                own = weight >= width * (_THIN if tight and touched else _STOUT)
+            else:
+                own = tight or touched and weight >= width * _STOUT or weight < rim
+            if not own:
+                foreign.append((axis, start, stop))
+        return foreign
+
+    def _parted(self, lines: list[Line]) -> tuple[Mask, Mask]:
+        """Strokes (H, W), and where ``lines`` lie (H, W) but for strokes that cross them."""
+        strokes, ruled = self.mask.copy(), np.zeros_like(self.mask)
+        for axis, start, stop in lines:
             across, beneath = (strokes, ruled) if axis == 0 else (strokes.T, ruled.T)
             plain = ~(across[start - 1] if start else np.zeros(across.shape[1], bool))
             if stop < len(across):
                 plain &= ~across[stop]
             across[start:stop, plain] = False
             beneath[start:stop, plain] = True
-        return ruled
+        return strokes, ruled
+
+    @cached_property
+    def ruled(self) -> Mask:
+        """Where ruling lines lie (H, W), but for strokes that cross them."""
+        return self._parted(self.lines)[1]
 
     @cached_property
     def strokes(self) -> Mask:
         """The ink (H, W) without ruling lines."""
-        return self.mask & ~self.ruled if self.lines else self.mask
+        return self._parted(self.lines)[0] if self.lines else self.mask
 
     @cached_property
     def outline(self) -> Mask:
         """The outermost pixels (H, W) of all strokes."""
-        padded = np.pad(self.strokes, 1)
-        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        return self.strokes & ~inner
+        return _outline(self.strokes)
 
     @cached_property
     def grain(self) -> float:
@@ -222,6 +257,17 @@ def _fitted(levels: Floats, plain: Mask) -> Floats:
     return fit.astype(np.float32)
 
 
+def _outline(mask: Mask) -> Mask:
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def _end(length: int) -> int:
+    """How many pixels from a border on something counts as reaching it."""
+    return max(1, length // 32)
+
+
 def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
     """Rows that are inked from border to border: thin ones, or thicker ones at the border.
 
@@ -230,7 +276,7 @@ def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
     height, width = inked.shape
     if slack:
         inked = ndimage.maximum_filter1d(inked, 2 * slack + 1, axis=0)
-    end = max(1, width // 32)
+    end = _end(width)
     reaching = inked[:, :end].any(axis=1) & inked[:, -end:].any(axis=1)
     full = reaching & (inked.mean(axis=1) >= _FULL)
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
