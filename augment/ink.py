@@ -106,7 +106,8 @@ class Ink:
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
         sheet = sum(term * level for term, level in zip(_terms(y, x), self._sheet, strict=True))
-        return np.clip(sheet, 0.0, 255.0)
+        within: Floats = np.clip(sheet, 0.0, 255.0)
+        return within
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -129,7 +130,7 @@ class Ink:
     def _foreign(self, found: list[Line]) -> list[Line]:
         """Those of the ``found`` lines that are no strokes of the character itself."""
         strokes, ruled = self._parted(found)
-        bare, rim = (share * max(strokes.shape) for share in (_BARE, _RIM))
+        bare, rim = (max(1.0, share * max(strokes.shape)) for share in (_BARE, _RIM))
         width = 2 * strokes.sum() / _outline(strokes).sum() if strokes.any() else bare
         sides = [np.rot90(self.mask, turn) for turn in range(4)]
         tight = all(side[: _end(len(side))].any() for side in sides)
