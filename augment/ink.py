@@ -196,7 +196,8 @@ class Ink:
         reach = round(_NEAR * max(mask.shape) / 2)
         wide = ndimage.maximum_filter(mask, 2 * reach + 1) if reach else mask
         labels = ndimage.label(wide, _TOUCHING)[0] * mask
-        areas = np.bincount(labels.ravel())[1:]
+        pieces = labels[mask]
+        areas = np.bincount(pieces)[1:]
         chosen = np.argsort(-areas, kind="stable")[:_MOST]
         chosen = chosen[areas[chosen] > _DUST * mask.size]
         found = ndimage.find_objects(labels)
@@ -214,7 +215,7 @@ class Ink:
         labels = place[labels]
         count = len(chosen) + 1
         outline = np.bincount(labels[self.outline], minlength=count)[1:]
-        inked = np.bincount(labels.ravel(), self.away.ravel(), count)[1:] / max(self.contrast, 1.0)
+        inked = np.bincount(place[pieces], self.away[mask], count)[1:] / max(self.contrast, 1.0)
         widths = (areas[chosen] + inked) / np.maximum(outline, 1)
         strange, sizes = _belonging(labels, boxes, areas[chosen], widths)
         return Parts(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
