@@ -18,6 +18,7 @@ from augment.images import Pixels
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[Any]
+Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), and the rows or columns from, to
 
 _SIDE = 160  # greatest side that is looked at; larger images are reduced by a whole factor
 _FAINT = 12.0  # levels between paper and ink below which nothing is taken for written
@@ -27,6 +28,11 @@ _FULL = 0.95  # of its length that is seen
 _SLACK = 0.015  # of the side, by which it may be out of the level
 _RULE = 0.08  # of the side, that a ruling line may be thick
 _EDGE = 0.12  # of the side, that a page edge may be thick
+_STOUT = 0.5  # of the strokes' width: no line is so stout, but the edge of a page
+_SEEN = 0.4  # of its length, that is no stroke
+_THIN = 0.15  # where the character fills the image and touches the line
+_RIM = 0.02  # of the side: what is thinner at the border is how the image was cropped
+_BARE = 0.04  # of the side, that strokes are wide where there are none to measure
 _HALO = 0.02  # of the side: paper as near as this to ink may be stained by it
 _NEAR = 0.018  # of the side: strokes as near as this are one part
 _DUST = 0.0003  # of the pixels, that a part has at least
@@ -96,52 +102,82 @@ class Ink:
             self.mask = np.zeros_like(self.mask)
 
     def paper(self, height: int, width: int) -> Floats:
-        """The paper alone, in levels (height, width, channels)."""
+        """The paper alone, in levels 0 … 255 (height, width, channels)."""
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
-        sheet: Floats = sum(
-            term * level for term, level in zip(_terms(y, x), self._sheet, strict=True)
-        )
-        return sheet
+        sheet = sum(term * level for term, level in zip(_terms(y, x), self._sheet, strict=True))
+        within: Floats = np.clip(sheet, 0.0, 255.0)
+        return within
 
     @cached_property
-    def lines(self) -> list[tuple[int, int, int]]:
-        """Ruling lines and page edges: axis 0 or 1, and the rows or columns from, to."""
+    def lines(self) -> list[Line]:
+        """Ruling lines and page edges, and no straight stroke of a character that fills the image.
+
+        A line is thinner than strokes or paler, or it is the edge of a page that nothing touches.
+        """
         if min(self.mask.shape) < _LEAST or self.contrast < _FAINT:
             return []
         found = []
         for axis in (0, 1):
             across = (self.away if axis == 0 else self.away.T) > _LINE * self.contrast
-            for slack in (0, max(1, round(_SLACK * len(across)))):  # straight ones first
+            most = max(1, round(_SLACK * len(across)))
+            for slack in (0, most):  # straight ones first, and their soft edges go with them
                 for start, stop in _bands(across, slack):
                     found.append((axis, start, stop))
-                    across[start:stop] = False
-        return found
+                    across[max(start - most, 0) : stop + most] = False
+        return self._foreign(found) if found else found
 
-    @cached_property
-    def ruled(self) -> Mask:
-        """Where ruling lines lie (H, W), but for strokes that cross them."""
-        ruled, strokes = np.zeros_like(self.mask), self.mask.copy()
-        for axis, start, stop in self.lines:
+    def _foreign(self, found: list[Line]) -> list[Line]:
+        """Those of the ``found`` lines that are no strokes of the character itself."""
+        strokes, ruled = self._parted(found)
+        bare, rim = (max(1.0, share * max(strokes.shape)) for share in (_BARE, _RIM))
+        width = 2 * strokes.sum() / _outline(strokes).sum() if strokes.any() else bare
+        sides = [np.rot90(self.mask, turn) for turn in range(4)]
+        tight = all(side[: _end(len(side))].any() for side in sides)
+        foreign = []
+        for axis, start, stop in found:
+            across, beneath, away = (
+                whole if axis == 0 else whole.T for whole in (strokes, ruled, self.away)
+            )
+            plain = beneath[start:stop].any(axis=0)
+            if plain.mean() < _SEEN:
+                continue
+            touched = across[max(start - 1, 0) : stop + 1].any()
+            weight = away[start:stop, plain].sum(axis=0).mean() / self.contrast
+            if 0 < start and stop < len(across):
+                own = weight >= width * (_THIN if tight and touched else _STOUT)
+            else:
+                own = tight or touched and weight >= width * _STOUT or weight < rim
+            if not own:
+                foreign.append((axis, start, stop))
+        return foreign
+
+    def _parted(self, lines: list[Line]) -> tuple[Mask, Mask]:
+        """Strokes (H, W), and where ``lines`` lie (H, W) but for strokes that cross them."""
+        strokes, ruled = self.mask.copy(), np.zeros_like(self.mask)
+        for axis, start, stop in lines:
             across, beneath = (strokes, ruled) if axis == 0 else (strokes.T, ruled.T)
             plain = ~(across[start - 1] if start else np.zeros(across.shape[1], bool))
             if stop < len(across):
                 plain &= ~across[stop]
             across[start:stop, plain] = False
             beneath[start:stop, plain] = True
-        return ruled
+        return strokes, ruled
+
+    @cached_property
+    def ruled(self) -> Mask:
+        """Where ruling lines lie (H, W), but for strokes that cross them."""
+        return self._parted(self.lines)[1]
 
     @cached_property
     def strokes(self) -> Mask:
         """The ink (H, W) without ruling lines."""
-        return self.mask & ~self.ruled if self.lines else self.mask
+        return self._parted(self.lines)[0] if self.lines else self.mask
 
     @cached_property
     def outline(self) -> Mask:
         """The outermost pixels (H, W) of all strokes."""
-        padded = np.pad(self.strokes, 1)
-        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        return self.strokes & ~inner
+        return _outline(self.strokes)
 
     @cached_property
     def grain(self) -> float:
@@ -160,8 +196,8 @@ class Ink:
         reach = round(_NEAR * max(mask.shape) / 2)
         wide = ndimage.maximum_filter(mask, 2 * reach + 1) if reach else mask
         labels = ndimage.label(wide, _TOUCHING)[0] * mask
-        flat = labels.ravel()
-        areas = np.bincount(flat)[1:]
+        pieces = labels[mask]
+        areas = np.bincount(pieces)[1:]
         chosen = np.argsort(-areas, kind="stable")[:_MOST]
         chosen = chosen[areas[chosen] > _DUST * mask.size]
         found = ndimage.find_objects(labels)
@@ -179,7 +215,7 @@ class Ink:
         labels = place[labels]
         count = len(chosen) + 1
         outline = np.bincount(labels[self.outline], minlength=count)[1:]
-        inked = np.bincount(labels.ravel(), self.away.ravel(), count)[1:] / max(self.contrast, 1.0)
+        inked = np.bincount(place[pieces], self.away[mask], count)[1:] / max(self.contrast, 1.0)
         widths = (areas[chosen] + inked) / np.maximum(outline, 1)
         strange, sizes = _belonging(labels, boxes, areas[chosen], widths)
         return Parts(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
@@ -190,7 +226,7 @@ def _otsu(levels: Floats) -> float:
 
     Otsu 1979, A Threshold Selection Method from Gray-Level Histograms.
     """
-    counts = np.bincount(levels.astype(np.uint8).ravel(), minlength=256)
+    counts = np.bincount((levels + 0.5).astype(np.uint8).ravel(), minlength=256)
     below = np.cumsum(counts)
     sums = np.cumsum(counts * np.arange(256))
     sides = below * (below[-1] - below)
@@ -215,11 +251,28 @@ def _fitted(levels: Floats, plain: Mask) -> Floats:
     x = np.linspace(-1, 1, width)[None, ::step]
     terms = np.stack([np.broadcast_to(term, some.shape)[some] for term in _terms(y, x)], axis=1)
     values = levels[::step, ::step][some]
-    fit: Floats = np.linalg.lstsq(terms, values, rcond=None)[0]
+    fit = _least_squares(terms, values)
     away = np.abs(values - terms @ fit).max(axis=1)
     clean = away <= 2.5 * np.median(away)  # neither the soft edge of a stroke nor a stain
-    fit = np.linalg.lstsq(terms[clean], values[clean], rcond=None)[0]
-    return fit.astype(np.float32)
+    return _least_squares(terms[clean], values[clean]).astype(np.float32)
+
+
+def _least_squares(terms: Floats, values: Floats) -> Floats:
+    """The normal equations: a few numbers, where all rows would take ten times as long."""
+    square = terms.T @ terms
+    fit: Floats = np.linalg.lstsq(square, terms.T @ values, rcond=None)[0]
+    return fit
+
+
+def _outline(mask: Mask) -> Mask:
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def _end(length: int) -> int:
+    """How many pixels from a border on something counts as reaching it."""
+    return max(1, length // 32)
 
 
 def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
@@ -230,7 +283,7 @@ def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
     height, width = inked.shape
     if slack:
         inked = ndimage.maximum_filter1d(inked, 2 * slack + 1, axis=0)
-    end = max(1, width // 32)
+    end = _end(width)
     reaching = inked[:, :end].any(axis=1) & inked[:, -end:].any(axis=1)
     full = reaching & (inked.mean(axis=1) >= _FULL)
     edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
@@ -254,29 +307,38 @@ def _belonging(
     if len(boxes) < 2:
         return strange, sizes
     frame = np.array(labels.shape, np.float64)
+    lengths = boxes[:, 2:] - boxes[:, :2]
+    fill = areas / lengths.prod(axis=1)
+    solid = np.clip((fill - 0.5) / 0.3, 0, 1) * lengths.min(axis=1) / lengths.max(axis=1)
+    margin = np.concatenate([boxes[:, :2], frame - boxes[:, 2:]], axis=1)
+    inked = labels > 0
+    pieces = labels[inked] - 1
     own = np.arange(len(boxes)) == 0
     for _ in range(2):
         box = np.concatenate([boxes[own, :2].min(axis=0), boxes[own, 2:].max(axis=0)])
         side = _longer(box)
-        width = np.average(widths[own], weights=areas[own])
-        inside = np.concatenate([[False], own])[labels]
-        apart = ndimage.distance_transform_cdt(~inside, "chessboard")
-        gap = ndimage.minimum(apart, labels, np.arange(len(boxes)) + 1) / side
-        room = np.concatenate([box[:2], frame - box[2:]])
-        margin = np.concatenate([boxes[:, :2], frame - boxes[:, 2:]], axis=1)
-        reach = ((room - margin) / np.maximum(room, 1.0)).max(axis=1)
-        lengths = boxes[:, 2:] - boxes[:, :2]
-        fill = areas / lengths.prod(axis=1)
         sizes = _longer(boxes) / side
+        if own.all():
+            return np.zeros(len(boxes)), sizes
+        width = np.average(widths[own], weights=areas[own])
+        apart = ndimage.distance_transform_cdt(
+            ~np.concatenate([[False], own])[labels], "chessboard"
+        )
+        gap = np.full(len(boxes), apart.max())
+        np.minimum.at(gap, pieces, apart[inked])
+        room = np.concatenate([box[:2], frame - box[2:]])
+        reach = ((room - margin) / np.maximum(room, 1.0)).max(axis=1)
         found = (
             0.4 * np.clip((reach - 0.5) / 0.4, 0, 1)
             + 0.4 * np.clip((1 - widths / width) / 0.6, 0, 1)
-            + 0.1 * np.clip(gap / 0.5, 0, 1)
-            + 0.1 * np.clip((fill - 0.5) / 0.3, 0, 1) * lengths.min(axis=1) / lengths.max(axis=1)
+            + 0.1 * np.clip(gap / side / 0.5, 0, 1)
+            + 0.1 * solid
             - 0.25 * np.clip((sizes - 0.4) / 0.4, 0, 1)
         )
         strange = np.where(own | (_within(boxes, box) >= _INSIDE), 0.0, np.clip(found, 0, 1))
-        own = strange < _STRANGE
+        before, own = own, strange < _STRANGE
+        if (own == before).all():
+            break
     return strange, sizes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from augment.images import Pixels
-from augment.ink import Floats, Ink, Mask, ink_of
+from augment.ink import Ink, Mask, ink_of
 from augment.registry import Amount, Registry
 
 REPAIRS = Registry("repair")
@@ -105,8 +105,8 @@ def _painted(image: Pixels, ink: Ink, where: Mask) -> Pixels:
 
 
 def _paper(ink: Ink, image: Pixels) -> Pixels:
-    sheet: Floats = ink.paper(*image.shape[:2])
-    return np.clip(np.rint(sheet), 0, 255).astype(np.uint8).reshape(image.shape)
+    sheet = np.rint(ink.paper(*image.shape[:2]))
+    return sheet.astype(np.uint8).reshape(image.shape)
 
 
 def _window(image: Pixels, ink: Ink, window: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Pixels:

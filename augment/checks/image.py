@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ def blank(
     ``tolerance`` levels and by more than six standard deviations of the paper's grain.
     """
     channels = image.reshape(*image.shape[:2], -1).astype(np.float32)
-    paper = np.median(channels, axis=(0, 1))
-    away = np.abs(channels - paper).max(axis=2)
+    paper = [_quantile(channel, 0.5) for channel in np.moveaxis(channels, 2, 0)]
+    away = np.abs(channels - np.array(paper, np.float32)).max(axis=2)
     marked = float((away > max(tolerance, 6.0 * min(_grain(channels), _GRAIN))).mean())
     return min(1.0, marked / enough)
 
@@ -42,9 +42,8 @@ def low_contrast(image: Pixels) -> float:
 
     One pixel in two thousand is left out at either end; the channel with the widest range counts.
     """
-    channels = image.reshape(image.shape[0] * image.shape[1], -1)
-    low, high = np.quantile(channels, (0.0005, 0.9995), axis=0)
-    return float((high - low).max() / 255.0)
+    channels = image.reshape(image.shape[0] * image.shape[1], -1).T
+    return max(_quantile(one, 0.9995) - _quantile(one, 0.0005) for one in channels) / 255.0
 
 
 def _grain(channels: NDArray[np.float32]) -> float:
@@ -56,4 +55,12 @@ def _grain(channels: NDArray[np.float32]) -> float:
     if channels.shape[1] < 2:
         return 0.0
     steps = np.abs(np.diff(channels, axis=1))
-    return float(np.median(steps)) / (0.6745 * math.sqrt(2))
+    return _quantile(steps, 0.5) / (0.6745 * math.sqrt(2))
+
+
+def _quantile(levels: NDArray[Any], share: float) -> float:
+    """As np.quantile finds it for whole numbers 0 … 255, by counting: many times faster."""
+    upto = np.bincount(levels.astype(np.uint8).ravel(), minlength=256).cumsum()
+    place = share * (levels.size - 1)
+    low, high = np.searchsorted(upto, (math.floor(place), math.ceil(place)), side="right")
+    return float(low + (high - low) * (place % 1))
