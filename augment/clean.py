@@ -213,16 +213,11 @@ def _evidence(
     """What models make of the images; those with a fault already teach them nothing."""
     from augment.evidence import gather  # it needs torch
 
-    frame = facts.assign(label=facts["label"].where(sound, None))
-    return gather(
-        frame, _forms(facts, small), seed=settings.seed, glyph=settings.profile == "glyph"
-    )
-
-
-def _forms(facts: pd.DataFrame, small: Pixels) -> Pixels:
-    """The small forms (N, C, SIDE, SIDE), of one channel where all are grey."""
     pixels = small.transpose(0, 3, 1, 2)
-    return pixels[:, :1] if facts["grey"].all() else pixels
+    if facts["grey"].all():
+        pixels = pixels[:, :1]
+    frame = facts.assign(label=facts["label"].where(sound, None))
+    return gather(frame, pixels, seed=settings.seed, glyph=settings.profile == "glyph")
 
 
 def _write_verdicts(

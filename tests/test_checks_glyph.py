@@ -12,7 +12,6 @@ from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 
 from augment.checks import CHECKS, Outlier, thresholds
-from augment.checks.evidence import Evidence
 from augment.ink import Glyph
 from benchmarks import mnist
 from benchmarks.cleaning import faults
@@ -28,12 +27,12 @@ def drawn(*boxes: tuple[int, int, int, int], level: int = INK) -> np.ndarray:
     return image
 
 
-def evidence(images: Sequence[np.ndarray], splits: Sequence[str]) -> Evidence:
-    count = len(images)
-    return Evidence(
-        pd.DataFrame({"split": splits}, index=range(7, 7 + count)), np.stack(images)[:, None], (),
-        *(np.zeros((count, *shape), np.float32) for shape in ((0,), (0, 4), (0,))),
-    )  # fmt: skip
+def together(
+    images: Sequence[np.ndarray], splits: Sequence[str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """What a pixel check is given."""
+    table = pd.DataFrame({"split": splits}, index=range(7, 7 + len(images)))
+    return table, np.repeat(np.stack(images)[..., None], 3, axis=3)
 
 
 CROSS = ((14, 30, 50, 36), (30, 14, 36, 50))  # 396 pixels, of which 136 are its outline
@@ -96,13 +95,13 @@ CASES = {
         (GRAIN.astype(np.uint8), {"worst": 0.03}, 0.0),
     ],
     "inverted": [
-        (evidence(OLD, ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
-        (evidence([255 - one for one in OLD], ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
-        (evidence(OLD, ["train"] * 10), {"minority": 0.09}, [1.0] * 10),
-        (evidence(OLD, ["train"] * 10), {"minority": 0.1}, [SHARE] * 9 + [1 - SHARE]),
+        (together(OLD, ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
+        (together([255 - one for one in OLD], ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
+        (together(OLD, ["train"] * 10), {"minority": 0.09}, [1.0] * 10),
+        (together(OLD, ["train"] * 10), {"minority": 0.1}, [SHARE] * 9 + [1 - SHARE]),
         # test images have a measure and no say
-        (evidence(OLD, ["test"] * 9 + ["valid"]), {}, [1 - SHARE] * 9 + [SHARE]),
-        (evidence(OLD, ["train", *["test"] * 9]), {"minority": 0.0}, [SHARE] * 9 + [1 - SHARE]),
+        (together(OLD, ["test"] * 9 + ["valid"]), {}, [1 - SHARE] * 9 + [SHARE]),
+        (together(OLD, ["train", *["test"] * 9]), {"minority": 0.0}, [SHARE] * 9 + [1 - SHARE]),
     ],
 }
 NAMES = [
@@ -134,9 +133,9 @@ def test_measures(name: str, form: str) -> None:
 
 def test_inverted() -> None:
     for given, options, expected in CASES["inverted"]:
-        found = CHECKS.build({"name": "inverted", **options})(given)
-        assert found.columns.tolist() == ["measure"] and found.index.equals(given.frame.index)
-        assert found["measure"].tolist() == pytest.approx(expected, abs=1e-6)
+        found = CHECKS.build({"name": "inverted", **options})(*given)
+        assert found.index.equals(given[0].index)
+        assert found.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -144,7 +143,7 @@ def test_contract(name: str) -> None:
     part = CHECKS.describe(name)
     assert part.summary and part.facts["profiles"] == ("glyph",) and "certain" not in part.facts
     if name not in IMAGE:
-        assert part.facts["kind"] == "learned" and part.facts["threshold"] == 0.5
+        assert part.facts["kind"] == "pixels" and part.facts["threshold"] == 0.5
         return
     assert isinstance(part.facts["threshold"], Outlier)
     check, noise = CHECKS.build(name), RNG(0).integers(0, 256, (40, 300, 3), dtype=np.uint8)
@@ -245,6 +244,6 @@ def test_inverted_digits_are_found_in_either_set() -> None:
         np.stack([image.repeat(4, 0).repeat(4, 1) for image in DIGITS]),
     ):
         images = np.concatenate([255 - whole[:60], whole[60:]])
-        measures = CHECKS.build("inverted")(evidence(list(images), ["train"] * len(images)))
-        found = (measures["measure"] < 0.5).to_numpy()
+        measures = CHECKS.build("inverted")(*together(list(images), ["train"] * len(images)))
+        found = (measures < 0.5).to_numpy()
         assert found[:60].mean() >= 0.97 and found[60:].mean() <= 0.005

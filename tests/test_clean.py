@@ -21,15 +21,15 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from augment import clean, decisions, evidence, forms, images, repairs, table, verdicts
-from augment.checks import CHECKS, defaults, reads
-from augment.checks.evidence import Evidence, unread
+from augment.checks import CHECKS, defaults
+from augment.checks.evidence import Evidence
 from augment.decisions import Decision
 from augment.forms import Form, normalise
 from augment.params import Params
 from augment.registry import PartError
 
 MEASURED = [name for name in defaults("glyph") if CHECKS.describe(name).facts["kind"] != "set"]
-PLAIN = [name for name in defaults("glyph") if not reads(name)]
+PLAIN = [name for name in defaults("glyph") if CHECKS.describe(name).facts["kind"] != "learned"]
 FACTS = ["id", "path", "label", "split", "verdict", "reasons", "suggested_label", "probability",
          "cluster", "repairs", "decided"]  # fmt: skip
 RNG = np.random.default_rng(0)
@@ -115,7 +115,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
     shown: list[Evidence] = []
 
     def gather(frame: pd.DataFrame, pixels: np.ndarray, **options: Any) -> Evidence:
-        return unread(frame, pixels)
+        nothing = np.zeros((len(frame), 0), np.float32)
+        return Evidence(frame, pixels, (), nothing, nothing.reshape(-1, 0, 4), nothing)
 
     def check(found: Evidence) -> pd.DataFrame:
         """One that is told."""
