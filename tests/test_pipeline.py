@@ -1,5 +1,6 @@
 """The whole pipeline: twice the same bytes, through DVC, from several sources."""
 
+import json
 import os
 import re
 import shutil
@@ -81,8 +82,6 @@ def test_what_leaves_is_what_came_and_what_was_made(project: Path) -> None:
 
 
 def test_score_has_the_names_that_others_read(project: Path) -> None:
-    import json
-
     score = json.loads((project / "reports/score.json").read_text())
     keys = """fid kid precision recall density coverage label_accuracy diversity
     duplicate_fraction near_copy_fraction authenticity floor per_class uplift""".split()
@@ -108,9 +107,6 @@ def test_through_dvc(tmp_path: Path, small) -> None:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    def ran(said: str) -> list[str]:
-        return re.findall(r"Running stage '(\w+)'", said)
-
     assert repro().count("Running stage") == len(pipeline.STAGES)
     before = table.digest(root / "data/synthetic")
     assert repro().count("Running stage") == 0
@@ -118,18 +114,36 @@ def test_through_dvc(tmp_path: Path, small) -> None:
     shutil.rmtree(root / ".dvc/cache")
     repro()
     assert table.digest(root / "data/synthetic") == before
-    undone = [decisions.Decision("gone", "drop"), decisions.Decision("gone", "undo")]
-    decisions.record(root / decisions.FILE, [decisions.Decision("gone", "keep")])
-    assert ran(repro()) == ["clean", "write", "report"]  # which tell of it; data/clean is the same
-    one = table.frame(root / "data/clean")["id"].iloc[0]
-    decisions.record(root / decisions.FILE, [*undone, decisions.Decision(one, "drop")])
-    assert sorted(ran(repro())) == sorted(set(pipeline.STAGES) - {"ingest"})
-    assert one not in set(table.frame(root / "data/clean")["id"])
     shown = subprocess.run(
         ["dvc", "metrics", "show"], cwd=root, env=os.environ | {"PATH": path},
         capture_output=True, text=True,
     )  # fmt: skip
     assert "label_accuracy" in shown.stdout, shown.stderr
+
+
+@pytest.mark.slow
+def test_a_decision_runs_clean_and_what_follows(project: Path, tmp_path: Path, small) -> None:
+    root = tmp_path / "mine"
+    assert init(root, "builtin:digits") == []
+    small(root)
+    for place in ("data", "reports", "models"):
+        shutil.copytree(project / place, root / place)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def dvc(*words: str) -> str:
+        done = subprocess.run(
+            ["dvc", *words], cwd=root, env=os.environ | {"PATH": path},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    dvc("commit", "-f")
+    assert json.loads(dvc("status", "--json")) == {}
+    decisions.record(root / decisions.FILE, [decisions.Decision("gone", "drop")])
+    ran = re.findall(r"Running stage '(\w+)'", dvc("repro"))
+    assert ran == ["clean", "write", "report"]  # they tell of it, and data/clean is as it was
+    assert json.loads((root / "reports/clean.json").read_text())["decisions"]["elsewhere"] == 1
 
 
 @pytest.mark.slow
