@@ -53,9 +53,10 @@ def judge(
     failed = faults(measures, limits, mended, facts)
     names = [str(name) for name in measures]
     sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
+    if settings.on_doubt == "keep":
+        failed[failed.columns.difference(sure)] = False
     verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
-    if settings.on_doubt != "keep":
-        verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
+    verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
     verdict = verdict.mask(failed[sure].any(axis=1), "drop")
     actions = facts["id"].map(lambda one: decided[one].action if one in decided else "")
     follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}

@@ -84,7 +84,7 @@ def good(count: int = 10, labels: str = "ab") -> Iterator[dict[str, Any]]:
 def broken() -> list[dict[str, Any]]:
     """What repairs can mend: a line from border to border, a seal beside, ink for paper."""
     ruled, sealed = glyph(), glyph()
-    ruled[27] = 40
+    ruled[25] = 40
     sealed[:3, :6] = 60
     found = {"ruled.png": ruled, "sealed.png": sealed, "inverted.png": 255 - glyph()}
     return [row(pixels, "a", path=path) for path, pixels in found.items()]
@@ -116,7 +116,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
 
     def gather(frame: pd.DataFrame, pixels: np.ndarray, **options: Any) -> Evidence:
         nothing = np.zeros((len(frame), 0), np.float32)
-        return Evidence(frame, pixels, (), nothing, nothing.reshape(-1, 0, 4), nothing)
+        return Evidence(frame, pixels, (), nothing, nothing.reshape(len(frame), 0, 4), nothing)
 
     def check(found: Evidence) -> pd.DataFrame:
         """One that is told."""

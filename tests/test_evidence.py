@@ -33,7 +33,8 @@ def planted() -> tuple[Evidence, dict[str, np.ndarray]]:
     frame, pixels = digits(900)
     rng = np.random.default_rng(0)
     rows = rng.permutation(np.flatnonzero(frame["label"].isin(["3", "4", "7"])))
-    faults = {"wrong": rows[:20], "turned": rows[20:40], "noise": rows[40:60]}
+    others = rng.permutation(np.flatnonzero(~frame["label"].isin(["3", "4", "7"])))
+    faults = {"wrong": rows[:20], "turned": rows[20:40], "noise": others[:20]}
     wrong = frame["label"][faults["wrong"]].map({"3": "4", "4": "7", "7": "3"})
     frame.loc[faults["wrong"], "label"] = wrong
     pixels[faults["turned"]] = np.rot90(pixels[faults["turned"]], 1, (2, 3))

@@ -23,6 +23,7 @@ from augment.registry import Count, Fraction
 
 _LEAST = 1e-6
 _GUESSED = 1e-3
+_USUAL = 20  # images from which on their spread says something
 
 Measures = NDArray[np.float64]
 
@@ -161,7 +162,9 @@ def outlier(
     the likeliest; with ``score`` cleanlab the out-of-distribution score of all probabilities, which
     found fewer letters among digits). The distance to a class is that to the member nearer than all
     but a ``share`` of them, at least the ``few``-th, so that a few odd ones vouch for nobody.
-    Images of a class of no more than ``few`` are not judged, unless all classes are so small.
+    Images of a class of no more than ``few`` are not judged, unless all classes are so small, and
+    none of a set that is too small to say what is usual. Where the network cannot read the classes
+    distance alone counts.
     Raises MissingPackageError without cleanlab where that is asked for.
     """
     labels, usable = evidence.labels, np.flatnonzero(evidence.open)
@@ -169,15 +172,15 @@ def outlier(
     members = {k: np.flatnonzero(evidence.open & (labels == k)) for k in np.unique(labels)}
     members = {k: rows for k, rows in members.items() if k >= 0 and len(rows) > few}
     judged = np.isin(labels, [-1, *members])
-    if not members and len(usable) > few:  # no class is large enough: all are taken for one
-        members, judged = {-1: usable}, np.ones(len(labels), bool)
-    if not members:
+    if len(usable) < _USUAL:
         return found
+    if not members:  # no class is large enough: all are taken for one
+        members, judged = {-1: usable}, np.ones(len(labels), bool)
     away = [
         _deviations(_far(evidence.features, rows, share, few), rows) for rows in members.values()
     ]
     z = np.maximum(_deviations(np.min(away, axis=0), usable), -1)
-    if len(evidence.classes) > 1:
+    if len(_readable(evidence, np.array([k for k in members if k >= 0], np.int64), 0.0)) > 1:
         strange = _strange(evidence) if score == "label" else _odd(evidence)
         z += np.maximum(_deviations(strange, usable), -1)
     measures = deviations / (deviations + np.maximum(z, 0))
