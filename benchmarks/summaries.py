@@ -217,23 +217,31 @@ def judged(judge: dict[str, float]) -> str:
 
 
 def owing(rows: Iterable[Row]) -> str:
-    """Rows that are owed, in words; those that differ in their first value only, together.
+    """Rows that are owed, in words; those that differ in one value only, together.
 
     The full form's setting goes without saying.
     """
-    found: dict[tuple[Any, ...], list[str]] = {}
-    for row in rows:
-        said = [pair for pair in row.items() if pair[0] not in SETTING or len(row) <= len(SETTING)]
-        (name, value), *rest = said
-        found.setdefault((name, *rest), []).append(str(value))
+    said = [
+        {
+            key: (value,)
+            for key, value in row.items()
+            if key not in SETTING or len(row) <= len(SETTING)
+        }
+        for row in rows
+    ]
+    for key in dict.fromkeys(name for row in said for name in row):
+        found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        for row in said:
+            rest = tuple((name, None if name == key else values) for name, values in row.items())
+            found[rest] = (*found.get(rest, ()), *row.get(key, ()))
+        said = [{name: values or own for name, values in rest} for rest, own in found.items()]
+    every = tuple(RECIPES)
     return "; ".join(
         ", ".join(
-            [
-                f"every {name}" if values == list(RECIPES) else f"{name} {', '.join(values)}",
-                *(f"{key} {value}" for key, value in rest),
-            ]
+            f"every {name}" if values == every else f"{name} {', '.join(map(str, values))}"
+            for name, values in row.items()
         )
-        for (name, *rest), values in found.items()
+        for row in said
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from augment import images
 from benchmarks import runs
 from benchmarks.cleaning import judging, sets, speed, worth
 from benchmarks.cleaning.planting import plant
@@ -27,6 +28,8 @@ def faults(collection: sets.Collection, seed: int, asked: argparse.Namespace) ->
     planted = plant(collection, seed)
     with judging.place(asked.keep, f"{collection.name}-{seed}") as root:
         sheet = judging.clean(planted, root)
+        if asked.picture and seed == asked.seeds[0]:
+            asked.picture.write_bytes(images.encode(judging.picture(planted, sheet, root)))
         judge = judging.Judge(planted, asked.side, asked.judge, asked.device)
         return judging.rows(planted, sheet, root, judge)
 
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument("--recipe", help="of the generator")
     made.add_argument("--no-generator", dest="generator", action="store_false")
     made.add_argument("--keep", type=Path, help="folder for the planted sets, with planted.csv")
+    made.add_argument("--picture", type=Path, help="PNG of what was planted beside what is kept")
     made.add_argument("--images", type=int, help="files of the speed part")
     made.add_argument("--vectors", type=int, help="that near duplicates are sought among")
     made.add_argument("--grown", type=int, help="digits that memory is measured with, and fourfold")

@@ -14,7 +14,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from augment import classifiers, forms, images, pipeline, table
+from augment import classifiers, forms, images, pipeline, sheets, table
 from augment.classifiers import Classifier
 from augment.forms import Form
 from augment.images import Pixels
@@ -26,6 +26,7 @@ Flags = NDArray[np.bool_]
 
 SETTINGS = {"max_dropped": 1.0}  # the rest of clean as it comes; the faults are more than its 20 %
 LOST = ("drop", "ask")
+PICTURED = 56  # pixels of an image in the picture
 NAMES: dict[str, set[str]] = {  # checks that are right about a fault
     "duplicate": {"exact_duplicate", "near_duplicate", "split_leak"},
     "wrong_label": {"wrong_label"},
@@ -115,6 +116,33 @@ def verdicts(planted: Planted, sheet: pd.DataFrame, read: Flags) -> tuple[Flags,
             if not out[here]:
                 lost[twin] = False
     return lost, (verdict == "repair").to_numpy() & read, found
+
+
+def picture(planted: Planted, sheet: pd.DataFrame, root: Path, columns: int = 6) -> Pixels:
+    """What was planted, a row a fault, beside what clean keeps of it; empty where it keeps none.
+
+    Of train and valid: test images against which models speak stay until a person decides.
+    """
+    known = {one["id"]: one["image"]["bytes"] for one in table.rows(root / "data/clean")}
+    form = Form((PICTURED, PICTURED), "L", "pad")
+    sides: tuple[dict[str, Pixels], dict[str, Pixels]] = ({}, {})
+    for fault in FAULTS:
+        places = [
+            place
+            for place, one in enumerate(planted.plants)
+            if one.fault == fault and one.split != "test"
+        ]
+        kinds = [planted.plants[place].variant for place in places]
+        order = sorted(range(len(places)), key=lambda at: (kinds[:at].count(kinds[at]), at))
+        chosen = [places[at] for at in order[:columns]]
+        title = fault.replace("_", " ")
+        sides[0][title] = stacked((planted.pixels(place) for place in chosen), form)
+        sides[1][title] = np.full_like(sides[0][title], sheets.PAPER)
+        for at, place in enumerate(chosen):
+            if (data := known.get(sheet["id"].iloc[place])) is not None:
+                kept = np.asarray(images.decode(data).convert("L"))
+                sides[1][title][at] = stacked([kept], form)[0]
+    return sheets.beside(*sides, columns, ["planted", "kept by clean"], target=PICTURED)
 
 
 class Judge:
