@@ -42,6 +42,9 @@ class Engine:
         self.model = build(settings, shape, classes)
         for module in self.model.modules().values():
             module.to(device).to(memory_format=torch.channels_last)
+        if settings.compile != "none":
+            for name in NETWORKS:  # what they are called and saved as stays the same
+                getattr(self.model, name).compile(backend=settings.compile)
         self.schedule = SCHEDULES.build(settings.rate.schedule)
         self.optimisers = {name: self._optimiser(name) for name in NETWORKS}
         self.rates = dict.fromkeys(NETWORKS, 1.0)
@@ -58,7 +61,8 @@ class Engine:
         found: dict[str, Tensor] = {}
         for repeat in range(settings.discriminator_steps):
             batch = feed(number * settings.discriminator_steps + repeat)
-            with self.precision(not model.second_order(batch.step)):
+            second = model.second_order(batch.step)
+            with self.precision(not second), self.compiled(not second):
                 terms = model.discriminator_losses(batch)
             found["gradient_d"] = self._descend("discriminator", terms, share)
             model.after_discriminator_step()
@@ -124,6 +128,10 @@ class Engine:
         """bf16 on a GPU for passes without double backward; full precision otherwise."""
         half = safe and self.device.type == "cuda"
         return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+
+    def compiled(self, safe: bool) -> Any:
+        """Compiled networks for passes without double backward, which compiled ones have not."""
+        return nullcontext() if safe else torch.compiler.set_stance("force_eager")
 
 
 def augment_of(settings: TrainSettings) -> list[Any]:

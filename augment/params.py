@@ -27,6 +27,7 @@ from augment.registry import Amount, Count, Fraction
 PartSpec = str | dict[str, Any]
 Balance = Literal["none", "classes"]
 Profile = Literal["glyph", "natural"]
+Compiler = Literal["none", "inductor", "cudagraphs", "aot_eager"]  # torch.compile's backends
 
 INGESTED = "data/ingested"
 CLEAN = "data/clean"
@@ -160,6 +161,7 @@ class TrainSettings(Settings):
     on_trouble: Literal["stop", "rollback"] = "stop"
     rollbacks: Count = 3  # at most
     labeller: LabellerSettings = LabellerSettings()
+    compile: Compiler = "none"  # networks, in passes without double backward
     device: str = "auto"
     seed: int = 0
 

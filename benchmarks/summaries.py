@@ -129,6 +129,7 @@ def throughput(rows: Sequence[Row]) -> Lines:
             {
                 "recipe": row["recipe"],
                 "px": str(row["size"]),
+                "compiled": row["compile"],
                 "steps/s": text(row["rate"], "{:.3g}"),
                 "real images/s": text(row["images"], "{:.0f}"),
                 "share of peak": text(row["share"], "{:.1%}"),

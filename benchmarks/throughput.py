@@ -13,7 +13,7 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 
 from augment import seeding
 from augment.dataset import Arrays
+from augment.params import Compiler
 from augment.recipes import RECIPES
 from benchmarks import runs
 from benchmarks.summaries import RATED
@@ -30,6 +31,7 @@ SIZES = (32, 64)
 WARM = 3  # steps before the clock runs
 WINDOW = {"cpu": 1, "cuda": 20}  # steps, or batches of samples, that are timed together
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the device's peak
+WAYS = {"cpu": ["none"], "cuda": ["none", "inductor", "cudagraphs"]}  # to compile
 DRAWN = {"cpu": 64, "cuda": 4096}  # samples at a time
 
 
@@ -84,7 +86,9 @@ def measure(recipe: str, size: int, asked: argparse.Namespace) -> runs.Row:
     """A row of the table."""
     device, window = asked.device, WINDOW[asked.device.type]
     planned = argparse.Namespace(**{**vars(asked), "steps": WARM + asked.steps * window})
-    one = runs.Training(runs.settings(recipe, planned, 0), noise(size), device)
+    one = runs.Training(
+        runs.settings(recipe, planned, 0, compile=asked.compile), noise(size), device
+    )
     with Counted() as counted:  # type: ignore[no-untyped-call]
         one.run(1)
     one.run(WARM)
@@ -93,6 +97,7 @@ def measure(recipe: str, size: int, asked: argparse.Namespace) -> runs.Row:
     return {
         "recipe": recipe,
         "size": size,
+        "compile": asked.compile,
         "rate": 1 / step,
         "images": asked.batch * one.settings.discriminator_steps / step,
         "sampled": DRAWN[device.type] / drawn,
@@ -114,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = runs.parser(__doc__, seeds=[0], steps=5, width=32, recipes=list(RECIPES), sizes=[*SIZES])
     made.add_argument("--recipes", type=runs.names, help="a,b; default: all")
     made.add_argument("--sizes", type=runs.numbers, help="32,64: pixels a side")
+    made.add_argument("--compile", choices=get_args(Compiler), default="none")
     asked = runs.ask(made, argv, steps=2, sizes=[min(SIZES)])
     rows = [
         runs.signed(measure(recipe, size, asked), asked)
@@ -121,13 +127,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         for recipe in asked.recipes
     ]
     wanted = [
-        {"recipe": recipe, "size": size, "device": device, **runs.full(made)}
-        for device in WINDOW
+        {
+            "recipe": recipe,
+            "size": size,
+            "compile": how,
+            "device": device,
+            **runs.full(made),
+        }  # fmt: skip
+        for device, ways in WAYS.items()
+        for how in ways
         for size in SIZES
         for recipe in RECIPES
     ]
     wanted.append({**RATED, "device": "cuda"})
-    runs.finish("throughput", asked, rows, wanted, ("recipe", "size"))
+    runs.finish("throughput", asked, rows, wanted, ("recipe", "size", "compile"))
 
 
 def _draw(one: runs.Training, count: int, times: int) -> None:
