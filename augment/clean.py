@@ -10,7 +10,7 @@ that it can be traced to its original bytes, which no repair touches.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from itertools import compress
@@ -99,6 +99,11 @@ def _specs(settings: CleanSettings) -> list[dict[str, Any]]:
     for name in names:
         if names.count(name) > 1:
             raise CleanError(f"clean.checks: {name!r} stands twice")
+        if module := CHECKS.lacking(name):
+            raise CleanError(
+                f"clean.checks: {name!r} needs {module}, which is not installed; "
+                "pip install 'augment[clean]', or list the checks that you want"
+            )
     for name in settings.thresholds:
         if name not in names:
             raise CleanError(
@@ -162,36 +167,45 @@ def _mend(
 ) -> pd.Series:
     """The repairs (a tuple of names) that each image needs and that leave it without a fault.
 
-    Where a person asked for repair, also those of faults that are seen in an image alone, as they
-    find out by themselves whether there is something to do.
+    Without regard to what is left where a person asked for repair.
     """
-    cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in inspector.repairs}
-    checks = [*inspector.checks, *seen]
-    alone = {name for name in CHECKS if CHECKS.describe(name).facts["kind"] == "image"}
-    least = np.array([limits[name] for name in inspector.checks])
-    wanted: dict[int, Names] = {}
     asked = facts["id"].map(lambda one: one in decided and decided[one].action == "repair")
-    faulty = measures[checks].lt(pd.Series(limits, dtype=float)[checks])
-    for row in np.flatnonzero((faulty.any(axis=1) | asked).to_numpy()).tolist():
-        faults = set(compress(checks, faulty.iloc[row]))
-        curable = faults | alone if asked[row] else faults
-        names = tuple(name for name in cures if cures[name] & curable)
-        if asked[row] or faults <= set().union(*(cures[name] for name in names)):
-            wanted[row] = names
+    wanted = _wanted(measures[[*inspector.checks, *seen]], limits, list(inspector.repairs), asked)
+    least = np.array([limits[name] for name in inspector.checks])
     found: list[Names] = [()] * len(facts)
     work = _selected(root / INGESTED, wanted)
     for rows, mended in workers.mapped(inspector.mend, work, executor):
         for row, one in zip(rows, mended, strict=True):
-            passes = not (np.array(one.after.measures) < least).any()
-            if one.repairs and (passes or asked[row]):
+            passes = asked[row] or (np.array(one.after.measures) >= least).all()
+            if one.repairs and passes:
                 found[row] = one.repairs
                 if one.after.small is not None:
                     small[row] = one.after.small
     for name, check in seen.items():
-        for row in np.flatnonzero(check(facts, small) < limits[name]).tolist():
-            if not asked[row]:
-                found[row] = ()
+        for row in np.flatnonzero((check(facts, small) < limits[name]) & ~asked).tolist():
+            found[row] = ()
     return pd.Series(found, dtype=object)
+
+
+def _wanted(
+    measures: pd.DataFrame, limits: Mapping[str, float], repairs: Sequence[str], asked: pd.Series
+) -> dict[int, Names]:
+    """By row the repairs that may help: those that cure all of an image's faults.
+
+    Where a person ``asked``, also those of faults that are seen in an image alone, as these find
+    out by themselves whether there is something to do.
+    """
+    cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in repairs}
+    alone = {name for name in CHECKS if CHECKS.describe(name).facts["kind"] == "image"}
+    faulty = verdicts.under(measures, limits)
+    found: dict[int, Names] = {}
+    for row in np.flatnonzero((faulty.any(axis=1) | asked).to_numpy()).tolist():
+        faults = set(compress(faulty.columns, faulty.iloc[row]))
+        curable = faults | alone if asked[row] else faults
+        names = tuple(name for name in cures if cures[name] & curable)
+        if asked[row] or faults <= set().union(*(cures[name] for name in names)):
+            found[row] = names
+    return found
 
 
 def _selected(

@@ -34,6 +34,7 @@ _THIN = 0.15  # where the character fills the image and touches the line
 _RIM = 0.02  # of the side: what is thinner at the border is how the image was cropped
 _BARE = 0.04  # of the side, that strokes are wide where there are none to measure
 _HALO = 0.02  # of the side: paper as near as this to ink may be stained by it
+_ENOUGH = 32  # pixels of paper that say something about its grain
 _NEAR = 0.018  # of the side: strokes as near as this are one part
 _DUST = 0.0003  # of the pixels, that a part has at least
 _MOST = 64  # parts that are looked at
@@ -187,7 +188,7 @@ class Ink:
         near = max(1, round(_HALO * max(self.mask.shape)))
         inked = ndimage.maximum_filter(self.mask | self.ruled, 2 * near + 1)
         rest = self._offset[~inked]
-        return float(rest.std() / self.contrast) if rest.size else 0.0
+        return float(rest.std() / self.contrast) if rest.size >= _ENOUGH else 0.0
 
     @cached_property
     def parts(self) -> Parts:

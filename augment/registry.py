@@ -7,6 +7,7 @@ no central list of knobs. Whatever the caller supplies at run time is positional
 from __future__ import annotations
 
 import functools
+import importlib.util
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +95,11 @@ class Registry:
         if name not in self._parts:
             raise PartError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
         return self._parts[name]
+
+    def lacking(self, name: str) -> str | None:
+        """The library that the part needs (its fact ``module``), where it is not installed."""
+        module: str | None = self.describe(name).facts.get("module")
+        return module if module and importlib.util.find_spec(module) is None else None
 
     def resolve(self, spec: Spec) -> dict[str, Any]:
         """``spec`` with every option filled in and checked: ``{"name": ..., option: value}``.

@@ -84,7 +84,7 @@ def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
         if spec["name"] == "inception":
             from augment.scores import reference
 
-            reference.check_weights(Path(spec["weights"]))
+            reference.read_weights(Path(spec["weights"]))
     return list(specs)
 
 

@@ -49,7 +49,7 @@ def judge(
 
     ``faults`` are the checks that keep an image out which nobody has decided about.
     """
-    listed = _under(measures, limits)
+    listed = under(measures, limits)
     failed = faults(measures, limits, mended, facts)
     names = [str(name) for name in measures]
     sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
@@ -85,7 +85,7 @@ def faults(
     measures: pd.DataFrame, limits: Mapping[str, float], mended: pd.Series, facts: pd.DataFrame
 ) -> pd.DataFrame:
     """Which checks each image fails, but those it was mended for and a model's of a test image."""
-    found = _under(measures, limits)
+    found = under(measures, limits)
     repaired, held = mended.astype(bool), facts["split"] == "test"
     for name in found:
         kind = CHECKS.describe(str(name)).facts["kind"]
@@ -94,7 +94,8 @@ def faults(
     return found
 
 
-def _under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+def under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Which measures are less than passes; those that are not numbers pass."""
     return measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
 
 

@@ -332,8 +332,8 @@ def test_digits_pass() -> None:
     measures = pd.DataFrame(
         {name: [CHECKS.build(name)(image) for image in images] for name in names}
     )
-    limits = thresholds(measures, {})
-    assert (measures < pd.Series(limits)).mean().max() <= 0.005
+    lost = (measures < pd.Series(thresholds(measures, {}))).sum()
+    assert lost.pop("secondary_content") <= 2 and not lost.any()  # two have a speck beside them
 
 
 @pytest.mark.parametrize(

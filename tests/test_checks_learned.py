@@ -129,6 +129,7 @@ class TestNearDuplicate:
             ({"split": ["valid"] + ["train"] * 29}, 29),
             ({"split": ["test"] * 30}, None),  # nothing says what is near: none may decide
             ({"labels": [None] + ["a"] * 29}, 0),
+            ({"labels": ["a"] * 29 + [None], "split": ["train"] * 29 + ["test"]}, 29),
             ({"labels": ["a"] * 29 + ["b"]}, 29),
             ({"width": [8] * 29 + [9]}, 0),
         ],

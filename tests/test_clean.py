@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -444,6 +445,19 @@ def test_a_bad_line_of_decisions_stops_before_any_work(mixed: Path) -> None:
     with pytest.raises(decisions.DecisionError, match="decisions.csv, line 2: unknown action"):
         clean.run(settings(), mixed)
     assert not (mixed / "reports").exists() and not (mixed / "data/clean").exists()
+
+
+def test_a_missing_library_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    root = ingested(tmp_path, good())
+    with pytest.raises(
+        verdicts.CleanError, match=r"'wrong_label' needs cleanlab.*augment\[clean\]"
+    ):
+        clean.run(settings(checks="auto"), root)
+    assert not (root / "reports").exists()
+    assert clean.run(settings(), root)["kept"] == 20
 
 
 def test_models_drop_no_test_image(tmp_path: Path, told: list[Evidence]) -> None:

@@ -18,6 +18,20 @@ from augment import dataset, decisions, params, pipeline, project, table
 from augment.project import init
 
 REPOSITORY = Path(__file__).parent.parent
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+}
+
+
+@pytest.fixture
+def whole(project: Path, tmp_path: Path, small) -> Path:
+    """A project of its own under DVC, with all that another has made."""
+    root = tmp_path / "mine"
+    assert init(root, "builtin:digits") == []
+    small(root)
+    for place in ("data", "reports", "models"):
+        shutil.copytree(project / place, root / place)
+    return root
 
 
 def test_params_yaml_of_the_repository_is_whole() -> None:
@@ -97,11 +111,10 @@ def test_through_dvc(tmp_path: Path, small) -> None:
     root = tmp_path / "mine"
     assert project.init(root, "builtin:digits") == []
     small(root)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     def repro() -> str:
         done = subprocess.run(
-            ["dvc", "repro"], cwd=root, env=os.environ | {"PATH": path},
+            ["dvc", "repro"], cwd=root, env=ENVIRONMENT,
             capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout
@@ -115,24 +128,19 @@ def test_through_dvc(tmp_path: Path, small) -> None:
     repro()
     assert table.digest(root / "data/synthetic") == before
     shown = subprocess.run(
-        ["dvc", "metrics", "show"], cwd=root, env=os.environ | {"PATH": path},
+        ["dvc", "metrics", "show"], cwd=root, env=ENVIRONMENT,
         capture_output=True, text=True,
     )  # fmt: skip
     assert "label_accuracy" in shown.stdout, shown.stderr
 
 
 @pytest.mark.slow
-def test_a_decision_runs_clean_and_what_follows(project: Path, tmp_path: Path, small) -> None:
-    root = tmp_path / "mine"
-    assert init(root, "builtin:digits") == []
-    small(root)
-    for place in ("data", "reports", "models"):
-        shutil.copytree(project / place, root / place)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def test_a_decision_runs_clean_and_what_follows(whole: Path) -> None:
+    root = whole
 
     def dvc(*words: str) -> str:
         done = subprocess.run(
-            ["dvc", *words], cwd=root, env=os.environ | {"PATH": path},
+            ["dvc", *words], cwd=root, env=ENVIRONMENT,
             capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr + done.stdout
@@ -147,15 +155,8 @@ def test_a_decision_runs_clean_and_what_follows(project: Path, tmp_path: Path, s
 
 
 @pytest.mark.slow
-def test_a_failed_gate_stops_dvc_and_leaves_the_last_set(
-    project: Path, tmp_path: Path, small
-) -> None:
-    root = tmp_path / "mine"
-    assert init(root, "builtin:digits") == []
-    small(root)
-    for place in ("data", "reports", "models"):
-        shutil.copytree(project / place, root / place)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def test_a_failed_gate_stops_dvc_and_leaves_the_last_set(whole: Path) -> None:
+    root = whole
 
     def repro(*gates: str) -> subprocess.CompletedProcess[str]:
         tree = yaml.safe_load((root / "params.yaml").read_text())
@@ -163,7 +164,7 @@ def test_a_failed_gate_stops_dvc_and_leaves_the_last_set(
         (root / "params.yaml").write_text(yaml.safe_dump(tree))
         return subprocess.run(
             ["dvc", "repro", "--single-item", "write"], cwd=root,
-            env=os.environ | {"PATH": path}, capture_output=True, text=True,
+            env=ENVIRONMENT, capture_output=True, text=True,
         )  # fmt: skip
 
     done = repro()

@@ -6,8 +6,7 @@ import base64
 import io
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -427,21 +426,6 @@ def test_confusion_is_shaded_by_share() -> None:
     assert re.findall(r'class="(\w+)" x[^>]*fill-opacity="([\d.]+)"', drawn) == [
         ("right", "0.750"), ("wrong", "1.000"), ("wrong", "0.000"), ("right", "0.000"),
     ]  # fmt: skip
-
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no chromium in PATH (Debian: apt-get install chromium)")
-    with driver.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("width", [1200, 360])

@@ -417,20 +417,7 @@ def test_a_missing_package_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) 
         review.serve(root)
 
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 Opened = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no chromium in PATH (Debian: apt-get install chromium)")
-    with driver.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

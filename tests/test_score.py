@@ -329,7 +329,7 @@ def test_inception_is_asked_for_by_its_file(root, monkeypatch):
         return rows, rows[:, :2]
 
     monkeypatch.setattr(reference, "inception", extract)
-    monkeypatch.setattr(reference, "check_weights", lambda path: None)
+    monkeypatch.setattr(reference, "read_weights", lambda path: None)
     report = score.run(params(scores=["labels"], inception="weights.pth"), root)
     assert asked == [root / "weights.pth"] * 3
     declared = SCORES.describe("inception").facts["keys"].keys()

@@ -420,7 +420,7 @@ def weights(tmp_path_factory):
 
 
 def test_inception_takes_grey_and_colour_from_a_file(weights):
-    reference.check_weights(weights)
+    reference.read_weights(weights)
     grey = np.random.default_rng(0).integers(0, 256, (2, 1, 9, 9), dtype=np.uint8)
     features, logits = reference.inception(grey, weights, cuda=False)
     assert features.shape == (2, 2048) and logits.shape == (2, 1008)
@@ -442,12 +442,14 @@ class Command:
 
 def test_weights_that_could_run_code_are_refused(tmp_path, capsys):
     with pytest.raises(ScoreError, match="no such file"):
-        reference.check_weights(tmp_path / "none.pth")
+        reference.read_weights(tmp_path / "none.pth")
     torch.save({"weight": Command()}, tmp_path / "bad.pth")
     (tmp_path / "text.pth").write_text("not weights")
     for name in ("bad.pth", "text.pth"):
         with pytest.raises(ScoreError, match=f"{name}: no file of weights"):
-            reference.check_weights(tmp_path / name)
+            reference.read_weights(tmp_path / name)
+        with pytest.raises(ScoreError, match=f"{name}: no file of weights"):  # swapped since then
+            reference.inception(np.zeros((1, 1, 9, 9), np.uint8), tmp_path / name, cuda=False)
     assert "this ran" not in capsys.readouterr().out
 
 

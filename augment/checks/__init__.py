@@ -14,7 +14,7 @@ Registered facts: ``kind`` is "image", "table", "pixels", "learned" or "set"; ``
 set check has not) is the least measure that passes by default, a number or a rule that finds it
 from the measures of the whole set; ``profiles`` are those that have the check by default;
 ``certain`` says that a fault found is no matter of opinion (an equal copy), so that ``on_doubt``
-does not keep it.
+does not keep it; ``module`` is the optional library that the check needs.
 
 A learned check is judged at 0.5 and finds by itself, from train and valid images, what that is; a
 test image has a measure but moves none.

@@ -39,6 +39,7 @@ class MissingPackageError(AugmentError, ImportError):
     threshold=0.5,
     profiles=("glyph", "natural"),
     certain=False,
+    module="cleanlab",
 )
 def wrong_label(
     evidence: Evidence,

@@ -54,18 +54,16 @@ def near_duplicate(
     The measure is rest / (rest + limit) of the nearest of ``candidates``, moved up to ``reach``
     pixels; see ``rests``. The limit of a class lies ``deviations`` robust standard deviations and
     the factor ``share`` under the median rest of its train and valid images, which also decide for
-    test. Copies form a ``cluster``, across splits and labels. The one that stays is in test rather
-    than valid, in valid rather than train, labelled rather than not, then the largest, the
-    sharpest, the first.
+    test. Copies form a ``cluster``, across splits and labels. The one that stays is labelled rather
+    than not (an image with another fault has no label here, and would take its copies with it), in
+    test rather than valid, in valid rather than train, then the largest, the sharpest, the first.
     """
     count = len(evidence.frame)
     found = pd.DataFrame({"measure": 1.0, "cluster": np.nan}, index=evidence.frame.index)
     pairs = _pairs(evidence.features, candidates)
     if not len(pairs):
         return found
-    rest = np.minimum(
-        rests(evidence.pixels, pairs, reach), rests(evidence.pixels, pairs[:, ::-1], reach)
-    )
+    rest = rests(evidence.pixels, pairs, reach)
     limits = _limits(evidence, pairs, rest, deviations, share)
     limit = limits[pairs].min(1)
     same = rest < limit
@@ -84,11 +82,12 @@ def near_duplicate(
 
 
 def rests(pixels: Pixels, pairs: Places, reach: int) -> NDArray[np.float64]:
-    """Share of the second image's variance that the first does not explain, for ``pairs`` (P, 2).
+    """Share of an image's variance that the other does not explain, for ``pairs`` (P, 2).
 
-    Of all places up to ``reach`` pixels away that with the best correlation is taken, where both
-    overlap; there gain, offset, a move by less than a pixel and a change of size are fitted to the
-    first order. 0 is the same picture, 1 has nothing in common.
+    Of both images the one that is explained better counts. Of all places up to ``reach`` pixels
+    away that with the best correlation is taken, where both overlap; there gain, offset, a move by
+    less than a pixel and a change of size are fitted to the first order. 0 is the same picture, 1
+    has nothing in common.
     """
     found = np.empty(len(pairs))
     steps = range(-reach, reach + 1)
@@ -104,7 +103,10 @@ def rests(pixels: Pixels, pairs: Places, reach: int) -> NDArray[np.float64]:
         chosen = likeness.argmax(0)
         for number in np.unique(chosen):
             rows = np.flatnonzero(chosen == number)
-            found[start + rows] = _unexplained(first[rows], second[rows], *moves[number])
+            one, other, (down, right) = first[rows], second[rows], moves[number]
+            found[start + rows] = np.minimum(
+                _unexplained(one, other, down, right), _unexplained(other, one, -down, -right)
+            )
     return found
 
 
@@ -198,8 +200,8 @@ def _best_first(evidence: Evidence, rows: Places) -> Places:
         (
             -(steps[0] + steps[1]),
             -(frame["width"] * frame["height"]).to_numpy(),
-            frame["label"].isna().to_numpy(),
             frame["split"].map(HELD_OUT).to_numpy(),
+            frame["label"].isna().to_numpy(),
         )
     )
     return rows[order]

@@ -10,7 +10,6 @@ deeper); ``module`` is the optional library that the score needs.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,8 +117,7 @@ def evenly(rows: NDArray[Any], most: int) -> NDArray[Any]:
 def require(spec: Spec) -> dict[str, Any]:
     """The resolved ``spec``; ScoreError where the library that the score needs is missing."""
     resolved = SCORES.resolve(spec)
-    module = SCORES.describe(resolved["name"]).facts.get("module")
-    if module and importlib.util.find_spec(module) is None:
+    if module := SCORES.lacking(resolved["name"]):
         raise ScoreError(
             f"score {resolved['name']!r} needs {module.replace('_', '-')}, which is not "
             "installed; pip install 'augment[score]'"

@@ -8,6 +8,7 @@ is kept in check by a test, the second is off.
 from __future__ import annotations
 
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,12 @@ def inception(pixels: NDArray[np.uint8], weights: Path, cuda: bool) -> tuple[Flo
     """Inception-v3's features (N, 2048) and logits (N, 1008) of uint8 images (N, C, H, W)."""
     if not len(pixels):
         return np.zeros((0, 2048), np.float32), np.zeros((0, 1008), np.float32)
-    extractor = create_feature_extractor(
-        "inception-v3-compat", _INCEPTION, cuda=cuda, feature_extractor_weights_path=weights
-    )
+    with tempfile.TemporaryDirectory(prefix="augment-") as scratch:
+        plain = Path(scratch) / "weights.pth"  # torch-fidelity unpickles whatever it is given
+        torch.save(read_weights(weights), plain)
+        extractor = create_feature_extractor(
+            "inception-v3-compat", _INCEPTION, cuda=cuda, feature_extractor_weights_path=plain
+        )
     colours = _Rows(np.broadcast_to(pixels, (len(pixels), 3, *pixels.shape[2:])))
     found = get_featuresdict_from_dataset(colours, extractor, 64, cuda, True, False)
     features, logits = (found[layer].numpy() for layer in _INCEPTION)
@@ -128,13 +132,10 @@ def inception_score(logits: Floats) -> float:
     return float(isc_features_to_metric(torch.from_numpy(logits), splits)["inception_score_mean"])
 
 
-def check_weights(path: Path) -> None:
-    """Raise ScoreError unless ``path`` holds tensors and nothing that could run code.
-
-    torch-fidelity itself would unpickle whatever it is given.
-    """
+def read_weights(path: Path) -> Any:
+    """The tensors in ``path``; ScoreError where it holds anything else, which could run code."""
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ScoreError(f"score.inception: {path}: no such file") from None
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
