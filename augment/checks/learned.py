@@ -151,7 +151,7 @@ def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 8.0) -> 
 def outlier(
     evidence: Evidence,
     *,
-    deviations: Annotated[float, Field(gt=0)] = 4.3,
+    deviations: Annotated[float, Field(gt=0)] = 4.6,
     share: Fraction = 0.05,
     few: Count = 5,
     score: Literal["label", "cleanlab"] = "label",

@@ -24,6 +24,8 @@ from augment.penalties import Judged, Penalty
 Losses = dict[str, Tensor]
 Ranges = Mapping[int, tuple[float, ...]]  # evenly spaced quantiles of a code, by its number
 
+STATISTICS = ("running_mean", "running_var")  # buffers that a batch norm keeps
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -278,14 +280,22 @@ class Model:
 
     @torch.no_grad()
     def on_step(self, step: int, decay: float) -> None:
-        """Move the averages; they warm up so that they forget the start."""
+        """Move the averages; they warm up so that they forget the start.
+
+        A batch norm's statistics are averaged like the weights: the newest ones are those of other
+        weights, and with them the average is worse than what it is the average of.
+        """
         share = 1 - min(decay, (1 + step) / (10 + step))
         for average, module in self.averaged():
-            pairs = zip(average.parameters(), module.parameters(), strict=True)
-            averages, currents = map(list, zip(*pairs, strict=True))
-            torch._foreach_lerp_(averages, currents, share)
-            for mean, now in zip(average.buffers(), module.buffers(), strict=True):
-                mean.copy_(now)
+            means: list[Tensor] = [*average.parameters()]
+            currents: list[Tensor] = [*module.parameters()]
+            for (name, mean), now in zip(average.named_buffers(), module.buffers(), strict=True):
+                if name.endswith(STATISTICS):
+                    means.append(mean)
+                    currents.append(now)
+                else:
+                    mean.copy_(now)
+            torch._foreach_lerp_(means, currents, share)
 
     @torch.no_grad()
     def sample(

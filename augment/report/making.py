@@ -80,19 +80,22 @@ def cleaning(found: Sources) -> Section:
     if not report:
         return Section(key, title, missing="Not run yet: augment clean.")
     rows = [
-        (name.replace("_", " "), dropped, report["thresholds"].get(name))
-        for name, dropped in report["checks"].items()
+        (name.replace("_", " "), failed, report["thresholds"].get(name))
+        for name, failed in report["checks"].items()
     ]
     parts: list[Part] = []
     if report["dropped"] and (strips := _dropped(found)):
         parts.append(strips)
-    parts.append(Table(("check", "dropped", "threshold"), rows, sortable=True))
+    parts.append(Table(("check", "failed", "threshold"), rows, sortable=True))
     height, width = report["size"]
     lead = (
         f"{counted(report['dropped'], 'image')} of {report['in']:,} set aside in {QUARANTINE}; "
         f"the others became {width} × {height} pixels, mode {report['mode']} ({report['resize']})."
     )
-    caption = "An image can fail several checks; it is measured first and judged afterwards."
+    caption = (
+        "An image can fail several checks; it is measured first and judged afterwards. A repaired "
+        "one stays, and so does a test image against which only a model speaks."
+    )
     return Section(key, title, lead, [Figure("By check", parts, "clean.json", caption)])
 
 
