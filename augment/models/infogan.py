@@ -97,8 +97,8 @@ class InfoGan(Model):
         with ``none`` the condition is a categorical code of ``categories`` values (default: as many
         as classes). Images without a label then get one from a neighbour graph before training
         (``pseudo_labels``, see ``augment.pseudolabels``) that both networks are conditioned on,
-        and the class head is a network of its own (that of ``train.labeller``) that sees images
-        varied as no class is changed by.
+        and the class head is a network of its own (that of ``train.labeller``) that learns from
+        real images alone, varied as no class is changed by.
 
         Without ``pseudo_labels`` a code of ``none`` finds classes by itself, as in the paper, and
         the head of ``half`` learns from the labels that are known, from its own samples and, with
@@ -207,23 +207,22 @@ class InfoGan(Model):
         return squares / known.sum().clamp(min=1) * 3 * self.code_weight
 
     def _recogniser_losses(self, fakes: Fakes, batch: Batch) -> Losses:
-        """From samples, from labels and, where some are missing, from two views of real images.
+        """From images of known or guessed label; where some have none, also from samples and views.
 
-        All in one pass, so that its batch norms see samples and real images alike.
+        Samples repeat the errors among guessed labels, so they teach only where those are missing.
+        All in one pass, so that its batch norms see all alike.
         """
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
         known, labels = batch.known or (batch.real, batch.labels)
-        views = [batch.real, batch.real] if batch.known else []
-        shown = torch.cat([fakes.images, known, *views])
-        logits = recogniser(self.parts.vary(shown, batch.rng))[1]
-        fake, labelled, *seen = logits.split(len(fakes.images))
-        losses = {
-            "q_class": functional.cross_entropy(fake, fakes.conditions) * self.class_weight,
-            "class": functional.cross_entropy(labelled, labels),
-        }
-        if seen:
-            shared = information(*(view.softmax(1) for view in seen))
+        others = [] if self.told else [fakes.images, batch.real, batch.real]
+        logits = recogniser(self.parts.vary(torch.cat([known, *others]), batch.rng))[1]
+        labelled, *rest = logits.split(len(known))
+        losses = {"class": functional.cross_entropy(labelled, labels)}
+        if rest:
+            fake, *views = rest
+            shared = information(*(view.softmax(1) for view in views))
+            losses["q_class"] = functional.cross_entropy(fake, fakes.conditions) * self.class_weight
             losses["q_real"] = (math.log(self.conditions) - shared) * self.real_weight
         return losses
 
