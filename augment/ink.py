@@ -5,19 +5,16 @@ All of it is relative to the image's own paper and contrast: for either polarity
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from augment.images import Pixels
+from augment.pieces import Floats, Mask, Parts, belonging, longer
 
-Mask = NDArray[np.bool_]
-Floats = NDArray[Any]
 Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), and the rows or columns from, to
 
 _SIDE = 160  # greatest side that is looked at; larger images are reduced by a whole factor
@@ -38,8 +35,6 @@ _ENOUGH = 32  # pixels of paper that say something about its grain
 _NEAR = 0.018  # of the side: strokes as near as this are one part
 _DUST = 0.0003  # of the pixels, that a part has at least
 _MOST = 64  # parts that are looked at
-_INSIDE = 0.75  # of a part's box, that lies in the main box where the part belongs to it
-_STRANGE = 0.45  # from here on a part is no part of the main one
 _TOUCHING = np.ones((3, 3), bool)
 
 
@@ -55,22 +50,6 @@ class Glyph(np.ndarray[Any, np.dtype[np.uint8]]):
 def ink_of(image: Pixels) -> Ink:
     """The ink of an image (H, W) or (H, W, 3); of a Glyph it is found only once."""
     return image.ink if isinstance(image, Glyph) else Ink(image)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Pieces of ink: strokes that touch or nearly touch are one, the main piece is the first."""
-
-    labels: NDArray[np.int64]  # (H, W): 0 for paper, k + 1 for piece k
-    boxes: Floats  # (K, 4): first row, first column, end row, end column
-    strange: Floats  # (K,): how little a piece has to do with the main one, 0 … 1
-    sizes: Floats  # (K,): its longer side, as a share of that of all that belongs together
-    width: float  # of the main piece's strokes in pixels
-
-    @property
-    def own(self) -> Mask:
-        """Which pieces make up the character (K,)."""
-        return self.strange < _STRANGE
 
 
 class Ink:
@@ -207,7 +186,7 @@ class Ink:
         ).reshape(-1, 4)
         if len(chosen):
             middle = (boxes[:, :2] + boxes[:, 2:]) / 2 / mask.shape
-            central = _longer(boxes) * (1 - np.abs(middle - 0.5).max(axis=1))
+            central = longer(boxes) * (1 - np.abs(middle - 0.5).max(axis=1))
             first = np.argsort(-central, kind="stable")[:1]
             order = np.concatenate([first, np.delete(np.arange(len(chosen)), first)])
             chosen, boxes = chosen[order], boxes[order]
@@ -218,7 +197,7 @@ class Ink:
         outline = np.bincount(labels[self.outline], minlength=count)[1:]
         inked = np.bincount(place[pieces], self.away[mask], count)[1:] / max(self.contrast, 1.0)
         widths = (areas[chosen] + inked) / np.maximum(outline, 1)
-        strange, sizes = _belonging(labels, boxes, areas[chosen], widths)
+        strange, sizes = belonging(labels, boxes, areas[chosen], widths)
         return Parts(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
 
 
@@ -293,63 +272,3 @@ def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
         for start, stop in edges.reshape(-1, 2).tolist()
         if stop - start - 2 * slack <= height * (_RULE if 0 < start and stop < height else _EDGE)
     ]
-
-
-def _belonging(
-    labels: NDArray[np.int64], boxes: Floats, areas: NDArray[np.int64], widths: Floats
-) -> tuple[Floats, Floats]:
-    """Strangeness and size of each piece, the first of which is the main one.
-
-    What lies out towards a border, has thinner strokes, keeps apart, or is a solid block is
-    strange, and the less so the larger it is. What is not joins the main piece, and the others are
-    looked at once more.
-    """
-    strange, sizes = np.zeros(len(boxes)), np.ones(len(boxes))
-    if len(boxes) < 2:
-        return strange, sizes
-    frame = np.array(labels.shape, np.float64)
-    lengths = boxes[:, 2:] - boxes[:, :2]
-    fill = areas / lengths.prod(axis=1)
-    solid = np.clip((fill - 0.5) / 0.3, 0, 1) * lengths.min(axis=1) / lengths.max(axis=1)
-    margin = np.concatenate([boxes[:, :2], frame - boxes[:, 2:]], axis=1)
-    inked = labels > 0
-    pieces = labels[inked] - 1
-    own = np.arange(len(boxes)) == 0
-    for _ in range(2):
-        box = np.concatenate([boxes[own, :2].min(axis=0), boxes[own, 2:].max(axis=0)])
-        side = _longer(box)
-        sizes = _longer(boxes) / side
-        if own.all():
-            return np.zeros(len(boxes)), sizes
-        width = np.average(widths[own], weights=areas[own])
-        apart = ndimage.distance_transform_cdt(
-            ~np.concatenate([[False], own])[labels], "chessboard"
-        )
-        gap = np.full(len(boxes), apart.max())
-        np.minimum.at(gap, pieces, apart[inked])
-        room = np.concatenate([box[:2], frame - box[2:]])
-        reach = ((room - margin) / np.maximum(room, 1.0)).max(axis=1)
-        found = (
-            0.4 * np.clip((reach - 0.5) / 0.4, 0, 1)
-            + 0.4 * np.clip((1 - widths / width) / 0.6, 0, 1)
-            + 0.1 * np.clip(gap / side / 0.5, 0, 1)
-            + 0.1 * solid
-            - 0.25 * np.clip((sizes - 0.4) / 0.4, 0, 1)
-        )
-        strange = np.where(own | (_within(boxes, box) >= _INSIDE), 0.0, np.clip(found, 0, 1))
-        before, own = own, strange < _STRANGE
-        if (own == before).all():
-            break
-    return strange, sizes
-
-
-def _longer(boxes: Floats) -> Floats:
-    sides: Floats = (boxes[..., 2:] - boxes[..., :2]).max(axis=-1)
-    return sides
-
-
-def _within(boxes: Floats, box: Floats) -> Floats:
-    """The share of each box that lies in ``box``."""
-    shared = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
-    share: Floats = np.maximum(shared, 0).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return share

@@ -12,7 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from augment.images import Pixels
-from augment.ink import Ink, Mask, ink_of
+from augment.ink import Ink, ink_of
+from augment.pieces import Mask
 from augment.registry import Amount, Registry
 
 REPAIRS = Registry("repair")
