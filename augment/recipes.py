@@ -63,11 +63,11 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "acgan": Recipe(
-        "A discriminator that finds the class",
-        "Odena et al. 2017",
+        "A discriminator that finds the class, taught by ReACGAN's loss",
+        "Odena et al. 2017; Kang et al. 2021",
         {
             **_CONDITIONAL,
-            "model": "acgan",
+            "model": {"name": "acgan", "classifier": "d2d"},
             "loss": "non_saturating",
             "conditioning": {"generator": "concat"},
         },

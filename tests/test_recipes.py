@@ -27,7 +27,11 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "gan": {"model.name": "gan", "generator.name": "mlp", "generator.layers": 1},
     "dcgan": {"model.name": "gan", "generator.name": "dcgan", "discriminator.norm": "batch"},
     "cgan": {"model.name": "cgan", "conditioning.discriminator.name": "concat"},
-    "acgan": {"model.name": "acgan", "loss.name": "non_saturating"},
+    "acgan": {
+        "model.name": "acgan",
+        "model.classifier": "d2d",
+        "loss.name": "non_saturating",
+    },
     "lsgan": {"loss.name": "lsgan", "optimiser.betas": (0.5, 0.999)},
     "fgan": {"loss.name": "fgan", "loss.divergence": "jensen_shannon"},
     "wgan": {"loss.name": "wasserstein", "optimiser.name": "rmsprop", "discriminator_steps": 5},
