@@ -85,7 +85,6 @@ RECIPES: dict[str, Recipe] = {
             "loss": "wasserstein",
             "penalties": [{"name": "clip", "limit": 0.03}],
             "optimiser": "rmsprop",
-            "rate": {**_RATE, "generator": 5e-4, "discriminator": 5e-4},
             "discriminator_steps": 5,
         },
     ),

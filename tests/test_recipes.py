@@ -173,7 +173,7 @@ DEFAULTS = {
         (
             {"recipe": "wgan", "rate": {"generator": 1.0}},
             "rate",
-            {"generator": 1.0, "discriminator": 5e-4, "schedule": "constant"},
+            {"generator": 1.0, "discriminator": 1e-3, "schedule": "constant"},
         ),
         ({"recipe": "wgan", "nonsense": 3}, "nonsense", 3),  # left to the settings to refuse
     ],
