@@ -101,8 +101,9 @@ class TestNearDuplicate:
         pixels = pictures(2)
         copy = CHANGES[change](pixels[0, 0]).astype(np.uint8)
         trio = np.stack([pixels[0, 0], copy, pixels[1, 0]])[:, None]
-        copied, other = rests(trio, np.array([[0, 1], [0, 2]]), 2)
+        copied, other, back = rests(trio, np.array([[0, 1], [0, 2], [2, 0]]), 2)
         assert copied < 0.02 < 0.3 < other
+        assert back == pytest.approx(other, rel=1e-3)
 
     def test_rest_of_equal_of_flat_and_of_colour(self) -> None:
         pixels = np.repeat(pictures(1), 2, 0)

@@ -232,6 +232,6 @@ def _cleanlab(module: str) -> Any:
         return importlib.import_module(f"cleanlab.{module}")
     except ImportError:
         raise MissingPackageError(
-            "clean.checks: wrong_label needs the package cleanlab: install the extra 'clean' "
-            "(pip install 'augment[clean]') or leave it out"
+            f"clean.checks: the package cleanlab ({module}) is missing: install the extra 'clean' "
+            "(pip install 'augment[clean]') or leave out wrong_label and outlier's score cleanlab"
         ) from None

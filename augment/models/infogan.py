@@ -207,10 +207,10 @@ class InfoGan(Model):
         return squares / known.sum().clamp(min=1) * 3 * self.code_weight
 
     def _recogniser_losses(self, fakes: Fakes, batch: Batch) -> Losses:
-        """From images of known or guessed label; where some have none, also from samples and views.
+        """From images with their labels; where none are guessed also from samples and two views.
 
-        Samples repeat the errors among guessed labels, so they teach only where those are missing.
-        All in one pass, so that its batch norms see all alike.
+        Samples repeat the errors among guessed labels, so they do not teach beside those. All in
+        one pass, so that its batch norms see all alike.
         """
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
