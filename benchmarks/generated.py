@@ -176,9 +176,7 @@ def _mnist() -> Arrays:
 def _supply(
     train: Arrays, asked: argparse.Namespace, subset: int, generator: int, **given: Any
 ) -> Supply:
-    """A generator of ``train``; the paper's networks come with the paper's way to train them."""
-    paper = {**runs.PAPER, "augment": ["shift", "affine"]} if asked.network == "paper" else {}
-    return Supply(train, asked, seeding.derive(subset, generator), **paper, **given)
+    return Supply(train, asked, seeding.derive(subset, generator), **given)
 
 
 def _samples(supply: Supply, orders: Sequence[Order], asked: argparse.Namespace) -> Arrays:

@@ -118,8 +118,8 @@ def measure(seed: int, asked: argparse.Namespace) -> Iterator[runs.Row]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
     made = runs.parser(
-        __doc__, seeds=[*range(5)], steps=1500, width=32, labels=10, kept=40, surplus=4.0,
-        candidates=100.0, probability=0.9, judges=2, arms=ARMS,
+        __doc__, seeds=[*range(5)], network="paper", steps=1500, width=16, labels=10, kept=40,
+        surplus=4.0, candidates=100.0, probability=0.9, judges=2, arms=ARMS,
     )  # fmt: skip
     made.add_argument("--labels", type=int, help="real digits of each class")
     made.add_argument("--kept", type=int, help="synthetic ones of each class")

@@ -24,8 +24,12 @@ class Supply:
     """What ``train`` and ``synth`` make of labelled images."""
 
     def __init__(self, train: Arrays, asked: argparse.Namespace, seed: int, **given: Any):
-        """Train the generator, its settings changed by ``given``, and the labeller."""
-        chosen = runs.settings("infogan", asked, seed, **given)
+        """Train the generator, its settings changed by ``given``, and the labeller.
+
+        The paper's networks come with the paper's way to train them.
+        """
+        paper = {**runs.PAPER, "augment": ["shift", "affine"]} if asked.network == "paper" else {}
+        chosen = runs.settings("infogan", asked, seed, **paper, **given)
         self.one = runs.Training(chosen, train, asked.device)
         self.one.run(asked.steps)
         labeller = Recipe("cnn", asked.judge, 64, asked.device).fit(train, seed, "labeller")
