@@ -233,14 +233,18 @@ def fit(
     device: torch.device | str = "cpu",
     augment: Sequence[Spec] | Augmentation = (),
     weights: NDArray[Any] | None = None,
+    even: bool = False,
     title: str = "classifier",
 ) -> Classifier:
     """Fit ``network`` to uint8 images (N, C, H, W) and their class indices (N,).
 
     AdamW under one cycle of the rate; each step's draws follow from ``seed`` and the step alone.
     ``augment`` names augmentations or is one function of a batch and a generator.
-    ``weights`` (N,) multiply the samples' losses. Raises ClassifierError for labels outside 0 …
-    ``classes`` - 1 or arrays that do not fit together, PartError for an unknown part.
+    ``weights`` (N,) multiply the samples' losses. With ``even`` images of smaller classes are shown
+    more often, until all classes are equally likely: who judges samples is asked about as many of a
+    rare class as of any, and taught by 10 of it among 400 of each other would never name it. Raises
+    ClassifierError for labels outside 0 … ``classes`` - 1 or arrays that do not fit together,
+    PartError for an unknown part.
     """
     _check(pixels, labels, classes, weights)
     _, channels, height, width = pixels.shape
@@ -251,8 +255,10 @@ def fit(
     optimiser = torch.optim.AdamW(model.parameters(), PEAK_RATE, weight_decay=DECAY, fused=True)
     every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
-    chosen = _batches(len(pixels), batch, steps, seed)
-    for step, places in enumerate(progress.track(chosen, title, total=steps)):
+    shown = evenly(labels) if even else np.arange(len(labels))
+    chosen = _batches(len(shown), batch, steps, seed)
+    for step, turns in enumerate(progress.track(chosen, title, total=steps)):
+        places = shown[turns]
         draws = seeding.generator(seed, "classifier", step)
         signed = change(_signed(every[places], classifier.device), draws)
         _, logits = model(signed.contiguous(memory_format=torch.channels_last))
@@ -293,6 +299,13 @@ def _halvings(shape: Shape) -> int:
 def _signed(pixels: Tensor, device: torch.device) -> Tensor:
     signed: Tensor = images.to_signed(pixels.to(device).float())
     return signed.contiguous(memory_format=torch.channels_last)
+
+
+def evenly(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of all images, those of smaller classes repeated until all classes are as large."""
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    largest = max(map(len, members), default=0)
+    return np.sort(np.concatenate([np.resize(own, largest) for own in members] or [labels]))
 
 
 def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:

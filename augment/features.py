@@ -43,7 +43,7 @@ class Recipe:
     device: torch.device
 
     def fit(self, data: Arrays, seed: int, title: str) -> Classifier:
-        """A classifier of ``data`` under the classic augmentation."""
+        """A classifier of ``data`` under the classic augmentation, to which no class is rare."""
         return classifiers.fit(
             data.pixels,
             data.labels,
@@ -54,6 +54,7 @@ class Recipe:
             seed=seed,
             device=self.device,
             augment=classifiers.CLASSIC,
+            even=True,
             title=title,
         )
 

@@ -145,6 +145,7 @@ def _labeller(
         seed=seeding.derive(settings.seed, "labeller"),
         device=device,
         augment=classifiers.CLASSIC,
+        even=True,
         title="labeller",
     )
     labeller.save(home, "labeller")

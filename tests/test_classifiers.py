@@ -119,6 +119,21 @@ def test_equal_weights_are_no_weights_and_zero_weights_remove():
     assert (fitted.predict(pixels).argmax(1) == labels).mean() > 0.95
 
 
+def test_a_rare_class_is_named_by_one_who_was_shown_all_evenly():
+    assert classifiers.evenly(np.array([1, 0, 1, 3, 1])).tolist() == [0, 1, 1, 1, 2, 3, 3, 3, 4]
+    assert classifiers.evenly(np.array([2, 0, 2, 0])).tolist() == [0, 1, 2, 3]
+    assert classifiers.evenly(np.zeros(0, np.int64)).tolist() == []
+    pixels, labels = digits()
+    train = np.flatnonzero((labels != 8) | (np.cumsum(labels == 8) <= 5))[:1000]
+    rare = pixels[1000:][labels[1000:] == 8]
+    both = {"classes": 10, "network": "cnn", "steps": 150, "batch": 64, "seed": 1}
+    fitted = (
+        classifiers.fit(pixels[train], labels[train], even=even, **both) for even in (False, True)
+    )
+    before, after = ((one.predict(rare).argmax(1) == 8).mean() for one in fitted)
+    assert before < 0.2 < 0.4 < after
+
+
 def test_batches_walk_through_permutations():
     batches = list(classifiers._batches(10, 4, 5, seed=0))
     assert [len(one) for one in batches] == [4] * 5

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augment import seeding
+from augment import classifiers, seeding
 from augment.dataset import Arrays, joined
 from augment.images import Pixels
 from augment.registry import Amount, Fraction, Registry, Spec
@@ -73,10 +73,7 @@ def classic(study: Study, _: int) -> Training:
 @ARMS.register("oversampling")
 def oversampling(study: Study, _: int) -> Training:
     """Classic, with the images of smaller classes repeated until all are as large."""
-    labels = study.train.labels
-    largest = int(np.bincount(labels).max())
-    rows = [np.resize(np.flatnonzero(labels == label), largest) for label in np.unique(labels)]
-    return _varied(study, study.train.take(np.concatenate(rows)))
+    return _varied(study, study.train.take(classifiers.evenly(study.train.labels)))
 
 
 @ARMS.register(
