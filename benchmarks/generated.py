@@ -3,7 +3,8 @@
 Each row has a subset of the real images and a generator that has seen nothing else.
 
 ``rare``: two of MNIST's classes are cut to 10 images, the others have 400. Training batches are
-balanced by class, ``match: largest`` fills the rare classes; recall beside that of oversampling.
+balanced by class, ``match: largest`` fills the rare classes; recall with half of those samples, the
+rest filled by repeated real images, beside that of oversampling alone.
 ``synthetic only``: a classifier of 50,000 samples beside one of the 4,000 digits that the generator
 learned from, for equal steps; each subset holds out another 1,000.
 
@@ -59,11 +60,12 @@ def rare(asked: argparse.Namespace, subset: int, generator: int, cache: Path) ->
     (train,) = parts(whole, [counts], subset)
     supply = _supply(train, asked, subset, generator, balance="classes")
     orders = quotas(SynthSettings(match="largest", per_class=None), train)
-    most = max(order.count for order in orders) / FEWEST
+    half = max(order.count for order in orders) / FEWEST / 2
     study = _study(train, held, _samples(supply, orders, asked), _terms(asked), cache)
-    plan = Plan(("oversampling", "synthetic"), (most,), range(asked.classifiers), ("elastic",))
+    arms = ("oversampling", "oversampling+synthetic")
+    plan = Plan(arms, (half,), range(asked.classifiers), ("elastic",))
     recalls = {
-        title.partition("@")[0]: np.array([*arm["per_class"].values()])
+        title.partition("@")[0].rpartition("+")[2]: np.array([*arm["per_class"].values()])
         for title, arm in measure(study, plan)["arms"].items()
     }
     sides = {"rare": few, "others": np.setdiff1d(np.arange(len(counts)), few)}

@@ -159,6 +159,10 @@ ROWS: dict[str, tuple[Spec, list[tuple[int, int]]]] = {
     "real": ("real", REAL),
     "classic": ("classic", REAL),
     "oversampling": ("oversampling", [(0, 0), (1, 0), (2, 0), (3, 1), (3, 1), (3, 1)]),
+    "oversampling+synthetic": (
+        "oversampling+synthetic",  # of three images and one, as many synthetic ones
+        [*REAL, *[(3, 1)] * 4, (100, 0), (101, 1), (102, 0), (104, 0)],
+    ),
     "pseudo_labels": ("pseudo_labels", [*REAL, (150, 0), (152, 1)]),
     "adopted": ("adopted", [*REAL, (200, 1), (201, 1)]),
     "synthetic": ({"name": "synthetic", "dose": 0.7}, [*REAL, (100, 0), (102, 0)]),

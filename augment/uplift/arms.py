@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augment import classifiers, seeding
+from augment import seeding
 from augment.dataset import Arrays, joined
 from augment.images import Pixels
 from augment.registry import Amount, Fraction, Registry, Spec
@@ -73,7 +73,7 @@ def classic(study: Study, _: int) -> Training:
 @ARMS.register("oversampling")
 def oversampling(study: Study, _: int) -> Training:
     """Classic, with the images of smaller classes repeated until all are as large."""
-    return _varied(study, study.train.take(classifiers.evenly(study.train.labels)))
+    return _filled(study, 0.0)
 
 
 @ARMS.register(
@@ -102,6 +102,12 @@ def adopted(study: Study, _: int) -> Training:
 def synthetic(study: Study, _: int, *, dose: Amount = 1.0) -> Training:
     """Classic, with ``dose`` synthetic images for each real one of the class."""
     return _varied(study, study.train, dosed(study, dose))
+
+
+@ARMS.register("oversampling+synthetic", needs=("synthetic",))
+def oversampling_and_synthetic(study: Study, _: int, *, dose: Amount = 1.0) -> Training:
+    """Classic, with synthetic images of that dose, then real ones repeated as in oversampling."""
+    return _filled(study, dose)
 
 
 @ARMS.register("adopted+synthetic", needs=("adopted", "synthetic"))
@@ -169,6 +175,18 @@ def perturbed(pixels: Pixels, seed: int) -> Pixels:
         rows = kinds == kind
         copied[rows] = around[rows, :, down : down + height, right : right + width]
     return copied
+
+
+def _filled(study: Study, dose: float) -> Training:
+    """All classes as large as the largest by repeated real images, after synthetic ones."""
+    labels, added = study.train.labels, dosed(study, dose)
+    given = np.bincount(added.labels, minlength=len(study.train.classes))
+    largest = int((np.bincount(labels, minlength=len(given)) + given).max())
+    rows = [
+        np.resize(np.flatnonzero(labels == label), largest - given[label])
+        for label in np.unique(labels)
+    ]
+    return _varied(study, study.train.take(np.concatenate(rows)), added)
 
 
 def _varied(study: Study, *parts: Arrays) -> Training:
