@@ -45,6 +45,7 @@ def test_the_judge_is_fitted_once(tmp_path, recipe, fits):
     first = features.judge(tmp_path, recipe, arrays(), 7)
     assert features.judge(tmp_path, recipe, arrays(), 7).digest == first.digest
     assert len(fits) == 1 and fits[0]["augment"] == classifiers.CLASSIC and fits[0]["seed"] == 7
+    assert fits[0]["even"]
 
 
 @pytest.mark.parametrize(

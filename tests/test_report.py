@@ -21,6 +21,7 @@ from augment.report import charts, pictures, words
 from augment.report.charts import Axes, Series
 from augment.report.parts import Interval, Intervals
 from augment.report.sources import ReportError
+from augment.uplift.arms import ARMS
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ["0", "1", HOSTILE]
@@ -419,6 +420,12 @@ def test_words() -> None:
     assert words.dose_of("synthetic@2") == 2 and words.dose_of("synthetic_only") is None
     assert words.dose_of("adopted+synthetic@2") is None  # differs by more than the dose
     assert words.counted(1, "class", "classes") == "1 class"
+
+
+@pytest.mark.parametrize("dose", ["", "@0.5"])
+def test_every_arm_has_words_of_its_own(dose: str) -> None:
+    titles = {words.arm(name + dose) for name in ARMS.names()}
+    assert len(titles) == len(ARMS.names()) and not titles & {*ARMS.names()}
 
 
 def test_confusion_is_shaded_by_share() -> None:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from augment import checkpoint, params, table, train, watch
+from augment import checkpoint, classifiers, params, table, train, watch
 from augment.generator import Generator
 from augment.images import decode
 from augment.registry import PartError
@@ -66,6 +67,21 @@ def test_leaves_generator_labeller_report_and_pictures(root: Path) -> None:
         "labeller.json",
         "labeller.safetensors",
     }
+
+
+def test_the_labeller_sees_all_classes_equally_often(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even: list[bool] = []
+
+    def note(*given: Any, **options: Any) -> classifiers.Classifier:
+        even.append(options.get("even", False))
+        return fit(*given, **options)
+
+    fit = classifiers.fit
+    monkeypatch.setattr(classifiers, "fit", note)
+    train.run(settings(root), root)
+    assert even == [True]
 
 
 def test_killed_run_ends_bit_identical(

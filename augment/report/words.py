@@ -14,8 +14,10 @@ _ARMS = {
     "real": "real alone",
     "classic": "real + classic augmentation",
     "oversampling": "classic, rare classes oversampled",
+    "oversampling+synthetic": "classic, rare classes oversampled, + synthetic",
     "pseudo_labels": "classic + pseudo-labels",
     "adopted": "classic + adopted",
+    "adopted+synthetic": "classic + adopted + synthetic",
     "synthetic": "classic + synthetic",
     "synthetic_only": "synthetic alone",
     "shuffled": "control: shuffled labels",
@@ -53,10 +55,8 @@ def counted(amount: int, one: str, many: str = "") -> str:
 def arm(name: str) -> str:
     """What an arm of the uplift was trained on."""
     base, _, dose = name.partition("@")
-    if not dose:
-        return _ARMS.get(name, name)
-    mixed = "classic + adopted + synthetic" if base.startswith("adopted") else "classic + synthetic"
-    return f"{mixed}, dose {dose}"
+    title = _ARMS.get(base, base)
+    return f"{title}, dose {dose}" if dose else title
 
 
 def dose_of(name: str) -> float | None:
