@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augment.dataset import Dataset, load
-    from augment.generator import Generator
+    from augment.models.generator import Generator
 
 __all__ = ["Dataset", "Generator", "load"]
 __version__ = "0.1.0"
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(dataset, name)
     if name == "Generator":
-        from augment.generator import Generator
+        from augment.models.generator import Generator
 
         return Generator
     raise AttributeError(f"module 'augment' has no attribute {name!r}")

@@ -63,11 +63,11 @@ def init(
     data: Annotated[str | None, typer.Option(help="Your images: folder, archive, CSV, …")] = None,
 ) -> None:
     """Make a new project folder: params.yaml, dvc.yaml, stages/, git and DVC."""
-    from augment import project
+    from augment import new_project
 
-    for remark in project.init(folder, data):
+    for remark in new_project.init(folder, data):
         typer.echo(remark, err=True)
-    first = "dvc repro" if project.has_dvc() else "augment ingest"
+    first = "dvc repro" if new_project.has_dvc() else "augment ingest"
     typer.echo(f"{folder} is ready: cd {shlex.quote(str(folder))} && {first}")
 
 
@@ -111,8 +111,9 @@ def synth(
         raise typer.BadParameter("--class needs --n")
     codes = dict(_code(text) for text in code)
     from augment import pipeline
-    from augment.quotas import Order
-    from augment.synth import Draw, fulfil
+    from augment.synth.candidates import Draw
+    from augment.synth.one_class import fulfil
+    from augment.synth.quotas import Order
 
     settings = pipeline.load(overrides)
     draw = Draw(
@@ -150,10 +151,12 @@ for _name in STAGES:
 @app.command()
 def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
     """Judge the scores by the gates of params.yaml; exit code 3 if one fails."""
-    from augment import gates, pipeline, write
+    from augment import pipeline
+    from augment.write import gates
+    from augment.write.run import judged
 
     try:
-        verdicts = write.judged(pipeline.load(overrides))
+        verdicts = judged(pipeline.load(overrides))
     except AugmentError as error:
         _fail(str(error), 2)
     if as_json:
@@ -176,8 +179,9 @@ def uplift(
     """Measure at length, arm by arm, whether the samples help a classifier."""
     import time
 
-    from augment import pipeline, score
-    from augment.params import LONG_UPLIFT
+    from augment import pipeline
+    from augment.score import run as score
+    from augment.score.settings import LONG_UPLIFT
 
     lists = {"arms": arms, "doses": doses}
     asked = {
@@ -229,7 +233,7 @@ def show(
     if what.suffix == ".json":
         _print(json.loads(what.read_text(encoding="utf-8")), what.stem, False)
         return
-    from augment.show import contact_sheet
+    from augment.report.show import contact_sheet
 
     out = out or Path("reports") / f"{what.name}.png"
     counts = contact_sheet(what, out, per_class=per_class, split=split, origin=origin)
@@ -252,17 +256,17 @@ def review(
     """Decide about flagged, doubtful and synthetic images; on a local page, or on sheets."""
     if (sheet and read) or (out and not sheet):
         raise typer.BadParameter("--sheet [--out DIR], --read FILE.csv, or neither")
-    from augment import review as reviewing
+    from augment.review import serve, sheets
 
     here = Path(".")
     if sheet:
         out = out or Path("reports") / "review"
-        _print(reviewing.sheet(here, out), "review", False)
+        _print(sheets.sheet(here, out), "review", False)
         typer.echo(str(out))
     elif read:
-        _print(reviewing.read(here, read), "review", False)
+        _print(sheets.read(here, read), "review", False)
     else:
-        reviewing.serve(here, port=port, browser=not no_browser, say=typer.echo)
+        serve(here, port=port, browser=not no_browser, say=typer.echo)
 
 
 def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
@@ -277,15 +281,15 @@ def _print(report: Any, stage: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from augment import scoreboard
+    from augment.report import terminal
 
-    boards = {"score": scoreboard.scoreboard, "uplift": scoreboard.uplift_board}
-    draw = boards.get(stage, scoreboard.counts)
+    boards = {"score": terminal.scoreboard, "uplift": terminal.uplift_board}
+    draw = boards.get(stage, terminal.counts)
     Console(soft_wrap=True).print(draw(report))
 
 
 def _json(value: Any) -> None:
-    from augment.table import finite
+    from augment.data.files import finite
 
     typer.echo(json.dumps(finite(value), indent=2, ensure_ascii=False))
 
@@ -301,9 +305,9 @@ def _code(text: str) -> tuple[int, tuple[float, float]]:
         ) from None
     if name.isdecimal():
         return int(name), (first, last)
-    from augment import codes
+    from augment.models import code_names
 
-    index, sign = codes.resolve(name)
+    index, sign = code_names.resolve(name)
     return index, (sign * first, sign * last)
 
 

@@ -26,29 +26,29 @@ STAGES = {
 
 # Which settings name parts, and where those are registered.
 PARTS = {
-    "ingest.reader": ("augment.readers", "READERS"),
-    "clean.checks": ("augment.checks", "CHECKS"),
-    "clean.repairs": ("augment.repairs", "REPAIRS"),
-    "train.model": ("augment.models", "MODELS"),
-    "train.generator": ("augment.networks", "GENERATORS"),
-    "train.discriminator": ("augment.networks", "DISCRIMINATORS"),
-    "train.conditioning.generator": ("augment.conditioning", "GENERATOR_CONDITIONS"),
-    "train.conditioning.discriminator": ("augment.conditioning", "DISCRIMINATOR_CONDITIONS"),
-    "train.loss": ("augment.losses", "LOSSES"),
-    "train.penalties": ("augment.penalties", "PENALTIES"),
-    "train.augment": ("augment.augmentations", "AUGMENTATIONS"),
-    "train.optimiser": ("augment.optimisers", "OPTIMISERS"),
-    "train.rate.schedule": ("augment.optimisers", "SCHEDULES"),
-    "train.labeller.network": ("augment.classifiers", "CLASSIFIERS"),
-    "adopt.labellers": ("augment.opinions", "OPINIONS"),
-    "synth.select": ("augment.selectors", "SELECTORS"),
-    "synth.second.network": ("augment.classifiers", "CLASSIFIERS"),
-    "score.scores": ("augment.scores", "SCORES"),
-    "score.judge": ("augment.classifiers", "CLASSIFIERS"),
-    "score.uplift.arms": ("augment.uplift.arms", "ARMS"),
-    "score.uplift.learner": ("augment.uplift.learners", "LEARNERS"),
-    "score.uplift.policies": ("augment.uplift.policies", "POLICIES"),
-    "write.writer": ("augment.writers", "WRITERS"),
+    "ingest.reader": ("augment.readers.base", "READERS"),
+    "clean.checks": ("augment.clean.checks.base", "CHECKS"),
+    "clean.repairs": ("augment.clean.repairs", "REPAIRS"),
+    "train.model": ("augment.models.base", "MODELS"),
+    "train.generator": ("augment.models.networks", "GENERATORS"),
+    "train.discriminator": ("augment.models.networks", "DISCRIMINATORS"),
+    "train.conditioning.generator": ("augment.models.conditioning", "GENERATOR_CONDITIONS"),
+    "train.conditioning.discriminator": ("augment.models.conditioning", "DISCRIMINATOR_CONDITIONS"),
+    "train.loss": ("augment.models.losses", "LOSSES"),
+    "train.penalties": ("augment.models.penalties", "PENALTIES"),
+    "train.augment": ("augment.vision.augmentations", "AUGMENTATIONS"),
+    "train.optimiser": ("augment.train.optimisers", "OPTIMISERS"),
+    "train.rate.schedule": ("augment.train.optimisers", "SCHEDULES"),
+    "train.labeller.network": ("augment.classifiers.networks", "CLASSIFIERS"),
+    "adopt.labellers": ("augment.adopt.opinions", "OPINIONS"),
+    "synth.select": ("augment.synth.selectors", "SELECTORS"),
+    "synth.second.network": ("augment.classifiers.networks", "CLASSIFIERS"),
+    "score.scores": ("augment.score.scores.base", "SCORES"),
+    "score.judge": ("augment.classifiers.networks", "CLASSIFIERS"),
+    "score.uplift.arms": ("augment.score.uplift.arms", "ARMS"),
+    "score.uplift.learner": ("augment.score.uplift.learners", "LEARNERS"),
+    "score.uplift.policies": ("augment.score.uplift.policies", "POLICIES"),
+    "write.writer": ("augment.writers.base", "WRITERS"),
 }
 
 AUTOMATIC = {("ingest.reader", "auto"), ("clean.checks", "auto")}  # found while the stage runs
@@ -71,7 +71,7 @@ def write(
     Where a gate fails no later stage runs, so the page that says why is made at once.
     """
     from augment.errors import AugmentError
-    from augment.gates import GateError
+    from augment.write.gates import GateError
 
     settings = load(overrides, root)
     try:
@@ -83,7 +83,7 @@ def write(
 
 
 def _runner(stage: str) -> Callable[..., dict[str, Any]]:
-    run: Callable[..., dict[str, Any]] = importlib.import_module(f"augment.{stage}").run
+    run: Callable[..., dict[str, Any]] = importlib.import_module(f"augment.{stage}.run").run
     return run
 
 
@@ -126,7 +126,7 @@ def parts() -> Iterator[dict[str, Any]]:
                 for name, default in part.options.items()
             }
             yield _described(registry.kind, part.name, options, part.summary, part.paper)
-    from augment.recipes import RECIPES
+    from augment.train.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
         settings = {key: repr(value) for key, value in recipe.settings.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from augment.uplift import statistics
+from augment.score.uplift import statistics
 from benchmarks.cleaning.board import cleaning
 from benchmarks.summaries import (
     Lines,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from augment.recipes import RECIPES
+from augment.train.recipes import RECIPES
 from benchmarks import mnist, runs
 from benchmarks.summaries import DEFAULT, RIGHT_DEFAULT
 

@@ -31,14 +31,17 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from augment import dose, features, seeding
-from augment.dataset import Arrays, joined
-from augment.params import ScoreSettings, SynthSettings
-from augment.quotas import Order, quotas
-from augment.synth import Draw
-from augment.uplift.arms import Outcome, Study, Training
-from augment.uplift.learners import Terms
-from augment.uplift.protocol import Plan, measure
+from augment.data.arrays import Arrays, join
+from augment.runtime import seeding
+from augment.score.settings import ScoreSettings
+from augment.score.uplift.answers import fitted_answers
+from augment.score.uplift.arms import Outcome, Study, Training
+from augment.score.uplift.learners import Terms
+from augment.score.uplift.protocol import Plan, measure
+from augment.synth.candidates import Draw
+from augment.synth.quotas import Order, quotas
+from augment.synth.settings import SynthSettings
+from augment.write import dose
 from benchmarks import mnist, runs
 from benchmarks.supply import Supply
 
@@ -172,7 +175,7 @@ def digits() -> Arrays:
 
 
 def _mnist() -> Arrays:
-    return joined(*mnist.digits())
+    return join(*mnist.digits())
 
 
 def _supply(
@@ -200,7 +203,7 @@ def _study(
     shown = np.concatenate([valid.pixels, test.pixels])
 
     def trained(training: Training, seed: int, title: str) -> Outcome:
-        answers = features.answers(cache, "judge", terms, training, seed, shown, title)
+        answers = fitted_answers(cache, "judge", terms, training, seed, shown, title)
         return Outcome(*np.split(answers, [len(valid), len(shown)]))
 
     return Study(train, valid, test, synthetic, nothing, nothing.pixels, trained)

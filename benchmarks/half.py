@@ -13,8 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augment import classifiers, pseudolabels, seeding
-from augment.dataset import Arrays
+from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.data.arrays import Arrays
+from augment.runtime import seeding
+from augment.train import guessed_labels
 from benchmarks import mnist, runs
 from benchmarks.summaries import HALF
 
@@ -40,7 +42,7 @@ def supervised(data: Arrays, asked: argparse.Namespace, seed: int) -> float:
     """Held-out accuracy of a classifier of the labelled images."""
     _, held = mnist.digits()
     known = data.labels >= 0
-    fitted = classifiers.fit(
+    fitted = fit_classifier(
         data.pixels[known],
         data.labels[known],
         classes=len(data.classes),
@@ -49,7 +51,7 @@ def supervised(data: Arrays, asked: argparse.Namespace, seed: int) -> float:
         batch=64,
         seed=seed,
         device=asked.device,
-        augment=classifiers.CLASSIC,
+        augment=CLASSIC,
         title="supervised",
     )
     return float((fitted.predict(held.pixels).argmax(1) == held.labels).mean())
@@ -60,7 +62,7 @@ def measure(count: int, seed: int, asked: argparse.Namespace) -> runs.Row:
     train, held = mnist.digits()
     data = labelled(train, count, seed)
     chosen = runs.settings("infogan", asked, seed, **SETTINGS)
-    one = runs.Training(chosen, pseudolabels.fill(chosen, data), asked.device)
+    one = runs.Training(chosen, guessed_labels.fill(chosen, data), asked.device)
     one.run(asked.steps)
     guesses = one.head().predict(held.pixels).argmax(1)
     return {

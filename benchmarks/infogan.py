@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment import codes, pseudolabels, seeding
+from augment.codes import matching
+from augment.codes.probe import Probe
+from augment.runtime import seeding
+from augment.train import guessed_labels
 from benchmarks import mnist, runs
 
 SAMPLES = 1000
@@ -55,19 +58,19 @@ def measure(seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Ro
     train, held = mnist.digits()
     chosen = runs.settings("infogan", asked, seed, **SETTINGS)
     unknown = dataclasses.replace(train, labels=np.full_like(train.labels, -1))
-    one = runs.Training(chosen, pseudolabels.fill(chosen, unknown), asked.device)
+    one = runs.Training(chosen, guessed_labels.fill(chosen, unknown), asked.device)
     one.run(asked.steps)
     head = one.head()
-    owned = codes.match(head.predict(train.pixels), train.labels, train.classes)
+    owned = matching.match(head.predict(train.pixels), train.labels, train.classes)
     owner = {code: row for row, found in enumerate(owned.values()) for code in found}
     pixels, conditions = one.samples(SAMPLES)
     meant = np.array([owner[condition] for condition in conditions.tolist()])
     seen = head.predict(held.pixels)
     first = {name: found[0] for name, found in owned.items()}
-    probe = codes.Probe(one.generator, judge.classifier, first, seeding.derive(seed, "codes"))
+    probe = Probe(one.generator, judge.classifier, first, seeding.derive(seed, "codes"))
     return {
         "seed": seed,
-        "accuracy": codes.accuracy(seen, held.labels, owned),
+        "accuracy": matching.accuracy(seen, held.labels, owned),
         "accuracy_samples": judge.accuracy(pixels, meant),
         "purity": purity(seen.argmax(1), held.labels),
         **moved(probe.correlations()),

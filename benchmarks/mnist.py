@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augment import features, params, seeding
-from augment.dataset import Arrays
-from augment.images import Pixels
-from augment.scores.fidelity import density_coverage, kid
+from augment.classifiers.judge import JudgeRecipe, fit_judge
+from augment.data import places as places_
+from augment.data.arrays import Arrays
+from augment.data.images import Pixels
+from augment.runtime import seeding
+from augment.score.scores.fidelity import density_coverage
+from augment.vision.kernel_distance import kid
 
-CACHE = Path(__file__).parent.parent / params.CACHE / "benchmarks"
+CACHE = Path(__file__).parent.parent / places_.CACHE / "benchmarks"
 HELD = 100  # held-out digits of each class
 NEIGHBOURS = 5  # k of coverage
 JUDGE_SEED = 1000
@@ -56,8 +59,8 @@ class Judge:
     def __init__(self, steps: int, device: torch.device):
         """Fit for ``steps``, or read what was fitted before."""
         train, held = digits()
-        recipe = features.Recipe("residual", steps, 64, device)
-        self.classifier = features.judge(CACHE, recipe, train, JUDGE_SEED)
+        recipe = JudgeRecipe("residual", steps, 64, device)
+        self.classifier = fit_judge(CACHE, recipe, train, JUDGE_SEED)
         shown = self.classifier.features(train.pixels)
         spread = shown.std(0)
         self.mean, self.spread = shown.mean(0), np.maximum(spread, 0.01 * spread.mean() or 1.0)

@@ -23,13 +23,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augment import images, progress, seeding
-from augment.engine import Engine
-from augment.models import MODELS
-from augment.models.base import Batch, Model
-from augment.networks import DISCRIMINATORS, Shape
-from augment.params import TrainSettings
-from augment.recipes import RECIPES
+from augment.data import images
+from augment.models.adversarial import Model
+from augment.models.base import MODELS, Batch
+from augment.models.networks import DISCRIMINATORS, Shape
+from augment.runtime import progress, seeding
+from augment.train.recipes import RECIPES
+from augment.train.settings import TrainSettings
+from augment.train.step import Engine
 from benchmarks import mnist, runs
 from benchmarks.summaries import DEFAULT
 

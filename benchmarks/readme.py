@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from augment import scoreboard, table
+from augment.data import files
+from augment.report import terminal
 from benchmarks import boards, summaries
 from benchmarks.record import RESULTS
 
@@ -20,11 +21,11 @@ def demo(result: dict[str, Any]) -> list[str]:
     """The scoreboard of the demo, each number beside its floor."""
     score = result["rows"]
     lines = ["| score | synthetic | floor: real against real | |", "|---|---|---|---|"]
-    for key, title, hint in scoreboard.BOARD:
-        values = (scoreboard.number(side.get(key)) for side in (score, score["floor"]))
+    for key, title, hint in terminal.BOARD:
+        values = (terminal.number(side.get(key)) for side in (score, score["floor"]))
         lines.append(f"| {title} | {' | '.join(values)} | {hint} |")
-    for arm, title in scoreboard.ARMS.items():
-        lines.append(f"| uplift: {title} | {scoreboard.spread(score['uplift'][arm])} | | |")
+    for arm, title in terminal.ARMS.items():
+        lines.append(f"| uplift: {title} | {terminal.spread(score['uplift'][arm])} | | |")
     rates = sorted(result["accepted"].values())
     lines += ["", f"Acceptance rate by class: {rates[0]:.2f} to {rates[-1]:.2f}."]
     return lines
@@ -83,7 +84,7 @@ def filled(text: str) -> str:
 
 def fill() -> None:
     """Rewrite the README's tables."""
-    table.write_text(README, filled(README.read_text(encoding="utf-8")))
+    files.write_text(README, filled(README.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from augment import table
+from augment.data import files
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,5 +37,5 @@ def store(name: str, rows: Any, **facts: Any) -> Path:
     """Write ``results/NAME.json``: date, hardware, what was asked, rows."""
     path = RESULTS / f"{name}.json"
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    table.write_json(path, {"date": date, "hardware": hardware(), **facts, "rows": rows})
+    files.write_json(path, {"date": date, "hardware": hardware(), **facts, "rows": rows})
     return path

@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from augment import devices, progress, seeding, table
-from augment.dataset import Arrays
-from augment.engine import Engine
-from augment.generator import Generator
-from augment.heads import Head
-from augment.images import Pixels
+from augment.data import files
+from augment.data.arrays import Arrays
+from augment.data.images import Pixels
+from augment.models.class_head import Head
+from augment.models.generator import Generator
 from augment.models.infogan import InfoGan
-from augment.networks import DISCRIMINATORS, GENERATORS
-from augment.params import TrainSettings
-from augment.trainer import Feed
+from augment.models.networks import DISCRIMINATORS, GENERATORS
+from augment.runtime import devices, progress, seeding
+from augment.train.feed import Feed
+from augment.train.settings import TrainSettings
+from augment.train.step import Engine
 from benchmarks import boards, readme, record, summaries
 from benchmarks.summaries import SETTING
 
@@ -151,7 +152,7 @@ def signed(row: Row, asked: argparse.Namespace) -> Row:
     """A row with the setting, machine and day it was measured on."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     where = {"machine": machine(asked.device), "date": today}
-    return {**table.finite(row), **_setting(asked), **where}
+    return {**files.finite(row), **_setting(asked), **where}
 
 
 def _setting(asked: argparse.Namespace) -> Row:

@@ -18,13 +18,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from sklearn.datasets import load_digits
 
-from augment import classifiers, seeding, widening
-from augment.dataset import Arrays
-from augment.params import SynthSettings
-from augment.quotas import Order
-from augment.selection import Selection
-from augment.selectors import SELECTORS
-from augment.synth import Draw
+from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.data.arrays import Arrays
+from augment.runtime import seeding
+from augment.synth import code_ranges
+from augment.synth.candidates import Draw
+from augment.synth.quotas import Order
+from augment.synth.selection import Selection
+from augment.synth.selectors import SELECTORS
+from augment.synth.settings import SynthSettings
 from benchmarks import runs
 from benchmarks.supply import Supply
 
@@ -74,7 +76,7 @@ class Bench:
         selection = (
             Selection.fit(settings, self.supply.chosen, self.valid, cache) if given else None
         )
-        ranges = widening.by_head(self.supply.one.head(), self.train) if arm == "wide" else {}
+        ranges = code_ranges.by_head(self.supply.one.head(), self.train) if arm == "wide" else {}
         draw = Draw(self.seed, max_candidates=self.asked.candidates, wide=ranges)
         orders = [Order(name, self.asked.kept) for name in self.train.classes]
         return self.supply.draw(orders, draw, selection)
@@ -87,10 +89,10 @@ class Bench:
             labels = np.concatenate([labels, added.labels])
         right = []
         for judge in range(self.asked.judges):
-            fitted = classifiers.fit(
+            fitted = fit_classifier(
                 pixels, labels, classes=10, network="residual", steps=self.asked.judge,
                 batch=64, seed=JUDGE_SEED + judge, device=self.asked.device,
-                augment=classifiers.CLASSIC, title="judge",
+                augment=CLASSIC, title="judge",
             )  # fmt: skip
             right.append((fitted.predict(self.held.pixels).argmax(1) == self.held.labels).mean())
         return float(np.mean(right))

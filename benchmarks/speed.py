@@ -25,9 +25,15 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from augment import classifiers, dataset, images, params, synth, table, train, trainer
-from augment.generator import CHUNK, Generator
-from augment.models.base import latents
+from augment import params
+from augment.classifiers.fit import fit_classifier
+from augment.data import images, table
+from augment.data.arrays import load_arrays
+from augment.models.generator import CHUNK, Generator
+from augment.models.latents import latents
+from augment.synth import candidates, quotas
+from augment.train import log, loop
+from augment.train import run as train
 from benchmarks import readme, record
 from benchmarks.bare import read
 
@@ -88,7 +94,7 @@ def best_of(times: int, work: Callable[[], Any]) -> float:
 
 
 def ingest_speed(count: int) -> Row:
-    from augment import ingest
+    from augment.ingest import run as ingest
 
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -115,8 +121,8 @@ def step_speed(steps: int) -> Row:
         chosen = settings(root, train={"every": 10**6, "labeller": {"steps": 1}})
         data, valid = train._data(root / "data/clean")
         labeller = train._labeller(chosen.train, data, root, torch.device("cpu"))
-        one = trainer.Trainer(
-            chosen.train, data, valid, labeller, root, torch.device("cpu"), trainer.Log()
+        one = loop.Trainer(
+            chosen.train, data, valid, labeller, root, torch.device("cpu"), log.Log()
         )
         model = one.model
         batch = one.feed.at(0)
@@ -169,7 +175,7 @@ def trained(count: int) -> Any:
 def synth_speed(count: int) -> Row:
     with trained(1000) as (root, chosen):
         made = Generator.load(root / "models/generator", device="cpu")
-        order = [synth.Order("3", count)]
+        order = [quotas.Order("3", count)]
         source = made.candidates("3", seed=0)
         sample = images.channels_last(next(source).pixels)
         parts = [sample] * (count // CHUNK)
@@ -184,7 +190,9 @@ def synth_speed(count: int) -> Row:
 
         def to_disk() -> None:
             with table.TableWriter(root / "out", overwrite=True) as out:
-                for row in synth.synthesise(made, None, order, synth.Draw(), synth.Tally()):
+                for row in candidates.synthesise(
+                    made, None, order, candidates.Draw(), candidates.Tally()
+                ):
                     out.add(row)
 
         slower = max(best_of(2, generate), best_of(2, encode))
@@ -193,7 +201,7 @@ def synth_speed(count: int) -> Row:
 
 
 def score_speed(count: int) -> Row:
-    from augment import score
+    from augment.score import run as score
 
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -202,15 +210,15 @@ def score_speed(count: int) -> Row:
         plain = ["fidelity", "diversity", "labels", "memorisation"]
         chosen = settings(root, score={"scores": plain, "steps": 2})
         score.run(chosen, root)  # judge and features are cached from here on
-        real = dataset.arrays(root / "data/clean")
-        judge = classifiers.fit(
+        real = load_arrays(root / "data/clean")
+        judge = fit_classifier(
             real.pixels, real.labels,
             classes=10, network=chosen.score.judge, steps=1, batch=64, seed=0,
         )  # fmt: skip
 
         def extract() -> None:  # what no way of scoring can do without: images to features
             for folder in ("data/clean", "data/synthetic"):
-                judge.both(dataset.arrays(root / folder).pixels)
+                judge.both(load_arrays(root / folder).pixels)
 
         def whole() -> None:
             for path in (root / ".augment/score").glob("features-*"):

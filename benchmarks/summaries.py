@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from augment.recipes import RECIPES
+from augment.train.recipes import RECIPES
 
 Row = dict[str, Any]
 Lines = list[dict[str, str]]

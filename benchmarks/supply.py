@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from augment import images, synth
-from augment.acceptance import Filter
-from augment.dataset import Arrays
-from augment.features import Recipe
-from augment.quotas import Order
-from augment.selection import Selection
-from augment.synth import Draw, Tally
+from augment.classifiers.judge import JudgeRecipe
+from augment.data import images
+from augment.data.arrays import Arrays
+from augment.synth import candidates
+from augment.synth.candidates import Draw, Tally
+from augment.synth.filter import Filter
+from augment.synth.quotas import Order
+from augment.synth.selection import Selection
 from benchmarks import runs
 
 QUANTILE = 0.01  # of real images' own nearest distances, under which a sample is a copy
@@ -32,7 +33,7 @@ class Supply:
         chosen = runs.settings("infogan", asked, seed, **paper, **given)
         self.one = runs.Training(chosen, train, asked.device)
         self.one.run(asked.steps)
-        labeller = Recipe("cnn", asked.judge, 64, asked.device).fit(train, seed, "labeller")
+        labeller = JudgeRecipe("cnn", asked.judge, 64, asked.device).fit(train, seed, "labeller")
         self.chosen = Filter.fit(labeller, train, probability=asked.probability, quantile=QUANTILE)
 
     def draw(
@@ -45,7 +46,7 @@ class Supply:
     ) -> Arrays:
         """Accepted samples, each class in the order in which a dose takes them."""
         generator, chosen = self.one.generator, self.chosen if filtered else None
-        rows = list(synth.synthesise(generator, chosen, orders, how, Tally(), selection))
+        rows = list(candidates.synthesise(generator, chosen, orders, how, Tally(), selection))
         pixels = np.stack([images.pixels(row["image"]["bytes"], "L") for row in rows])[:, None]
         labels = np.array([generator.classes.index(row["label"]) for row in rows], np.int64)
         return Arrays(pixels, labels, [row["id"] for row in rows], generator.classes)

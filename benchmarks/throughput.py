@@ -20,10 +20,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from augment import seeding
-from augment.dataset import Arrays
-from augment.params import Compiler
-from augment.recipes import RECIPES
+from augment.data.arrays import Arrays
+from augment.runtime import seeding
+from augment.train.recipes import RECIPES
+from augment.train.settings import Compiler
 from benchmarks import runs
 from benchmarks.summaries import RATED
 

@@ -18,16 +18,17 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from augment import adopt, seeding
-from augment.dataset import Arrays
-from augment.images import Pixels
-from augment.lookalikes import Lookalikes
-from augment.opinions import Pool
-from augment.params import AdoptSettings
-from augment.uplift.arms import Outcome, Study, Training, perturbed
-from augment.uplift.learners import Terms
-from augment.uplift.learners import judge as learner
-from augment.uplift.protocol import Plan, measure
+from augment.adopt import combine
+from augment.adopt.opinions import Pool
+from augment.adopt.settings import AdoptSettings
+from augment.data.arrays import Arrays
+from augment.data.images import Pixels
+from augment.runtime import seeding
+from augment.score.uplift.arms import Outcome, Study, Training, perturbed
+from augment.score.uplift.learners import Terms
+from augment.score.uplift.learners import judge as learner
+from augment.score.uplift.protocol import Plan, measure
+from augment.vision.lookalikes import Lookalikes
 from benchmarks import half, mnist, runs
 
 FEW = {"10 labels": 10, "1 label": 1}
@@ -47,7 +48,7 @@ def few(case: str, seed: int, asked: argparse.Namespace) -> runs.Row:
         steps=asked.steps, rounds=1, batch=asked.batch, seed=seed,
     )  # fmt: skip
     nobody = np.zeros(0, np.int64)
-    probabilities, verdict = adopt.judge(pool, data.labels, nobody, LABELLERS)
+    probabilities, verdict = combine.judge(pool, data.labels, nobody, LABELLERS)
     sure = (data.labels < 0) & (probabilities.max(1) >= settings.probability)
     guessed = dataclasses.replace(data, labels=probabilities.argmax(1))
     adopted = guessed.take(np.flatnonzero(sure))

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from sklearn.datasets import load_digits
 
-from augment import images, pipeline, table
+from augment import pipeline
+from augment.data import images, table
 from benchmarks import mnist, readme, record
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does

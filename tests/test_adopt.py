@@ -12,10 +12,14 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from augment import adopt, calibration, heads, images, opinions, table
-from augment.adopt import AdoptError, Held, Opinion
-from augment.opinions import OPINIONS, Pool
-from augment.params import ADOPTED, CLEAN, REPORTS, Params
+from augment.adopt import calibration, combine, opinions
+from augment.adopt import run as adopt
+from augment.adopt.combine import AdoptError, Held, Opinion
+from augment.adopt.opinions import OPINIONS, Pool
+from augment.data import images, table
+from augment.data.places import ADOPTED, CLEAN, REPORTS
+from augment.models import class_head
+from augment.params import Params
 
 CLASSES = [str(digit) for digit in range(10)]
 QUICK = {"steps": 60, "rounds": 1, "device": "cpu"}
@@ -95,7 +99,7 @@ def test_every_opinion_has_a_row() -> None:
 def test_an_opinion_is_a_probability_for_each_image(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heads, "load", lambda *_: Blank())
+    monkeypatch.setattr(class_head, "load", lambda *_: Blank())
     asked, labels = pool(300)
     found = OPINIONS.build(name)(asked, few(labels, 5))
     assert found.shape == (300, 10) and found.dtype == np.float64
@@ -135,7 +139,7 @@ def test_a_head_of_other_classes_or_of_none_has_no_opinion(
     assert OPINIONS.build("head")(asked, labels) is None  # there is none
     for classes in (None, CLASSES[:9]):
         monkeypatch.setattr(Blank, "classes", classes)
-        monkeypatch.setattr(heads, "load", lambda *_: Blank())
+        monkeypatch.setattr(class_head, "load", lambda *_: Blank())
         assert OPINIONS.build("head")(asked, labels) is None
 
 
@@ -147,13 +151,13 @@ def opinion(*rows: list[float]) -> Opinion:
 
 
 def test_agreement_and_mean_in_closed_form() -> None:
-    ways = adopt._ways({"a": opinion([0.8, 0.1, 0.1]), "b": opinion([0.2, 0.7, 0.1])})
+    ways = combine._ways({"a": opinion([0.8, 0.1, 0.1]), "b": opinion([0.2, 0.7, 0.1])})
     assert list(ways) == ["agreement", "mean", "a", "b"]
     least = np.array([0.2, 0.1, 0.1])
     assert ways["agreement"].pool[0] == pytest.approx(least / least.sum())
     roots = np.sqrt([0.16, 0.07, 0.01])
     assert ways["mean"].held[0] == pytest.approx(roots / roots.sum())
-    assert list(adopt._ways({"a": opinion([1.0, 0.0])})) == ["a"]
+    assert list(combine._ways({"a": opinion([1.0, 0.0])})) == ["a"]
 
 
 def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
@@ -164,12 +168,12 @@ def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
     bad = rng.dirichlet([1, 1, 1], 300)
     held = Held(np.arange(300), labels, "valid")
     both = {"bad": opinion(*bad.tolist()), "good": opinion(*good.tolist())}
-    chosen, found = adopt.combine(both, held)
+    chosen, found = combine.combine(both, held)
     assert found.opinions is not None and found.opinions["good"]["accuracy"] == pytest.approx(0.8)
     assert found.calibration_error is not None and found.calibration_error < 0.05
     assert (chosen.held.argmax(1) == labels).mean() >= 0.79
     sharp = Opinion(*[calibration.tempered(good, 0.2)] * 2)
-    chosen, found = adopt.combine({"good": sharp}, held)
+    chosen, found = combine.combine({"good": sharp}, held)
     assert found.method == "good" and found.opinions is not None
     assert found.temperature == found.opinions["good"]["temperature"] > 4
     assert chosen.held.max(1).mean() == pytest.approx(0.8, abs=0.01)
@@ -179,8 +183,8 @@ def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
 
 def test_without_held_images_opinions_must_agree() -> None:
     held = Held(np.arange(0), np.arange(0), None)
-    chosen, found = adopt.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
-    assert found == adopt.Verdict("agreement")
+    chosen, found = combine.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
+    assert found == combine.Verdict("agreement")
     assert chosen.pool[0] == pytest.approx([0.75, 0.25])
 
 
@@ -189,17 +193,17 @@ def test_without_held_images_opinions_must_agree() -> None:
 
 def test_valid_is_held_and_train_images_where_it_is_too_small() -> None:
     known = np.repeat([0, 1, 2, -1], [9, 9, 1, 5])
-    held = adopt._held(known, np.zeros(20, np.int64), 0)
+    held = combine._held(known, np.zeros(20, np.int64), 0)
     assert held.source == "valid" and held.places.tolist() == list(range(24, 44))
-    held = adopt._held(known, np.array([2, 1]), 0)
+    held = combine._held(known, np.array([2, 1]), 0)
     assert held.source is not None and "hidden in turn" in held.source
     assert sorted(held.places) == [*range(18), 24, 25]  # the only image of class 2 stays
     assert dict(zip(held.places, held.labels, strict=True)) == {
         **{place: int(known[place]) for place in range(18)}, 24: 2, 25: 1,
     }  # fmt: skip
-    held = adopt._held(known, np.array([2]), 0)  # 19 in all
+    held = combine._held(known, np.array([2]), 0)  # 19 in all
     assert held.source is None and held.places.tolist() == [24]
-    folds = adopt._folds(known, 0)
+    folds = combine._folds(known, 0)
     assert sorted(np.concatenate(folds)) == list(range(18))
     for fold in folds:
         assert np.bincount(known[fold]).tolist() == [3, 3]
@@ -216,31 +220,31 @@ def test_held_labels_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OPINIONS, "build", lambda spec: parrot)
     asked, labels = pool(130)
     known = few(labels, 3)
-    _, found = adopt.judge(asked, known[:100], labels[100:], ["graph"])
+    _, found = combine.judge(asked, known[:100], labels[100:], ["graph"])
     assert len(told) == 1 and (told[0][100:] == -1).all()
     assert found.opinions is not None and found.opinions["graph"]["accuracy"] < 0.3
     assert (found.held_out, found.valid, found.calibrated_on) == (30, 30, "valid")
     told.clear()
-    probabilities, found = adopt.judge(asked, known, labels[:0], ["graph"])
+    probabilities, found = combine.judge(asked, known, labels[:0], ["graph"])
     assert found.opinions is not None and found.opinions["graph"]["accuracy"] < 0.3
     assert (found.held_out, found.valid, found.accuracy_valid) == (30, 0, None)
-    assert len(told) == 1 + adopt.FOLDS and (told[0] == known).all()
+    assert len(told) == 1 + combine.FOLDS and (told[0] == known).all()
     assert (probabilities[known >= 0].argmax(1) == labels[known >= 0]).all()
 
 
 def test_the_head_is_not_asked_about_labels_it_has_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heads, "load", lambda *_: Blank())
+    monkeypatch.setattr(class_head, "load", lambda *_: Blank())
     asked, labels = pool(130)
-    _, found = adopt.judge(asked, few(labels, 3)[:100], labels[100:], ["graph", "head"])
+    _, found = combine.judge(asked, few(labels, 3)[:100], labels[100:], ["graph", "head"])
     assert set(found.opinions or ()) == {"graph", "head"}
-    _, found = adopt.judge(asked, few(labels, 3), labels[:0], ["graph", "head"])
+    _, found = combine.judge(asked, few(labels, 3), labels[:0], ["graph", "head"])
     assert set(found.opinions or ()) == {"graph"}
     with pytest.raises(AdoptError, match=r"adopt\.labellers: none .*; add graph"):
-        adopt.judge(asked, few(labels, 3), labels[:0], ["head"])
+        combine.judge(asked, few(labels, 3), labels[:0], ["head"])
     with pytest.raises(AdoptError, match="'graph' stands twice"):
-        adopt.judge(asked, labels, labels[:0], ["graph", {"name": "graph"}])
+        combine.judge(asked, labels, labels[:0], ["graph", {"name": "graph"}])
 
 
 # the stage

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from augment.augmentations import AUGMENTATIONS, DEFAULTS, Adaptive, compose, safe
 from augment.registry import PartError, Spec
+from augment.vision.augmentations import AUGMENTATIONS, DEFAULTS, Adaptive, compose, safe
 
 # name -> options under which nothing happens; a strong setting that still keeps a label
 CASES = {

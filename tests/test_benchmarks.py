@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from augment import classifiers
-from augment.dataset import Arrays
-from augment.recipes import RECIPES
+from augment.classifiers import classifier
+from augment.classifiers.networks import FEATURES
+from augment.data.arrays import Arrays
+from augment.train.recipes import RECIPES
 from benchmarks import (
     boards,
     families,
@@ -54,7 +55,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     noise = np.random.default_rng(0).integers(256, size=(200, 1, 28, 28), dtype=np.uint8)
     floor, found = judge.floor(), judge.fidelity(noise)
     assert floor["kid"] < found["kid"] / 10 and floor["coverage"] > 0.8 > found["coverage"]
-    assert judge.held.std(0) == pytest.approx(np.ones(classifiers.FEATURES), abs=0.3)
+    assert judge.held.std(0) == pytest.approx(np.ones(FEATURES), abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_judge_is_read_and_not_fitted_again(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = mnist.Judge(1, torch.device("cpu"))
-    monkeypatch.setattr(classifiers, "fit", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr(classifier, "fit", lambda *_, **__: pytest.fail("fitted again"))
     assert mnist.Judge(1, torch.device("cpu")).classifier.digest == first.classifier.digest
     assert len(list(elsewhere.glob("cache/*.safetensors"))) == 1
 

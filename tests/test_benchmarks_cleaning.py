@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from augment import images, table
+from augment.data import images, table
 from benchmarks.cleaning import __main__ as command
 from benchmarks.cleaning import board, faults, glyphs, judging, planting, sets, speed
 from benchmarks.cleaning.planting import FAULTS, Plant, Planted

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from augment import calibration
-from augment.calibration import calibration_error, log_loss, temperature, tempered
+from augment.adopt import calibration
+from augment.adopt.calibration import calibration_error, log_loss, temperature, tempered
 
 
 def one_sided(chance: float, right: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment import checkpoint, table
-from augment.checkpoint import CheckpointError
+from augment.data import table
+from augment.runtime import checkpoint
+from augment.runtime.checkpoint import CheckpointError
 
 TENSORS = {
     "a": torch.arange(6.0).reshape(2, 3),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from augment.checks import CHECKS, Outlier, defaults, survey, thresholds
+from augment.clean.checks.base import CHECKS, Outlier, defaults, survey, thresholds
 from augment.registry import PartError
 
 

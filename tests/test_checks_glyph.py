@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 
-from augment.checks import CHECKS, Outlier, thresholds
-from augment.ink import Glyph
+from augment.clean.checks.base import CHECKS, Outlier, thresholds
+from augment.clean.glyphs.ink import Glyph
 from benchmarks import mnist
 from benchmarks.cleaning import faults
 

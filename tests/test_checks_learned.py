@@ -11,10 +11,10 @@ import pytest
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
-from augment.checks import CHECKS
-from augment.checks.evidence import Evidence
-from augment.checks.learned import MissingPackageError
-from augment.checks.near import rests
+from augment.clean.checks.base import CHECKS
+from augment.clean.checks.evidence import Evidence
+from augment.clean.checks.learned import MissingPackageError
+from augment.clean.checks.near_copies import rests
 
 FEATURES = 16  # of clouds: in fewer, distances say little
 NAMES = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "learned"]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 from sklearn.datasets import load_sample_images
 
-from augment.checks import CHECKS, thresholds
+from augment.clean.checks.base import CHECKS, thresholds
 
 NAMES = ["dark", "light", "low_information", "grayscale", "odd_size", "odd_aspect_ratio"]
 PHOTOS = load_sample_images().images

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from augment import classifiers
-from augment.checkpoint import CheckpointError
-from augment.classifiers import CLASSIFIERS, Classifier, ClassifierError
+from augment.classifiers.classifier import Classifier, ClassifierError, load_classifier
+from augment.classifiers.fit import CLASSIC, _batches, _cycle, evenly, fit_classifier
+from augment.classifiers.networks import CLASSIFIERS
 from augment.params import Params
 from augment.registry import PartError
+from augment.runtime.checkpoint import CheckpointError
 
 NAMES = CLASSIFIERS.names()
 
@@ -31,7 +32,7 @@ def stripes(count: int, shape: tuple[int, int, int], seed: int = 0) -> tuple:
 
 def fit(name: str, shape: tuple[int, int, int] = (1, 8, 8), **options) -> Classifier:
     settings = {"classes": 2, "steps": 12, "batch": 16, "seed": 0, **options}
-    return classifiers.fit(*stripes(40, shape), network=name, **settings)
+    return fit_classifier(*stripes(40, shape), network=name, **settings)
 
 
 def digits() -> tuple:
@@ -61,7 +62,7 @@ def test_any_size_and_channels(name, shape):
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "resnet18"])  # minutes
 def test_learns_digits(name):
     pixels, labels = digits()
-    fitted = classifiers.fit(
+    fitted = fit_classifier(
         pixels[:1000],
         labels[:1000],
         classes=10,
@@ -69,7 +70,7 @@ def test_learns_digits(name):
         steps=300,
         batch=64,
         seed=1,
-        augment=classifiers.CLASSIC,
+        augment=CLASSIC,
     )
     accuracy = (fitted.predict(pixels[1000:]).argmax(1) == labels[1000:]).mean()
     assert accuracy >= 0.98
@@ -90,7 +91,7 @@ def test_an_image_does_not_feel_its_neighbours(name):
 def test_save_and_load(name, tmp_path):
     classifier = fit(name)
     classifier.save(tmp_path, "judge")
-    again = classifiers.load(tmp_path, "judge")
+    again = load_classifier(tmp_path, "judge")
     pixels = stripes(9, (1, 8, 8), seed=1)[0]
     assert again.digest == classifier.digest
     assert again.spec == CLASSIFIERS.resolve(name)
@@ -99,9 +100,9 @@ def test_save_and_load(name, tmp_path):
 
 
 def test_same_seed_same_weights():
-    first = fit("cnn", augment=classifiers.CLASSIC)
-    assert fit("cnn", augment=classifiers.CLASSIC).digest == first.digest
-    assert fit("cnn", augment=classifiers.CLASSIC, seed=1).digest != first.digest
+    first = fit("cnn", augment=CLASSIC)
+    assert fit("cnn", augment=CLASSIC).digest == first.digest
+    assert fit("cnn", augment=CLASSIC, seed=1).digest != first.digest
     assert fit("cnn").digest != first.digest
 
 
@@ -110,7 +111,7 @@ def test_equal_weights_are_no_weights_and_zero_weights_remove():
     assert fit("cnn", weights=np.full(40, 3.0)).digest == fit("cnn").digest
     wrong = 1 - labels
     both = {"classes": 2, "network": "cnn", "steps": 60, "batch": 16, "seed": 0}
-    fitted = classifiers.fit(
+    fitted = fit_classifier(
         np.concatenate([pixels, pixels]),
         np.concatenate([labels, wrong]),
         weights=np.repeat([1.0, 0.0], 40),
@@ -120,33 +121,33 @@ def test_equal_weights_are_no_weights_and_zero_weights_remove():
 
 
 def test_a_rare_class_is_named_by_one_who_was_shown_all_evenly():
-    assert classifiers.evenly(np.array([1, 0, 1, 3, 1])).tolist() == [0, 1, 1, 1, 2, 3, 3, 3, 4]
-    assert classifiers.evenly(np.array([2, 0, 2, 0])).tolist() == [0, 1, 2, 3]
-    assert classifiers.evenly(np.zeros(0, np.int64)).tolist() == []
+    assert evenly(np.array([1, 0, 1, 3, 1])).tolist() == [0, 1, 1, 1, 2, 3, 3, 3, 4]
+    assert evenly(np.array([2, 0, 2, 0])).tolist() == [0, 1, 2, 3]
+    assert evenly(np.zeros(0, np.int64)).tolist() == []
     pixels, labels = digits()
     train = np.flatnonzero((labels != 8) | (np.cumsum(labels == 8) <= 5))[:1000]
     rare = pixels[1000:][labels[1000:] == 8]
     both = {"classes": 10, "network": "cnn", "steps": 150, "batch": 64, "seed": 1}
     fitted = (
-        classifiers.fit(pixels[train], labels[train], even=even, **both) for even in (False, True)
+        fit_classifier(pixels[train], labels[train], even=even, **both) for even in (False, True)
     )
     before, after = ((one.predict(rare).argmax(1) == 8).mean() for one in fitted)
     assert before < 0.2 < 0.4 < after
 
 
 def test_batches_walk_through_permutations():
-    batches = list(classifiers._batches(10, 4, 5, seed=0))
+    batches = list(_batches(10, 4, 5, seed=0))
     assert [len(one) for one in batches] == [4] * 5
     walked = np.concatenate(batches)
     assert sorted(walked[:10]) == sorted(walked[10:]) == list(range(10))
-    assert len(next(classifiers._batches(3, 8, 1, seed=0))) == 8
+    assert len(next(_batches(3, 8, 1, seed=0))) == 8
 
 
 def test_the_rate_rises_and_falls():
-    rates = [classifiers._cycle(step / 100) for step in range(101)]
+    rates = [_cycle(step / 100) for step in range(101)]
     top = int(np.argmax(rates))
     assert top == 15 and rates[top] == 1.0 and rates[0] == 0.0
-    assert np.isclose(rates[-1], 0) and np.isclose(classifiers._cycle(0.575), 0.5)
+    assert np.isclose(rates[-1], 0) and np.isclose(_cycle(0.575), 0.5)
     assert (np.diff(rates[: top + 1]) > 0).all() and (np.diff(rates[top:]) < 0).all()
 
 
@@ -165,7 +166,7 @@ def test_what_cannot_be_fitted(change, message):
     pixels, labels = stripes(40, (1, 8, 8))
     given = {"pixels": pixels, "labels": labels, "classes": 2, "network": "cnn", **change}
     with pytest.raises(ClassifierError, match=message):
-        classifiers.fit(given.pop("pixels"), given.pop("labels"), steps=1, batch=4, seed=0, **given)
+        fit_classifier(given.pop("pixels"), given.pop("labels"), steps=1, batch=4, seed=0, **given)
 
 
 def test_unknown_network_and_other_shape():
@@ -177,17 +178,17 @@ def test_unknown_network_and_other_shape():
 
 def test_a_file_that_is_no_classifier(tmp_path: Path):
     with pytest.raises(CheckpointError, match="no such file"):
-        classifiers.load(tmp_path, "judge")
+        load_classifier(tmp_path, "judge")
     fit("cnn").save(tmp_path, "judge")
     meta = json.loads((tmp_path / "judge.json").read_text())
     for broken in ({**meta, "classes": 5}, {}, {**meta, "network": {"name": "vgg"}}):
         (tmp_path / "judge.json").write_text(json.dumps(broken))
         with pytest.raises(CheckpointError, match="judge.json"):
-            classifiers.load(tmp_path, "judge")
+            load_classifier(tmp_path, "judge")
     fit("cnn").save(tmp_path, "judge")
     weights = bytearray((tmp_path / "judge.safetensors").read_bytes())
     weights[-1] ^= 1
     for damaged in (weights, b"\x80\x04cos\nsystem\n"):
         (tmp_path / "judge.safetensors").write_bytes(damaged)
         with pytest.raises(CheckpointError, match="damaged"):
-            classifiers.load(tmp_path, "judge")
+            load_classifier(tmp_path, "judge")

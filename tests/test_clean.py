@@ -21,11 +21,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from augment import clean, decisions, evidence, forms, images, repairs, table, verdicts
-from augment.checks import CHECKS, defaults
-from augment.checks.evidence import Evidence
-from augment.decisions import Decision
-from augment.forms import Form, normalise
+from augment.clean import out_of_fold, repairs, verdicts
+from augment.clean import run as clean
+from augment.clean.checks.base import CHECKS, defaults
+from augment.clean.checks.evidence import Evidence
+from augment.data import decisions, images, normalise, table
+from augment.data.decisions import Decision
+from augment.data.normalise import Form, to_form
 from augment.params import Params
 from augment.registry import PartError
 
@@ -107,7 +109,7 @@ def stored(root: Path, place: str) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that learn for a moment only."""
-    monkeypatch.setattr(evidence, "gather", partial(evidence.gather, steps=4))
+    monkeypatch.setattr(out_of_fold, "gather", partial(out_of_fold.gather, steps=4))
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
             "cluster": np.where(odd, 1234567.0, np.nan),
         })  # fmt: skip
 
-    monkeypatch.setattr(evidence, "gather", gather)
+    monkeypatch.setattr(out_of_fold, "gather", gather)
     monkeypatch.setattr(CHECKS, "_parts", dict(CHECKS._parts))
     CHECKS.register("told", kind="learned", threshold=0.5, profiles=())(check)
     return shown
@@ -306,7 +308,7 @@ def test_repairs_are_told_and_done_and_the_original_stays(mixed: Path) -> None:
         assert sheet[path]["reasons"] == cured[0]
         assert kept[path]["id"] == old[path]["id"]
         pixels = repairs.REPAIRS.build(names[0])(decoded(old[path]["image"]["bytes"]))
-        assert kept[path]["image"]["bytes"] == normalise(images.encode(pixels), form)
+        assert kept[path]["image"]["bytes"] == to_form(images.encode(pixels), form)
         assert (decoded(kept[path]["image"]["bytes"]) != decoded(old[path]["image"]["bytes"])).any()
     assert {path for path, one in sheet.items() if one["repairs"]} == set(MENDED)
     assert not set(MENDED) & set(stored(mixed, "quarantine"))
@@ -491,7 +493,7 @@ def test_models_learn_from_what_is_left(mixed: Path, told: list[Evidence]) -> No
     kept = stored(mixed, "clean")
     for path in ("a/0.png", "inverted.png", "ruled.png"):  # as they are after repair
         pixels = decoded(kept[path]["image"]["bytes"])
-        assert (found.pixels[places[path], 0] == forms.small(pixels, 32)[..., 0]).all()
+        assert (found.pixels[places[path], 0] == normalise.small(pixels, 32)[..., 0]).all()
 
 
 def test_test_images_move_no_threshold(tmp_path: Path) -> None:
@@ -581,7 +583,7 @@ def test_allowed(count: int, share: float, expected: int) -> None:
     [([8], 8), ([12], 8), ([13], 16), ([30], 28), ([31], 32), ([10, 60, 62], 64), ([400], 128)],
 )
 def test_auto_size(sides: list[int], expected: int) -> None:
-    assert forms.auto_size(sides) == expected
+    assert normalise.auto_size(sides) == expected
 
 
 def test_size_and_mode_may_be_set(tmp_path: Path) -> None:
@@ -614,12 +616,12 @@ def test_mode_is_grey_unless_a_kept_image_has_colour(tmp_path: Path) -> None:
 
 def test_is_grey_from_both_sides() -> None:
     pixels = np.full((10, 100, 3), 100, np.uint8)
-    pixels[..., 0] += forms.GREY_LEVELS
-    assert forms.is_grey(pixels)
+    pixels[..., 0] += normalise.GREY_LEVELS
+    assert normalise.is_grey(pixels)
     pixels[0, :10, 0] += 1  # one percent of the pixels
-    assert forms.is_grey(pixels)
+    assert normalise.is_grey(pixels)
     pixels[1, 0, 0] += 1
-    assert not forms.is_grey(pixels)
+    assert not normalise.is_grey(pixels)
 
 
 def decoded(data: bytes, mode: str = "L") -> np.ndarray:
@@ -629,28 +631,26 @@ def decoded(data: bytes, mode: str = "L") -> np.ndarray:
 def test_an_image_of_the_right_size_is_not_resampled() -> None:
     image = RNG.integers(0, 256, (16, 16), dtype=np.uint8)
     for resize in ("pad", "fit", "crop"):
-        assert (
-            decoded(normalise(images.encode(image), Form((16, 16), "L", resize))) == image
-        ).all()
+        assert (decoded(to_form(images.encode(image), Form((16, 16), "L", resize))) == image).all()
 
 
 def test_pad_continues_the_paper() -> None:
     image = np.full((16, 8), 200, np.uint8)
     image[4:12, 2:6] = 10
-    out = decoded(normalise(images.encode(image), Form((16, 16), "L", "pad")))
+    out = decoded(to_form(images.encode(image), Form((16, 16), "L", "pad")))
     assert (out[:, :4] == 200).all() and (out[:, 12:] == 200).all()
     assert (out[:, 4:12] == image).all()  # the height fits, so nothing was resampled
     colour = np.full((8, 16, 3), (10, 20, 30), np.uint8)
-    out = decoded(normalise(images.encode(colour), Form((16, 16), "RGB", "pad")), "RGB")
+    out = decoded(to_form(images.encode(colour), Form((16, 16), "RGB", "pad")), "RGB")
     assert (out == (10, 20, 30)).all()
 
 
 def test_fit_stretches_and_crop_cuts_the_centre() -> None:
     image = np.zeros((16, 32), np.uint8)
     image[:, 8:24] = 255
-    crop = decoded(normalise(images.encode(image), Form((16, 16), "L", "crop")))
+    crop = decoded(to_form(images.encode(image), Form((16, 16), "L", "crop")))
     assert (crop == 255).all()
-    fit = decoded(normalise(images.encode(image), Form((16, 16), "L", "fit")))
+    fit = decoded(to_form(images.encode(image), Form((16, 16), "L", "fit")))
     assert fit[:, 0].max() == 0 and fit[:, 8].min() == 255
 
 
@@ -658,5 +658,5 @@ def test_fit_stretches_and_crop_cuts_the_centre() -> None:
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (7, 9), (40, 40)])
 def test_every_form_has_its_size(resize: str, shape: tuple[int, int]) -> None:
     data = images.encode(RNG.integers(0, 256, shape, dtype=np.uint8))
-    assert decoded(normalise(data, Form((12, 20), "L", resize))).shape == (12, 20)
-    assert decoded(normalise(data, Form((12, 20), "RGB", resize)), "RGB").shape == (12, 20, 3)
+    assert decoded(to_form(data, Form((12, 20), "L", resize))).shape == (12, 20)
+    assert decoded(to_form(data, Form((12, 20), "RGB", resize)), "RGB").shape == (12, 20, 3)

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augment import cli, pipeline, scoreboard, synth
-from augment.recipes import RECIPES
+from augment import cli, pipeline
+from augment.report import terminal
+from augment.synth import run as synth
+from augment.train.recipes import RECIPES
 
 runner = CliRunner()
 
@@ -170,15 +172,15 @@ def test_uplift_prints_a_verdict_and_stores_it(
     assert "minutes" in result.stderr
     text = runner.invoke(cli.app, command).stdout
     assert runner.invoke(cli.app, ["show", "reports/uplift.json"]).stdout == text
-    assert "class 7" in text and scoreboard.words(report) in text
+    assert "class 7" in text and terminal.words(report) in text
 
 
 def test_verdicts_in_words() -> None:
     found: dict[str, object] = {"gain": {"mean": 0.012}, "low": 0.004, "high": 0.02, "dose": 0.5}
     expected = "helps: +1.20 points (+0.40 to +2.00) on real test images, at dose 0.5"
-    assert scoreboard.words({**found, "verdict": "helps"}) == expected
-    assert "no dose is better" in scoreboard.words({"verdict": "no difference", "dose": 0})
-    assert scoreboard.words({"verdict": None}) == scoreboard.words({}) == "not measured"
+    assert terminal.words({**found, "verdict": "helps"}) == expected
+    assert "no dose is better" in terminal.words({"verdict": "no difference", "dose": 0})
+    assert terminal.words({"verdict": None}) == terminal.words({}) == "not measured"
 
 
 def test_long_words_of_a_report_are_printed_whole(tmp_path: Path) -> None:

@@ -12,10 +12,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from augment import checkpoint, codes, images, sheets, table
-from augment.codes import CodesError
-from augment.factors import FACTORS
-from augment.params import CLEAN, CODES, GENERATOR, REPORTS, Params
+from augment.codes import matching
+from augment.codes import run as codes_
+from augment.codes.probe import BUDGET, Probe, name_codes
+from augment.codes.run import classifiers, run
+from augment.data import contact_sheets, files, images
+from augment.data.places import CLEAN, CODES, GENERATOR, REPORTS
+from augment.data.table import TableWriter
+from augment.models import code_names, generator
+from augment.models.code_names import CodesError
+from augment.params import Params
+from augment.runtime import checkpoint
+from augment.vision.factors import FACTORS
 
 CLASSES = ["2", "10", "a"]
 SIDE = 24
@@ -89,7 +97,7 @@ def project(tmp_path: Path) -> Path:
     """A cleaned table: one labelled train image a class, two in valid, an unlabelled one."""
     rows = [("train", kind, 0.0) for kind in range(3)]
     rows += [("valid", kind, lean) for kind in range(3) for lean in (0.5, -0.5)]
-    with table.TableWriter(tmp_path / CLEAN) as writer:
+    with TableWriter(tmp_path / CLEAN) as writer:
         for split, kind, lean in [*rows, ("train", 9, 0.0)]:
             data = images.encode(glyph(kind, lean)[0])
             writer.add(
@@ -113,9 +121,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def put(fake: FakeGenerator, *, head: bool = True) -> None:
         found = Reader(fake.order) if head else None
-        monkeypatch.setattr(codes.Generator, "load", lambda *_, **__: fake)
-        monkeypatch.setattr(codes.heads, "load", lambda *_: found)
-        monkeypatch.setattr(codes.classifiers, "load", lambda *_: Reader((0, 1, 2)))
+        monkeypatch.setattr(generator.Generator, "load", lambda *_, **__: fake)
+        monkeypatch.setattr(codes_.heads, "load", lambda *_: found)
+        monkeypatch.setattr(classifiers, "load", lambda *_: Reader((0, 1, 2)))
 
     return put
 
@@ -127,19 +135,19 @@ def sure(categories: list[int], count: int, certainty: float = 0.8) -> np.ndarra
 
 
 def test_one_image_a_class_is_enough_to_match() -> None:
-    found = codes.match(sure([2, 0, 1], 3), np.array([0, 1, 2]), ["x", "y", "z"])
+    found = matching.match(sure([2, 0, 1], 3), np.array([0, 1, 2]), ["x", "y", "z"])
     assert found == {"x": [2], "y": [0], "z": [1]}
 
 
 def test_matching_takes_the_best_whole_and_not_the_best_single() -> None:
     """Both classes prefer category 0; the one that loses less gives way, by the probabilities."""
     probabilities = np.array([[0.6, 0.4], [0.9, 0.1]])
-    found = codes.match(probabilities, np.array([0, 1]), ["x", "y"])
+    found = matching.match(probabilities, np.array([0, 1]), ["x", "y"])
     assert found == {"x": [1], "y": [0]}
-    found = codes.match(probabilities[::-1], np.array([0, 1]), ["x", "y"])
+    found = matching.match(probabilities[::-1], np.array([0, 1]), ["x", "y"])
     assert found == {"x": [0], "y": [1]}
     probabilities = np.array([[0.5, 0.45, 0.05], [0.4, 0.4, 0.2], [0.1, 0.1, 0.8]])
-    found = codes.match(probabilities, np.array([0, 1, 2]), ["x", "y", "z"])
+    found = matching.match(probabilities, np.array([0, 1, 2]), ["x", "y", "z"])
     assert found == {"x": [0], "y": [1], "z": [2]}  # though category 1 is likeliest in x
 
 
@@ -147,8 +155,8 @@ def test_every_class_counts_the_same() -> None:
     """Two hundred images of x lean to category 0 a little, the one of y leans to it more."""
     probabilities = np.array([[0.55, 0.45]] * 200 + [[0.7, 0.3]])
     labels = np.array([0] * 200 + [1])
-    assert codes.match(probabilities, labels, ["x", "y"]) == {"x": [1], "y": [0]}
-    table = codes.contingency(probabilities, labels, 2)
+    assert matching.match(probabilities, labels, ["x", "y"]) == {"x": [1], "y": [0]}
+    table = matching.contingency(probabilities, labels, 2)
     assert table == pytest.approx(np.array([[0.55, 0.45], [0.7, 0.3]]))
 
 
@@ -158,18 +166,20 @@ def test_a_class_may_own_several_categories_best_first() -> None:
         [[0.3, 0.4, 0.3, 0.0], [0.2, 0.1, 0.7, 0.0], [0.3, 0.0, 0.7, 0.0]]
         + [[0.0, 0.9, 0.0, 0.1], [0.1, 0.5, 0.0, 0.4]]
     )
-    found = codes.match(probabilities, labels, ["x", "y"])
+    found = matching.match(probabilities, labels, ["x", "y"])
     assert found == {"x": [2, 0], "y": [1, 3]}
-    assert codes.accuracy(probabilities, labels, found) == 1.0  # sums decide, not single categories
-    assert codes.accuracy(sure([2, 1, 3, 0], 4), np.array([0, 0, 1, 1]), found) == 0.5
-    assert np.isnan(codes.accuracy(probabilities[:0], labels[:0], found))
+    assert (
+        matching.accuracy(probabilities, labels, found) == 1.0
+    )  # sums decide, not single categories
+    assert matching.accuracy(sure([2, 1, 3, 0], 4), np.array([0, 0, 1, 1]), found) == 0.5
+    assert np.isnan(matching.accuracy(probabilities[:0], labels[:0], found))
 
 
 def test_what_cannot_be_matched_is_said() -> None:
     with pytest.raises(CodesError, match="^2 categories cannot be matched to 3 classes"):
-        codes.match(sure([0, 1, 0], 2), np.array([0, 1, 2]), CLASSES)
+        matching.match(sure([0, 1, 0], 2), np.array([0, 1, 2]), CLASSES)
     with pytest.raises(CodesError, match="no labelled train image of class '10'"):
-        codes.match(sure([0, 1], 3), np.array([0, 2]), CLASSES)
+        matching.match(sure([0, 1], 3), np.array([0, 2]), CLASSES)
 
 
 def test_names_go_to_the_strongest_and_once_only() -> None:
@@ -178,19 +188,19 @@ def test_names_go_to_the_strongest_and_once_only() -> None:
         "width": np.array([0.85, 0.6, 0.5, np.nan]),
         "size": np.array([0.0, 0.49, 0.3, np.nan]),
     }
-    assert codes.name_codes(spearman) == {
+    assert name_codes(spearman) == {
         "slant": {"code": 0, "sign": -1, "spearman": -0.9},
         "width": {"code": 1, "sign": 1, "spearman": 0.6},
     }
-    assert codes.name_codes({"slant": np.array([0.5])})["slant"]["sign"] == 1
-    assert codes.name_codes({"slant": np.array([0.4999, np.nan])}) == {}
-    assert codes.name_codes({"slant": np.empty(0)}) == {}
+    assert name_codes({"slant": np.array([0.5])})["slant"]["sign"] == 1
+    assert name_codes({"slant": np.array([0.4999, np.nan])}) == {}
+    assert name_codes({"slant": np.empty(0)}) == {}
 
 
 def test_planted_codes_are_found(project: Path, trained: Callable[..., None]) -> None:
     fake = FakeGenerator()
     trained(fake)
-    report = codes.run(PARAMS, project)
+    report = run(PARAMS, project)
     assert report["classes"] == {"2": [2], "10": [0], "a": [1]}
     assert report["conditions"] == "categories"
     assert report["accuracy"] == {"train": 1.0, "valid": 1.0}
@@ -219,7 +229,7 @@ def test_picture_has_a_row_a_class_and_a_block_a_code(
     project: Path, trained: Callable[..., None]
 ) -> None:
     trained(FakeGenerator())
-    codes.run(PARAMS, project)
+    run(PARAMS, project)
     picture = images.pixels((project / PICTURE).read_bytes(), "RGB")
     tile = 2 * SIDE + 2
     assert picture.shape[0] - 3 * (tile + 2) == 50
@@ -236,7 +246,7 @@ def test_the_same_twice(project: Path, trained: Callable[..., None]) -> None:
     trained(FakeGenerator())
     found = []
     for _ in range(2):
-        codes.run(PARAMS, project)
+        run(PARAMS, project)
         found.append([(project / name).read_bytes() for name in (CODES, REPORT, PICTURE)])
     assert found[0] == found[1]
 
@@ -244,7 +254,7 @@ def test_the_same_twice(project: Path, trained: Callable[..., None]) -> None:
 def test_more_categories_than_classes(project: Path, trained: Callable[..., None]) -> None:
     fake = FakeGenerator(order=(1, 2, 0, 2))
     trained(fake)
-    report = codes.run(PARAMS, project)
+    report = run(PARAMS, project)
     assert report["classes"] == {"2": [2], "10": [0], "a": [1, 3]}
     assert [one["class"] for one in report["categories"]] == ["10", "a", "2", "a"]
     assert report["categories"][3]["purity"] == pytest.approx(0.475 / (0.475 + 2 * 0.025))
@@ -256,8 +266,8 @@ def test_conditions_that_are_classes_need_no_head(
     project: Path, trained: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(FakeGenerator(matched=True, order=(0, 1, 2)))
-    monkeypatch.setattr(codes.heads, "load", None)
-    report = codes.run(PARAMS, project)
+    monkeypatch.setattr(codes_.heads, "load", None)
+    report = run(PARAMS, project)
     assert report["conditions"] == "classes" and report["classes"] is None
     assert report["accuracy"] == report["table"] == {} and report["categories"] == []
     assert report["names"]["slant"]["sign"] == -1
@@ -270,13 +280,15 @@ def test_without_codes_the_picture_shows_samples(
     project: Path, trained: Callable[..., None], matched: bool
 ) -> None:
     trained(FakeGenerator())
-    codes.run(PARAMS, project)
+    run(PARAMS, project)
     trained(FakeGenerator(matched=matched, continuous=0, order=(0, 1, 2)), head=False)
-    report = codes.run(PARAMS, project)
+    report = run(PARAMS, project)
     assert report["conditions"] == ("classes" if matched else "none")
     assert report["classes"] is None and report["names"] == {} and report["continuous"] == []
     picture = images.pixels((project / PICTURE).read_bytes(), "RGB")
-    rows = picture.shape[0] / sheets.grid(np.zeros((9, 1, SIDE, SIDE), np.uint8), 9).shape[0]
+    rows = (
+        picture.shape[0] / contact_sheets.grid(np.zeros((9, 1, SIDE, SIDE), np.uint8), 9).shape[0]
+    )
     assert rows == (3 if matched else 1)
     assert json.loads((project / CODES).read_text())["classes"] is None
 
@@ -286,7 +298,7 @@ def test_fewer_categories_than_classes_are_an_error(
 ) -> None:
     trained(FakeGenerator(order=(1, 0)))
     with pytest.raises(CodesError, match="2 categories cannot be matched to 3 classes"):
-        codes.run(PARAMS, project)
+        run(PARAMS, project)
     assert not (project / CODES).exists()
 
 
@@ -300,30 +312,30 @@ def test_many_classes_cost_no_more_and_blank_images_measure_nothing() -> None:
             return np.zeros((len(conditions), 1, 8, 8), np.uint8)
 
     shown = {str(number): number for number in range(20)}
-    probe = codes.Probe(Blank(), Reader((0, 1, 2)), shown, 0)
+    probe = Probe(Blank(), Reader((0, 1, 2)), shown, 0)
     spearman = probe.correlations()
-    assert sum(drawn) == codes.BUDGET
+    assert sum(drawn) == BUDGET
     assert all(np.isnan(values).all() and len(values) == 3 for values in spearman.values())
     drawn.clear()
     assert (probe.class_changes() == 0).all()
-    assert codes.BUDGET / 2 < sum(drawn) <= codes.BUDGET
+    assert BUDGET / 2 < sum(drawn) <= BUDGET
 
 
 def test_names_are_looked_up(project: Path, trained: Callable[..., None]) -> None:
     with pytest.raises(CodesError, match="run augment codes"):
-        codes.resolve("slant", project)
+        code_names.resolve("slant", project)
     for suffix in ("json", "safetensors"):
-        table.write_text(project / GENERATOR / f"generator.{suffix}", "weights")
+        files.write_text(project / GENERATOR / f"generator.{suffix}", "weights")
     trained(FakeGenerator(digest=checkpoint.digest(project / GENERATOR, "generator")))
-    codes.run(PARAMS, project)
-    assert codes.resolve("slant", project) == (0, -1)
-    assert codes.resolve("horizontal", project) == (1, 1)
+    run(PARAMS, project)
+    assert code_names.resolve("slant", project) == (0, -1)
+    assert code_names.resolve("horizontal", project) == (1, 1)
     with pytest.raises(CodesError, match="unknown code 'slnat'; known: .*slant"):
-        codes.resolve("slnat", project)
-    table.write_text(project / GENERATOR / "generator.json", "others")
+        code_names.resolve("slnat", project)
+    files.write_text(project / GENERATOR / "generator.json", "others")
     with pytest.raises(CodesError, match="is of another generator; run augment codes"):
-        codes.resolve("slant", project)
+        code_names.resolve("slant", project)
     for damaged in ("{", "[]", "{}"):
-        table.write_text(project / CODES, damaged)
+        files.write_text(project / CODES, damaged)
         with pytest.raises(CodesError, match="damaged; run augment codes"):
-            codes.resolve("slant", project)
+            code_names.resolve("slant", project)

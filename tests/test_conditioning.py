@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment import seeding
-from augment.conditioning import (
+from augment.models.conditioning import (
     DISCRIMINATOR_CONDITIONS,
     GENERATOR_CONDITIONS,
     DiscriminatorCondition,
     GeneratorCondition,
 )
-from augment.networks import DISCRIMINATORS, GENERATORS, Shape
+from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
 from augment.registry import PartError
+from augment.runtime import seeding
 
 CLASSES = 3
 SHAPE: Shape = (2, 8, 12)

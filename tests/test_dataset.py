@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 import augment
-from augment import dataset, images, table
-from augment.dataset import Dataset, DatasetError
+from augment import dataset
+from augment.data import images, table
+from augment.data.arrays import DatasetError, load_arrays
+from augment.dataset import Dataset
 from augment.errors import AugmentError
-from augment.writers import WRITERS
+from augment.writers.base import WRITERS
 
 CLASSES = ["1", "2", "10", "z"]
 
@@ -177,11 +179,11 @@ def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(AugmentError, match="nothing"):
         dataset.load(tmp_path / "nothing")
     with pytest.raises(table.TableError, match="nothing: no sample table there"):
-        dataset.arrays(tmp_path / "nothing")
+        load_arrays(tmp_path / "nothing")
 
 
 def test_arrays(folder: Path) -> None:
-    found = dataset.arrays(folder, split="train", origin="real")
+    found = load_arrays(folder, split="train", origin="real")
     assert found.pixels.shape == (6, 1, 8, 12) and found.pixels.dtype == np.uint8
     assert found.pixels.flags.c_contiguous
     assert found.pixels[:, 0, 3, 3].tolist() == [0, 2, 4, 6, 8, 10]
@@ -189,37 +191,37 @@ def test_arrays(folder: Path) -> None:
     assert (found.classes, found.labels.dtype) == (CLASSES, np.int64)
     assert found.ids == table.frame(folder, ["id"], split="train", origin="real")["id"].tolist()[:6]
     assert (len(found), found.shape) == (6, (1, 8, 12))
-    assert len(dataset.arrays(folder)) == 53  # unlabelled ones are left out
-    other = dataset.arrays(folder, split="valid", classes=["2", "1", "10"])
+    assert len(load_arrays(folder)) == 53  # unlabelled ones are left out
+    other = load_arrays(folder, split="valid", classes=["2", "1", "10"])
     assert other.labels.tolist() == [0, 2, 1, 0, 2, 1] and other.classes == ["2", "1", "10"]
 
 
 def test_arrays_of_colour_and_of_nothing(tmp_path: Path, folder: Path) -> None:
     colour = np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3)
-    found = dataset.arrays(write(tmp_path / "colour", [sample(0, "a", pixels=colour)]))
+    found = load_arrays(write(tmp_path / "colour", [sample(0, "a", pixels=colour)]))
     assert found.shape == (3, 8, 12)
     assert (found.pixels[0] == colour.transpose(2, 0, 1)).all()
     for options, shape in (({}, (1, 8, 12)), ({"shape": (3, 4, 5)}, (3, 4, 5))):
-        nothing = dataset.arrays(folder, split="valid", origin="synthetic", **options)
+        nothing = load_arrays(folder, split="valid", origin="synthetic", **options)
         assert (len(nothing), nothing.shape, len(nothing.labels)) == (0, shape, 0)
     empty = write(tmp_path / "empty", [])
-    assert dataset.arrays(empty, classes=["a"], shape=(3, 4, 5)).shape == (3, 4, 5)
+    assert load_arrays(empty, classes=["a"], shape=(3, 4, 5)).shape == (3, 4, 5)
     with pytest.raises(DatasetError, match="empty: no samples"):
-        dataset.arrays(empty)
+        load_arrays(empty)
 
 
 def test_arrays_refuse_what_does_not_fit(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(DatasetError, match=r"label '10' is none of \['1', '2'\]"):
-        dataset.arrays(folder, classes=["1", "2"])
+        load_arrays(folder, classes=["1", "2"])
     for name, pixels in (
         ("size", np.zeros((8, 8), np.uint8)),
         ("mode", np.zeros((8, 12, 3), np.uint8)),
     ):
         mixed = write(tmp_path / name, [sample(0, "a"), sample(1, "a", pixels=pixels)])
         with pytest.raises(DatasetError, match=r"is \(., 8, .*\), not \(1, 8, 12\)"):
-            dataset.arrays(mixed)
+            load_arrays(mixed)
     with pytest.raises(DatasetError, match=r"is \(1, 8, 12\), not \(3, 8, 12\)"):
-        dataset.arrays(folder, shape=(3, 8, 12))
+        load_arrays(folder, shape=(3, 8, 12))
 
 
 def test_digits(digits_table: Callable[..., Path], tmp_path: Path) -> None:
@@ -229,5 +231,5 @@ def test_digits(digits_table: Callable[..., Path], tmp_path: Path) -> None:
     assert counts.to_dict("list") == {"train": [6] * 10, "valid": [2] * 10, "test": [2] * 10}
     other = digits_table(tmp_path / "other", per_class=10, invert_test=True)
     for split, same in (("train", True), ("valid", True), ("test", False)):
-        pair = [dataset.arrays(path, split=split).pixels for path in (folder, other)]
+        pair = [load_arrays(path, split=split).pixels for path in (folder, other)]
         assert (pair[0] == pair[1]).all() == same

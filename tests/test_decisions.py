@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment import decisions, handwritten, project
-from augment.decisions import COLUMNS, HEADER, Decision, DecisionError, load, record
-from augment.handwritten import HandwrittenError
+from augment import new_project
+from augment.data import decisions, edited_csv
+from augment.data.decisions import COLUMNS, HEADER, Decision, DecisionError, load, record
+from augment.data.edited_csv import HandwrittenError
 
 TEXTS = ["", "7", "a,b", 'say "a"', "two\nlines", "a\r\nb", "a\rb", "=1+1", "-1", "+", "@x", "\tx",
          "'", "'=", "''", " x ", "永", "\ufeffx", "\x00"]  # fmt: skip
@@ -43,7 +44,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, given: li
 @pytest.mark.parametrize("one", TEXTS)
 def test_no_cell_is_a_formula_for_a_spreadsheet(one: str) -> None:
     """Read as a program reads CSV; a spreadsheet calculates what begins with these."""
-    line = handwritten.line(["x", one, "y"])
+    line = edited_csv.line(["x", one, "y"])
     ((_, cell, _),) = csv.reader(io.StringIO(line, newline=""), strict=True)
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     assert cell.removeprefix("'") == one or cell == one
@@ -142,8 +143,8 @@ def test_processes_and_threads_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_new_project_has_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC takes a dependency that is missing for a mistake."""
-    monkeypatch.setattr(project, "has_dvc", lambda: False)  # which takes seconds to start
-    project.init(tmp_path / "mine", "builtin:digits")
+    monkeypatch.setattr(new_project, "has_dvc", lambda: False)  # which takes seconds to start
+    new_project.init(tmp_path / "mine", "builtin:digits")
     made = tmp_path / "mine" / decisions.FILE
     assert made.read_text() == HEADER and load(made) == {}
     assert (tmp_path / "mine/dvc.yaml").read_text().count("- decisions.csv\n") == 2

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from augment import engine, seeding, train
-from augment.engine import Engine
 from augment.models.base import Batch
-from augment.params import TrainSettings
-from augment.recipes import RECIPES
 from augment.registry import PartError
+from augment.runtime import seeding
+from augment.train import assemble
+from augment.train.recipes import RECIPES
+from augment.train.settings import TrainSettings
+from augment.train.step import Engine
 
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
@@ -275,7 +276,7 @@ BATCH_NORM = {"name": "dcgan", "norm": "batch"}
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_goes_together(name: str) -> None:
-    engine.check(settings(recipe=name))
+    assemble.check(settings(recipe=name))
 
 
 @pytest.mark.parametrize(
@@ -301,7 +302,7 @@ def test_every_recipe_goes_together(name: str) -> None:
 def test_what_does_not_go_together_is_said(changes: dict[str, Any], message: str) -> None:
     given = TrainSettings.model_validate(changes)
     with pytest.raises(PartError, match=message):
-        engine.check(given)
+        assemble.check(given)
     with pytest.raises(PartError, match=message):
         Engine(given, SHAPE, CLASSES, CPU)
 
@@ -318,7 +319,7 @@ def test_what_does_not_go_together_is_said(changes: dict[str, Any], message: str
     ],
 )
 def test_what_goes_together_is_not_refused(changes: dict[str, Any]) -> None:
-    engine.check(TrainSettings.model_validate(changes))
+    assemble.check(TrainSettings.model_validate(changes))
 
 
 @pytest.mark.parametrize(
@@ -326,8 +327,8 @@ def test_what_goes_together_is_not_refused(changes: dict[str, Any]) -> None:
 )
 def test_the_norm_follows_from_the_penalties(penalties: list[str], norm: str) -> None:
     given = TrainSettings.model_validate({"discriminator": "dcgan", "penalties": penalties})
-    assert engine.discriminator_of(given)["norm"] == norm
-    assert train.resolve(given)["discriminator"]["norm"] == norm
+    assert assemble.discriminator_of(given)["norm"] == norm
+    assert assemble.resolve(given)["discriminator"]["norm"] == norm
     found = Engine(given, (1, 32, 32), CLASSES, CPU).model.discriminator.network
     kinds = [type(layer) for layer in found.body]
     assert (torch.nn.BatchNorm2d in kinds) is (norm == "batch")
@@ -336,7 +337,7 @@ def test_the_norm_follows_from_the_penalties(penalties: list[str], norm: str) ->
 @pytest.mark.parametrize(("profile", "flips"), [("glyph", False), ("natural", True)])
 def test_augmentations_are_those_of_the_profile_unless_named(profile: str, flips: bool) -> None:
     given = TrainSettings.model_validate({"profile": profile})
-    assert ("flip" in engine.augment_of(given)) is flips
+    assert ("flip" in assemble.augment_of(given)) is flips
     named = TrainSettings.model_validate({"profile": profile, "augment": ["shift"]})
-    assert engine.augment_of(named) == ["shift"]
-    assert engine.augment_of(named.model_copy(update={"augment": []})) == []
+    assert assemble.augment_of(named) == ["shift"]
+    assert assemble.augment_of(named.model_copy(update={"augment": []})) == []

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from augment.checks import CHECKS
-from augment.checks.evidence import Evidence
-from augment.evidence import _folds, gather
+from augment.clean.checks.base import CHECKS
+from augment.clean.checks.evidence import Evidence
+from augment.clean.out_of_fold import _folds, gather
 
 
 def digits(count: int) -> tuple[pd.DataFrame, np.ndarray]:

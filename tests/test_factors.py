@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
-from augment.factors import FACTORS, FAINT, measure
+from augment.vision.factors import FACTORS, FAINT, measure
 
 
 def drawn(height: int, width: int, *boxes: tuple[int, int, int, int], level: int = 255):

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from augment import classifiers, features
-from augment.dataset import Arrays
-from augment.features import Recipe
-from augment.uplift.arms import Training
-from augment.uplift.learners import Terms
+from augment.classifiers import classifier
+from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
+from augment.data.arrays import Arrays
+from augment.runtime import cache
+from augment.score.uplift.answers import fitted_answers
+from augment.score.uplift.arms import Training
+from augment.score.uplift.learners import Terms
 
 
 def arrays(count: int = 24, seed: int = 0) -> Arrays:
@@ -23,28 +26,28 @@ def arrays(count: int = 24, seed: int = 0) -> Arrays:
 
 
 @pytest.fixture
-def recipe() -> Recipe:
-    return Recipe("cnn", steps=4, batch=8, device=torch.device("cpu"))
+def recipe() -> JudgeRecipe:
+    return JudgeRecipe("cnn", steps=4, batch=8, device=torch.device("cpu"))
 
 
 @pytest.fixture
 def fits(monkeypatch) -> list[dict]:
     """The arguments of each call of classifiers.fit."""
     calls: list[dict] = []
-    real = classifiers.fit
+    real = fit_classifier
 
     def note(pixels, labels, **options):
         calls.append({"pixels": pixels, "labels": labels, **options})
         return real(pixels, labels, **options)
 
-    monkeypatch.setattr(classifiers, "fit", note)
+    monkeypatch.setattr(classifier, "fit", note)
     return calls
 
 
 def test_the_judge_is_fitted_once(tmp_path, recipe, fits):
-    first = features.judge(tmp_path, recipe, arrays(), 7)
-    assert features.judge(tmp_path, recipe, arrays(), 7).digest == first.digest
-    assert len(fits) == 1 and fits[0]["augment"] == classifiers.CLASSIC and fits[0]["seed"] == 7
+    first = fit_judge(tmp_path, recipe, arrays(), 7)
+    assert fit_judge(tmp_path, recipe, arrays(), 7).digest == first.digest
+    assert len(fits) == 1 and fits[0]["augment"] == CLASSIC and fits[0]["seed"] == 7
     assert fits[0]["even"]
 
 
@@ -59,33 +62,33 @@ def test_the_judge_is_fitted_once(tmp_path, recipe, fits):
     ],
 )
 def test_another_judge_for_other_settings_or_data(tmp_path, recipe, fits, change, seed, data):
-    features.judge(tmp_path, recipe, arrays(), 7)
-    other = Recipe(**{**vars(recipe), **change})
-    features.judge(tmp_path, other, arrays(seed=data), seed)
+    fit_judge(tmp_path, recipe, arrays(), 7)
+    other = JudgeRecipe(**{**vars(recipe), **change})
+    fit_judge(tmp_path, other, arrays(seed=data), seed)
     assert len(fits) == 2
 
 
 def test_a_damaged_judge_is_fitted_again(tmp_path, recipe, fits):
-    first = features.judge(tmp_path, recipe, arrays(), 7)
+    first = fit_judge(tmp_path, recipe, arrays(), 7)
     for path in sorted(tmp_path.iterdir()):
         whole = path.read_bytes()
         path.write_bytes(whole[:-20])
-        assert features.judge(tmp_path, recipe, arrays(), 7).digest == first.digest
+        assert fit_judge(tmp_path, recipe, arrays(), 7).digest == first.digest
         assert path.read_bytes() == whole
     assert len(fits) == 3
 
 
 def test_features_are_those_of_the_classifier_and_kept(tmp_path, recipe, monkeypatch):
-    judge = features.judge(tmp_path, recipe, arrays(), 7)
+    judge = fit_judge(tmp_path, recipe, arrays(), 7)
     pixels = arrays(seed=3).pixels
     expected = judge.both(pixels)
-    first = features.extract(tmp_path, judge, pixels)
+    first = extract(tmp_path, judge, pixels)
     monkeypatch.setattr(type(judge), "both", None)
-    again = features.extract(tmp_path, judge, pixels)
+    again = extract(tmp_path, judge, pixels)
     for one, two, three in zip(expected, first, again, strict=True):
         assert np.array_equal(one, two) and np.array_equal(one, three)
     with pytest.raises(TypeError):  # not kept for other pixels
-        features.extract(tmp_path, judge, pixels[::-1])
+        extract(tmp_path, judge, pixels[::-1])
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "other", "foreign"])
@@ -93,10 +96,10 @@ def test_a_damaged_file_is_computed_again(tmp_path, damage):
     def compute():
         return {"rows": np.arange(12.0).reshape(3, 4), "more": np.ones(2, np.int64)}
 
-    features.cached(tmp_path, "kind", {"a": 1}, compute)
+    cache.cached(tmp_path, "kind", {"a": 1}, compute)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
-    features.cached(tmp_path / "other", "kind", {"a": 1}, lambda: {"rows": np.zeros(1)})
+    cache.cached(tmp_path / "other", "kind", {"a": 1}, lambda: {"rows": np.zeros(1)})
     (other,) = (tmp_path / "other").iterdir()
     forged = other.read_bytes()
     path.write_bytes(
@@ -108,17 +111,17 @@ def test_a_damaged_file_is_computed_again(tmp_path, damage):
             "foreign": b"\x80\x04cos\nsystem\n.",
         }[damage]
     )
-    found = features.cached(tmp_path, "kind", {"a": 1}, compute)
+    found = cache.cached(tmp_path, "kind", {"a": 1}, compute)
     assert np.array_equal(found["rows"], compute()["rows"]) and found.keys() == {"rows", "more"}
     assert path.read_bytes() == whole
 
 
 def test_a_whole_file_is_not_computed_again(tmp_path):
     values = {"rows": np.arange(6, dtype=np.float32).reshape(2, 3)}
-    features.cached(tmp_path, "kind", {"a": 1, "b": 2}, lambda: values)
-    kept = features.cached(tmp_path, "kind", {"b": 2, "a": 1}, lambda: pytest.fail("computed"))
+    cache.cached(tmp_path, "kind", {"a": 1, "b": 2}, lambda: values)
+    kept = cache.cached(tmp_path, "kind", {"b": 2, "a": 1}, lambda: pytest.fail("computed"))
     assert np.array_equal(kept["rows"], values["rows"])
-    other = features.cached(tmp_path, "kind", {"a": 2}, lambda: {"rows": np.zeros(1)})
+    other = cache.cached(tmp_path, "kind", {"a": 2}, lambda: {"rows": np.zeros(1)})
     assert other["rows"].shape == (1,)
 
 
@@ -128,7 +131,7 @@ def ask(folder: Path, seed: int = 0, learner: str = "judge", **changes) -> np.nd
     shown = arrays(seed=changes.pop("shown", 1)).pixels
     terms = Terms(2, 40, 8, "cnn", "glyph", torch.device("cpu"))
     terms = dataclasses.replace(terms, **changes)
-    return features.answers(folder, learner, terms, training, seed, shown, "arm")
+    return fitted_answers(folder, learner, terms, training, seed, shown, "arm")
 
 
 def test_answers_are_kept(tmp_path, fits):
@@ -159,12 +162,12 @@ def test_what_takes_no_steps_is_fitted_once_for_all(tmp_path):
 
 def test_digest_sees_type_shape_and_content():
     rows = np.arange(6, dtype=np.int32)
-    same = {features.digest(rows), features.digest(rows.copy()), features.digest(rows[::1])}
+    same = {cache.digest(rows), cache.digest(rows.copy()), cache.digest(rows[::1])}
     others = {
-        features.digest(rows[::-1]),
-        features.digest(rows.reshape(2, 3)),
-        features.digest(rows.astype(np.int64)),
-        features.digest(rows, rows),
-        features.digest(rows.view(np.float32)),
+        cache.digest(rows[::-1]),
+        cache.digest(rows.reshape(2, 3)),
+        cache.digest(rows.astype(np.int64)),
+        cache.digest(rows, rows),
+        cache.digest(rows.view(np.float32)),
     }
     assert len(same) == 1 and len(others) == 5 and not same & others

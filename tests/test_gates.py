@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from augment import cli, gates, params, table
-from augment.gates import Gate
+from augment import cli, params
+from augment.data import files, table
+from augment.write import gates
+from augment.write.gates import Gate
 
 SCORES = {
     "label_accuracy": 0.95,
@@ -104,7 +106,7 @@ def gate(*options: str) -> Any:
 
 
 def test_gate_that_passes_and_gate_that_fails(here: Path) -> None:
-    table.write_json(here / "reports/score.json", SCORES)
+    files.write_json(here / "reports/score.json", SCORES)
     before = table.digest(here)
     result = gate()
     assert (result.exit_code, result.stderr) == (0, "")
@@ -133,14 +135,14 @@ def test_gate_that_passes_and_gate_that_fails(here: Path) -> None:
 )
 def test_gate_used_wrongly(here: Path, options: list[str], score: str | None, message: str) -> None:
     if score is not None:
-        table.write_text(here / "reports/score.json", score)
+        files.write_text(here / "reports/score.json", score)
     result = gate(*options)
     assert result.exit_code == 2
     assert message in result.stderr and result.stdout == ""
 
 
 def test_write_with_a_failed_gate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table.write_json(here / "reports/score.json", SCORES)
+    files.write_json(here / "reports/score.json", SCORES)
     with pytest.raises(SystemExit) as caught:
         cli.main(["write", "-S", "write.gates=[label_accuracy >= 0.96]"])
     shown = capsys.readouterr()

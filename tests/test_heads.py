@@ -13,11 +13,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from augment import checkpoint, codes, dataset, heads, table, train
-from augment.checkpoint import CheckpointError
-from augment.generator import Generator, GeneratorError
-from augment.params import CLEAN, CODES, GENERATOR, Params
+from augment.codes import run as codes
+from augment.data import files, table
+from augment.data.arrays import Arrays, load_arrays
+from augment.data.places import CLEAN, CODES, GENERATOR
+from augment.models import class_head
+from augment.models.generator import Generator, GeneratorError
+from augment.params import Params
 from augment.registry import PartError
+from augment.runtime import checkpoint
+from augment.runtime.checkpoint import CheckpointError
+from augment.train import run as train
 
 LABELLED = 2  # train images of each digit that keep their label
 TINY: dict[str, Any] = {
@@ -74,8 +80,8 @@ def trained(
     return run
 
 
-def images(root: Path, split: str, *, unlabelled: bool = False) -> dataset.Arrays:
-    return dataset.arrays(root / CLEAN, split=split, origin="real", unlabelled=unlabelled)
+def images(root: Path, split: str, *, unlabelled: bool = False) -> Arrays:
+    return load_arrays(root / CLEAN, split=split, origin="real", unlabelled=unlabelled)
 
 
 def inferred(root: Path) -> pd.DataFrame:
@@ -88,7 +94,7 @@ def test_an_images_probabilities_are_its_own(
     trained: Callable[..., Any], use: str, packing: int
 ) -> None:
     root, _ = trained(use, packing)
-    head, again = (heads.load(root / GENERATOR, "cpu") for _ in range(2))
+    head, again = (class_head.load(root / GENERATOR, "cpu") for _ in range(2))
     assert head is not None and again is not None
     pixels = images(root, "train", unlabelled=True).pixels
     found = head.predict(pixels)
@@ -109,7 +115,7 @@ def test_what_is_saved_is_what_was_measured(
     trained: Callable[..., Any], use: str, packing: int
 ) -> None:
     root, report = trained(use, packing)
-    head = heads.load(root / GENERATOR, "cpu")
+    head = class_head.load(root / GENERATOR, "cpu")
     assert head is not None
     valid = images(root, "valid")
     right = head.predict(valid.pixels).argmax(1) == valid.labels
@@ -129,7 +135,7 @@ def test_half_labels_every_unlabelled_train_image_and_no_other(
     assert found["probability"].between(0.1, 1).all()
     assert report["images"] == {"train": 20, "valid": 19, "unlabelled": 40}
 
-    head = heads.load(root / GENERATOR, "cpu")
+    head = class_head.load(root / GENERATOR, "cpu")
     assert head is not None
     pool = images(root, "train", unlabelled=True)
     by_id = dict(zip(pool.ids, head.predict(pool.pixels), strict=True))
@@ -199,10 +205,10 @@ def test_none_samples_no_class_before_its_codes_are_matched(
     assert sorted(sum(found["classes"].values(), [])) == list(range(10))
 
     known = json.loads((root / CODES).read_text())
-    table.write_json(root / CODES, known | {"generator": "0" * 64})  # of another generator
+    files.write_json(root / CODES, known | {"generator": "0" * 64})  # of another generator
     with pytest.raises(GeneratorError, match="run `augment codes`"):
         Generator.load(root / GENERATOR, device="cpu").sample("3", 1)
-    table.write_json(root / CODES, known)
+    files.write_json(root / CODES, known)
 
 
 def test_labels_are_not_looked_at_where_there_are_none(
@@ -220,7 +226,7 @@ def test_labels_are_not_looked_at_where_there_are_none(
 
 
 def test_where_there_is_no_head_there_is_none(tmp_path: Path) -> None:
-    assert heads.load(tmp_path) is None
+    assert class_head.load(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +239,7 @@ def test_a_head_of_other_facts_is_refused(
     tensors, meta = checkpoint.load_state(root / GENERATOR, "head")
     checkpoint.save_state(tmp_path, "head", tensors, meta | change)
     with pytest.raises(CheckpointError, match=r"head\.json: is no class head"):
-        heads.load(tmp_path)
+        class_head.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from augment import images
+from augment.data import images
+from augment.data.images import ImageError
 from augment.errors import AugmentError
-from augment.images import ImageError
 
 GREY = np.array([[0, 50, 100], [150, 200, 255]], np.uint8)
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], 2)

@@ -23,10 +23,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment import images, ingest, table, workers
+from augment.data import images, table
+from augment.data.places import INGESTED
 from augment.errors import AugmentError
-from augment.params import INGESTED, Params
-from augment.readers.item import MAX_BYTES
+from augment.ingest import chunks
+from augment.ingest import run as ingest
+from augment.params import Params
+from augment.readers import base
+from augment.readers.base import MAX_BYTES
+from augment.runtime import workers
 
 
 def png(value: int, size: tuple[int, int] = (5, 4)) -> bytes:
@@ -527,8 +532,8 @@ class TestRuns:
 
     def test_chunks_and_row_groups_weigh_little(self, tmp_path: Path) -> None:
         found = list(
-            ingest._chunks(
-                ingest.Item(str(n), bytes(size), "a")
+            chunks.chunked(
+                base.Item(str(n), bytes(size), "a")
                 for n, size in enumerate([1, 3 << 20, 2 << 20, 5 << 20, *[1] * 600])
             )
         )

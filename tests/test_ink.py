@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from augment.ink import Glyph, Ink, ink_of
+from augment.clean.glyphs.ink import Glyph, Ink, ink_of
 
 Box = tuple[int, int, int, int]  # first row, first column, end row, end column
 

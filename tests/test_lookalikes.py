@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from augment.lookalikes import Lookalikes, pixel_gaps
-from augment.uplift.arms import perturbed
+from augment.score.uplift.arms import perturbed
+from augment.vision.lookalikes import Lookalikes, pixel_gaps
 
 Pixels = NDArray[np.uint8]
 

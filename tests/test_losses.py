@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from augment.losses import LOSSES
+from augment.models.losses import LOSSES
 
 LN2 = math.log(2)
 E = math.exp

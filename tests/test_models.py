@@ -13,15 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment import engine, seeding
-from augment.losses import LOSSES
-from augment.models import MODELS
 from augment.models.acgan import data_to_data
-from augment.models.base import Batch, Fakes, LatentGenerator, latents, truncate
+from augment.models.adversarial import Fakes
+from augment.models.base import MODELS, Batch
 from augment.models.infogan import information
-from augment.params import TrainSettings
-from augment.penalties import PENALTIES
+from augment.models.latents import LatentGenerator, latents, truncate
+from augment.models.losses import LOSSES
+from augment.models.penalties import PENALTIES
 from augment.registry import PartError
+from augment.runtime import seeding
+from augment.train import assemble
+from augment.train.settings import TrainSettings
 
 CLASSES = 3
 SHAPE = (2, 8, 12)
@@ -76,7 +78,7 @@ def build(use: str = "cgan", *, seed: int = 0, network: str = "mlp", **changes: 
         | changes
     )
     seeding.everything(seed)
-    return engine.build(settings, SHAPE, CLASSES)
+    return assemble.build(settings, SHAPE, CLASSES)
 
 
 def batch(

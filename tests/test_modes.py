@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from augment.recipes import RECIPES
+from augment.train.recipes import RECIPES
 from benchmarks import mnist, modes, summaries
 
 SETTING = {"network": "mlp", "width": 8, "steps": 2, "batch": 8, "device": "cpu"}

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from augment import neighbours
+from augment.vision import neighbours
 
 
 def points(count: int, seed: int, offset: float = 0.0) -> np.ndarray:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment import seeding
-from augment.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
-from augment.networks.layers import Attention, ConditionalNorm
+from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
+from augment.models.networks.layers import Attention, ConditionalNorm
 from augment.registry import PartError, Registry
+from augment.runtime import seeding
 
 SHAPES = [
     (1, 8, 8),

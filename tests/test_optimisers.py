@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from augment.optimisers import OPTIMISERS, SCHEDULES
 from augment.registry import PartError
+from augment.train.optimisers import OPTIMISERS, SCHEDULES
 
 GRADIENTS = (2.0, -1.0)
 

@@ -9,6 +9,8 @@ import pytest
 from augment import params
 from augment.errors import AugmentError
 from augment.params import Params, ParamsError
+from augment.score.settings import ScoreSettings
+from augment.train.settings import TrainSettings
 
 
 @pytest.fixture
@@ -32,8 +34,8 @@ def test_absent_keys_take_defaults(file: Path) -> None:
             "train": {"generator": "dcgan", "loss": {"name": "hinge"}, "steps": 10},
         }
     )
-    assert settings.train.batch == params.TrainSettings().batch
-    assert settings.score == params.ScoreSettings()
+    assert settings.train.batch == TrainSettings().batch
+    assert settings.score == ScoreSettings()
 
 
 def test_settings_do_not_change(file: Path) -> None:

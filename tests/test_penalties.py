@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from augment.penalties import PENALTIES, Judged, Penalty
+from augment.models.penalties import PENALTIES, Judged, Penalty
 
 LENGTH = 1.5  # of the linear discriminator's weights
 

@@ -14,8 +14,18 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from augment import dataset, decisions, params, pipeline, project, table
-from augment.project import init
+from augment import dataset, new_project, params, pipeline
+from augment.data import decisions, table
+from augment.data.places import (
+    ADOPTED,
+    AUGMENTED,
+    CLEAN,
+    GENERATOR,
+    INGESTED,
+    QUARANTINE,
+    SYNTHETIC,
+)
+from augment.new_project import init
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {
@@ -51,8 +61,8 @@ def test_dvc_yaml_names_stages_and_places() -> None:
         for out in stage.get(kind, [])
     }
     places = {
-        params.INGESTED, params.CLEAN, params.QUARANTINE, params.GENERATOR,
-        params.ADOPTED, params.SYNTHETIC, params.AUGMENTED,
+        INGESTED, CLEAN, QUARANTINE, GENERATOR,
+        ADOPTED, SYNTHETIC, AUGMENTED,
     }  # fmt: skip
     assert places <= outs
     assert {f"reports/{name}.json" for name in stages} <= outs
@@ -109,7 +119,7 @@ def test_score_has_the_names_that_others_read(project: Path) -> None:
 def test_through_dvc(tmp_path: Path, small) -> None:
     """dvc repro; again does nothing; a deleted output comes back with the same bytes."""
     root = tmp_path / "mine"
-    assert project.init(root, "builtin:digits") == []
+    assert new_project.init(root, "builtin:digits") == []
     small(root)
 
     def repro() -> str:

@@ -10,11 +10,13 @@ from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.datasets import load_digits
 
-from augment import pseudolabels
-from augment.dataset import Arrays
-from augment.params import TrainSettings
-from augment.pseudolabels import ALPHA
+from augment.data.arrays import Arrays
 from augment.registry import PartError
+from augment.train import guessed_labels
+from augment.train.settings import TrainSettings
+from augment.vision import label_graph
+from augment.vision.gradients import describe
+from augment.vision.label_graph import ALPHA
 
 
 def digits(count: int = 600) -> Arrays:
@@ -51,7 +53,7 @@ def test_slant_and_place_are_taken_away_from_upright_descriptors() -> None:
     other = np.ascontiguousarray(line(0.0)[:, ::-1])
     images = np.stack([line(0.0), line(0.4), line(0.0, 3), other])
     for upright, same in ((True, True), (False, False)):
-        found = pseudolabels.describe(images, upright=upright)
+        found = describe(images, upright=upright)
         far = np.linalg.norm(found[0] - found[3])
         near = [np.linalg.norm(found[0] - found[place]) for place in (1, 2)]
         assert (max(near) < far / 2) == same
@@ -60,29 +62,29 @@ def test_slant_and_place_are_taken_away_from_upright_descriptors() -> None:
 @pytest.mark.parametrize("upright", [True, False])
 def test_ink_may_be_dark_or_light_and_images_of_any_form(upright: bool) -> None:
     pixels = digits(60).pixels
-    found = pseudolabels.describe(pixels, upright=upright)
+    found = describe(pixels, upright=upright)
     assert found.shape == (60, 60) and np.isfinite(found).all()
-    inverse = pseudolabels.describe(255 - pixels, upright=upright)
+    inverse = describe(255 - pixels, upright=upright)
     distances = [np.linalg.norm(one[:, None] - one, axis=2) for one in (found, inverse)]
     assert np.corrcoef(distances[0].ravel(), distances[1].ravel())[0, 1] > 0.99
     coloured = np.repeat(pixels, 3, axis=1)
-    same = pseudolabels.describe(coloured, upright=upright)
+    same = describe(coloured, upright=upright)
     gaps = np.linalg.norm(same[:, None] - same, axis=2)
     assert gaps == pytest.approx(distances[0], abs=1e-3)
     wide = np.concatenate([pixels, pixels], axis=3)
-    assert pseudolabels.describe(wide, upright=upright).shape == (60, 60)
+    assert describe(wide, upright=upright).shape == (60, 60)
 
 
 def test_blank_images_are_described_too() -> None:
     pixels = digits(20).pixels
     pixels[3] = 7
-    assert np.isfinite(pseudolabels.describe(pixels, upright=True)).all()
+    assert np.isfinite(describe(pixels, upright=True)).all()
 
 
 def test_labels_spread_as_in_closed_form() -> None:
     """Of two joined nodes, one labelled: F = (I - αS)^-1 Y with S the exchange of the two."""
     pair = sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]]))
-    found = pseudolabels.spread(pair, np.array([1, -1]), 3)
+    found = label_graph.spread(pair, np.array([1, -1]), 3)
     inverse = np.linalg.inv(np.array([[1, -ALPHA], [-ALPHA, 1]])) @ np.eye(3)[[1, 0]][:, [2, 1, 0]]
     assert inverse[0, 1] > inverse[1, 1] > 0  # nearer the label, more of it
     assert found == pytest.approx(np.array([[0, 1, 0], [0, 1, 0]]), abs=1e-9)
@@ -91,7 +93,7 @@ def test_labels_spread_as_in_closed_form() -> None:
 def test_between_two_labels_the_nearer_wins() -> None:
     chain = sparse.csr_array(sparse.diags_array([1.0] * 6, offsets=1, shape=(7, 7)))
     labels = np.array([0, -1, -1, -1, -1, -1, 1])
-    found = pseudolabels.spread((chain + chain.T).tocsr(), labels, 2)
+    found = label_graph.spread((chain + chain.T).tocsr(), labels, 2)
     dense = (chain + chain.T).toarray()
     scale = np.diag(1 / np.sqrt(dense.sum(1)))
     exact = np.linalg.solve(np.eye(7) - ALPHA * scale @ dense @ scale, np.eye(3)[labels][:, :2])
@@ -102,7 +104,7 @@ def test_between_two_labels_the_nearer_wins() -> None:
 
 def test_nothing_reaches_what_is_joined_to_no_label() -> None:
     apart = sparse.csr_array(np.kron(np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]])))
-    found = pseudolabels.spread(apart, np.array([0, -1, -1, -1]), 2)
+    found = label_graph.spread(apart, np.array([0, -1, -1, -1]), 2)
     assert found[1].argmax() == 0 and found[2:] == pytest.approx(np.full((2, 2), 0.5))
 
 
@@ -113,7 +115,7 @@ def test_few_labels_name_real_digits() -> None:
     labels[known] = data.labels[known]
     labels[known[0]] = 5  # a wrong one: what is given stays
     few = dataclasses.replace(data, labels=labels)
-    found = pseudolabels.fill(settings(labels="half"), few)
+    found = guessed_labels.fill(settings(labels="half"), few)
     assert found.labels[known].tolist() == labels[known].tolist()
     assert (found.labels == data.labels).mean() > 0.9
     assert found.pixels is data.pixels and found.ids == data.ids
@@ -122,11 +124,11 @@ def test_few_labels_name_real_digits() -> None:
 def test_without_labels_real_digits_fall_into_groups() -> None:
     data = digits()
     none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
-    found = pseudolabels.fill(settings(labels="none"), none)
+    found = guessed_labels.fill(settings(labels="none"), none)
     assert matched(found.labels, data.labels) > 0.75
-    again = pseudolabels.fill(settings(labels="none"), none)
+    again = guessed_labels.fill(settings(labels="none"), none)
     assert (found.labels == again.labels).all()
-    more = pseudolabels.fill(settings(labels="none", categories=20), none)
+    more = guessed_labels.fill(settings(labels="none", categories=20), none)
     assert set(more.labels) == set(range(20))
 
 
@@ -140,14 +142,14 @@ def test_without_labels_real_digits_fall_into_groups() -> None:
 )
 def test_nothing_is_guessed_where_none_asks(model: dict[str, Any]) -> None:
     data = digits(20)
-    assert pseudolabels.fill(settings(**model), data) is data
-    assert pseudolabels.fill(TrainSettings(recipe="dcgan"), data) is data
+    assert guessed_labels.fill(settings(**model), data) is data
+    assert guessed_labels.fill(TrainSettings(recipe="dcgan"), data) is data
 
 
 def test_more_groups_than_images_are_an_error() -> None:
     none = dataclasses.replace(digits(20), labels=np.full(20, -1))
     with pytest.raises(PartError, match=r"^train\.model: 20 groups are asked of 20 images"):
-        pseudolabels.fill(settings(labels="none", categories=20), none)
+        guessed_labels.fill(settings(labels="none", categories=20), none)
 
 
 def test_images_rank_by_a_factor_among_those_of_their_class() -> None:
@@ -158,19 +160,19 @@ def test_images_rank_by_a_factor_among_those_of_their_class() -> None:
         image[0, 6:26, 10 : 10 + width] = 255
     labels = np.array([0, 0, 0, 0, 1, 1, 1, -1])
     data = Arrays(pixels, labels, ids=[*"abcdefgh"], classes=["x", "y"])
-    found = pseudolabels.ranks(data, ["width"])
+    found = guessed_labels.ranks(data, ["width"])
     assert found.dtype == np.float32 and found.shape == (8, 1)
     expected = [-0.75, -0.25, 0.25, 0.75, 0, 0, np.nan, 0]
     assert found[:, 0] == pytest.approx(expected, nan_ok=True)
-    assert pseudolabels.ranks(data, ["width", "slant"]).shape == (8, 2)
+    assert guessed_labels.ranks(data, ["width", "slant"]).shape == (8, 2)
 
 
 def test_factors_that_a_model_asks_for_are_measured() -> None:
     data = digits(60)
-    found = pseudolabels.fill(settings(factors=["slant"]), data)
+    found = guessed_labels.fill(settings(factors=["slant"]), data)
     assert found.labels is data.labels
-    assert found.codes == pytest.approx(pseudolabels.ranks(data, ["slant"]), nan_ok=True)
+    assert found.codes == pytest.approx(guessed_labels.ranks(data, ["slant"]), nan_ok=True)
     none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
-    both = pseudolabels.fill(settings(labels="none", factors=["slant"]), none)
+    both = guessed_labels.fill(settings(labels="none", factors=["slant"]), none)
     guessed = dataclasses.replace(data, labels=both.labels)
-    assert both.codes == pytest.approx(pseudolabels.ranks(guessed, ["slant"]), nan_ok=True)
+    assert both.codes == pytest.approx(guessed_labels.ranks(guessed, ["slant"]), nan_ok=True)

@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from augment import images, readers, table
+from augment import readers
+from augment.data import images, table
 from augment.errors import AugmentError
-from augment.readers import READERS, Item, recognise
-from augment.readers.item import MAX_BYTES, SIDE_FILE, described, is_side_file
+from augment.readers import recognise
+from augment.readers.base import MAX_BYTES, READERS, SIDE_FILE, Item, described, is_side_file
 from augment.readers.tree import Layout, layout_of
 from augment.registry import PartError
 

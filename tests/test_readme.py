@@ -10,7 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from augment import cli, images, losses, params, project, table
+from augment import cli, new_project, params
+from augment.data import images, table
+from augment.models import losses
 from benchmarks import readme
 
 REPOSITORY = Path(__file__).parent.parent
@@ -126,8 +128,8 @@ def test_picture_is_there() -> None:
 
 
 def test_missing_dvc_is_said_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(project.importlib.util, "find_spec", lambda name: None)
-    remarks = project.init(tmp_path / "mine", "builtin:digits")
+    monkeypatch.setattr(new_project.importlib.util, "find_spec", lambda name: None)
+    remarks = new_project.init(tmp_path / "mine", "builtin:digits")
     assert len(remarks) == 1 and "augment[dvc]" in remarks[0]
     assert (tmp_path / "mine/stages/train.py").exists()
     result = CliRunner().invoke(cli.app, ["init", str(tmp_path / "a b")])
@@ -138,12 +140,12 @@ def test_missing_git_is_said_and_dvc_works_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    remarks = project.init(tmp_path / "mine", "builtin:digits")
+    remarks = new_project.init(tmp_path / "mine", "builtin:digits")
     assert remarks == ["git is not installed; the stages run without it"]
     assert "no_scm = True" in (tmp_path / "mine/.dvc/config").read_text()
 
 
 def test_blank_data_is_not_this_folder(tmp_path: Path) -> None:
-    with pytest.raises(project.ProjectError, match="--data: blank"):
-        project.init(tmp_path / "mine", "")
+    with pytest.raises(new_project.ProjectError, match="--data: blank"):
+        new_project.init(tmp_path / "mine", "")
     assert not (tmp_path / "mine").exists()

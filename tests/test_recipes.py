@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from augment import engine, params, train
+from augment import params
 from augment.models.base import Batch
-from augment.params import ParamsError, TrainSettings
-from augment.recipes import RECIPES, apply
+from augment.params import ParamsError
 from augment.registry import PartError
+from augment.train import assemble
+from augment.train.recipes import RECIPES, apply
+from augment.train.settings import ConditioningSettings, RateSettings, TrainSettings
+from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
@@ -67,7 +70,7 @@ def test_they_are_named_as_people_know_them() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_what_people_know(name: str) -> None:
-    resolved = train.resolve(settings(name))
+    resolved = assemble.resolve(settings(name))
     for path, expected in KNOWN_BY[name].items():
         assert at(resolved, path) == expected, path
     assert [penalty["name"] for penalty in resolved["penalties"]] == PENALISED.get(name, [])
@@ -77,7 +80,7 @@ def test_they_are_what_people_know(name: str) -> None:
 def test_they_say_only_what_differs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any one line, the settings are others, or make no sense."""
     whole = RECIPES[name]
-    intended = train.resolve(settings(name))
+    intended = assemble.resolve(settings(name))
     for *path, last in leaves(whole.settings):
         shorter: Any = copy.deepcopy(dict(whole.settings))
         node = shorter
@@ -86,7 +89,7 @@ def test_they_say_only_what_differs(name: str, monkeypatch: pytest.MonkeyPatch) 
         del node[last]
         monkeypatch.setitem(RECIPES, name, whole._replace(settings=shorter))
         try:
-            assert train.resolve(settings(name)) != intended, [*path, last]
+            assert assemble.resolve(settings(name)) != intended, [*path, last]
         except PartError:
             continue
 
@@ -95,7 +98,7 @@ def test_they_say_only_what_differs(name: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) -> None:
     small = {"generator": {"width": 8}, "discriminator": {"width": 8}, "batch": 4, "device": "cpu"}
-    made = engine.Engine(settings(name, **small), shape, 3, torch.device("cpu"))
+    made = Engine(settings(name, **small), shape, 3, torch.device("cpu"))
     before = [weight.clone() for weight in made.model.generator.parameters()]
 
     def feed(number: int) -> Batch:
@@ -117,8 +120,8 @@ DEFAULTS = {
     "recipe": "infogan",
     "generator": {"name": "resnet", "width": 32},
     "loss": "relativistic",
-    "rate": params.RateSettings(),
-    "conditioning": params.ConditioningSettings(),
+    "rate": RateSettings(),
+    "conditioning": ConditioningSettings(),
     "penalties": ["r1"],
     "ada": None,
 }

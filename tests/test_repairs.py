@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from augment.checks import CHECKS, thresholds
-from augment.ink import Glyph, Ink
-from augment.repairs import REPAIRS
+from augment.clean.checks.base import CHECKS, thresholds
+from augment.clean.glyphs.ink import Glyph, Ink
+from augment.clean.repairs import REPAIRS
 from benchmarks import mnist
 from benchmarks.cleaning import faults
 

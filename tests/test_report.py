@@ -16,12 +16,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from augment import images, params, report, table
+from augment import params
+from augment.data import images, places, table
 from augment.report import charts, pictures, words
+from augment.report import run as report
 from augment.report.charts import Axes, Series
-from augment.report.parts import Interval, Intervals
+from augment.report.elements import Interval, Intervals
 from augment.report.sources import ReportError
-from augment.uplift.arms import ARMS
+from augment.score.uplift.arms import ARMS
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ["0", "1", HOSTILE]
@@ -151,19 +153,19 @@ def fill(root: Path, digits: Path) -> None:
     for row in rows:
         row["label"] = CLASSES[int(row["label"])]
     train = [row for row in rows if row["split"] == "train"]
-    with table.TableWriter(root / params.CLEAN) as writer:
+    with table.TableWriter(root / places.CLEAN) as writer:
         for row in rows:
             writer.add(row)
-    with table.TableWriter(root / params.SYNTHETIC) as writer:
+    with table.TableWriter(root / places.SYNTHETIC) as writer:
         for place, row in enumerate(train[:12]):
             data = images.encode(255 - images.pixels(row["image"]["bytes"], "L"))
             near = {"nearest_real": row["id"], "nearest_distance": 12.0 - place}
             made = {"id": f"s{place:02}", "image": {"bytes": data}, "origin": "synthetic"}
             writer.add(row | made | near)
-    with table.TableWriter(root / params.ADOPTED) as writer:
+    with table.TableWriter(root / places.ADOPTED) as writer:
         for row in train[:2]:
             writer.add(row | {"label_probability": 0.98})
-    with table.TableWriter(root / params.QUARANTINE) as writer:
+    with table.TableWriter(root / places.QUARANTINE) as writer:
         for row in train[:5]:
             writer.add(row)
     lines = [f"{row['id']},drop,blank;too_small" for row in train[:5]]
@@ -320,8 +322,8 @@ def test_flow_counts_add_up(built: Built) -> None:
 def test_the_nearest_pair_stands_first(built: Built) -> None:
     root = built(stages())
     page = render(root)
-    made = list(table.rows(root / params.SYNTHETIC))
-    real = {row["id"]: row for row in table.rows(root / params.CLEAN)}
+    made = list(table.rows(root / places.SYNTHETIC))
+    real = {row["id"]: row for row in table.rows(root / places.CLEAN)}
     start = page.source.index('id="suspects"')
     shown = re.findall(r'src="data:image/png;base64,([^"]+)"', page.source[start:])
     for data, row in zip(shown, (made[-1], real[made[-1]["nearest_real"]]), strict=False):

@@ -15,13 +15,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augment import cli, decisions, images, review, table
-from augment.decisions import Decision
-from augment.lookup import Lookup
-from augment.review import flagged
+from augment import cli, review
+from augment.data import decisions, images, table
+from augment.data.decisions import Decision
+from augment.data.lookup import Lookup
+from augment.review import sheets
 from augment.review.cards import card
-from augment.review.flagged import ReviewError
 from augment.review.pictures import Pictures
+from augment.review.queue import ReviewError, load
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 LABELS = ("永", "7", HOSTILE)
@@ -98,7 +99,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_worst_first_by_check(root: Path) -> None:
-    queue = flagged.load(root)
+    queue = load(root)
     assert {section: list(ids) for section, ids in queue.sections.items()} == {
         "near_duplicate": [name(1), name(0), name(2)],
         "wrong_label": [name(3), name(4)],
@@ -119,7 +120,7 @@ def test_clean_csv_of_an_older_clean(root: Path) -> None:
     head = "id,path,label,split,verdict,reasons,blank"
     verdicts(root, [[*FLAGGED[0][:4], "drop", "blank", 0.5], [*FLAGGED[7][:6], 1]], head)
     shutil.rmtree(root / "data/synthetic")
-    queue = flagged.load(root)
+    queue = load(root)
     assert queue.sections == {"blank": [name(0)]}
     assert card(queue, Pictures(root), "blank", name(0), None).words[0] == "measure 0.5"
 
@@ -129,11 +130,11 @@ def test_clean_csv_that_is_none(text: str | None, root: Path) -> None:
     path = root / "reports/clean.csv"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(ReviewError, match=r"reports/clean\.csv: .* clean"):
-        flagged.load(root)
+        load(root)
 
 
 def test_what_a_card_compares_with(root: Path) -> None:
-    queue, pictures = flagged.load(root), Pictures(root)
+    queue, pictures = load(root), Pictures(root)
     shown = card(queue, pictures, "wrong_label", name(3), None)
     assert [(group.title, group.label, len(group.addresses)) for group in shown.groups] == [
         ("typical", "永", 3), ("suggested", "7", 3),
@@ -342,7 +343,7 @@ def test_sheets_there_and_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert result.exit_code == 0 and "reports/review" in result.stdout
     folder = root / "reports/review"
     lines = list(csv.DictReader(open(folder / "review.csv", newline="", encoding="utf-8")))
-    queue = flagged.load(root)
+    queue = load(root)
     order = [(check, one) for check, ids in queue.sections.items() for one in ids]
     assert [(one["check"], one["id"]) for one in lines] == order
     assert [one["number"] for one in lines[:4]] == ["1", "2", "3", "1"]
@@ -362,10 +363,10 @@ def test_sheets_there_and_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
         name(1): ("drop", "", "near_duplicate"), name(3): ("relabel", "7", "wrong_label"),
     }  # fmt: skip
     before = (root / decisions.FILE).read_bytes()
-    assert review.read(root, folder / "review.csv") == {}  # all of it stands already
+    assert sheets.read(root, folder / "review.csv") == {}  # all of it stands already
     assert (root / decisions.FILE).read_bytes() == before
     with pytest.raises(ReviewError, match="reports/review is not empty"):
-        review.sheet(root, folder)
+        sheets.sheet(root, folder)
 
 
 def write_lines(path: Path, lines: list[dict[str, str]]) -> None:
@@ -391,17 +392,17 @@ def test_a_mistake_on_a_sheet_applies_nothing(
     root: Path, place: int, change: dict[str, str], message: str
 ) -> None:
     out = root / "sheets"
-    review.sheet(root, out)
+    sheets.sheet(root, out)
     lines = list(csv.DictReader(open(out / "review.csv", newline="", encoding="utf-8")))
     lines[0] |= {"action": "drop"}  # of the image that line 8 is about, too
     lines[place] |= change
     write_lines(out / "review.csv", lines)
     with pytest.raises(ReviewError) as caught:
-        review.read(root, out / "review.csv")
+        sheets.read(root, out / "review.csv")
     assert f"review.csv, {message}" in str(caught.value)
     assert (root / decisions.FILE).read_text() == decisions.HEADER
     with pytest.raises(ReviewError, match="augment review --sheet"):
-        review.read(root, out / "none.csv")
+        sheets.read(root, out / "none.csv")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augment import classifiers, images, score, table
-from augment.dataset import DatasetError
+from augment.classifiers import classifier
+from augment.classifiers.fit import fit_classifier
+from augment.data import images, table
+from augment.data.arrays import DatasetError
+from augment.data.table import TableError
 from augment.errors import AugmentError
 from augment.params import Params
 from augment.registry import PartError
-from augment.scores import SCORES, ScoreError
-from augment.table import TableError
+from augment.score import run as score
+from augment.score.scores.base import SCORES, ScoreError
 
 COUNTS = {"train": 30, "valid": 6, "test": 12}
 CLASSES = ["2", "10", "é/b"]
@@ -84,13 +87,13 @@ def root(tmp_path) -> Path:
 def fits(monkeypatch) -> list[np.ndarray]:
     """The images that each call of classifiers.fit sees."""
     seen: list[np.ndarray] = []
-    real = classifiers.fit
+    real = fit_classifier
 
     def note(pixels, labels, **options):
         seen.append(pixels)
         return real(pixels, labels, **options)
 
-    monkeypatch.setattr(classifiers, "fit", note)
+    monkeypatch.setattr(classifier, "fit", note)
     return seen
 
 
@@ -319,7 +322,7 @@ def test_inputs_that_do_not_fit(root):
 
 
 def test_inception_is_asked_for_by_its_file(root, monkeypatch):
-    from augment.scores import reference
+    from augment.score.scores import via_torch_fidelity
 
     asked: list[Path] = []
 
@@ -328,8 +331,8 @@ def test_inception_is_asked_for_by_its_file(root, monkeypatch):
         rows = pixels[:, 0, 0].astype(np.float32)
         return rows, rows[:, :2]
 
-    monkeypatch.setattr(reference, "inception", extract)
-    monkeypatch.setattr(reference, "read_weights", lambda path: None)
+    monkeypatch.setattr(via_torch_fidelity, "inception", extract)
+    monkeypatch.setattr(via_torch_fidelity, "read_weights", lambda path: None)
     report = score.run(params(scores=["labels"], inception="weights.pth"), root)
     assert asked == [root / "weights.pth"] * 3
     declared = SCORES.describe("inception").facts["keys"].keys()

@@ -12,21 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from augment import neighbours
-from augment.neighbours import nearest
-from augment.scores import (
-    SCORES,
-    Measured,
-    ScoreError,
-    Side,
-    fidelity,
-    memorisation,
-    merge,
-    reference,
-    require,
-)
-from augment.scores.diversity import mean_distance
-from augment.scores.fidelity import density_coverage, kid
+from augment.score.scores import fidelity, memorisation, via_torch_fidelity
+from augment.score.scores.base import SCORES, Measured, ScoreError, Side, merge, require
+from augment.score.scores.diversity import mean_distance
+from augment.score.scores.fidelity import density_coverage
+from augment.vision import neighbours
+from augment.vision.kernel_distance import kid
+from augment.vision.neighbours import nearest
 
 
 def side(features: Any, labels: Any = None, classes: int = 2) -> Side:
@@ -77,7 +69,7 @@ def small_inception(monkeypatch):
         rows = pixels[:, 0, 0].astype(np.float32)
         return rows, rows[:, :2]
 
-    monkeypatch.setattr(reference, "inception", extract)
+    monkeypatch.setattr(via_torch_fidelity, "inception", extract)
 
 
 # One row for each registered score: a closed-form case and what must come out of it.
@@ -235,7 +227,7 @@ def test_more_samples_than_one_block(monkeypatch):
     whole = {name: numbers(score(name, *sides)) for name in names}
     monkeypatch.setattr(neighbours, "_ENTRIES", 200)
     monkeypatch.setattr(fidelity, "ROWS", 7)
-    monkeypatch.setattr(reference, "ROWS", 7)
+    monkeypatch.setattr(via_torch_fidelity, "ROWS", 7)
     for name in names:
         assert numbers(score(name, *sides)) == pytest.approx(whole[name], rel=1e-5, nan_ok=True)
 
@@ -297,7 +289,7 @@ def test_kid():
 
 def test_kid_is_that_of_torch_fidelity():
     a, b = cloud(50), 0.3 + cloud(50, seed=1)
-    assert reference.compare(a, b, 1, 100)["kid"] == pytest.approx(kid(a, b), rel=1e-4)
+    assert via_torch_fidelity.compare(a, b, 1, 100)["kid"] == pytest.approx(kid(a, b), rel=1e-4)
 
 
 def test_density_and_coverage_on_a_line():
@@ -322,8 +314,8 @@ def test_density_and_coverage_are_naive_ones():
 
 def test_precision_and_recall_tell_narrow_from_wild():
     real = cloud(300)
-    narrow = reference.compare(real, 0.3 * cloud(300, seed=1), 1, 1000)
-    wild = reference.compare(real, 4 * cloud(300, seed=1), 1, 1000)
+    narrow = via_torch_fidelity.compare(real, 0.3 * cloud(300, seed=1), 1, 1000)
+    wild = via_torch_fidelity.compare(real, 4 * cloud(300, seed=1), 1, 1000)
     assert narrow["precision"] > 0.9 > 0.3 > narrow["recall"]
     assert wild["precision"] < 0.4 < 0.6 < wild["recall"]
 
@@ -382,14 +374,14 @@ def test_torch_fidelity_knows_every_keyword(monkeypatch):
     from torch_fidelity.defaults import DEFAULTS
 
     given: list[dict[str, Any]] = []
-    real = reference.torch_fidelity.calculate_metrics
+    real = via_torch_fidelity.torch_fidelity.calculate_metrics
 
     def note(**options):
         given.append(options)
         return real(**options)
 
-    monkeypatch.setattr(reference.torch_fidelity, "calculate_metrics", note)
-    reference.compare(cloud(9), cloud(9, seed=1), 3, 5)
+    monkeypatch.setattr(via_torch_fidelity.torch_fidelity, "calculate_metrics", note)
+    via_torch_fidelity.compare(cloud(9), cloud(9, seed=1), 3, 5)
     names = set().union(*given)
     assert names - DEFAULTS.keys() == set()
     assert all(options["cuda"] is False and options["cache"] is False for options in given)
@@ -420,19 +412,21 @@ def weights(tmp_path_factory):
 
 
 def test_inception_takes_grey_and_colour_from_a_file(weights):
-    reference.read_weights(weights)
+    via_torch_fidelity.read_weights(weights)
     grey = np.random.default_rng(0).integers(0, 256, (2, 1, 9, 9), dtype=np.uint8)
-    features, logits = reference.inception(grey, weights, cuda=False)
+    features, logits = via_torch_fidelity.inception(grey, weights, cuda=False)
     assert features.shape == (2, 2048) and logits.shape == (2, 1008)
     colour = np.repeat(grey[:1], 3, 1)
-    assert np.allclose(reference.inception(colour, weights, False)[0], features[:1], atol=1e-4)
-    assert len(reference.inception(grey[:0], weights, False)[0]) == 0
+    assert np.allclose(
+        via_torch_fidelity.inception(colour, weights, False)[0], features[:1], atol=1e-4
+    )
+    assert len(via_torch_fidelity.inception(grey[:0], weights, False)[0]) == 0
 
 
 def test_inception_score_of_sure_and_unsure():
     sure = 50 * np.tile(np.eye(4, dtype=np.float32), (50, 1))
-    assert reference.inception_score(sure) == pytest.approx(4, abs=0.4)
-    assert reference.inception_score(np.zeros((20, 4), np.float32)) == pytest.approx(1)
+    assert via_torch_fidelity.inception_score(sure) == pytest.approx(4, abs=0.4)
+    assert via_torch_fidelity.inception_score(np.zeros((20, 4), np.float32)) == pytest.approx(1)
 
 
 class Command:
@@ -442,14 +436,16 @@ class Command:
 
 def test_weights_that_could_run_code_are_refused(tmp_path, capsys):
     with pytest.raises(ScoreError, match="no such file"):
-        reference.read_weights(tmp_path / "none.pth")
+        via_torch_fidelity.read_weights(tmp_path / "none.pth")
     torch.save({"weight": Command()}, tmp_path / "bad.pth")
     (tmp_path / "text.pth").write_text("not weights")
     for name in ("bad.pth", "text.pth"):
         with pytest.raises(ScoreError, match=f"{name}: no file of weights"):
-            reference.read_weights(tmp_path / name)
+            via_torch_fidelity.read_weights(tmp_path / name)
         with pytest.raises(ScoreError, match=f"{name}: no file of weights"):  # swapped since then
-            reference.inception(np.zeros((1, 1, 9, 9), np.uint8), tmp_path / name, cuda=False)
+            via_torch_fidelity.inception(
+                np.zeros((1, 1, 9, 9), np.uint8), tmp_path / name, cuda=False
+            )
     assert "this ran" not in capsys.readouterr().out
 
 

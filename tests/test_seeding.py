@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from augment import seeding
+from augment.runtime import seeding
 
 
 def test_derive_is_the_head_of_a_digest() -> None:

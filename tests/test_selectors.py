@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from augment import images, params, pipeline, selection, synth, table
-from augment.generator import CHUNK, Generator
+from augment import params, pipeline
+from augment.data import images, table
+from augment.data.places import CACHE, GENERATOR, SYNTHETIC
+from augment.models.generator import CHUNK, Generator
 from augment.params import ParamsError
-from augment.quotas import Order
-from augment.selection import Selection, SelectionError
-from augment.selectors import SELECTORS, Pool, choose
-from augment.synth import Draw, Tally
+from augment.synth import candidates, selection
+from augment.synth import run as synth
+from augment.synth.candidates import Draw, Tally
+from augment.synth.inputs import fit_selection, prepare
+from augment.synth.one_class import fulfil
+from augment.synth.quotas import Order
+from augment.synth.selection import Selection, SelectionError
+from augment.synth.selectors import SELECTORS, Pool, choose
+from augment.synth.settings import SynthSettings
 
 
 def line(*places: float) -> np.ndarray:
@@ -175,7 +182,7 @@ ALL = [{"name": "coverage", "neighbours": 3}, "agreement", "margin", "novelty"]
 
 def changed(loaded: params.Params, **synthetic: object) -> params.Params:
     group = {**loaded.synth.model_dump(), "per_class": 6, **synthetic}
-    return loaded.model_copy(update={"synth": params.SynthSettings.model_validate(group)})
+    return loaded.model_copy(update={"synth": SynthSettings.model_validate(group)})
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +200,7 @@ def beside(project: Path, tmp_path: Path) -> Path:
 
 
 def rows(root: Path) -> list[table.Row]:
-    return list(table.rows(root / params.SYNTHETIC))
+    return list(table.rows(root / SYNTHETIC))
 
 
 SECOND = {"network": {"name": "residual", "width": 8}, "steps": 20}
@@ -217,7 +224,7 @@ def test_stage_keeps_the_best_of_the_surplus(
     for name in map(str, range(10)):
         indices = [row["index"] for row in found if row["label"] == name]
         assert indices == sorted(indices)
-    made = Generator.load(beside / params.GENERATOR, device="cpu")
+    made = Generator.load(beside / GENERATOR, device="cpu")
     number, place = divmod(found[7]["index"], CHUNK)
     chunk = next(made.candidates(found[7]["label"], seed=0, first=number))
     assert found[7]["codes"] == pytest.approx(chunk.codes[place].tolist())
@@ -238,21 +245,21 @@ def test_no_selector_keeps_the_first(beside: Path, project: Path, loaded: params
     report = synth.run(changed(loaded), beside)
     first = [row for row in rows(project) if row["label"] == "4"][:6]
     assert [row for row in rows(beside) if row["label"] == "4"] == first
-    assert not (beside / params.CACHE).exists() and report["select"] == []
+    assert not (beside / CACHE).exists() and report["select"] == []
     assert all("selection" not in one["rejected"] for one in report["per_class"].values())
 
 
 def test_scores_say_which_are_kept(project: Path, loaded: params.Params) -> None:
     """Of the same candidates novelty keeps those farthest from real images, up to the bound."""
-    made, chosen, _ = synth._prepare(loaded.synth, project)
+    made, chosen, _ = prepare(loaded.synth, project)
     settings = changed(loaded, select=[{"name": "novelty", "quantile": 1.0}], surplus=4).synth
-    found = synth._selection(settings, chosen, project)
+    found = fit_selection(settings, chosen, project)
     assert found is not None and found.second is None
     far = dataclasses.replace(found, held=found.held + 1e3)  # a bound that nothing reaches
     tally, order = Tally(), [Order("3", 5)]
-    kept = list(synth.synthesise(made, chosen, order, Draw(max_candidates=300), tally, far))
+    kept = list(candidates.synthesise(made, chosen, order, Draw(max_candidates=300), tally, far))
     whole = [Order("3", 20)]
-    every = list(synth.synthesise(made, chosen, whole, Draw(max_candidates=300), Tally()))
+    every = list(candidates.synthesise(made, chosen, whole, Draw(max_candidates=300), Tally()))
     real = chosen.reference[chosen.train.labels == 3]
     pixels = np.stack([images.pixels(row["image"]["bytes"], "L") for row in every])[:, None]
     seen = chosen.labeller.features(pixels)
@@ -265,12 +272,12 @@ def test_scores_say_which_are_kept(project: Path, loaded: params.Params) -> None
 def test_fewer_than_the_surplus_are_enough_when_the_budget_is_spent(
     project: Path, loaded: params.Params
 ) -> None:
-    made, chosen, _ = synth._prepare(loaded.synth, project)
+    made, chosen, _ = prepare(loaded.synth, project)
     settings = changed(loaded, select=["margin"], surplus=1000).synth
-    found = synth._selection(settings, chosen, project)
+    found = fit_selection(settings, chosen, project)
     tally = Tally()
     kept = list(
-        synth.synthesise(made, chosen, [Order("1", 2)], Draw(max_candidates=60), tally, found)
+        candidates.synthesise(made, chosen, [Order("1", 2)], Draw(max_candidates=60), tally, found)
     )
     one = tally.per_class["1"]
     assert len(kept) == one["accepted"] == 2 and 0 < one["rejected"]["selection"] < 1998
@@ -278,7 +285,7 @@ def test_fewer_than_the_surplus_are_enough_when_the_budget_is_spent(
 
 
 def test_class_without_train_images_is_named(project: Path, loaded: params.Params) -> None:
-    _, chosen, train = synth._prepare(loaded.synth, project)
+    _, chosen, train = prepare(loaded.synth, project)
     chosen.train = dataclasses.replace(train, labels=np.zeros_like(train.labels))
     found = Selection([], 2.0, chosen, chosen.reference[:0], train.labels[:0], None)
     with pytest.raises(SelectionError, match="class '3': no train image"):
@@ -307,7 +314,7 @@ def test_wrong_settings(project: Path, override: str, error: type[Exception], me
 def test_one_class_is_selected_too(beside: Path, loaded: params.Params) -> None:
     settings = changed(loaded, select=["margin", "coverage"], surplus=2.5)
     out = beside / "out"
-    report = synth.fulfil(
+    report = fulfil(
         settings, Order("5", 4), Draw(max_candidates=300), writer="parquet", out=out, root=beside
     )
     assert (report["accepted"], report["rejected"]["selection"]) == (4, 6)

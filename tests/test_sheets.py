@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from augment import sheets
-from augment.sheets import GAP, PAPER
+from augment.data import contact_sheets
+from augment.data.contact_sheets import GAP, PAPER
 
 
 def tiles(count: int, channels: int = 1, height: int = 8, width: int = 8) -> np.ndarray:
@@ -29,7 +29,7 @@ def tiles(count: int, channels: int = 1, height: int = 8, width: int = 8) -> np.
 )
 def test_grid(channels: int, height: int, width: int, target: int, factor: int) -> None:
     given = tiles(5, channels, height, width)
-    picture = sheets.grid(given, 3, target=target)
+    picture = contact_sheets.grid(given, 3, target=target)
     tall, wide = height * factor + GAP, width * factor + GAP
     assert picture.shape == (2 * tall + GAP, 3 * wide + GAP, 3) and picture.dtype == np.uint8
     covered = np.zeros(picture.shape[:2], bool)
@@ -44,15 +44,17 @@ def test_grid(channels: int, height: int, width: int, target: int, factor: int) 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 9])
 def test_by_class_has_a_captioned_row_a_class(count: int) -> None:
-    picture = sheets.by_class({"a": tiles(4), "a long name 漢": tiles(count)}, columns=4, target=8)
+    picture = contact_sheets.by_class(
+        {"a": tiles(4), "a long name 漢": tiles(count)}, columns=4, target=8
+    )
     row = 8 + 2 * GAP
     margin = picture.shape[1] - 4 * (8 + GAP) - GAP
     assert picture.shape == (2 * row, margin + 4 * (8 + GAP) + GAP, 3)
-    assert (picture[:row, margin:] == sheets.grid(tiles(4), 4, target=8)).all()
+    assert (picture[:row, margin:] == contact_sheets.grid(tiles(4), 4, target=8)).all()
     shown = tiles(count)[:4]
     expected = np.full((4, 1, 8, 8), PAPER, np.uint8)
     expected[: len(shown)] = shown
-    assert (picture[row:, margin:] == sheets.grid(expected, 4, target=8)).all()
+    assert (picture[row:, margin:] == contact_sheets.grid(expected, 4, target=8)).all()
     for top in (0, row):
         assert (picture[top : top + row, :margin] < 128).any()  # ink of the caption
 
@@ -60,8 +62,8 @@ def test_by_class_has_a_captioned_row_a_class(count: int) -> None:
 def test_beside_puts_two_sheets_under_their_titles() -> None:
     left = {"a": tiles(3), "b": tiles(2)}
     right = {name: 199 - images for name, images in left.items()}
-    picture = sheets.beside(left, right, 3, ("real", "made"), target=8)
-    sides = [sheets.by_class(side, 3, target=8) for side in (left, right)]
+    picture = contact_sheets.beside(left, right, 3, ("real", "made"), target=8)
+    sides = [contact_sheets.by_class(side, 3, target=8) for side in (left, right)]
     height, width, _ = sides[0].shape
     head = picture.shape[0] - height
     assert picture.shape == (height + head, 2 * width + 4 * GAP, 3)
@@ -70,8 +72,8 @@ def test_beside_puts_two_sheets_under_their_titles() -> None:
     ).all()
     assert (picture[:head, :width] < 128).any() and (picture[:head, -width:] < 128).any()
     with pytest.raises(ValueError):
-        sheets.beside(left, right, 3, ("one title",), target=8)
-    again = sheets.beside(left, right, 3, ("real", "made"), target=8)
+        contact_sheets.beside(left, right, 3, ("one title",), target=8)
+    again = contact_sheets.beside(left, right, 3, ("real", "made"), target=8)
     assert (again == picture).all()
 
 
@@ -88,18 +90,18 @@ def test_beside_puts_two_sheets_under_their_titles() -> None:
     ],
 )
 def test_captions_are_drawn_in_letters_that_the_font_has(name: str, caption: str) -> None:
-    assert sheets._fitted(name) == caption
+    assert contact_sheets._fitted(name) == caption
 
 
 def test_captions_of_other_letters_differ() -> None:
-    first, second = (sheets.by_class({name: tiles(1)}, 1, target=48) for name in "日月")
+    first, second = (contact_sheets.by_class({name: tiles(1)}, 1, target=48) for name in "日月")
     assert first.shape == second.shape and (first != second).any()
 
 
 def test_of_very_many_classes_the_first_are_shown() -> None:
-    many = {str(number): tiles(1) for number in range(sheets.ROWS + 3)}
-    few = dict(list(many.items())[: sheets.ROWS])
-    picture, all_of_them = (sheets.by_class(named, 2, target=8) for named in (many, few))
+    many = {str(number): tiles(1) for number in range(contact_sheets.ROWS + 3)}
+    few = dict(list(many.items())[: contact_sheets.ROWS])
+    picture, all_of_them = (contact_sheets.by_class(named, 2, target=8) for named in (many, few))
     assert (picture[: len(all_of_them)] == all_of_them).all()
     assert (picture[len(all_of_them) :] < 128).any()
     assert len(picture) - len(all_of_them) < 40
@@ -107,8 +109,10 @@ def test_of_very_many_classes_the_first_are_shown() -> None:
 
 def test_captions_stand_below_images_of_any_width() -> None:
     narrow, wide = tiles(1, 1, 20, 30)[0], tiles(1, 3, 20, 60)[0]
-    picture = sheets.captioned([narrow, wide, narrow], ["1", "a much too long caption", ""], 2)
-    tall = 20 + 2 * sheets._SIZE
+    picture = contact_sheets.captioned(
+        [narrow, wide, narrow], ["1", "a much too long caption", ""], 2
+    )
+    tall = 20 + 2 * contact_sheets._SIZE
     assert picture.shape == (2 * (tall + GAP) + GAP, 2 * (60 + GAP) + GAP, 3)
     assert (picture[GAP : GAP + 20, GAP + 30 : GAP + 60] == narrow.transpose(1, 2, 0)).all()
     assert (picture[GAP : GAP + 20, GAP : GAP + 30] == PAPER).all()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augment import seeding
-from augment.splits import OPEN, TEST, TRAIN, VALID, Groups, SplitError, by_hash, settle
+from augment.ingest.splits import OPEN, TEST, TRAIN, VALID, Groups, SplitError, by_hash, settle
+from augment.runtime import seeding
 
 
 def settled(

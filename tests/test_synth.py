@@ -7,12 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from augment import dataset, generator, images, params, synth, table
-from augment.acceptance import Filter, FilterError
-from augment.generator import CHUNK, Generator, GeneratorError
-from augment.neighbours import nearest
-from augment.quotas import Order, SynthError, quotas, recalls
-from augment.synth import Draw, Tally
+from augment import params
+from augment.data import images, table
+from augment.data.arrays import Arrays, load_arrays
+from augment.models import generator
+from augment.models.generator import CHUNK, Generator, GeneratorError
+from augment.synth import candidates
+from augment.synth import run as synth
+from augment.synth.candidates import Draw, Tally
+from augment.synth.filter import Filter, FilterError
+from augment.synth.inputs import prepare
+from augment.synth.quotas import Order, SynthError, quotas, recalls
+from augment.synth.settings import SynthSettings
+from augment.vision.neighbours import nearest
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +95,8 @@ def test_row_tells_how_to_make_its_image_again(project: Path, trained: Generator
 
 
 def test_no_accepted_sample_is_a_copy(project: Path, loaded: params.Params) -> None:
-    _, chosen, train = synth._prepare(loaded.synth, project)
-    made = dataset.arrays(project / "data/synthetic", classes=train.classes)
+    _, chosen, train = prepare(loaded.synth, project)
+    made = load_arrays(project / "data/synthetic", classes=train.classes)
     features = chosen.labeller.features(made.pixels)
     assert nearest(features, chosen.reference)[1].min() >= chosen.threshold
     for label in range(10):
@@ -100,7 +107,7 @@ def test_no_accepted_sample_is_a_copy(project: Path, loaded: params.Params) -> N
 def test_filter_rejects_copies_duplicates_and_wrong_labels(
     project: Path, loaded: params.Params
 ) -> None:
-    _, chosen, train = synth._prepare(loaded.synth, project)
+    _, chosen, train = prepare(loaded.synth, project)
     copies = train.pixels[train.labels == 3][:20]
     chosen.start_class()
     assert not chosen.judge(copies, 3, 20).accepted.any()
@@ -123,12 +130,12 @@ def test_filter_rejects_copies_duplicates_and_wrong_labels(
 
 
 def test_budget_is_an_error_with_numbers(project: Path, loaded: params.Params) -> None:
-    made, chosen, _ = synth._prepare(loaded.synth, project)
+    made, chosen, _ = prepare(loaded.synth, project)
     strict = dataclasses.replace(chosen, probability=1.0, threshold=1e9)
     tally = Tally()
     orders = [Order("2", 3)]
     with pytest.raises(SynthError, match=r"class '2': 0 of 3 accepted when the budget of 64"):
-        list(synth.synthesise(made, strict, orders, Draw(max_candidates=20), tally))
+        list(candidates.synthesise(made, strict, orders, Draw(max_candidates=20), tally))
     assert (
         tally.per_class["2"]["rejected"]["label"] + tally.per_class["2"]["rejected"]["copy"] == 64
     )
@@ -144,8 +151,8 @@ def test_numbers_add_up(project: Path) -> None:
 
 
 def test_encoding_in_threads_keeps_the_order(project: Path, loaded: params.Params) -> None:
-    made, _, _ = synth._prepare(loaded.synth, project)
-    rows = synth.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally())
+    made, _, _ = prepare(loaded.synth, project)
+    rows = candidates.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally())
     expected = images.channels_last(made.sample("5", 150, seed=3).numpy())
     assert [row["image"]["bytes"] for row in rows] == images.encode_many(expected)
 
@@ -159,24 +166,24 @@ def test_encoding_in_threads_keeps_the_order(project: Path, loaded: params.Param
     ],
 )
 def test_quotas(changes: dict[str, object], expected: dict[str, int]) -> None:
-    train = dataset.Arrays(
+    train = Arrays(
         np.zeros((4, 1, 8, 8), np.uint8), np.array([0, 1, 1, 1]), list("wxyz"), ["a", "b"]
     )
-    orders = quotas(params.SynthSettings(**changes), train)
+    orders = quotas(SynthSettings(**changes), train)
     assert {order.label: order.count for order in orders} == expected
     with pytest.raises(SynthError, match=r"unknown class 'c'; known: a, b"):
-        quotas(params.SynthSettings(per_class={"c": 1}), train)
+        quotas(SynthSettings(per_class={"c": 1}), train)
     with pytest.raises(SynthError, match="either per_class or match"):
-        quotas(params.SynthSettings(per_class=3, match="largest"), train)
+        quotas(SynthSettings(per_class=3, match="largest"), train)
     with pytest.raises(SynthError, match=r"synth\.weakest: goes with match: weakest"):
-        quotas(params.SynthSettings(per_class=3, weakest=1), train)
+        quotas(SynthSettings(per_class=3, weakest=1), train)
 
 
 def weakest(count: int, recall: list[float]) -> dict[str, int]:
     """Quotas of four classes with 1, 2, 3 and 2 train images."""
     labels = np.repeat(np.arange(4), [1, 2, 3, 2])
-    train = dataset.Arrays(np.zeros((8, 1, 8, 8), np.uint8), labels, [""] * 8, list("abcd"))
-    settings = params.SynthSettings(match="weakest", weakest=count, per_class=5)
+    train = Arrays(np.zeros((8, 1, 8, 8), np.uint8), labels, [""] * 8, list("abcd"))
+    settings = SynthSettings(match="weakest", weakest=count, per_class=5)
     return {order.label: order.count for order in quotas(settings, train, np.array(recall))}
 
 
@@ -194,8 +201,8 @@ def test_the_weakest_classes_alone_get_samples() -> None:
     "changes", [{"per_class": None}, {"per_class": {"a": 3}}, {"per_class": 3, "weakest": None}]
 )
 def test_weakest_needs_two_numbers(changes: dict[str, object]) -> None:
-    train = dataset.Arrays(np.zeros((2, 1, 8, 8), np.uint8), np.arange(2), [""] * 2, ["a", "b"])
-    settings = params.SynthSettings.model_validate({"match": "weakest", "weakest": 1} | changes)
+    train = Arrays(np.zeros((2, 1, 8, 8), np.uint8), np.arange(2), [""] * 2, ["a", "b"])
+    settings = SynthSettings.model_validate({"match": "weakest", "weakest": 1} | changes)
     with pytest.raises(SynthError, match=r"^synth\.match: weakest needs per_class, a number"):
         quotas(settings, train, np.ones(2))
 
@@ -226,7 +233,7 @@ def test_recall_by_class_in_closed_form() -> None:
             return np.eye(3)[pixels[:, 0, 0, 0]]
 
     pixels = np.array([0, 0, 1, 1, 0], np.uint8)[:, None, None, None]
-    valid = dataset.Arrays(pixels, np.array([0, 0, 0, 1, 1]), [""] * 5, list("abc"))
+    valid = Arrays(pixels, np.array([0, 0, 0, 1, 1]), [""] * 5, list("abc"))
     found = recalls(Level(), valid)  # type: ignore[arg-type]
     assert found.tolist()[:2] == [2 / 3, 1 / 2] and np.isnan(found[2])
 
@@ -241,7 +248,7 @@ def test_damaged_generator_is_named(project: Path, tmp_path: Path) -> None:
 
 
 def test_filter_needs_two_images(project: Path, loaded: params.Params) -> None:
-    _, chosen, train = synth._prepare(loaded.synth, project)
+    _, chosen, train = prepare(loaded.synth, project)
     one = dataclasses.replace(
         train, pixels=train.pixels[:1], labels=train.labels[:1], ids=train.ids[:1]
     )
@@ -255,7 +262,7 @@ def test_nothing_wanted_is_an_empty_table(
     for place in ("data/clean", "models/generator"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).symlink_to(project / place)
-    settings = loaded.model_copy(update={"synth": params.SynthSettings(per_class=0)})
+    settings = loaded.model_copy(update={"synth": SynthSettings(per_class=0)})
     assert synth.run(settings, tmp_path)["accepted"] == 0
     assert table.count(tmp_path / "data/synthetic") == 0
     assert (tmp_path / "reports/samples.png").exists()

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from augment import table
-from augment.table import TableError, TableWriter
+from augment.data import files, table
+from augment.data.table import TableError, TableWriter
 
 
 def sample(place: int, **facts: Any) -> table.Row:
@@ -87,7 +87,7 @@ def test_digest_sees_names_and_bytes(tmp_path: Path) -> None:
     digests = set()
     for name, data in (("a", b"x"), ("a", b"y"), ("b", b"x"), ("sub/a", b"x")):
         (home := tmp_path / f"{len(digests)}").mkdir()
-        table.write_bytes(home / name, data)
+        files.write_bytes(home / name, data)
         digests.add(table.digest(home))
     assert len(digests) == 4
 
@@ -290,7 +290,7 @@ def test_natural_order(labels: list[Any], classes: list[str]) -> None:
     ],
 )
 def test_json_says_only_what_json_can(tmp_path: Path, value: Any, text: str) -> None:
-    table.write_json(tmp_path / "deep/x.json", value)
+    files.write_json(tmp_path / "deep/x.json", value)
     written = (tmp_path / "deep/x.json").read_text(encoding="utf-8")
     assert json.dumps(json.loads(written), separators=(",", ":"), ensure_ascii=False) == text
     assert written.endswith("\n")
@@ -298,11 +298,11 @@ def test_json_says_only_what_json_can(tmp_path: Path, value: Any, text: str) -> 
 
 def test_files_are_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    table.write_json(path, {"old": 1})
+    files.write_json(path, {"old": 1})
     with pytest.raises(TypeError):
-        table.write_json(path, {"new": object()})
+        files.write_json(path, {"new": object()})
     with pytest.raises(TypeError):
-        table.write_bytes(path, "text")  # type: ignore[arg-type]
+        files.write_bytes(path, "text")  # type: ignore[arg-type]
     assert json.loads(path.read_text()) == {"old": 1}
     assert names(tmp_path) == ["x.json"]
     assert path.stat().st_mode & 0o777 == 0o644
@@ -310,10 +310,10 @@ def test_files_are_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_publish_replaces_a_folder(tmp_path: Path) -> None:
     for content in ("old", "new"):
-        temporary = table.temporary_beside(tmp_path / "deep/out")
+        temporary = files.temporary_beside(tmp_path / "deep/out")
         assert temporary.parent == tmp_path / "deep" and temporary.name.startswith(".out.")
         (temporary / content).touch()
-        table.publish(temporary, tmp_path / "deep/out")
+        files.publish(temporary, tmp_path / "deep/out")
     assert names(tmp_path / "deep") == ["out"]
     assert names(tmp_path / "deep/out") == ["new"]
 
@@ -326,8 +326,8 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     for name in left:
         (tmp_path / name).mkdir()
         (tmp_path / name / "part-00000.parquet").touch()
-    mine = table.temporary_beside(tmp_path / "out")
-    again = table.temporary_beside(tmp_path / "out")
+    mine = files.temporary_beside(tmp_path / "out")
+    again = files.temporary_beside(tmp_path / "out")
     assert names(tmp_path) == sorted([*left[1:], mine.name, again.name])
 
 

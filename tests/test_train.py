@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 import yaml
 
-from augment import checkpoint, classifiers, params, table, train, watch
-from augment.generator import Generator
-from augment.images import decode
+from augment import params
+from augment.classifiers import classifier
+from augment.classifiers.classifier import Classifier
+from augment.classifiers.fit import fit_classifier
+from augment.data import table
+from augment.data.files import finite
+from augment.data.images import decode
+from augment.models.generator import Generator
 from augment.registry import PartError
+from augment.runtime import checkpoint
+from augment.train import run as train
+from augment.train import watch
 
 SMALL = {
     "model": {"name": "infogan", "noise": 16},
@@ -45,7 +53,7 @@ def root(tmp_path: Path, digits_table) -> Path:
 
 def test_leaves_generator_labeller_report_and_pictures(root: Path) -> None:
     report = train.run(settings(root), root)
-    assert json.loads((root / "reports/train.json").read_text()) == table.finite(report)
+    assert json.loads((root / "reports/train.json").read_text()) == finite(report)
     assert report["steps"] == 40
     assert report["best"]["step"] in (10, 20, 30, 40)
     assert [row["step"] for row in report["history"]] == [10, 20, 30, 40]
@@ -74,12 +82,12 @@ def test_the_labeller_sees_all_classes_equally_often(
 ) -> None:
     even: list[bool] = []
 
-    def note(*given: Any, **options: Any) -> classifiers.Classifier:
+    def note(*given: Any, **options: Any) -> Classifier:
         even.append(options.get("even", False))
         return fit(*given, **options)
 
-    fit = classifiers.fit
-    monkeypatch.setattr(classifiers, "fit", note)
+    fit = fit_classifier
+    monkeypatch.setattr(classifier, "fit", note)
     train.run(settings(root), root)
     assert even == [True]
 

@@ -15,11 +15,18 @@ import numpy as np
 import pytest
 import torch
 
-from augment import checkpoint, table, train, watch
-from augment.dataset import Arrays
+from augment.data import files
+from augment.data.arrays import Arrays
+from augment.data.places import CLEAN, REPORTS
 from augment.models.base import Batch
-from augment.params import CLEAN, REPORTS, Balance, Params, TrainSettings
-from augment.trainer import Feed, Log, Trainer
+from augment.params import Params
+from augment.runtime import checkpoint
+from augment.train import watch
+from augment.train.feed import Feed
+from augment.train.log import Log
+from augment.train.loop import Trainer
+from augment.train.run import run
+from augment.train.settings import Balance, TrainSettings
 
 CPU = torch.device("cpu")
 TINY: dict[str, Any] = {
@@ -421,7 +428,7 @@ def _left(home: Path) -> tuple[Any, ...]:
     assert [done["restored"] for done in target.history.rollbacks] == [4, 8]
     tensors = target.engine.state() | checkpoint.flatten("best", target.best.state_dict())
     frames = [path.read_bytes() for path in target.frames()]
-    return tensors, table.finite(vars(target.history)), opened[-1].rows, frames
+    return tensors, files.finite(vars(target.history)), opened[-1].rows, frames
 
 
 def test_killed_at_any_change_of_a_folder_it_ends_the_same(
@@ -480,12 +487,12 @@ def test_the_report_and_the_log_tell_of_a_rollback(
     labeller = {"network": {"name": "cnn", "width": 8}, "steps": 10}
     changes = {"on_trouble": "rollback", "steps": 12, "every": 4, "labeller": labeller}
     given = {"ingest": {"source": "none"}, "train": TINY | changes}
-    report = train.run(Params.model_validate(given), tmp_path)
+    report = run(Params.model_validate(given), tmp_path)
     (done,) = report["rollbacks"]
     assert (done["name"], done["step"], done["generator"]) == ("diverged", 12, 0.5)
     assert [row["step"] for row in report["history"]] == [4, 8, 12]
     assert json.loads((tmp_path / REPORTS / "train.json").read_text())["rollbacks"] == [
-        table.finite(done)
+        files.finite(done)
     ]
     kids = (tmp_path / REPORTS / "dvclive/plots/metrics/kid.tsv").read_text().split()[2:]
     assert kids[::2] == ["4", "8", "12"]

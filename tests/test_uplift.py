@@ -12,16 +12,16 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from augment import augmentations
-from augment.classifiers import ClassifierError
-from augment.dataset import Arrays
-from augment.lookalikes import pixel_gaps
+from augment.classifiers.classifier import ClassifierError
+from augment.data.arrays import Arrays
 from augment.registry import Spec
-from augment.uplift import arms, policies, protocol, statistics
-from augment.uplift.arms import ARMS, Outcome, Study, Training, perturbed
-from augment.uplift.learners import LEARNERS, Terms
-from augment.uplift.policies import POLICIES
-from augment.uplift.protocol import Plan, UpliftError
+from augment.score.uplift import arms, policies, protocol, statistics
+from augment.score.uplift.arms import ARMS, Outcome, Study, Training, perturbed
+from augment.score.uplift.learners import LEARNERS, Terms
+from augment.score.uplift.policies import POLICIES
+from augment.score.uplift.protocol import Plan, UpliftError
+from augment.vision import augmentations
+from augment.vision.lookalikes import pixel_gaps
 
 CLASSES = ["a", "b"]
 
@@ -316,10 +316,10 @@ def test_learner(name: str) -> None:
 
 
 def test_the_judge_is_the_network_of_the_terms(monkeypatch: pytest.MonkeyPatch) -> None:
-    from augment import classifiers
+    from augment.classifiers import classifier
 
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(classifiers, "fit", lambda *_, **options: asked.append(options) or _Guess())
+    monkeypatch.setattr(classifier, "fit", lambda *_, **options: asked.append(options) or _Guess())
     terms = Terms(3, 15, 16, "cnn", "glyph", torch.device("cpu"))
     for name, policy in (("judge", "affine"), ("judge", None), ("resnet18", "affine")):
         LEARNERS.build(name, Training(*bars(4, 0), policy), terms, 5, "test")()

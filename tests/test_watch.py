@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from augment import watch
 from augment.errors import AugmentError
+from augment.train import watch
 
 SOUND = {"step": 2000.0, "accuracy": 0.7, "variance": 0.8, "kid": 0.1}
 PLATEAU = [1.0, 0.5, 0.3]  # KID on the way to its best

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from augment import checkpoint, dataset, heads, params, synth, table, widening
-from augment.generator import CHUNK, Generator
-from augment.heads import Head
-from augment.models.base import _quantile
-from augment.synth import Draw
+from augment import params
+from augment.data import places, table
+from augment.data.arrays import load_arrays
+from augment.models import class_head
+from augment.models.class_head import Head
+from augment.models.generator import CHUNK, Generator
+from augment.models.latents import _quantile
+from augment.runtime import checkpoint
+from augment.synth import code_ranges, settings
+from augment.synth import run as synth
+from augment.synth.candidates import Draw
 
 
 def at(shares: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
@@ -30,8 +36,8 @@ def test_quantiles_are_linear_in_between() -> None:
 
 def test_thin_parts_are_drawn_most() -> None:
     """Eight images in one part of eight: weight 1 / 9 there, 1 elsewhere."""
-    knots = widening.wide(np.full((8, 1), 0.6, np.float32))[0]
-    assert len(knots) == widening.KNOTS and (knots[0], knots[-1]) == (-1, 1)
+    knots = code_ranges.wide(np.full((8, 1), 0.6, np.float32))[0]
+    assert len(knots) == code_ranges.KNOTS and (knots[0], knots[-1]) == (-1, 1)
     drawn = at(np.linspace(0, 1, 100_001), knots)
     share = ((drawn >= 0.5) & (drawn < 0.75)).mean()
     assert share == pytest.approx((1 / 9) / (7 + 1 / 9), abs=0.01)
@@ -41,28 +47,28 @@ def test_thin_parts_are_drawn_most() -> None:
 
 @pytest.mark.parametrize("read", [np.zeros((0, 1)), np.linspace(-0.99, 0.99, 80)[:, None]])
 def test_nothing_known_and_even_codes_are_drawn_uniformly(read: np.ndarray) -> None:
-    knots = widening.wide(read.astype(np.float32))[0]
-    assert knots == pytest.approx(np.linspace(-1, 1, widening.KNOTS))
+    knots = code_ranges.wide(read.astype(np.float32))[0]
+    assert knots == pytest.approx(np.linspace(-1, 1, code_ranges.KNOTS))
 
 
 def test_codes_beyond_the_ends_count_there_and_each_code_is_its_own() -> None:
     beyond = np.array([[3.0, 0.0], [-2.0, 0.1]], np.float32)
-    found = widening.wide(beyond)
-    assert found[0] == widening.wide(np.array([[1.0], [-1.0]], np.float32))[0]
-    assert found[1] == widening.wide(beyond[:, 1:])[0] != found[0]
+    found = code_ranges.wide(beyond)
+    assert found[0] == code_ranges.wide(np.array([[1.0], [-1.0]], np.float32))[0]
+    assert found[1] == code_ranges.wide(beyond[:, 1:])[0] != found[0]
 
 
 @pytest.fixture(scope="module")
 def loaded(project: Path) -> params.Params:
     given = params.load(project / "params.yaml")
     group = {**given.synth.model_dump(), "per_class": 6, "codes": "wide"}
-    return given.model_copy(update={"synth": params.SynthSettings.model_validate(group)})
+    return given.model_copy(update={"synth": settings.SynthSettings.model_validate(group)})
 
 
 def test_head_reads_the_codes_that_an_image_was_made_with(project: Path) -> None:
-    head = heads.load(project / params.GENERATOR)
+    head = class_head.load(project / places.GENERATOR)
     assert isinstance(head, Head)
-    made = Generator.load(project / params.GENERATOR, device="cpu")
+    made = Generator.load(project / places.GENERATOR, device="cpu")
     source = made.candidates("3", seed=0)
     chunks = [next(source) for _ in range(10)]
     read, drawn = (
@@ -79,21 +85,21 @@ def test_head_reads_the_codes_that_an_image_was_made_with(project: Path) -> None
 
 def test_wide_codes_of_real_digits(project: Path, loaded: params.Params) -> None:
     """What is drawn lies less where the class's train images lie."""
-    train = dataset.arrays(project / params.CLEAN, split="train", origin="real")
-    folder = project / params.GENERATOR
-    found = widening.by_class(folder, train, torch.device("cpu"))
+    train = load_arrays(project / places.CLEAN, split="train", origin="real")
+    folder = project / places.GENERATOR
+    found = code_ranges.by_class(folder, train, torch.device("cpu"))
     assert list(found) == train.classes
-    head = heads.load(folder)
+    head = class_head.load(folder)
     assert head is not None
     made = Generator.load(folder, device="cpu")
     for name in ("2", "7"):
         real = head.codes(train.pixels[train.labels == train.classes.index(name)])[:, 0]
-        counts, edges = np.histogram(real.clip(-1, 1), widening.BINS, (-1, 1))
+        counts, edges = np.histogram(real.clip(-1, 1), code_ranges.BINS, (-1, 1))
         thick = int(counts.argmax())
         chunks = made.candidates(name, seed=0, codes=found[name])
         drawn = np.concatenate([next(chunks).codes for _ in range(10)])[:, 0]
         inside = ((drawn >= edges[thick]) & (drawn < edges[thick + 1])).mean()
-        assert inside < 1 / widening.BINS
+        assert inside < 1 / code_ranges.BINS
 
 
 def test_stage_draws_wide_codes_and_repeats_them(
@@ -103,11 +109,11 @@ def test_stage_draws_wide_codes_and_repeats_them(
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).symlink_to(project / place)
     report = synth.run(loaded, tmp_path)
-    rows = list(table.rows(tmp_path / params.SYNTHETIC))
+    rows = list(table.rows(tmp_path / places.SYNTHETIC))
     assert (report["codes"], len(rows)) == ("wide", 60)
-    train = dataset.arrays(project / params.CLEAN, split="train", origin="real")
-    folder = project / params.GENERATOR
-    known = widening.by_class(folder, train, torch.device("cpu"))
+    train = load_arrays(project / places.CLEAN, split="train", origin="real")
+    folder = project / places.GENERATOR
+    known = code_ranges.by_class(folder, train, torch.device("cpu"))
     made = Generator.load(folder, device="cpu")
     for row in rows[::13]:
         number, place = divmod(row["index"], CHUNK)
@@ -116,7 +122,7 @@ def test_stage_draws_wide_codes_and_repeats_them(
         assert row["codes"] == pytest.approx(first.codes[place].tolist(), abs=1e-7)
         assert row["codes"] != pytest.approx(plain.codes[place].tolist(), abs=1e-3)
     synth.run(loaded, tmp_path)
-    assert list(table.rows(tmp_path / params.SYNTHETIC)) == rows
+    assert list(table.rows(tmp_path / places.SYNTHETIC)) == rows
 
 
 def test_codes_that_are_asked_for_come_first(project: Path, loaded: params.Params) -> None:
@@ -128,11 +134,13 @@ def test_codes_that_are_asked_for_come_first(project: Path, loaded: params.Param
 def test_model_without_codes_is_refused(
     project: Path, loaded: params.Params, tmp_path: Path
 ) -> None:
-    train = dataset.arrays(project / params.CLEAN, split="train", origin="real")
-    with pytest.raises(widening.WideningError, match="synth.codes: found wide.*allowed: uniform"):
-        widening.by_class(tmp_path, train, torch.device("cpu"))
-    tensors, meta = checkpoint.load_state(project / params.GENERATOR, "head")
+    train = load_arrays(project / places.CLEAN, split="train", origin="real")
+    with pytest.raises(
+        code_ranges.WideningError, match="synth.codes: found wide.*allowed: uniform"
+    ):
+        code_ranges.by_class(tmp_path, train, torch.device("cpu"))
+    tensors, meta = checkpoint.load_state(project / places.GENERATOR, "head")
     kept = {name: one for name, one in tensors.items() if not name.startswith("codes.")}
     checkpoint.save_state(tmp_path, "head", kept, {**meta, "codes": 0})
-    with pytest.raises(widening.WideningError, match="no continuous codes"):
-        widening.by_class(tmp_path, train, torch.device("cpu"))
+    with pytest.raises(code_ranges.WideningError, match="no continuous codes"):
+        code_ranges.by_class(tmp_path, train, torch.device("cpu"))

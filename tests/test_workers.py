@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from augment import workers
+from augment.runtime import workers
 
 
 def work(count: int) -> Iterator[tuple[str, int]]:

@@ -13,13 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from augment import decisions, dose, gates, images, table, write
-from augment.card import card
+from augment.data import decisions, files, images, table
 from augment.errors import AugmentError
 from augment.params import Params
-from augment.readers import READERS
+from augment.readers.base import READERS
 from augment.registry import PartError
-from augment.writers import WRITERS
+from augment.write import dose as dose_
+from augment.write import gates
+from augment.write import run as write
+from augment.write.card import card
+from augment.write.dose import Dose, DoseError, doses
+from augment.writers.base import WRITERS
 
 LABELS = ("2", "10", "a|b")
 
@@ -134,13 +138,13 @@ def test_dose_counts_only_real_train_images_of_the_class() -> None:
     real = pd.Series(["a", "a", "c"])
 
     def taken(of_a: float | None, of_b: float | None) -> list[bool]:
-        chosen = {"a": dose.Dose(of_a, ""), "b": dose.Dose(of_b, "")}
-        return dose.taken(synthetic, real, chosen).tolist()
+        chosen = {"a": Dose(of_a, ""), "b": Dose(of_b, "")}
+        return dose_.taken(synthetic, real, chosen).tolist()
 
     assert taken(1.0, 1.0) == [False, True, True, False]
     assert taken(None, 1.0) == [True, True, True, False]
     assert taken(0.5, None) == [False, True, False, True]
-    assert dose.taken(synthetic.iloc[:0], real, {}).tolist() == []
+    assert dose_.taken(synthetic.iloc[:0], real, {}).tolist() == []
 
 
 @pytest.mark.parametrize("name", WRITERS.names())
@@ -274,7 +278,7 @@ HELPS = {
 
 
 def scored(root: Path, **scores: Any) -> None:
-    table.write_json(root / "reports/score.json", scores)
+    files.write_json(root / "reports/score.json", scores)
 
 
 def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> None:
@@ -303,7 +307,7 @@ def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> 
     ],
 )
 def test_dose_of_each_class_and_why(wanted: Any, uplift: dict[str, Any], expected: list) -> None:
-    found = dose.doses(wanted, LABELS, uplift)
+    found = doses(wanted, LABELS, uplift)
     assert list(found) == list(LABELS)
     assert [tuple(one) for one in found.values()] == expected
 
@@ -341,7 +345,7 @@ def test_auto_without_a_gain_writes_the_real_images_and_says_so(root: Path) -> N
 
 
 def test_dose_for_a_class_that_is_not_there(root: Path) -> None:
-    with pytest.raises(dose.DoseError, match=r"write\.dose: unknown class 'x'; known: 2, 10, a"):
+    with pytest.raises(DoseError, match=r"write\.dose: unknown class 'x'; known: 2, 10, a"):
         write.run(settings(dose={"x": 1.0, "2": 1.0}), root)
     report = write.run(settings(dose={"2": 0.5}), root)
     assert {name: one["synthetic"] for name, one in report["per_class"].items()} == {
@@ -352,7 +356,7 @@ def test_dose_for_a_class_that_is_not_there(root: Path) -> None:
 @pytest.mark.parametrize("name", WRITERS.names())
 def test_adopted_images_go_in_with_their_provenance(name: str, root: Path) -> None:
     adopt(root)
-    table.write_json(
+    files.write_json(
         root / "reports/adopt.json", {"method": "graph", "calibration_error": 0.0123, "x": 1}
     )
     report = write.run(settings(writer=name, dose=1.0), root)

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment import images, table
-from augment.readers import READERS
+from augment.data import images, table
+from augment.data.provenance import FILE, recorded
+from augment.readers.base import READERS
 from augment.registry import PartError
-from augment.writers import WRITERS, WriterError, names
-from augment.writers.provenance import FILE, recorded
+from augment.writers import names
+from augment.writers.base import WRITERS, WriterError
 
 CARRIED = ("id", "label", "split", "group", "origin", *(f.name for f in table.PROVENANCE))
 PNG = images.encode(np.zeros((4, 4), np.uint8))

@@ -1,9 +1,3 @@
-"""Models: what is trained. Networks, losses and how a step goes, behind one contract."""
+"""Generators: what is trained, its networks, losses and penalties, and what is sampled."""
 
-from __future__ import annotations
-
-from augment.registry import Registry
-
-MODELS = Registry("model")
-
-from augment.models import acgan, gan, infogan  # noqa: E402, F401  (they register themselves)
+from augment.models import acgan, gan, infogan  # noqa: F401

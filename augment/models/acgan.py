@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from augment.models import MODELS
-from augment.models.base import Batch, Critic, Fakes, Losses, Model, Parts
+from augment.models.adversarial import Fakes, Model, Parts
+from augment.models.base import MODELS, Batch, Losses
+from augment.models.critic import Critic
 from augment.registry import Amount, Count
 
 PROXY = 128  # numbers of the space in which D2D-CE compares images with classes

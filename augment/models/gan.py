@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augment.models import MODELS
-from augment.models.base import Batch, Model, Parts
+from augment.models.adversarial import Model, Parts
+from augment.models.base import MODELS, Batch
 from augment.registry import Count
 
 

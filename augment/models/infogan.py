@@ -13,11 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from augment.factors import FACTORS
-from augment.models import MODELS
-from augment.models.base import Batch, Critic, Fakes, Losses, Model, Parts
-from augment.networks import Shape
+from augment.models.adversarial import Fakes, Model, Parts
+from augment.models.base import MODELS, Batch, Losses
+from augment.models.critic import Critic
+from augment.models.networks import Shape
 from augment.registry import Amount, Count, PartError
+from augment.vision.factors import FACTORS
 
 
 class InfoCritic(Critic):

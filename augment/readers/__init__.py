@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from augment import images, table
+from augment.data import images, table
 from augment.errors import AugmentError
 from augment.readers import (  # noqa: F401  (they register themselves)
     archive,
@@ -24,7 +24,7 @@ from augment.readers import (  # noqa: F401  (they register themselves)
     parquet,
     webdataset,
 )
-from augment.readers.item import READERS, SIDE_FILE, Item
+from augment.readers.base import READERS, SIDE_FILE, Item
 
 __all__ = ["READERS", "Item", "as_table", "recognise"]
 

@@ -12,9 +12,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TextIO
 
+from augment.data.files import refusing
+from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers import csv, tar, tree, webdataset
-from augment.readers.item import (
+from augment.readers.base import (
     DAMAGED,
     MAX_BYTES,
     MISSING,
@@ -24,9 +26,7 @@ from augment.readers.item import (
     Item,
     Listing,
     is_side_file,
-    refusing,
 )
-from augment.table import natural
 
 _NAMES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from augment import images
+from augment.data import images
 from augment.errors import AugmentError
-from augment.readers.item import READERS, Item, Listing
+from augment.readers.base import READERS, Item, Listing
 
 PREFIX = "builtin:"
 

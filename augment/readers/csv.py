@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from augment.errors import AugmentError
-from augment.readers.item import READERS, Item, Listing, described, locate
+from augment.readers.base import READERS, Item, Listing, described, locate
 
 _SUFFIXES = (".csv", ".tsv")
 _LINE = 1 << 16  # characters of a first line that recognition looks at

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TextIO
 
+from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers import tree
-from augment.readers.item import READERS, Listing, is_junk_folder
-from augment.table import natural
+from augment.readers.base import READERS, Listing, is_junk_folder
 
 
 def _recognises(source: str) -> bool:

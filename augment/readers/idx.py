@@ -14,11 +14,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from augment import images
+from augment.data import images, provenance
+from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers import provenance
-from augment.readers.item import READERS, Item, Listing, described, split_of
-from augment.table import natural
+from augment.readers.base import READERS, Item, Listing, described, split_of
 
 _IMAGES = re.compile(
     r"(?:(?P<subset>.+)-)?(?P<part>train|t10k|test|valid|val|validation)"

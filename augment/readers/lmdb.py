@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from augment.data import provenance
+from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers import provenance
-from augment.readers.item import MISSING, NOT_UTF8, READERS, Item, Listing, described, split_of
-from augment.table import natural
+from augment.readers.base import MISSING, NOT_UTF8, READERS, Item, Listing, described, split_of
 
 _DATA = "data.mdb"
 

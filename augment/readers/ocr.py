@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from augment.data import provenance
+from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers import provenance
-from augment.readers.item import READERS, SPLITS, Item, Listing, described, locate, split_of
-from augment.table import natural
+from augment.readers.base import READERS, SPLITS, Item, Listing, described, locate, split_of
 
 _WORDS = {*SPLITS, "rec", "gt", "list", "label", "labels"}
 _LINE = 1 << 16  # bytes of a first line that recognition looks at

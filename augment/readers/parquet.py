@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augment import table
+from augment.data import provenance, table
+from augment.data.files import ARROW_ERRORS, refusing
 from augment.errors import AugmentError
-from augment.readers import provenance
-from augment.readers.item import ARROW_ERRORS, READERS, Item, Listing, described, refusing, split_in
+from augment.readers.base import READERS, Item, Listing, described, split_in
 
 _BATCH = 8 << 20  # bytes read at a time
 KIND = "Parquet file"

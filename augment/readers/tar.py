@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from augment.data.files import refusing
 from augment.errors import AugmentError
-from augment.readers.item import is_junk_folder, refusing
+from augment.readers.base import is_junk_folder
 
 _OPENERS: Mapping[bytes, Callable[[Path], Any]] = {
     b"\x1f\x8b": gzip.open,

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from augment.data.table import natural
 from augment.readers import csv
-from augment.readers.item import SIDE_FILE, Item, Listing, described, is_side_file, locate, split_of
-from augment.table import natural
+from augment.readers.base import SIDE_FILE, Item, Listing, described, is_side_file, locate, split_of
 
 METADATA = "metadata.csv"
 FILE_NAME = "file_name"

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from augment.data.images import SUFFIXES
+from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.images import SUFFIXES
 from augment.readers import tar
-from augment.readers.item import (
+from augment.readers.base import (
     MAX_BYTES,
     MISSING,
     NOT_UTF8,
@@ -23,7 +24,6 @@ from augment.readers.item import (
     described,
     split_in,
 )
-from augment.table import natural
 
 _IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 _NAMES = ("cls", "txt")  # hold the label, the first one found wins

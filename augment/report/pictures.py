@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import forms, images, sheets, table
-from augment.report.parts import Picture
+from augment.data import contact_sheets, images, normalise, table
+from augment.report.elements import Picture
 
 LARGEST = 2_000_000  # bytes of a file that the page takes in
 SIDE = 48  # pixels, of an image in a strip; larger ones are made smaller
@@ -28,14 +28,14 @@ def strip(encoded: Sequence[bytes], alt: str, columns: int) -> Picture | None:
     if not encoded:
         return None
     tiles = _tiles(encoded[:columns])
-    blank = np.full((columns - len(tiles), *tiles.shape[1:]), sheets.PAPER, np.uint8)
-    row = sheets.grid(np.concatenate([tiles, blank]), columns, target=SIDE)
+    blank = np.full((columns - len(tiles), *tiles.shape[1:]), contact_sheets.PAPER, np.uint8)
+    row = contact_sheets.grid(np.concatenate([tiles, blank]), columns, target=SIDE)
     return Picture(_uri(images.encode(row), "image/png"), alt, row.shape[1])
 
 
 def single(data: bytes, alt: str, side: int = 72) -> Picture:
     """One image, shown ``side`` pixels wide."""
-    tile = sheets.grid(_tiles([data]), 1, target=side)
+    tile = contact_sheets.grid(_tiles([data]), 1, target=side)
     return Picture(_uri(images.encode(tile), "image/png"), alt, tile.shape[1])
 
 
@@ -60,9 +60,9 @@ def by_id(folder: Path, ids: Iterable[str]) -> Mapping[str, bytes]:
 def _tiles(encoded: Sequence[bytes]) -> images.Pixels:
     """(N, 3, H, H) at most SIDE pixels wide: padded to a square, never cut."""
     longer = [max(images.decode(data).size) for data in encoded]
-    side = min(SIDE, forms.auto_size(longer))
-    form = forms.Form((side, side), "RGB", "pad")
-    tiles = [images.pixels(forms.normalise(data, form), "RGB") for data in encoded]
+    side = min(SIDE, normalise.auto_size(longer))
+    form = normalise.Form((side, side), "RGB", "pad")
+    tiles = [images.pixels(normalise.to_form(data, form), "RGB") for data in encoded]
     return np.stack(tiles).transpose(0, 3, 1, 2)
 
 

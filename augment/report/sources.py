@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from augment import table
+from augment.data import table
+from augment.data.places import REPORTS
 from augment.errors import AugmentError
-from augment.params import REPORTS, Params
+from augment.params import Params
 
+SCORES_FILE = "score.json"
 STAGES = ("ingest", "clean", "train", "codes", "adopt", "synth", "score", "write")
 
 

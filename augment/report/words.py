@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from augment.report.parts import Cell
-from augment.scoreboard import number
+from augment.report.elements import Cell
+from augment.report.terminal import number
 
 TONES = {"helps": "good", "no difference": "even", "harms": "bad"}
 

@@ -6,8 +6,8 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from augment.review.contact import read, sheet
-from augment.review.flagged import ReviewError
+from augment.review.queue import ReviewError
+from augment.review.sheets import read, sheet
 
 __all__ = ["ReviewError", "read", "serve", "sheet"]
 

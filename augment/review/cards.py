@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from augment.decisions import Decision
-from augment.review.flagged import Item, Queue
+from augment.data.decisions import Decision
 from augment.review.pictures import TYPICAL, Pictures
+from augment.review.queue import Item, Queue
 
 BESIDE = 3  # kept images of its cluster
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from augment import forms, images
-from augment.lookup import Lookup
-from augment.params import CLEAN, INGESTED, SYNTHETIC
-from augment.review.flagged import COPIES, Item
+from augment.data import images, normalise
+from augment.data.lookup import Lookup
+from augment.data.places import CLEAN, INGESTED, SYNTHETIC
+from augment.review.queue import COPIES, Item
 
 PLACES = {"ingested": INGESTED, "clean": CLEAN, "synthetic": SYNTHETIC}
 TYPICAL = 3
 LARGEST = 384  # pixels of the longer side; the page shows half as many, on fine screens
 
 _ASKED = 24  # images of a class among which the typical ones are found
-_FORM = forms.Form((24, 24), "L", "pad")  # in which they are compared
+_FORM = normalise.Form((24, 24), "L", "pad")  # in which they are compared
 
 
 class Pictures:
@@ -59,8 +59,8 @@ class Pictures:
 
     def tile(self, place: str, name: str, side: int) -> images.Pixels:
         """The image (3, side, side), padded. Raises KeyError without such a place or image."""
-        form = forms.Form((side, side), "RGB", "pad")
-        data = forms.normalise(self._tables[place][name], form)
+        form = normalise.Form((side, side), "RGB", "pad")
+        data = normalise.to_form(self._tables[place][name], form)
         return images.pixels(data, "RGB").transpose(2, 0, 1)
 
     def _typical(self, ids: tuple[str, ...]) -> Sequence[str]:
@@ -69,7 +69,7 @@ class Pictures:
         A few, evenly spread, stand for many: the same ones each time.
         """
         some = ids[:: -(-len(ids) // _ASKED)]
-        found = [images.pixels(forms.normalise(self._tables["ingested"][name], _FORM), "L")
+        found = [images.pixels(normalise.to_form(self._tables["ingested"][name], _FORM), "L")
                  for name in some]  # fmt: skip
         stack = np.stack(found).astype(float)
         far = np.abs(stack - np.median(stack, axis=0)).mean(axis=(1, 2))

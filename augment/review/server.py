@@ -23,13 +23,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from augment import decisions
-from augment.decisions import UNDO, Decision
+from augment.data import decisions
+from augment.data.decisions import UNDO, Decision
 from augment.errors import AugmentError
-from augment.review import author, flagged
+from augment.review import author, queue
 from augment.review.cards import card
-from augment.review.flagged import Queue, ReviewError
 from augment.review.pictures import PLACES, Pictures
+from augment.review.queue import Queue, ReviewError
 
 HOST = "127.0.0.1"
 CHUNK = 48  # cards that are asked for at once; a multiple of the page's columns: 1, 2, 3
@@ -93,7 +93,7 @@ class Review:
         self.root = root
         self.file = root / decisions.FILE
         self._seen = self._signature()
-        self.queue: Queue = flagged.load(root)
+        self.queue: Queue = queue.load(root)
         self.pictures = Pictures(root)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE),
@@ -107,7 +107,7 @@ class Review:
     def page(self, request: Request) -> Response:
         """The page of one section, without its cards."""
         if (seen := self._signature()) != self._seen:  # a stage has run since
-            self.queue, self.pictures = flagged.load(self.root), Pictures(self.root)
+            self.queue, self.pictures = queue.load(self.root), Pictures(self.root)
             self._seen = seen
         sections = self.queue.sections
         show = request.query_params.get("show") or next(iter(sections), "")
@@ -200,7 +200,7 @@ class Review:
 
     def _signature(self) -> Sequence[tuple[str, int, int]]:
         """What changes when a stage has run."""
-        files = [self.root / flagged.VERDICTS]
+        files = [self.root / queue.VERDICTS]
         for place in PLACES.values():
             files += sorted((self.root / place).glob("part-*.parquet"))
         return [(str(file), file.stat().st_ino, file.stat().st_mtime_ns)

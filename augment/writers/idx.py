@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from augment import images, table
-from augment.table import Row
-from augment.writers import WRITERS, WriterError, labelled, prepare
-from augment.writers.provenance import FILE, recorded
+from augment.data import images, table
+from augment.data.files import write_json
+from augment.data.provenance import FILE, recorded
+from augment.data.table import Row
+from augment.writers.base import WRITERS, WriterError, labelled, prepare
 
 _IMAGES, _LABELS = 0x00000803, 0x00000801  # unsigned bytes in three dimensions, in one
 _CLASSES = 256
@@ -59,4 +60,4 @@ def idx(samples: Iterable[Row], destination: Path) -> None:
         head = struct.pack(">II", _LABELS, len(labels[split]))
         body = bytes(index[number] for number in labels[split])
         (destination / f"{split}-labels-idx1-ubyte").write_bytes(head + body)
-    table.write_json(destination / "classes.json", classes)
+    write_json(destination / "classes.json", classes)

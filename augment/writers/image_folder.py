@@ -12,8 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from augment.table import FACTS, SCHEMA, Row
-from augment.writers import WRITERS, labelled, names, prepare
+from augment.data.table import FACTS, SCHEMA, Row
+from augment.writers import names
+from augment.writers.base import WRITERS, labelled, prepare
 
 METADATA = "metadata.csv"
 ABSENT = " "  # an absent text

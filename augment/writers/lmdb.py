@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from augment.table import SPLITS, Row
-from augment.writers import WRITERS, WriterError, labelled, prepare
-from augment.writers.provenance import FILE, recorded
+from augment.data.provenance import FILE, recorded
+from augment.data.table import SPLITS, Row
+from augment.writers.base import WRITERS, WriterError, labelled, prepare
 
 _BATCH = 256  # samples a transaction
 _SPACE = 16 << 20  # bytes at first; doubled whenever it is full

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
-from augment.table import Row
-from augment.writers import WRITERS, WriterError, labelled, names, prepare
-from augment.writers.provenance import FILE, recorded
+from augment.data.provenance import FILE, recorded
+from augment.data.table import Row
+from augment.writers import names
+from augment.writers.base import WRITERS, WriterError, labelled, prepare
 
 
 @WRITERS.register("ocr_list", paper="PaddleOCR, text recognition data set")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from augment.table import Row, TableWriter
-from augment.writers import WRITERS, prepare
+from augment.data.table import Row, TableWriter
+from augment.writers.base import WRITERS, prepare
 
 
 @WRITERS.register("parquet", data_files="part-*.parquet")

@@ -13,8 +13,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from augment.table import FACTS, Row
-from augment.writers import WRITERS, labelled, names, prepare
+from augment.data.table import FACTS, Row
+from augment.writers import names
+from augment.writers.base import WRITERS, labelled, prepare
 
 
 @WRITERS.register("webdataset", paper="WebDataset, github.com/webdataset/webdataset")

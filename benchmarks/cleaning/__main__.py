@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from augment import images
+from augment.data import images
 from benchmarks import runs
 from benchmarks.cleaning import judging, sets, speed, worth
 from benchmarks.cleaning.planting import plant

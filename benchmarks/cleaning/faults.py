@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
-from augment.images import Pixels
+from augment.data.images import Pixels
 
 Floats = NDArray[Any]
 Rng = np.random.Generator

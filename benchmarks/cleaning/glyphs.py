@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from augment import seeding
+from augment.data.images import Pixels
 from augment.errors import AugmentError
-from augment.images import Pixels
+from augment.runtime import seeding
 
 FOLDER = Path("/usr/share/fonts")
 FONTS = {  # file: the Debian package that has it

@@ -14,10 +14,12 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from augment import classifiers, forms, images, pipeline, sheets, table
-from augment.classifiers import Classifier
-from augment.forms import Form
-from augment.images import Pixels
+from augment import pipeline
+from augment.classifiers.classifier import Classifier
+from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.data import contact_sheets, images, normalise, table
+from augment.data.images import Pixels
+from augment.data.normalise import Form
 from benchmarks import mnist
 from benchmarks.cleaning.planting import FAULTS, Planted, name
 
@@ -137,12 +139,12 @@ def picture(planted: Planted, sheet: pd.DataFrame, root: Path, columns: int = 6)
         chosen = [places[at] for at in order[:columns]]
         title = fault.replace("_", " ")
         sides[0][title] = stacked((planted.pixels(place) for place in chosen), form)
-        sides[1][title] = np.full_like(sides[0][title], sheets.PAPER)
+        sides[1][title] = np.full_like(sides[0][title], contact_sheets.PAPER)
         for at, place in enumerate(chosen):
             if (data := known.get(sheet["id"].iloc[place])) is not None:
                 kept = np.asarray(images.decode(data).convert("L"))
                 sides[1][title][at] = stacked([kept], form)[0]
-    return sheets.beside(*sides, columns, ["planted", "kept by clean"], target=PICTURED)
+    return contact_sheets.beside(*sides, columns, ["planted", "kept by clean"], target=PICTURED)
 
 
 class Judge:
@@ -200,16 +202,18 @@ def fitted(
     seed: int = mnist.JUDGE_SEED,
 ) -> Classifier:
     """A classifier under the classic augmentation."""
-    return classifiers.fit(
+    return fit_classifier(
         pixels, labels, classes=classes, network=network, steps=steps, batch=64, seed=seed,
-        device=device, augment=classifiers.CLASSIC,
+        device=device, augment=CLASSIC,
     )  # fmt: skip
 
 
 def stacked(pixels: Iterable[Pixels], form: Form) -> Pixels:
     """Grey images of any size as one array (N, 1, H, W) in ``form``."""
     made = (images.encode(one) for one in pixels)
-    return np.stack([images.pixels(forms.normalise(one, form), form.mode) for one in made])[:, None]
+    return np.stack([images.pixels(normalise.to_form(one, form), form.mode) for one in made])[
+        :, None
+    ]
 
 
 def indices(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from augment import images, seeding, table
-from augment.images import Pixels
+from augment.data import files, images, table
+from augment.data.images import Pixels
+from augment.runtime import seeding
 from benchmarks.cleaning import faults
 from benchmarks.cleaning.sets import Collection
 
@@ -72,7 +73,7 @@ class Planted:
     def write(self, folder: Path) -> None:
         """``files/labels.csv`` with its images, which ingest reads, and beside it planted.csv."""
         for place in range(len(self)):
-            table.write_bytes(folder / "files" / name(place), images.encode(self.pixels(place)))
+            files.write_bytes(folder / "files" / name(place), images.encode(self.pixels(place)))
         filed = ((name(place), one.label, one.split) for place, one in enumerate(self.plants))
         _write(folder / "files/labels.csv", ("path", "label", "split"), filed)
         listed = (
@@ -143,7 +144,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     lines = csv.writer(buffer, lineterminator="\n")
     lines.writerow(columns)
     lines.writerows(rows)
-    table.write_text(path, buffer.getvalue())
+    files.write_text(path, buffer.getvalue())
 
 
 def _alone(draw: Callable[[Pixels, np.random.Generator], Pixels]) -> Draw:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits
 
-from augment import seeding
-from augment.images import Pixels
+from augment.data.images import Pixels
+from augment.runtime import seeding
 from benchmarks import mnist
 from benchmarks.cleaning import glyphs
 

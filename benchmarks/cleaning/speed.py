@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from augment import images
-from augment.checks import CHECKS, defaults
-from augment.inspection import Inspector
+from augment.clean.checks.base import CHECKS, defaults
+from augment.clean.inspection import Inspector
+from augment.data import images
 from benchmarks import mnist, speed
 from benchmarks.cleaning import glyphs
 

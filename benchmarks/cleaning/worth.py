@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from augment import images, table
-from augment.dataset import Arrays
-from augment.forms import Form
+from augment.data import images, table
+from augment.data.arrays import Arrays
+from augment.data.normalise import Form
 from benchmarks import runs
 from benchmarks.cleaning.judging import clean, fitted, indices, place, stacked
 from benchmarks.cleaning.planting import Planted, plant

@@ -1,0 +1,84 @@
+"""The adopt stage: images without a label get the one that opinions agree on, if it is sure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augment.adopt.calibration import Floats
+from augment.adopt.combine import AdoptError, Verdict, judge
+from augment.adopt.opinions import Pool
+from augment.data import files, table
+from augment.data.arrays import Arrays, load_arrays
+from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
+from augment.params import Params
+from augment.runtime import devices
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """Label the unlabelled train images of data/clean; write data/adopted and reports/adopt.json.
+
+    The valid split chooses how opinions are combined and calibrates them; the test split is not
+    looked at. Raises AdoptError where there is no label to start from or nobody has an opinion.
+    """
+    settings = params.adopt
+    clean = root / CLEAN
+    facts = table.frame(clean, ["label"], split="train", origin="real")
+    report: dict[str, Any] = {"unlabelled": int(facts["label"].isna().sum())}
+    found: dict[str, tuple[str, float]] = {}
+    if report["unlabelled"]:
+        train = load_arrays(clean, split="train", origin="real", unlabelled=True)
+        classes = train.classes
+        valid = load_arrays(clean, split="valid", origin="real", classes=classes, shape=train.shape)
+        if len(set(train.labels) - {-1}) < 2:
+            raise AdoptError(f"{clean}: no two classes with a labelled image in the train split")
+        pool = Pool(
+            np.concatenate([train.pixels, valid.pixels]),
+            classes,
+            upright=params.train.profile == "glyph",
+            home=root / GENERATOR,
+            device=devices.resolve(settings.device),
+            steps=settings.steps,
+            rounds=settings.rounds,
+            batch=settings.batch,
+            seed=settings.seed,
+        )
+        probabilities, verdict = judge(pool, train.labels, valid.labels, settings.labellers)
+        found = dict(_sure(train, probabilities, settings.probability))
+    else:
+        classes = table.classes_of(table.frame(clean, ["label"])["label"])
+        verdict = Verdict()
+    labels = [label for label, _ in found.values()]
+    report |= {
+        "adopted": len(found),
+        "per_class": {name: labels.count(name) for name in classes},
+        "threshold": settings.probability,
+        **dataclasses.asdict(verdict),
+    }
+    _write(root, found)
+    files.write_json(root / REPORTS / "adopt.json", report)
+    return report
+
+
+def _sure(
+    train: Arrays, probabilities: Floats, least: float
+) -> Iterator[tuple[str, tuple[str, float]]]:
+    """Id, label and probability of each unlabelled image of which the opinion is sure."""
+    guesses, chances = probabilities.argmax(1), probabilities.max(1)
+    for place in np.flatnonzero(train.labels < 0):
+        if chances[place] >= least:
+            yield train.ids[place], (train.classes[guesses[place]], float(chances[place]))
+
+
+def _write(root: Path, found: Mapping[str, tuple[str, float]]) -> None:
+    """data/adopted: the rows of data/clean that got a label, in their order."""
+    with table.TableWriter(root / ADOPTED, overwrite=True) as out:
+        for row in table.rows(root / CLEAN, split="train", origin="real") if found else ():
+            if row["id"] in found:
+                label, probability = found[row["id"]]
+                row |= {"label": label, "label_source": "inferred"}
+                out.add(row | {"label_probability": probability})

@@ -1,0 +1,23 @@
+"""Settings of the adopt stage."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from augment.registry import Count, Fraction
+from augment.settings import PartSpec, Settings
+
+
+class AdoptSettings(Settings):
+    """Who is asked about images without a label, and which of them are adopted."""
+
+    labellers: Annotated[list[PartSpec], Field(min_length=1)] = ["graph", "head", "self_training"]
+    # Calibrated, that a label must have. Well below 1: only the hard images teach anything new.
+    probability: Fraction = 0.65
+    steps: Count = 600  # of each classifier that is taught
+    rounds: Count = 2  # of teaching
+    batch: Count = 64
+    device: str = "auto"
+    seed: int = 0

@@ -1,0 +1,1 @@
+"""Small image classifiers: the labeller that filters, the judge that measures."""

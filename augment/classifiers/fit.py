@@ -1,0 +1,127 @@
+"""The fitting of a classifier: AdamW under one cycle of the rate, every draw seeded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from augment.classifiers.classifier import (
+    Classifier,
+    ClassifierError,
+    build_classifier,
+    check_shape,
+    signed_batch,
+)
+from augment.data import images
+from augment.registry import Spec
+from augment.runtime import progress, seeding
+from augment.vision import augmentations
+from augment.vision.augmentations import Augmentation
+
+CLASSIC: tuple[Spec, ...] = ("elastic",)  # affine and elastic: changes no label
+PEAK_RATE = 5e-3
+DECAY = 1e-2
+WARM_UP = 0.15
+
+
+def fit_classifier(
+    pixels: images.Pixels,
+    labels: NDArray[np.int64],
+    *,
+    classes: int,
+    network: Spec,
+    steps: int,
+    batch: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    augment: Sequence[Spec] | Augmentation = (),
+    weights: NDArray[Any] | None = None,
+    even: bool = False,
+    title: str = "classifier",
+) -> Classifier:
+    """Fit ``network`` to uint8 images (N, C, H, W) and their class indices (N,).
+
+    AdamW under one cycle of the rate; each step's draws follow from ``seed`` and the step alone.
+    ``augment`` names augmentations or is one function of a batch and a generator.
+    ``weights`` (N,) multiply the samples' losses. With ``even`` images of smaller classes are shown
+    more often, until all classes are equally likely: who judges samples is asked about as many of a
+    rare class as of any, and taught by 10 of it among 400 of each other would never name it. Raises
+    ClassifierError for labels outside 0 … ``classes`` - 1 or arrays that do not fit together,
+    PartError for an unknown part.
+    """
+    _check(pixels, labels, classes, weights)
+    _, channels, height, width = pixels.shape
+    change = augment if callable(augment) else augmentations.compose(augment)
+    seeding.everything(seed, "classifier")
+    classifier = build_classifier(network, (channels, height, width), classes, device)
+    model = classifier.network.train()
+    optimiser = torch.optim.AdamW(model.parameters(), PEAK_RATE, weight_decay=DECAY, fused=True)
+    every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
+    scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
+    shown = evenly(labels) if even else np.arange(len(labels))
+    chosen = _batches(len(shown), batch, steps, seed)
+    for step, turns in enumerate(progress.track(chosen, title, total=steps)):
+        places = shown[turns]
+        draws = seeding.generator(seed, "classifier", step)
+        signed = change(signed_batch(every[places], classifier.device), draws)
+        _, logits = model(signed.contiguous(memory_format=torch.channels_last))
+        losses = functional.cross_entropy(
+            logits, targets[places].to(classifier.device), reduction="none"
+        )
+        if scale is not None:
+            losses = losses * scale[places].to(losses)
+        for group in optimiser.param_groups:
+            group["lr"] = PEAK_RATE * _cycle((step + 1) / steps)
+        optimiser.zero_grad()
+        torch.autograd.backward(losses.mean())
+        optimiser.step()
+    model.eval()
+    return classifier
+
+
+def evenly(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of all images, those of smaller classes repeated until all classes are as large."""
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    largest = max(map(len, members), default=0)
+    return np.sort(np.concatenate([np.resize(own, largest) for own in members] or [labels]))
+
+
+def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Places of the samples of each step: one permutation after another, cut into batches."""
+    left = np.empty(0, np.int64)
+    epoch = 0
+    for _ in range(steps):
+        while len(left) < batch:
+            left = np.concatenate([left, seeding.rng(seed, "epoch", epoch).permutation(count)])
+            epoch += 1
+        yield left[:batch]
+        left = left[batch:]
+
+
+def _cycle(done: float) -> float:
+    """Share of the peak rate when a share ``done`` of the steps is done: up, then a cosine down."""
+    if done < WARM_UP:
+        return done / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+
+
+def _check(
+    pixels: images.Pixels, labels: NDArray[np.int64], classes: int, weights: NDArray[Any] | None
+) -> None:
+    if not len(pixels):
+        raise ClassifierError("no images to fit a classifier to")
+    if classes < 2:
+        raise ClassifierError(f"a classifier needs at least 2 classes, found {classes}")
+    if labels.shape != (len(pixels),) or (weights is not None and weights.shape != labels.shape):
+        raise ClassifierError(f"{len(pixels)} images need as many labels and weights")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ClassifierError(
+            f"labels are 0 to {classes - 1}, found {labels.min()} to {labels.max()}"
+        )
+    check_shape(pixels, pixels.shape[1:])

@@ -1,0 +1,89 @@
+"""The judge, a classifier that measures samples, and the features that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augment.classifiers import classifier, fit, networks
+from augment.classifiers.classifier import Classifier, Floats, load_classifier
+from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.classifiers.networks import CLASSIFIERS
+from augment.data import images
+from augment.data.arrays import Arrays
+from augment.registry import Spec
+from augment.runtime.cache import Values, cached, code_digest, digest, name_of
+from augment.runtime.checkpoint import CheckpointError
+from augment.vision import augmentations
+
+CODE = (augmentations, classifier, fit, networks)  # what a classifier's answers follow from
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """How the judge is made from images."""
+
+    network: Spec
+    steps: int
+    batch: int
+    device: torch.device
+
+    def fit(self, data: Arrays, seed: int, title: str) -> Classifier:
+        """A classifier of ``data`` under the classic augmentation, to which no class is rare."""
+        return fit_classifier(
+            data.pixels,
+            data.labels,
+            classes=len(data.classes),
+            network=self.network,
+            steps=self.steps,
+            batch=self.batch,
+            seed=seed,
+            device=self.device,
+            augment=CLASSIC,
+            even=True,
+            title=title,
+        )
+
+    def key(self, data: Arrays, seed: int) -> dict[str, Any]:
+        """Everything that ``fit``'s result follows from."""
+        return {
+            "network": CLASSIFIERS.resolve(self.network),
+            "steps": self.steps,
+            "batch": self.batch,
+            "device": self.device.type,
+            "seed": seed,
+            "data": digest(data.pixels, data.labels),
+            "classes": len(data.classes),
+            "code": code_digest(*CODE),
+        }
+
+
+def fit_judge(folder: Path, recipe: JudgeRecipe, train: Arrays, seed: int) -> Classifier:
+    """The classifier that measures, fitted to the real train images or read from ``folder``."""
+    name = f"judge-{name_of(recipe.key(train, seed))}"
+    try:
+        return load_classifier(folder, name, recipe.device)
+    except CheckpointError:  # not there, or damaged
+        fitted = recipe.fit(train, seed, "judge")
+        fitted.save(folder, name)
+        return fitted
+
+
+def extract(folder: Path, classifier: Classifier, pixels: images.Pixels) -> tuple[Floats, Floats]:
+    """Features (N, F) and probabilities (N, K) of uint8 images (N, C, H, W), kept in ``folder``."""
+
+    def compute() -> Values:
+        features, probabilities = classifier.both(pixels)
+        return {"features": features, "probabilities": probabilities}
+
+    key = {
+        "classifier": classifier.digest,
+        "device": classifier.device.type,
+        "pixels": digest(pixels),
+        "code": code_digest(*CODE),
+    }
+    found = cached(folder, "features", key, compute)
+    return found["features"], found["probabilities"]

@@ -1,0 +1,1 @@
+"""The clean stage: every image is judged, repaired where that is safe, and normalised."""

@@ -1,0 +1,1 @@
+"""The ink of one glyph on its page."""

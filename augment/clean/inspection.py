@@ -1,0 +1,94 @@
+"""Inspection: what is done with one encoded image at a time, where there are, by workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from augment.clean.glyphs.ink import Glyph
+from augment.data import images, normalise
+from augment.data.images import Pixels
+from augment.data.normalise import Form
+
+SIDE = 32  # pixels of the square form that pixel checks and learned ones see
+
+Check = Callable[[Pixels], float]
+Repair = Callable[[Pixels], Pixels | None]
+Names = tuple[str, ...]
+
+
+class Inspected(NamedTuple):
+    """A digest of an image's pixels, what was measured of it, and its small form (SIDE, SIDE, 3).
+
+    ``small`` is None where no check asks for it.
+    """
+
+    pixels: str
+    grey: bool
+    measures: tuple[float, ...]
+    small: Pixels | None
+
+
+class Mended(NamedTuple):
+    """The repairs that found something to do, in order, and the image after them."""
+
+    repairs: Names
+    after: Inspected
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """The image checks and the repairs by name, in order, and whether small forms are wanted."""
+
+    checks: dict[str, Check]
+    repairs: dict[str, Repair]
+    small: bool
+
+    def measure(self, encoded: Sequence[bytes]) -> list[Inspected]:
+        """Decode and measure each image."""
+        return [self._inspect(_plain(data)) for data in encoded]
+
+    def mend(self, items: Sequence[tuple[bytes, Names]]) -> list[Mended]:
+        """Apply to each image the repairs that are named with it, and measure it again."""
+        found = []
+        for data, names in items:
+            pixels, done = self._repaired(_plain(data), names)
+            found.append(Mended(done, self._inspect(pixels)))
+        return found
+
+    def form(self, items: Sequence[tuple[bytes, Names]], form: Form) -> list[bytes]:
+        """Each image after the repairs that are named with it, in the given form, as PNG bytes."""
+        found = []
+        for data, names in items:
+            if names:
+                data = images.encode(self._repaired(_plain(data), names)[0])
+            found.append(normalise.to_form(data, form))
+        return found
+
+    def _repaired(self, pixels: Pixels, names: Names) -> tuple[Pixels, Names]:
+        done = []
+        for name in names:
+            mended = self.repairs[name](pixels)
+            if mended is not None:
+                pixels = mended
+                done.append(name)
+        return pixels, tuple(done)
+
+    def _inspect(self, pixels: Pixels) -> Inspected:
+        content = repr(pixels.shape).encode() + pixels.tobytes()
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        glyph = pixels.view(Glyph)  # what several checks need is found once
+        measures = tuple(float(check(glyph)) for check in self.checks.values())
+        small = normalise.small(pixels, SIDE) if self.small else None
+        return Inspected(digest, normalise.is_grey(pixels), measures, small)
+
+
+def _plain(data: bytes) -> Pixels:
+    """The pixels (H, W), or (H, W, 3) where there is a colour: equal pictures are equal arrays."""
+    pixels: Pixels = np.asarray(images.decode(data))
+    grey = pixels.ndim == 3 and (pixels == pixels[..., :1]).all()
+    return pixels[..., 0] if grey else pixels

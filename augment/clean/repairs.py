@@ -1,0 +1,121 @@
+"""Repairs: each takes one fault away from an image of a glyph, or leaves it alone.
+
+A repair is ``repair(image, *, options) -> Pixels | None`` on a uint8 array (H, W) or (H, W, 3).
+None says that there is nothing to do, or that it is not safe: no stroke of the character is ever
+lost, and what is painted over becomes paper as it is around it. Registered fact: ``cures`` names
+the checks whose fault it can remove.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from augment.clean.glyphs.ink import Ink, ink_of
+from augment.clean.glyphs.pieces import Mask
+from augment.data.images import Pixels
+from augment.registry import Amount, Registry
+
+REPAIRS = Registry("repair")
+
+
+@REPAIRS.register("ruling_lines", cures=("ruling_line",))
+def ruling_lines(image: Pixels) -> Pixels | None:
+    """Paint ruling lines and page edges over, but for where strokes cross them."""
+    ink = ink_of(image)
+    if not ink.lines or not ink.strokes.any():
+        return None
+    halo = _grown(ink.ruled, 1) & ~_grown(ink.strokes, 1)
+    return _painted(image, ink, ink.ruled | halo)
+
+
+@REPAIRS.register("main_component", cures=("secondary_content",))
+def main_component(image: Pixels, *, margin: Amount = 0.2) -> Pixels | None:
+    """Paint over what stands beside the character, then crop to it.
+
+    ``margin`` is left on all sides, a share of the character's longer side; beyond the image the
+    paper goes on, but not where the character meets the border. None where there is more ink beside
+    the character than in it.
+    """
+    ink = ink_of(image)
+    parts = ink.parts
+    own, beside = (_pieces(ink, chosen) for chosen in (parts.own, ~parts.own))
+    if not beside.any() or beside.sum() > own.sum():
+        return None
+    halo = max(1, round(0.02 * max(own.shape)))
+    cleared = _painted(image, ink, _grown(beside, halo) & ~_grown(own, halo) | beside)
+    box = _box(ink, image)
+    room = round(margin * int((box[2:] - box[:2]).max()))
+    meets = np.concatenate([box[:2] <= 0, box[2:] >= image.shape[:2]])
+    return _window(cleared, ink, box + np.where(meets, 0, room) * np.array([-1, -1, 1, 1]))
+
+
+@REPAIRS.register("invert", cures=("inverted",))
+def invert(image: Pixels) -> Pixels | None:
+    """Bright for dark, in each channel; None for an image without ink."""
+    if not ink_of(image).mask.any():
+        return None
+    inverse: Pixels = 255 - np.asarray(image)
+    return inverse
+
+
+@REPAIRS.register("centre", cures=("secondary_content",))
+def centre(image: Pixels) -> Pixels | None:
+    """Move the character's centre of mass to the middle, as far as all of it stays in the image.
+
+    None where it is there already, or where the character meets the border.
+    """
+    ink = ink_of(image)
+    own = _pieces(ink, ink.parts.own)
+    if not own.any():
+        return None
+    size = np.array(image.shape[:2])
+    box = _box(ink, image)
+    if (box[:2] <= 0).any() or (box[2:] >= size).any():
+        return None
+    mass = (np.array(ndimage.center_of_mass(ink.away * own)) + 0.5) * ink.factor
+    start = np.clip(np.rint(mass - size / 2).astype(np.int64), box[2:] - size, box[:2])
+    return _window(image, ink, np.concatenate([start, start + size])) if start.any() else None
+
+
+def _pieces(ink: Ink, chosen: Mask) -> Mask:
+    """Where the ``chosen`` (K,) pieces of ink lie, (H, W) as the ink was looked at."""
+    where: Mask = np.concatenate([[False], chosen])[ink.parts.labels]
+    return where
+
+
+def _box(ink: Ink, image: Pixels) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """First row, first column, end row and end column of the character in the image."""
+    boxes = ink.parts.boxes[ink.parts.own]
+    ends = np.minimum(boxes[:, 2:].max(axis=0) * ink.factor, image.shape[:2])
+    return np.concatenate([boxes[:, :2].min(axis=0) * ink.factor, ends]).astype(np.int64)
+
+
+def _grown(mask: Mask, by: int) -> Mask:
+    grown: Mask = ndimage.maximum_filter(mask, 2 * by + 1)
+    return grown
+
+
+def _painted(image: Pixels, ink: Ink, where: Mask) -> Pixels:
+    """The image with paper ``where`` a mask of the ink says so."""
+    height, width = image.shape[:2]
+    large = where.repeat(ink.factor, axis=0).repeat(ink.factor, axis=1)[:height, :width]
+    painted = np.array(image)
+    painted[large] = _paper(ink, image)[large]
+    return painted
+
+
+def _paper(ink: Ink, image: Pixels) -> Pixels:
+    sheet = np.rint(ink.paper(*image.shape[:2]))
+    return sheet.astype(np.uint8).reshape(image.shape)
+
+
+def _window(image: Pixels, ink: Ink, window: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Pixels:
+    """The part of an image from row and column to row and column; outside of it is more paper."""
+    height, width = image.shape[:2]
+    top, left, bottom, right = window.tolist()
+    around = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)))
+    whole = np.pad(_paper(ink, image), (*around, *[(0, 0)] * (image.ndim - 2)), mode="edge")
+    (above, _), (before, _) = around
+    whole[above : above + height, before : before + width] = image
+    return whole[top + above : bottom + above, left + before : right + before].copy()

@@ -1,0 +1,181 @@
+"""Verdicts of clean: which images stay, from their measures, and when too few would be left.
+
+Thresholds are found from train and valid. What a model thinks of a test image is listed and never
+drops it: a test set without the images that models find hard would flatter them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from itertools import compress
+from typing import Any
+
+import pandas as pd
+
+from augment.clean.checks.base import CHECKS, thresholds
+from augment.clean.settings import CleanSettings
+from augment.data import decisions, table
+from augment.data.decisions import Decision
+from augment.data.normalise import Form
+from augment.data.places import REPORTS
+from augment.errors import AugmentError
+
+_VERDICTS = ("keep", "drop", "ask", "repair", "relabel")
+
+
+class CleanError(AugmentError, ValueError):
+    """Settings that fit no check, or a set of which too little would be left."""
+
+
+def limits(
+    measures: pd.DataFrame, facts: pd.DataFrame, settings: CleanSettings
+) -> dict[str, float]:
+    """The least measures that pass, from the images of train and valid (if there are any)."""
+    open_ = facts["split"] != "test"
+    fixed = {name: limit for name, limit in settings.thresholds.items() if name in measures}
+    return thresholds(measures[open_] if open_.any() else measures, fixed)
+
+
+def judge(
+    facts: pd.DataFrame,
+    measures: pd.DataFrame,
+    limits: Mapping[str, float],
+    mended: pd.Series,
+    decided: Mapping[str, Decision],
+    settings: CleanSettings,
+) -> pd.DataFrame:
+    """A row for each image: verdict, reasons, decided, label, repairs, kept, and ``faults``.
+
+    ``faults`` are the checks that keep an image out which nobody has decided about.
+    """
+    listed = under(measures, limits)
+    failed = faults(measures, limits, mended, facts)
+    names = [str(name) for name in measures]
+    sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
+    if settings.on_doubt == "keep":
+        failed[failed.columns.difference(sure)] = False
+    verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
+    verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
+    verdict = verdict.mask(failed[sure].any(axis=1), "drop")
+    actions = facts["id"].map(lambda one: decided[one].action if one in decided else "")
+    follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}
+    verdict = verdict.mask(actions.isin(follows), actions.map(follows))
+    able = mended.astype(bool)
+    verdict = verdict.mask(actions == "repair", able.map({True: "repair", False: "ask"}))
+    out = verdict.isin(["drop", "ask"])
+    label = facts["label"].astype(object).where(facts["label"].notna(), None)
+    told = actions == "relabel"
+    label[told] = facts.loc[told, "id"].map(lambda one: decided[one].label)
+    blamed = failed[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
+    return pd.DataFrame(
+        {
+            "verdict": verdict,
+            "reasons": [";".join(compress(names, row)) for row in listed.to_numpy()],
+            "decided": actions,
+            "label": label,
+            "repairs": mended.where(verdict == "repair", None).map(lambda one: one or ()),
+            "kept": ~out,
+            "faults": [tuple(compress(names, row)) for row in blamed.to_numpy()],
+        }
+    )
+
+
+def faults(
+    measures: pd.DataFrame, limits: Mapping[str, float], mended: pd.Series, facts: pd.DataFrame
+) -> pd.DataFrame:
+    """Which checks each image fails, but those it was mended for and a model's of a test image."""
+    found = under(measures, limits)
+    repaired, held = mended.astype(bool), facts["split"] == "test"
+    for name in found:
+        kind = CHECKS.describe(str(name)).facts["kind"]
+        if kind != "table":
+            found.loc[held if kind == "learned" else repaired, name] = False
+    return found
+
+
+def under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
+    """Which measures are less than passes; those that are not numbers pass."""
+    return measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
+
+
+def stop(facts: pd.DataFrame, judged: pd.DataFrame, max_dropped: float) -> None:
+    """Raise CleanError if a check drops too much of a class, or if no two classes are left."""
+    where = f"look at {REPORTS}/clean.csv, then change"
+    before = facts["label"].value_counts().to_dict()
+    worst, what = 0.0, ""
+    dropped_for = Counter(
+        (label, name)
+        for label, names in zip(facts["label"], judged["faults"], strict=True)
+        for name in names
+        if isinstance(label, str)  # an image without a label weakens no class
+    )
+    for (label, name), dropped in dropped_for.items():
+        count = before[label]
+        if dropped > allowed(count, max_dropped) and dropped / count > worst:
+            worst = dropped / count
+            what = f"check {name!r} drops {dropped} of {count} images of class {label!r}"
+    if what:
+        raise CleanError(
+            f"{what}, more than clean.max_dropped ({max_dropped:g}) allows; "
+            f"{where} clean.checks, clean.thresholds or clean.max_dropped"
+        )
+    left = judged.loc[judged["kept"], "label"].nunique()
+    if left < 2:
+        raise CleanError(
+            f"{left} of {len(before)} classes would be left and two are needed; "
+            f"{where} clean.checks or clean.thresholds"
+        )
+
+
+def allowed(count: int, max_dropped: float) -> int:
+    """How many of a class's ``count`` images one check may drop.
+
+    The share ``max_dropped``, and always one: one bad image of three says nothing about a check.
+    But not the only image of a class, and none at all where ``max_dropped`` is 0.
+    """
+    share = math.floor(max_dropped * count + 1e-9)
+    return max(share, 1) if count > 1 and max_dropped > 0 else share
+
+
+def report(
+    facts: pd.DataFrame,
+    judged: pd.DataFrame,
+    limits: Mapping[str, float],
+    form: Form,
+    decided: Mapping[str, Decision],
+) -> dict[str, Any]:
+    """The contents of clean.json: counts in all, by class and by split, thresholds, decisions."""
+
+    def counts(rows: pd.Series) -> dict[str, Any]:
+        some = judged[rows]
+        flagged = some["reasons"].str.split(";").explode().value_counts()
+        kept = int(some["kept"].sum())
+        verdicts = {name: int((some["verdict"] == name).sum()) for name in _VERDICTS}
+        checks = {name: int(flagged.get(name, 0)) for name in limits}
+        return {
+            "in": len(some), "kept": kept, "dropped": len(some) - kept,
+            "verdicts": verdicts, "checks": checks,
+        }  # fmt: skip
+
+    names = table.classes_of(facts["label"])
+    classes = {label: counts(facts["label"] == label) for label in names}
+    after = judged.loc[judged["kept"], "label"].value_counts()
+    known = judged["decided"].value_counts()
+    return {
+        **counts(pd.Series(True, index=facts.index)),
+        "thresholds": dict(limits),
+        "size": list(form.size),
+        "mode": form.mode,
+        "resize": form.resize,
+        "before": {label: found["in"] for label, found in classes.items()},
+        "after": {label: int(after[label]) for label in table.classes_of(after.index)},
+        "classes": classes,
+        "unlabelled": counts(facts["label"].isna()),
+        "splits": {split: counts(facts["split"] == split) for split in table.SPLITS},
+        "decisions": {
+            **{action: int(known.get(action, 0)) for action in decisions.ACTIONS},
+            "elsewhere": len(set(decided) - set(facts["id"])),  # gone, or of synthetic images
+        },
+    }

@@ -1,0 +1,1 @@
+"""The codes stage: what the generator's codes stand for and move."""

@@ -1,0 +1,1 @@
+"""Files, tables and images: what everything above reads and writes."""

@@ -1,0 +1,111 @@
+"""Samples of a cleaned table in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data import images, table
+from augment.errors import AugmentError
+
+Origin = Literal["real", "synthetic"]
+
+
+class DatasetError(AugmentError, ValueError):
+    """A table, split or class that is not there, or images that do not fit together."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Labelled images in memory: uint8 (N, C, H, W), class indices (N,), ids, class names.
+
+    ``codes`` (N, F) are what continuous codes of a model should be for them, NaN where unknown.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    ids: list[str]
+    classes: list[str]
+    codes: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.ids)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    def take(self, rows: NDArray[np.int64]) -> Arrays:
+        """The images in ``rows``, in that order."""
+        ids = [self.ids[row] for row in rows]
+        return Arrays(self.pixels[rows], self.labels[rows], ids, self.classes)
+
+
+def join(*parts: Arrays) -> Arrays:
+    """All images of ``parts``, which have the same classes, one part after another."""
+    return Arrays(
+        np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        [one for part in parts for one in part.ids],
+        parts[0].classes,
+    )
+
+
+def load_arrays(
+    folder: Path,
+    *,
+    split: str | None = None,
+    origin: Origin | None = None,
+    classes: list[str] | None = None,
+    shape: tuple[int, ...] | None = None,
+    unlabelled: bool = False,
+) -> Arrays:
+    """Decode the labelled samples of a cleaned table, all of one size and mode.
+
+    With ``unlabelled`` those without a label as well; theirs is -1.
+
+    ``classes`` fixes the order of the labels; default is that of the whole table. ``shape`` is
+    what channels, height, width must be; default is what the first image has. Raises DatasetError
+    for an image of another shape, for a label that is none of the classes, and for a table without
+    rows when no shape is given; a selection may be empty.
+    """
+    if classes is None:
+        classes = table.classes_of(table.frame(folder, ["label"])["label"])
+    index: dict[str | None, int] = {name: place for place, name in enumerate(classes)}
+    if unlabelled:
+        index[None] = -1
+    pixels: list[images.Pixels] = []
+    labels: list[int] = []
+    ids: list[str] = []
+    columns = ["id", "image", "label", "mode"]
+    for batch in table.stream(folder, columns, split=split, origin=origin):
+        for row in batch.to_pylist():
+            if row["label"] is None and not unlabelled:
+                continue
+            if row["label"] not in index:
+                raise DatasetError(f"{folder}: label {row['label']!r} is none of {classes}")
+            one = images.pixels(row["image"]["bytes"], row["mode"])
+            one = one[None] if one.ndim == 2 else one.transpose(2, 0, 1)
+            shape = shape or one.shape
+            if one.shape != shape:
+                raise DatasetError(f"{folder}: {row['id']} is {one.shape}, not {shape}")
+            pixels.append(one)
+            labels.append(index[row["label"]])
+            ids.append(row["id"])
+    stacked = np.stack(pixels) if pixels else np.zeros((0, *(shape or _shape(folder))), np.uint8)
+    return Arrays(stacked, np.array(labels, np.int64), ids, list(classes))
+
+
+def _shape(folder: Path) -> tuple[int, ...]:
+    """Channels, height and width of a cleaned table's images, from its first row."""
+    for batch in table.stream(folder, ["height", "width", "mode"], rows=1):
+        (row,) = batch.to_pylist()
+        return (1 if row["mode"] == "L" else 3, row["height"], row["width"])
+    raise DatasetError(f"{folder}: no samples")

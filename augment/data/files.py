@@ -1,0 +1,107 @@
+"""Files that appear whole or not at all, and damage that a library meets in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from augment.errors import AugmentError
+
+ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError)  # by damaged Parquet
+
+
+@contextmanager
+def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
+    """What a damaged file makes a library raise, as one AugmentError of one line."""
+    try:
+        yield
+    except errors as error:
+        why = " ".join(str(error).split())
+        raise AugmentError(f"{path}: no {kind}, or damaged: {why}") from None
+
+
+def temporary_beside(destination: Path) -> Path:
+    """A new empty folder on the same file system, named so that nobody takes it for whole.
+
+    Those that killed runs left beside ``destination`` are removed.
+    """
+    parent = destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    owned = re.compile(re.escape(f".{destination.name}.") + r"(\d+)\.\w+")
+    for path in parent.iterdir():
+        if (match := owned.fullmatch(path.name)) and not _runs(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.{os.getpid()}.", dir=parent))
+    folder.chmod(0o755)
+    return folder
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process, for all that can be known."""
+    if os.name != "posix":  # elsewhere the signal 0 is no question
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def publish(temporary: Path, destination: Path) -> None:
+    """Put the folder ``temporary`` in the place of ``destination``."""
+    if destination.exists():
+        old = temporary_beside(destination)
+        destination.rename(old / "old")
+        temporary.rename(destination)
+        shutil.rmtree(old)
+    else:
+        temporary.rename(destination)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically and deterministically; NaN and infinity become null."""
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def finite(value: Any) -> Any:
+    """``value`` as JSON can say it: plain numbers, None for NaN and infinity, text keys."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if hasattr(value, "item"):  # NumPy scalars
+        value = value.item()
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

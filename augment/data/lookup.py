@@ -1,0 +1,64 @@
+"""Single images of a sample table by their id, without reading the others."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from augment.data import table
+
+_KEPT_BYTES = 256 << 20  # of row groups that stay in memory
+
+
+class Lookup:
+    """The encoded images of a table, found by an index that is built once.
+
+    A row group is read at a time, and the last ones stay in memory. Several threads may ask at
+    once. Where the table is replaced meanwhile, the images of the old one are still given (where
+    the system keeps open files). Raises TableError for a folder that is no sample table.
+    """
+
+    def __init__(self, folder: Path):
+        """Read the ids of ``folder``."""
+        ids = table.frame(folder, ["id"])["id"]
+        self._place = {name: place for place, name in enumerate(ids)}
+        self._files = [pq.ParquetFile(path) for path in table.shards(folder)]
+        self._groups = [
+            (file, group) for file in self._files for group in range(file.num_row_groups)
+        ]
+        self._starts = [0]
+        for file, group in self._groups:
+            self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
+        self._kept: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an image with this id."""
+        return name in self._place
+
+    def __getitem__(self, name: str) -> bytes:
+        """The encoded image with this id. Raises KeyError."""
+        place = self._place[name]
+        group = bisect_right(self._starts, place) - 1
+        with self._lock:
+            return self._read(group)[place - self._starts[group]]
+
+    def _read(self, group: int) -> list[bytes]:
+        if group in self._kept:
+            self._kept.move_to_end(group)
+            return self._kept[group]
+        file, number = self._groups[group]
+        images = file.read_row_group(number, columns=["image"]).column("image")
+        found: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
+        self._kept[group] = found
+        self._bytes += sum(map(len, found))
+        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
+            _, old = self._kept.popitem(last=False)
+            self._bytes -= sum(map(len, old))
+        return found

@@ -1,0 +1,97 @@
+"""Forms: the one size and mode that the kept images of a set are brought to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from augment.data import images
+
+SIZES = (8, 16, 28, 32, 48, 64, 96, 128)
+GREY_LEVELS = 16  # that channels may differ by in a grey image: the colour noise of JPEG
+GREY_SHARE = 0.99  # of the pixels that must keep to it
+
+
+@dataclass(frozen=True)
+class Form:
+    """Height and width in pixels, mode (L or RGB) and resize policy (pad, fit or crop)."""
+
+    size: tuple[int, int]
+    mode: str
+    resize: str
+
+
+def to_form(data: bytes, form: Form) -> bytes:
+    """The encoded image ``data`` in the given form, as PNG bytes.
+
+    Resampling is Lanczos; an image that has the size already is not resampled. ``pad`` keeps the
+    whole image and its aspect and fills with the median of its border, so that paper goes on as
+    paper; ``fit`` stretches; ``crop`` keeps the aspect and cuts the centre out.
+    """
+    image = images.decode(data).convert(form.mode)
+    height, width = form.size
+    if image.size != (width, height):
+        image = _RESIZE[form.resize](image, width, height)
+    return images.encode(np.asarray(image))
+
+
+def small(pixels: images.Pixels, side: int) -> images.Pixels:
+    """An (H, W) or (H, W, 3) array in a square of ``side`` pixels and three channels, padded."""
+    image = Image.fromarray(pixels)
+    if image.size != (side, side):
+        image = _pad(image, side, side)
+    return np.asarray(image.convert("RGB"))
+
+
+def auto_size(longer: Sequence[int] | NDArray[Any]) -> int:
+    """The common side for images with these longer sides, in pixels.
+
+    The nearest of SIZES to their median; the smaller one of two that are equally near.
+    """
+    median = float(np.median(longer))
+    return min(SIZES, key=lambda size: (abs(size - median), size))
+
+
+def is_grey(pixels: images.Pixels) -> bool:
+    """Whether an (H, W) or (H, W, 3) array shows no colour beyond what JPEG adds by itself."""
+    if pixels.ndim == 2:
+        return True
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    return bool((spread <= GREY_LEVELS).mean() >= GREY_SHARE)
+
+
+def _pad(image: Image.Image, width: int, height: int) -> Image.Image:
+    inner = _scaled(image, min(width / image.width, height / image.height))
+    canvas = Image.new(image.mode, (width, height), _border(image))
+    canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
+    return canvas
+
+
+def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _crop(image: Image.Image, width: int, height: int) -> Image.Image:
+    outer = _scaled(image, max(width / image.width, height / image.height))
+    left, top = (outer.width - width) // 2, (outer.height - height) // 2
+    return outer.crop((left, top, left + width, top + height))
+
+
+_RESIZE = {"pad": _pad, "fit": _fit, "crop": _crop}
+
+
+def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _border(image: Image.Image) -> tuple[int, ...]:
+    """The median of the outermost pixels, for each channel."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return tuple(int(level) for level in np.median(edge, axis=0))

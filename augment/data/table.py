@@ -1,0 +1,271 @@
+"""The sample table: the one format that travels between stages.
+
+A folder of Parquet shards (``part-00000.parquet`` …, zstd) in which a row is a sample. Writing is
+atomic: shards go to a temporary folder beside the destination, which is renamed at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from augment.data.files import publish, temporary_beside
+from augment.errors import AugmentError
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+REAL = (
+    pa.field("id", pa.string()),
+    pa.field("image", IMAGE),
+    pa.field("label", pa.string()),
+    pa.field("split", pa.string()),
+    pa.field("group", pa.string()),
+    pa.field("origin", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("mode", pa.string()),
+)
+PROVENANCE = (
+    pa.field("generator", pa.string()),
+    pa.field("seed", pa.int64()),
+    pa.field("index", pa.int64()),
+    pa.field("codes", pa.list_(pa.float32())),
+    pa.field("truncation", pa.float32()),
+    pa.field("label_source", pa.string()),
+    pa.field("label_probability", pa.float32()),
+    pa.field("nearest_real", pa.string()),
+    pa.field("nearest_distance", pa.float32()),
+)
+SCHEMA = pa.schema([*REAL, *PROVENANCE])
+COLUMNS = tuple(SCHEMA.names)
+FACTS = tuple(name for name in COLUMNS if name != "image")
+SPLITS = ("train", "valid", "test")
+SHARD_BYTES = 192 << 20  # of image bytes; zstd and the other columns stay below 256 MiB
+ROWS = 1024  # a batch, a row group
+
+
+class TableError(AugmentError, ValueError):
+    """A folder that is no sample table, or a row that breaks its schema."""
+
+
+Row = dict[str, Any]
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # what a damaged file makes Arrow raise
+
+
+class TableWriter:
+    """Writes a table row by row in bounded memory; nothing appears until it is closed unharmed.
+
+    Use as a context manager. Raises FileExistsError when ``folder`` exists and is not empty,
+    unless ``overwrite``; TableError for a row whose columns or values break the schema.
+    """
+
+    def __init__(self, folder: Path, *, overwrite: bool = False):
+        """Prepare to write ``folder``."""
+        self.folder = Path(folder)
+        if not overwrite and self.folder.exists() and any(self.folder.iterdir()):
+            raise FileExistsError(f"{self.folder} is not empty")
+        self.rows = 0
+        self._temporary = temporary_beside(self.folder)
+        self._pending: list[Row] = []
+        self._shard: pq.ParquetWriter | None = None
+        self._shards = 0
+        self._bytes = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append one sample; absent columns are null."""
+        _known(row)
+        self._pending.append(dict(row))
+        if len(self._pending) >= ROWS:
+            self._flush()
+
+    def add_batch(self, batch: pa.RecordBatch) -> None:
+        """Append samples that are in Arrow already; absent columns are null."""
+        _known(batch.schema.names)
+        self._flush()
+        try:
+            columns = [
+                batch.column(field.name).cast(field.type)
+                if field.name in batch.schema.names
+                else pa.nulls(len(batch), field.type)
+                for field in SCHEMA
+            ]
+        except pa.ArrowException as error:
+            raise TableError(f"{self.folder}: {error}") from None
+        self._write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+
+    def __enter__(self) -> TableWriter:
+        """Start writing."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Publish the table, or, after an error, remove what was written."""
+        try:
+            if kind is None:
+                self._flush()
+                self._close_shard()
+                if not self._shards:
+                    pq.write_table(SCHEMA.empty_table(), self._temporary / "part-00000.parquet")
+                publish(self._temporary, self.folder)
+        finally:
+            if self._shard is not None:
+                self._shard.close()
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _flush(self) -> None:
+        if self._pending:
+            try:
+                batch = pa.RecordBatch.from_pylist(self._pending, schema=SCHEMA)
+            except (ValueError, TypeError, OverflowError) as error:  # Arrow's are among these
+                raise TableError(f"{self.folder}: {error}") from None
+            self._pending = []
+            self._write(batch)
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        size = batch.nbytes
+        if self._shard is not None and self._bytes + size > SHARD_BYTES:
+            self._close_shard()
+        if self._shard is None:
+            path = self._temporary / f"part-{self._shards:05d}.parquet"
+            self._shard = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+            self._shards += 1
+            self._bytes = 0
+        self._shard.write_batch(batch)
+        self._bytes += size
+        self.rows += len(batch)
+
+    def _close_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.close()
+            self._shard = None
+
+
+def _known(names: Iterable[str]) -> None:
+    unknown = set(names) - set(COLUMNS)
+    if unknown:
+        raise TableError(f"unknown columns: {', '.join(sorted(unknown))}")
+
+
+def shards(folder: Path) -> list[Path]:
+    """The Parquet files of a table, in order. Raises TableError when there are none."""
+    found = sorted(Path(folder).glob("part-*.parquet"))
+    if not found:
+        raise TableError(
+            f"{folder}: no sample table there (no part-*.parquet); run the stage before"
+        )
+    return found
+
+
+def count(folder: Path) -> int:
+    """The number of samples, without reading them. Raises TableError like stream."""
+    total = 0
+    for path in shards(folder):
+        try:
+            total += pq.read_metadata(path).num_rows
+        except _DAMAGED as error:
+            raise TableError(f"{path}: {error}") from None
+    return total
+
+
+def stream(
+    folder: Path,
+    columns: Sequence[str] | None = None,
+    *,
+    split: str | None = None,
+    origin: str | None = None,
+    rows: int = ROWS,
+) -> Iterator[pa.RecordBatch]:
+    """The table's batches in order, at most ``rows`` long, in bounded memory.
+
+    Raises TableError for a folder or a file that is no sample table.
+    """
+    wanted = list(COLUMNS if columns is None else columns)
+    pairs = (("split", split), ("origin", origin))
+    conditions = {name: value for name, value in pairs if value is not None}
+    read = {*wanted, *conditions}
+    for path in shards(folder):
+        try:
+            with pq.ParquetFile(path) as file:
+                missing = read - set(file.schema_arrow.names)
+                if missing:
+                    raise TableError(f"{path}: columns missing: {', '.join(sorted(missing))}")
+                for batch in file.iter_batches(batch_size=rows, columns=sorted(read)):
+                    for name, value in conditions.items():
+                        batch = batch.filter(pc.equal(batch.column(name), value))
+                    if len(batch):
+                        yield batch.select(wanted)
+        except _DAMAGED as error:
+            raise TableError(f"{path}: {error}") from None
+
+
+def rows(folder: Path, **conditions: Any) -> Iterator[Row]:
+    """The table's samples one by one, as dictionaries; conditions as in stream."""
+    for batch in stream(folder, **conditions):
+        yield from batch.to_pylist()
+
+
+def frame(folder: Path, columns: Sequence[str] = FACTS, **conditions: Any) -> pd.DataFrame:
+    """Everything but the pixels, as a data frame in table order; conditions as in stream."""
+    batches = list(stream(folder, columns, **conditions))
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    table: pd.DataFrame = pa.Table.from_batches(batches, schema=schema).to_pandas()
+    return table
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which "2" comes before "10"."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
+
+
+def classes_of(labels: Iterable[str | None]) -> list[str]:
+    """The distinct labels in natural order; a label's index is its place here."""
+    return sorted({label for label in labels if isinstance(label, str)}, key=natural)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the files of a folder: their names and bytes, in order."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def validate(folder: Path) -> int:
+    """Check every row against the table's rules and count them.
+
+    Raises TableError: a missing column, a repeated id, a label, split or origin that is not
+    allowed, a group that straddles splits.
+    """
+    facts = frame(folder)
+    repeated = facts["id"][facts["id"].duplicated()]
+    if len(repeated):
+        raise TableError(f"{folder}: id {repeated.iloc[0]} stands twice")
+    for name, allowed in (("split", SPLITS), ("origin", ("real", "synthetic"))):
+        wrong = facts[name][~facts[name].isin(allowed)]
+        if len(wrong):
+            raise TableError(f"{folder}: {name} {wrong.iloc[0]!r}; allowed: {', '.join(allowed)}")
+    blank = facts["label"].dropna().str.strip() == ""
+    if blank.any():
+        raise TableError(f"{folder}: blank label")
+    straddling = facts.dropna(subset=["group"]).groupby("group")["split"].nunique()
+    if (straddling > 1).any():
+        raise TableError(f"{folder}: group {straddling.idxmax()!r} straddles splits")
+    return len(facts)
+
+
+def sample_id(generator: str, seed: int, label: str, index: int) -> str:
+    """The id of a synthetic sample."""
+    return hashlib.sha256(f"{generator}\0{seed}\0{label}\0{index}".encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The ingest stage: a source becomes one table of samples, split."""

@@ -1,0 +1,245 @@
+"""The ledger of an ingest: a row of the sample table or a reason for each item, and the counts."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from augment.data import table
+from augment.data.images import Facts
+from augment.errors import AugmentError
+from augment.ingest import splits
+from augment.ingest.settings import IngestSettings
+from augment.readers.base import SIDE_FILE, Item
+from augment.runtime import seeding
+
+Examined = tuple[bytes, Facts | None, str]  # as images.examine_many gives it
+
+_BATCH_BYTES = 32 << 20  # of images in one row group
+_PROVENANCE = tuple(field.name for field in table.PROVENANCE)
+
+
+class IngestError(AugmentError, ValueError):
+    """A source that cannot be used, or of which too much was rejected."""
+
+
+class Lines(Protocol):
+    """What takes the lines of a CSV."""
+
+    def writerow(self, row: Sequence[str], /) -> object:
+        """Take a line."""
+
+
+class Ledger:
+    """Enters each item as kept, rejected or ignored, and says at the end which split each has.
+
+    Of a kept image some 150 bytes stay in memory: its place among the hashes, its class, its split
+    and a digest of its id.
+    """
+
+    def __init__(self, settings: IngestSettings, writer: table.TableWriter, rejections: Lines):
+        """Rows go to ``writer``, rejected items to ``rejections`` as path, label and reason."""
+        self.last = ""
+        self.classes: dict[str, int] = {}
+        self._settings = settings
+        self._writer = writer
+        self._rejections = rejections
+        self._ignored = 0
+        self._reasons: Counter[str] = Counter()
+        self._modes: Counter[str] = Counter()
+        self._widths: Counter[int] = Counter()
+        self._heights: Counter[int] = Counter()
+        self._groups = splits.Groups()
+        self._keys = array("d")
+        self._classes = array("i")
+        self._given = array("b")
+        self._written = array("b")
+        self._export = False
+        self._ids: set[bytes] = set()
+        self._rows: list[tuple[Any, ...]] = []
+        self._size = 0
+
+    def enter(self, chunk: Sequence[Item], found: Sequence[Examined]) -> None:
+        """Enter items; ``found`` is what was examined of those that no reason stands against.
+
+        Raises SplitError when the source has a group in two splits.
+        """
+        examined = iter(found)
+        for item in chunk:
+            data, facts, reason = (b"", None, item.reason) if item.reason else next(examined)
+            if facts is not None:
+                self._keep(item, item.data if isinstance(item.data, bytes) else data, facts)
+            elif reason == SIDE_FILE:
+                self._ignored += 1
+            else:
+                self._reasons[reason] += 1
+                self._rejections.writerow((item.path, item.label or "", reason))
+        self.last = chunk[-1].path
+
+    def flush(self) -> None:
+        """Write the rows that are waiting."""
+        if self._rows:
+            self._writer.add_batch(_batch(self._rows))
+            self._rows, self._size = [], 0
+
+    def judge(self, source: str) -> None:
+        """Raises IngestError when too much was rejected, or fewer than two classes are left."""
+        rejected = sum(self._reasons.values())
+        read = len(self._keys) + rejected
+        most = self._settings.max_rejected
+        if rejected / read > most:
+            common = ", ".join(f"{reason} {n}" for reason, n in self._reasons.most_common(3))
+            raise IngestError(
+                f"{source}: {rejected} of {read} images rejected, more than max_rejected = {most}: "
+                f"{common}; see reports/rejected.csv"
+            )
+        two_classes(source, self.classes)
+
+    def written(self) -> NDArray[np.int8]:
+        """The split that each row was written with."""
+        return np.frombuffer(self._written, np.int8)
+
+    def settled(self) -> NDArray[np.int8]:
+        """The final split of each row. A source that names no split but train has given none."""
+        given = np.frombuffer(self._given, np.int8)
+        if not self._export and given.max(initial=splits.OPEN) <= splits.TRAIN:
+            given = np.full_like(given, splits.OPEN)
+        shares = self._settings.split
+        return splits.settle(
+            np.frombuffer(self._keys, np.float64),
+            np.frombuffer(self._classes, np.int32),
+            given,
+            valid=shares.valid,
+            test=shares.test,
+        )
+
+    def report(self, final: NDArray[np.int8]) -> dict[str, Any]:
+        """All counts: read = kept + rejected, and kept is the sum of the splits."""
+        classes = np.frombuffer(self._classes, np.int32)
+        named = classes != splits.OPEN
+        counts = np.zeros((len(self.classes), len(table.SPLITS)), np.int64)
+        np.add.at(counts, (classes[named], final[named]), 1)
+        kept, rejected = len(classes), sum(self._reasons.values())
+        return {
+            "read": kept + rejected,
+            "kept": kept,
+            "rejected": rejected,
+            "ignored": self._ignored,
+            "reasons": dict(self._reasons.most_common()),
+            "splits": _by_split(np.bincount(final, minlength=len(table.SPLITS))),
+            "unlabelled": int((~named).sum()),
+            "groups": len(self._groups.given),
+            "width": _range(self._widths),
+            "height": _range(self._heights),
+            "modes": dict(self._modes.most_common()),
+            "classes": {
+                label: _by_split(counts[self.classes[label]])
+                for label in table.classes_of(self.classes)
+            },
+        }
+
+    def _keep(self, item: Item, data: bytes, facts: Facts) -> None:
+        if item.group is not None:
+            self._groups.note(item.group, item.split)
+        self._modes[facts.mode] += 1
+        self._widths[facts.width] += 1
+        self._heights[facts.height] += 1
+        split = self._place(item, facts.id)
+        carried = item.facts
+        self._export = self._export or bool(carried)
+        row = (
+            self._own(carried.get("id", facts.id), item.path, data),
+            data,
+            item.path,
+            item.label,
+            split,
+            item.group,
+            carried.get("origin", "real"),
+            facts.width,
+            facts.height,
+            facts.mode,
+            carried,
+        )
+        self._rows.append(row)
+        self._size += len(data)
+        if len(self._rows) == table.ROWS or self._size > _BATCH_BYTES:
+            self.flush()
+
+    def _place(self, item: Item, digest: str) -> str:
+        """Note what the item's split depends on; returns the split for the time being."""
+        shares = self._settings.split
+        word = digest if item.group is None else item.group
+        key = seeding.unit(self._settings.seed, "split", word)
+        number = given = splits.OPEN
+        split = splits.TRAIN
+        if item.label is not None:
+            number = self.classes.setdefault(item.label, len(self.classes))
+            split = splits.by_hash(key, shares.valid, shares.test)
+        if item.split is not None:
+            split = given = table.SPLITS.index(item.split)
+        self._keys.append(key)
+        self._classes.append(number)
+        self._given.append(given)
+        self._written.append(split)
+        return table.SPLITS[split]
+
+    def _own(self, id: str, path: str, data: bytes) -> str:
+        """``id``, or another one for an item whose id an earlier one has."""
+        while (short := hashlib.blake2b(id.encode(), digest_size=8).digest()) in self._ids:
+            data += b"\0" + path.encode()
+            id = hashlib.sha256(data).hexdigest()
+        self._ids.add(short)
+        return id
+
+
+def two_classes(source: str, labels: Collection[str]) -> None:
+    """Raises IngestError for fewer than two labels."""
+    if len(labels) < 2:
+        found = f"one class only, {next(iter(labels))!r}" if labels else "no labelled image"
+        raise IngestError(f"{source}: {found}; at least two classes are needed")
+
+
+def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    ids, data, paths, labels, places, groups, origins, widths, heights, modes, facts = zip(
+        *rows, strict=True
+    )
+    encoded = pa.StructArray.from_arrays(
+        [pa.array(data, pa.binary()), pa.array(paths, pa.string())], fields=list(table.IMAGE)
+    )
+    columns = {
+        "id": ids,
+        "image": encoded,
+        "label": labels,
+        "split": places,
+        "group": groups,
+        "origin": origins,
+        "width": widths,
+        "height": heights,
+        "mode": modes,
+    }
+    if any(facts):
+        columns |= {name: [one.get(name) for one in facts] for name in _PROVENANCE}
+    fields = [table.SCHEMA.field(name) for name in columns]
+    try:
+        arrays = [
+            value if isinstance(value, pa.Array) else pa.array(value, field.type)
+            for field, value in zip(fields, columns.values(), strict=True)
+        ]
+    except (pa.ArrowException, OverflowError) as error:
+        raise IngestError(f"{paths[0]} and what follows: damaged provenance: {error}") from None
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _by_split(counts: NDArray[np.int64]) -> dict[str, int]:
+    return {name: int(count) for name, count in zip(table.SPLITS, counts, strict=True)}
+
+
+def _range(counts: Mapping[int, int]) -> dict[str, int | None]:
+    return {"min": min(counts, default=None), "max": max(counts, default=None)}

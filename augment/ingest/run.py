@@ -1,0 +1,225 @@
+"""Ingest: read a source, reject what is unusable with its reason, split, write the sample table.
+
+Original bytes are kept. A label is the class name exactly as the source has it, spaces, slashes and
+all; only one that is blank is none. An id is the SHA-256 of an image's bytes; a later item with the
+same bytes is told apart by its path. What is no candidate for an image (dot files, texts, tables
+beside the images) is counted as ignored; all the rest is read, and read = kept + rejected.
+"""
+
+from __future__ import annotations
+
+import csv
+import gc
+import itertools
+import operator
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from augment.data import files, images, table
+from augment.data.places import INGESTED, REPORTS
+from augment.ingest import splits
+from augment.ingest.chunks import chunked, look_ahead
+from augment.ingest.ledger import IngestError, Ledger, Lines, two_classes
+from augment.params import Params
+from augment.readers import recognise
+from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item
+from augment.readers.builtin import PREFIX
+from augment.runtime import progress, workers
+from augment.settings import PartSpec
+
+
+class _Source(NamedTuple):
+    name: str  # as in the settings
+    reader: dict[str, Any]
+    open: Callable[[], Iterator[Item]]
+    labelled: bool
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """Ingest ``ingest.source`` into ``data/ingested``; returns the report.
+
+    ``reports/rejected.csv`` (path, label, reason) is written even if too much is rejected.
+    Raises PartError and IngestError for the settings, AugmentError for a source that a reader
+    refuses, IngestError when there is no image, one class only, a group that the source's own
+    splits break, or a greater share than ``max_rejected`` rejected; then no table is written.
+    """
+    settings = params.ingest
+    pattern = _pattern(settings.group)
+    if settings.split.valid + settings.split.test >= 1:
+        raise IngestError("ingest.split: valid and test leave nothing to train")
+    sources = [_source(settings.source, settings.reader, root, labelled=True)]
+    if settings.unlabelled is not None:
+        sources.append(_source(settings.unlabelled, "auto", root, labelled=False))
+    opened = [source.open() for source in sources]
+    streams = map(_named, sources, opened, itertools.repeat(pattern))
+    chunks, count = look_ahead(chunked(itertools.chain.from_iterable(streams)))
+    destination = root / INGESTED
+    draft = files.temporary_beside(destination)
+    try:
+        with workers.pool(settings.workers, count) as executor:
+            for source in sources:
+                _survey(source, pattern)  # while the processes start
+            with (
+                _rejections(root / REPORTS / "rejected.csv") as rejections,
+                table.TableWriter(draft / "table") as writer,
+            ):
+                ledger = Ledger(settings, writer, rejections)
+                _fill(ledger, chunks, executor, sum(map(operator.length_hint, opened)))
+        ledger.judge(settings.source)
+        final = ledger.settled()
+        _publish(draft / "table", destination, ledger.written(), final)
+    finally:
+        shutil.rmtree(draft)
+    report = {
+        "source": settings.source,
+        "reader": sources[0].reader,
+        **ledger.report(final),
+    }
+    files.write_json(root / REPORTS / "ingest.json", report)
+    return report
+
+
+def _pattern(group: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if group is None else re.compile(group)
+    except re.error as error:
+        raise IngestError(f"ingest.group: {group!r} is no regular expression: {error}") from None
+
+
+def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Source:
+    if not name.strip():
+        raise IngestError(
+            f"ingest.{'source' if labelled else 'unlabelled'}: blank, names no images"
+        )
+    where = name if name.startswith(PREFIX) else str(root / Path(name).expanduser())
+    resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
+    if not labelled and "labelled" in resolved:
+        resolved["labelled"] = False
+    return _Source(name, resolved, READERS.build(resolved, where), labelled)
+
+
+def _named(
+    source: _Source, items: Iterable[Item], pattern: re.Pattern[str] | None
+) -> Iterator[Item]:
+    """The items with their labels judged and their groups found; at least one is an image."""
+    found = False
+    for item in items:
+        found = found or item.reason != SIDE_FILE
+        if not source.labelled:
+            item = item._replace(label=None, split=None)
+        if pattern is not None and item.group is None and (match := pattern.search(item.path)):
+            item = item._replace(group=match[1] if pattern.groups else match[0])
+        if not item.reason and item.label is not None and not item.label.strip():
+            item = item._replace(reason="blank label")
+        texts = (item.path, item.label or "", item.group or "")
+        yield item if all(map(str.isascii, texts)) else _in_utf8(item)
+    if not found:
+        raise IngestError(f"{source.name}: no image found")
+
+
+def _in_utf8(item: Item) -> Item:
+    """``item``, with escapes in a path that UTF-8 cannot hold, and rejected if its label is one."""
+    for text in filter(None, (item.label, item.group)):
+        if text != _escaped(text):
+            item = item._replace(reason=item.reason or NOT_UTF8)
+    return item._replace(path=_escaped(item.path))
+
+
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
+    """Look through a source that only lists paths, to find what is wrong before any work.
+
+    It goes on to the second class or, where there are groups, to the end.
+    """
+    if not READERS.describe(source.reader["name"]).facts.get("paths"):
+        return
+    labels: set[str] = set()
+    groups = splits.Groups()
+    for item in _named(source, source.open(), pattern):
+        if item.reason:
+            continue
+        if item.group is not None:
+            groups.note(item.group, item.split)
+        if item.label is not None:
+            labels.add(item.label)
+        if len(labels) > 1 and not groups.given:
+            return
+    if source.labelled:
+        two_classes(source.name, labels)
+
+
+def _fill(
+    ledger: Ledger, chunks: Iterable[list[Item]], executor: Executor | None, total: int
+) -> None:
+    """Read, hash and decode the items and enter what becomes of each into the ledger."""
+    work = ((chunk, [_sent(item.data) for item in chunk if not item.reason]) for chunk in chunks)
+    gc.freeze()  # else what has been imported is searched for garbage again and again
+    with progress.bar() as display:
+        task = display.add_task("ingest", total=total, note="")
+        try:
+            for chunk, found in workers.mapped(images.examine_many, work, executor):
+                ledger.enter(chunk, found)
+                display.advance(task, len(chunk))
+        except BrokenProcessPool:
+            raise IngestError(
+                f"a worker process died after {ledger.last!r}: out of memory, perhaps, or called "
+                f"by a script without the guard if __name__ == '__main__'"
+            ) from None
+        finally:
+            gc.unfreeze()
+    ledger.flush()
+
+
+def _sent(data: bytes | Path) -> bytes | str:
+    return data if isinstance(data, bytes) else str(data)  # a Path is slow to send
+
+
+@contextmanager
+def _rejections(path: Path) -> Iterator[Lines]:
+    """The lines of rejected.csv, which appears when all are written."""
+    draft = files.temporary_beside(path)
+    try:
+        with open(
+            draft / path.name, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(("path", "label", "reason"))
+            yield lines
+        (draft / path.name).replace(path)
+    finally:
+        shutil.rmtree(draft)
+
+
+def _publish(
+    draft: Path, destination: Path, written: NDArray[np.int8], final: NDArray[np.int8]
+) -> None:
+    """Put the draft in its place, copied with the final splits where they are not as written."""
+    if (written == final).all():
+        files.publish(draft, destination)
+        return
+    names = np.array(table.SPLITS)[final]
+    done = 0
+    with table.TableWriter(destination, overwrite=True) as writer:
+        for shard in table.shards(draft):
+            with pq.ParquetFile(shard) as file:
+                for place in range(file.num_row_groups):
+                    rows = file.read_row_group(place).combine_chunks()
+                    split = pa.array(names[done : done + len(rows)], pa.string())
+                    rows = rows.set_column(rows.schema.get_field_index("split"), "split", split)
+                    for batch in rows.to_batches():
+                        writer.add_batch(batch)
+                    done += len(rows)

@@ -1,0 +1,123 @@
+"""Splits: those that a source gives are kept, the rest follow from a hash of group or content.
+
+The hash is a number in [0, 1): below the share ``test`` stands the test split, then valid, then
+train. So an image keeps its split when others are added, equal bytes and the images of a group
+stay together, and every class is cut in nearly the same shares.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.data.table import SPLITS
+from augment.errors import AugmentError
+
+TRAIN, VALID, TEST = (SPLITS.index(name) for name in ("train", "valid", "test"))
+OPEN = -1  # no split is given; in ``classes``: no label
+_ENOUGH = 3  # keys a class must have before it is due an image in each split
+
+
+class SplitError(AugmentError, ValueError):
+    """A group that the source's own splits break."""
+
+
+class Groups:
+    """The split that a source gives to each group."""
+
+    def __init__(self) -> None:
+        """No group is known yet."""
+        self.given: dict[str, str | None] = {}
+
+    def note(self, group: str, split: str | None) -> None:
+        """Remember a group's split, if it is given. Raises SplitError when another one was."""
+        known = self.given.setdefault(group, split)
+        if known is None:
+            self.given[group] = split
+        elif split is not None and split != known:
+            raise SplitError(
+                f"group {group!r} stands in {known} and in {split}: mend the source's splits, "
+                f"or the groups"
+            )
+
+
+def by_hash(key: float, valid: float, test: float) -> int:
+    """The split of a key, by its place on the line from 0 to 1."""
+    return TEST if key < test else VALID if key < test + valid else TRAIN
+
+
+def settle(
+    keys: NDArray[np.float64],
+    classes: NDArray[np.int32],
+    given: NDArray[np.int8],
+    *,
+    valid: float,
+    test: float,
+) -> NDArray[np.int8]:
+    """The split of each row, as an index into SPLITS.
+
+    A row has a key (hash of its group or content), a class and, or OPEN, a given split. Rows of one
+    key follow the first given split among them. Then, where hashes alone leave a class without
+    train, or one of at least three keys without valid or test, the key whose hash is nearest moves
+    there, unless that would leave a class without another split; that alone can change when images
+    are added. Rows without a class are train, except that they stay with labelled rows of the
+    same key.
+    """
+    unique, place = np.unique(keys, return_inverse=True)
+    fixed = np.full(len(unique), OPEN, dtype=np.int8)
+    has_given = np.flatnonzero(given != OPEN)[::-1]  # backwards, so that the first one stays
+    fixed[place[has_given]] = given[has_given]
+    hashed = np.select([unique < test, unique < test + valid], [TEST, VALID], TRAIN)
+    split = np.where(fixed == OPEN, hashed, fixed).astype(np.int8)
+    labelled = classes != OPEN
+    _fill(split, unique, fixed == OPEN, classes[labelled], place[labelled], valid, test)
+    followed = fixed != OPEN
+    followed[place[labelled]] = True
+    alone = np.where(followed[place], split[place], TRAIN)
+    return np.where(given == OPEN, alone, given).astype(np.int8)
+
+
+def _fill(
+    split: NDArray[np.int8],
+    hashes: NDArray[np.float64],
+    movable: NDArray[np.bool_],
+    classes: NDArray[np.int32],
+    keys: NDArray[np.intp],
+    valid: float,
+    test: float,
+) -> None:
+    """Move keys into the splits that a class lacks; changes ``split``, one entry a key."""
+    if not len(classes):
+        return
+    codes = np.unique(classes.astype(np.int64) * len(hashes) + keys)
+    pairs = np.stack(np.divmod(codes, len(hashes)), axis=1)
+    counts = np.zeros((classes.max() + 1, len(SPLITS)), dtype=np.int64)
+    np.add.at(counts, (pairs[:, 0], split[pairs[:, 1]]), 1)
+    by_key = pairs[np.argsort(pairs[:, 1], kind="stable")]
+    spans = {TEST: (0.0, test), VALID: (test, test + valid), TRAIN: (test + valid, 1.0)}
+
+    def classes_of(key: int) -> NDArray[np.intp]:
+        return by_key[slice(*np.searchsorted(by_key[:, 1], [key, key + 1])), 0]
+
+    def leaves_some(key: int) -> bool:
+        return bool((counts[classes_of(key), split[key]] > 1).all())
+
+    def distance(key: int, wanted: int) -> float:
+        low, high = spans[wanted]
+        return max(low - float(hashes[key]), float(hashes[key]) - high)
+
+    due = np.array([True, valid > 0, test > 0])
+    enough = counts.sum(axis=1, keepdims=True) >= _ENOUGH
+    lacking = (counts == 0) & due & (enough | (np.arange(len(SPLITS)) == TRAIN))
+    for number in np.flatnonzero(lacking.any(axis=1)):
+        own = pairs[slice(*np.searchsorted(pairs[:, 0], [number, number + 1])), 1]
+        for wanted in map(int, np.flatnonzero(lacking[number])):
+            if counts[number, wanted]:  # a key that moved for another class brought it
+                continue
+            free = [key for key in own if movable[key]]
+            spare = [key for key in free if leaves_some(key)] or (free if wanted == TRAIN else [])
+            if spare:
+                key = min(spare, key=lambda one: distance(one, wanted))
+                counts[classes_of(key), split[key]] -= 1
+                split[key] = wanted
+                counts[classes_of(key), wanted] += 1

@@ -1,0 +1,243 @@
+"""What all GANs share: the two networks with their conditioning, and the adversarial halves.
+
+A generator sees noise, a *condition* (a class, or a categorical code) and continuous codes. A
+discriminator scores packs of ``packing`` images (1: single ones), told their classes or not.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from augment.models.base import Batch, Losses
+from augment.models.critic import Critic
+from augment.models.latents import LatentGenerator, latents
+from augment.models.losses import Loss
+from augment.models.networks import Shape
+from augment.models.penalties import Judged, Penalty
+from augment.vision.augmentations import Adaptive, Augmentation
+
+STATISTICS = ("running_mean", "running_var")  # buffers that a batch norm keeps
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a model is put together from.
+
+    ``head`` is a classifier of so many classes, giving features and logits; ``vary`` what changes
+    no class in its eyes.
+    ``instance_noise`` is the standard deviation at the start of what is added to all that the
+    discriminator sees; it falls linearly to nothing at the share ``noise_until`` of the run.
+    """
+
+    shape: Shape
+    classes: int
+    generator: Callable[[int, Shape, int], nn.Module]
+    discriminator: Callable[[Shape], nn.Module]
+    generator_condition: Callable[[int], nn.Module]
+    discriminator_condition: Callable[[int, Shape, int], nn.Module]
+    loss: Loss
+    penalties: Sequence[Penalty]
+    augment: Augmentation
+    head: Callable[[Shape, int], nn.Module]
+    vary: Augmentation
+    instance_noise: float = 0.0
+    noise_until: float = 1.0
+
+
+class Fakes(NamedTuple):
+    """Generated images (N, C, H, W), the conditions (N,) and codes (N, codes) they came from."""
+
+    images: Tensor
+    conditions: Tensor
+    codes: Tensor
+
+
+class Model:
+    """The adversarial game; what a model adds to it are conditions, heads and their losses.
+
+    ``conditions`` is how many conditions the generator takes (0: none); ``matched`` says that they
+    are the classes.
+    """
+
+    conditions: int
+    matched: bool
+    told = False  # whether the discriminator is given the class
+
+    def assemble(
+        self, parts: Parts, *, noise: int, codes: int = 0, conditions: int = 0, packing: int = 1
+    ) -> None:
+        """Build both networks and the averaged generator."""
+        self.parts = parts
+        self.packing = packing
+        self.conditions = conditions
+        conditioning = parts.generator_condition(conditions) if conditions else None
+        self.generator = LatentGenerator(
+            parts.generator, parts.shape, conditioning, noise=noise, codes=codes
+        )
+        told = (
+            parts.discriminator_condition(conditions, parts.shape, packing) if self.told else None
+        )
+        self.discriminator = self.critic(told)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.facts: Losses = {}
+
+    def critic(self, conditioning: nn.Module | None) -> Critic:
+        """The discriminator; models with heads have their own."""
+        return Critic(self.parts.discriminator, self.parts.shape, conditioning, self.packing)
+
+    def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Pairs of a module's average and the module."""
+        return [(self.average, self.generator)]
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All that a checkpoint holds, by name."""
+        found: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "penalties": nn.ModuleList(self.parts.penalties),
+        }
+        if isinstance(self.parts.augment, nn.Module):
+            found["augment"] = self.parts.augment
+        return found
+
+    def second_order(self, step: int) -> bool:
+        """Whether a penalty's double backward pass, which needs full precision, is due."""
+        return any(p.double_backward and p.due(step) for p in self.parts.penalties)
+
+    def discriminator_losses(self, batch: Batch) -> Losses:
+        """Weighted terms that the discriminator minimises: adversarial, penalties, heads."""
+        due = [penalty for penalty in self.parts.penalties if penalty.due(batch.step)]
+        with torch.no_grad():
+            fakes = self._generate(batch)
+        slopes = self.second_order(batch.step)
+        real = self.show(batch.real, batch).requires_grad_(slopes)
+        fake = self.show(fakes.images, batch).requires_grad_(slopes)
+        labels = self.packed(fakes.conditions)
+        critic = self.discriminator
+        real_features, fake_features = (critic.features(shown, labels) for shown in (real, fake))
+        real_logits, fake_logits = (critic.judge(f, labels) for f in (real_features, fake_features))
+        losses = {
+            "adversarial": self.parts.loss.discriminator(real=real_logits, fake=fake_logits),
+            **self.discriminator_heads(real_features, fake_features, fakes, batch),
+        }
+        judged = Judged(
+            critic, real, fake, labels, real_logits, fake_logits, batch.rng, self.parts.augment
+        )
+        for penalty in due:
+            name = type(penalty).__name__.lower()
+            losses[name] = penalty.term(judged) * (penalty.weight * penalty.interval)
+        self.facts = {
+            "accuracy": (real_logits > fake_logits).float().mean().detach(),
+            "accuracy_real": (real_logits > 0).float().mean().detach(),
+            "accuracy_fake": (fake_logits < 0).float().mean().detach(),
+        }
+        self._adapt(real_logits - fake_logits if self.parts.loss.paired else real_logits, batch)
+        return losses
+
+    def generator_losses(self, batch: Batch) -> Losses:
+        """Weighted terms that the generator minimises."""
+        fakes = self._generate(batch)
+        labels = self.packed(fakes.conditions)
+        features = self.discriminator.features(self.show(fakes.images, batch), labels)
+        fake = self.discriminator.judge(features, labels)
+        real = None
+        if self.parts.loss.paired:
+            with torch.no_grad():
+                real = self.discriminator(self.show(batch.real, batch), labels)
+        return {
+            "adversarial": self.parts.loss.generator(fake=fake, real=real),
+            **self.generator_heads(features, fakes, batch),
+        }
+
+    def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """What heads owe in the discriminator's half, from features of real and fake packs."""
+        return {}
+
+    def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
+        """What heads ask of the generator, from features of fake packs."""
+        return {}
+
+    def ignored(self, row: Mapping[str, float]) -> str | None:
+        """Why the mean losses of a measurement say that a code is ignored, or None."""
+        return None
+
+    def draw_conditions(self, batch: Batch) -> Tensor:
+        """The conditions (N,) of a step's fakes: the classes of the real images beside them."""
+        return batch.labels
+
+    def after_discriminator_step(self) -> None:
+        """What penalties do to the weights."""
+        for penalty in self.parts.penalties:
+            penalty.after_step(self.discriminator.judges())
+
+    @torch.no_grad()
+    def on_step(self, step: int, decay: float) -> None:
+        """Move the averages; they warm up so that they forget the start.
+
+        A batch norm's statistics are averaged like the weights: the newest ones are those of other
+        weights, and with them the average is worse than what it is the average of.
+        """
+        share = 1 - min(decay, (1 + step) / (10 + step))
+        for average, module in self.averaged():
+            means: list[Tensor] = [*average.parameters()]
+            currents: list[Tensor] = [*module.parameters()]
+            for (name, mean), now in zip(average.named_buffers(), module.buffers(), strict=True):
+                if name.endswith(STATISTICS):
+                    means.append(mean)
+                    currents.append(now)
+                else:
+                    mean.copy_(now)
+            torch._foreach_lerp_(means, currents, share)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        conditions: Tensor,
+        *,
+        generator: torch.Generator,
+        codes: Tensor | None = None,
+        truncation: float | None = None,
+    ) -> Tensor:
+        """Images (N, C, H, W) in [-1, 1] of the averaged generator; ``codes`` (N, codes)."""
+        noise, drawn = latents(self.average, len(conditions), generator, truncation=truncation)
+        codes = drawn if codes is None else codes
+        self.average.eval()
+        place = conditions.device
+        images: Tensor = self.average(noise.to(place), conditions, codes.to(place))
+        return images
+
+    def show(self, images: Tensor, batch: Batch) -> Tensor:
+        """Images as the discriminator sees them: augmented, noisy, packed."""
+        images = self.parts.augment(images, batch.rng)
+        left = 1 - batch.done / self.parts.noise_until
+        if self.parts.instance_noise and left > 0:
+            rng = batch.rng
+            noise = torch.randn(images.shape, generator=rng, device=rng.device).to(images)
+            images = images + noise * (self.parts.instance_noise * left)
+        if self.packing == 1:
+            return images
+        packs = images.reshape(-1, self.packing * images.shape[1], *images.shape[2:])
+        return packs.contiguous(memory_format=torch.channels_last)
+
+    def packed(self, labels: Tensor) -> Tensor:
+        """Classes (N,) as those of packs (N / packing, packing)."""
+        return labels.view(-1, self.packing)
+
+    def _adapt(self, certainty: Tensor, batch: Batch) -> None:
+        """Move the augmentation's probability by how often D is sure (Karras et al. 2020)."""
+        if isinstance(self.parts.augment, Adaptive):
+            self.parts.augment.update(certainty.detach().sign().mean(), len(batch.real))
+            self.facts["p"] = self.parts.augment.p.clone()
+
+    def _generate(self, batch: Batch) -> Fakes:
+        noise, codes = latents(self.generator, len(batch.labels), batch.rng)
+        noise, codes = noise.to(batch.real), codes.to(batch.real)
+        conditions = self.draw_conditions(batch)
+        return Fakes(self.generator(noise, conditions, codes), conditions, codes)

@@ -1,0 +1,196 @@
+"""A trained generator: seeded candidates by class name.
+
+Candidate ``index`` of a class depends on the generator, the seed and the index alone: the network
+always runs on chunks of one size, drawn from the chunk's own seed, so neither how many are asked
+for nor any batch size changes an image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment.classifiers.classifier import Floats
+from augment.data import images
+from augment.data.images import Pixels
+from augment.data.places import CODES, GENERATOR
+from augment.errors import AugmentError
+from augment.models.conditioning import GENERATOR_CONDITIONS
+from augment.models.latents import LatentGenerator, Ranges, latents
+from augment.models.networks import GENERATORS
+from augment.runtime import checkpoint, devices, seeding
+
+CHUNK = 64  # candidates that the network sees at a time; changing it changes every image
+
+
+class GeneratorError(AugmentError, ValueError):
+    """A class, code, truncation or count that the generator cannot serve."""
+
+
+class Chunk(NamedTuple):
+    """Candidates ``start`` … of one class: uint8 (CHUNK, C, H, W) and codes (CHUNK, codes)."""
+
+    start: int
+    pixels: Pixels
+    codes: Floats
+
+
+class Generator:
+    """A trained generator: images by class name."""
+
+    def __init__(
+        self,
+        network: LatentGenerator,
+        meta: Mapping[str, Any],
+        digest: str,
+        found: Mapping[str, list[int]],
+    ):
+        """Wrap ``network``; Generator.load is the way in.
+
+        ``categories`` is how many conditions it takes (0: none); ``matched`` says that they are the
+        classes. Otherwise ``found`` gives those of a class, as ``augment codes`` found them.
+        """
+        self.network = network.eval()
+        self.classes: list[str] = list(meta["classes"])
+        self.shape: tuple[int, ...] = tuple(meta["shape"])
+        self.categories: int = meta["conditions"]
+        self.matched: bool = meta["matched"]
+        self.digest = digest
+        self._found = found
+
+    @classmethod
+    def load(cls, folder: str | Path = GENERATOR, *, device: str = "auto") -> Generator:
+        """Read what ``train`` wrote. Raises CheckpointError naming the file."""
+        folder = Path(folder)
+        tensors, meta = checkpoint.load_state(folder, "generator")
+        try:
+            channels, height, width = meta["shape"]
+            count = meta["conditions"]
+            network = LatentGenerator(
+                lambda *given: GENERATORS.build(meta["generator"], *given),
+                (channels, height, width),
+                GENERATOR_CONDITIONS.build(meta["conditioning"], count) if count else None,
+                noise=meta["noise"],
+                codes=meta["codes"],
+            )
+            network.load_state_dict(tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            path = folder / "generator.json"
+            raise checkpoint.CheckpointError(f"{path}: is no generator ({error})") from None
+        network.to(devices.resolve(device)).to(memory_format=torch.channels_last)
+        digest = checkpoint.digest(folder, "generator")
+        return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
+
+    def sample(
+        self,
+        label: str,
+        n: int,
+        *,
+        seed: int = 0,
+        codes: Ranges = MappingProxyType({}),
+        truncation: float | None = None,
+    ) -> torch.Tensor:
+        """The first ``n`` candidates of class ``label``, unfiltered: uint8 (n, C, H, W).
+
+        ``codes`` maps a continuous code's number to (low, high), or to more evenly spaced
+        quantiles of it. Raises GeneratorError for a class or a code that the generator does not
+        have.
+        """
+        if n < 1:
+            raise GeneratorError(f"n: at least 1, found {n}")
+        found: list[images.Pixels] = []
+        for chunk in self.candidates(label, seed=seed, codes=codes, truncation=truncation):
+            found.append(chunk.pixels)
+            if chunk.start + CHUNK >= n:
+                break
+        return torch.from_numpy(np.concatenate(found)[:n])
+
+    def candidates(
+        self,
+        label: str,
+        *,
+        seed: int,
+        codes: Ranges = MappingProxyType({}),
+        truncation: float | None = None,
+        first: int = 0,
+    ) -> Iterator[Chunk]:
+        """Endless chunks of candidates of class ``label`` from chunk ``first`` on."""
+        self.check(label, codes, truncation)
+        conditions = torch.tensor(self._conditions(label)).repeat(CHUNK)[:CHUNK]
+        number = first
+        while True:
+            rng = seeding.generator(seed, "synth", label, number)
+            noise, drawn = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
+            yield Chunk(number * CHUNK, self._run(noise, conditions, drawn), drawn.numpy())
+            number += 1
+
+    def images(
+        self,
+        conditions: NDArray[np.int64],
+        codes: Floats,
+        *,
+        seed: int,
+        same_noise: bool = False,
+    ) -> Pixels:
+        """Images uint8 (N, C, H, W) of given conditions (N,) and codes (N, codes).
+
+        ``same_noise`` gives all of them one noise vector.
+        """
+        count = len(conditions)
+        rng = seeding.generator(seed, "images")
+        noise, _ = latents(self.network, 1 if same_noise else count, rng)
+        given = (noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes))
+        parts = [
+            self._run(*(one[start : start + CHUNK] for one in given))
+            for start in range(0, count, CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    def _run(self, noise: torch.Tensor, conditions: torch.Tensor, codes: torch.Tensor) -> Pixels:
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            signed = self.network(noise.to(device), conditions.to(device), codes.to(device))
+        return images.to_uint8(signed.float().cpu().numpy())
+
+    def _conditions(self, label: str) -> list[int]:
+        """The conditions that give a class, in turns."""
+        if self.matched or not self.categories:
+            return [self.classes.index(label)]
+        if label not in self._found:
+            raise GeneratorError(
+                f"class {label!r}: this generator was trained without labels and its codes are "
+                "not matched to classes yet; run `augment codes`"
+            )
+        return self._found[label]
+
+    def check(self, label: str, codes: Ranges, truncation: float | None) -> None:
+        """Raise GeneratorError for a class, code or truncation that cannot be served."""
+        if label not in self.classes:
+            known = ", ".join(self.classes)
+            raise GeneratorError(f"unknown class {label!r}; known: {known}")
+        self._conditions(label)
+        for index in codes:
+            if not 0 <= index < self.network.codes:
+                raise GeneratorError(
+                    f"code {index}: the generator has {self.network.codes}, from 0 on"
+                )
+        if truncation is not None and not truncation > 0:
+            raise GeneratorError(f"truncation: above 0, found {truncation}")
+
+
+def _codes(path: Path, digest: str) -> dict[str, list[int]]:
+    """Which categories a class has, from what ``augment codes`` found of this very generator."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"{path}: damaged ({error})") from None
+    return found["classes"] or {} if found.get("generator") == digest else {}

@@ -1,0 +1,84 @@
+"""A generator network fed with noise, a condition and codes, and the draw of those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from augment.models.networks import Shape
+
+Ranges = Mapping[int, tuple[float, ...]]  # evenly spaced quantiles of a code, by its number
+
+
+class LatentGenerator(nn.Module):
+    """A generator network fed with noise, a condition and codes."""
+
+    def __init__(
+        self,
+        network: Callable[[int, Shape, int], nn.Module],
+        shape: Shape,
+        conditioning: nn.Module | None,
+        *,
+        noise: int,
+        codes: int,
+    ):
+        """Build ``network`` for its inputs; no ``conditioning`` means that conditions say nothing.
+
+        ``conditioning`` has ``inputs`` numbers to join and a ``condition`` vector for norms.
+        """
+        super().__init__()
+        self.noise = noise
+        self.codes = codes
+        self.conditioning = conditioning
+        inputs = int(conditioning.inputs) if conditioning else 0  # type: ignore[arg-type]
+        norms = int(conditioning.condition) if conditioning else 0  # type: ignore[arg-type]
+        self.network = network(noise + inputs + codes, shape, norms)
+
+    def forward(self, noise: Tensor, conditions: Tensor, codes: Tensor) -> Tensor:
+        """(N, noise), (N,), (N, codes) to images (N, C, H, W) in [-1, 1]."""
+        joined, vector = [noise], None
+        if self.conditioning is not None:
+            inputs, vector = self.conditioning(conditions)
+            joined.append(inputs)
+        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector)
+        return images
+
+
+def latents(
+    generator: LatentGenerator,
+    count: int,
+    rng: torch.Generator,
+    *,
+    ranges: Ranges = MappingProxyType({}),
+    truncation: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Noise (count, noise), normal, and codes (count, codes), uniform on [-1, 1].
+
+    ``ranges`` gives evenly spaced quantiles of single codes: (low, high) is uniform between them.
+    ``truncation`` bounds the noise (Brock et al. 2019, BigGAN). Neither changes what the rest of
+    the draw is.
+    """
+    noise = torch.randn(count, generator.noise, generator=rng, device=rng.device)
+    codes = torch.rand(count, generator.codes, generator=rng, device=rng.device) * 2 - 1
+    for index, quantiles in ranges.items():
+        codes[:, index] = _quantile((codes[:, index] + 1) / 2, quantiles)
+    return (noise if truncation is None else truncate(noise, truncation)), codes
+
+
+def _quantile(shares: Tensor, quantiles: Sequence[float]) -> Tensor:
+    """Values at ``shares`` in [0, 1] of evenly spaced ``quantiles``, linear in between."""
+    knots = shares.new_tensor(quantiles)
+    places = shares * (len(knots) - 1)
+    below = places.floor().clamp(max=len(knots) - 2).long()
+    return knots[below] + (places - below) * (knots[below + 1] - knots[below])
+
+
+def truncate(noise: Tensor, limit: float) -> Tensor:
+    """Normal numbers to normal numbers that lie within ±``limit``, in the same order."""
+    root = math.sqrt(2)
+    share = torch.erf(noise.double() / root) * math.erf(limit / root)  # a float32 soon rounds to 1
+    return (root * torch.erfinv(share)).to(noise).clamp(-limit, limit)

@@ -1,0 +1,33 @@
+"""Generator and discriminator networks, for images of any size with sides of at least eight.
+
+A generator maps inputs (N, latent), and a condition (N, condition) where it was built for one, to
+images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``width``). What labels
+and codes do to them is the business of the conditioning and of the model.
+"""
+
+from __future__ import annotations
+
+from augment.registry import Registry
+
+GENERATORS = Registry("generator network")
+DISCRIMINATORS = Registry("discriminator network")
+
+Shape = tuple[int, int, int]
+
+
+def sizes(shape: Shape) -> list[tuple[int, int]]:
+    """Height and width at full size and after each halving, while both stay at least four.
+
+    Halves are rounded down: 36 × 72, 18 × 36, 9 × 18, 4 × 9.
+    """
+    _, height, width = shape
+    halvings = max(min(height, width).bit_length() - 3, 0)
+    return [(height >> level, width >> level) for level in range(halvings + 1)]
+
+
+def widths(base: int, count: int, limit: int) -> list[int]:
+    """Channels at full size and after each halving: doubling up to ``limit`` × ``base``."""
+    return [base * min(2**level, limit) for level in range(count + 1)]
+
+
+from augment.models.networks import dcgan, mlp, resnet  # noqa: E402, F401  (they register themselves)

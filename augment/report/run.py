@@ -1,0 +1,90 @@
+"""The report stage: one self-contained page about whatever has been run so far."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from augment.data import files
+from augment.data.places import REPORTS
+from augment.params import Params
+from augment.report import words
+from augment.report.elements import Section
+from augment.report.sections import data, flow, gates, generator, provenance, scores, uplift
+from augment.report.sources import Sources, read
+
+PAGE = f"{REPORTS}/index.html"
+# In the order of the page, each with the reports that it reads.
+_SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
+    (flow.flow, ()),  # which names the one at fault by itself
+    (data.classes, ("clean", "synth")),
+    (data.cleaning, ("clean",)),
+    (generator.training, ("train",)),
+    (generator.codes, ("codes",)),
+    (gates.gated, ("score",)),
+    (scores.scores, ("score",)),
+    (scores.per_class, ("clean", "synth", "score")),
+    (uplift.uplift, ("score",)),
+    (scores.confusion, ("score",)),
+    (scores.suspects, ("synth",)),
+    (data.adopted, ("adopt",)),
+    (provenance.provenance, ("ingest", "train", "write")),
+)
+_HERE = Path(__file__).parent
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """Write ``reports/index.html`` from the reports and tables that there are; returns counts.
+
+    What has not been run is said on the page. Raises ReportError naming a report that is not JSON
+    or not what its stage writes, AugmentError for a table or an image that cannot be read.
+    """
+    found = read(params, root)
+    with found.blaming("score"):
+        verdict = uplift.verdict(found)
+    sections = []
+    for build, stages in _SECTIONS:
+        with found.blaming(*stages):
+            sections.append(build(found))
+    script = _text("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = _template().render(
+        verdict=verdict,
+        sections=sections,
+        style=Markup(_text("page.css")),
+        script=Markup(script),
+        script_digest=digest,
+    )
+    files.write_text(root / PAGE, page)
+    report = {
+        "page": PAGE,
+        "bytes": len(page.encode()),
+        "verdict": verdict.headline,
+        "versions": provenance.versions(),
+        "shown": [one.key for one in sections if not one.missing],
+        "missing": [one.key for one in sections if one.missing],
+    }
+    files.write_json(root / REPORTS / "report.json", report)
+    return report
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = words.shown
+    return environment.get_template("page.html")
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")

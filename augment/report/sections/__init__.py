@@ -1,0 +1,1 @@
+"""Sections of the page, each a function of what there is to show."""

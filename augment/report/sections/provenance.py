@@ -1,0 +1,40 @@
+"""The section about provenance and versions."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+
+from augment.report.elements import Cell, Figure, Section, Table
+from augment.report.sources import Sources
+
+_PACKAGES = ("augment", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn", "scipy", "torch",
+             "torchvision")  # fmt: skip
+
+
+def provenance(found: Sources) -> Section:
+    """What made this page's numbers: inputs, generator, settings, versions."""
+    written, trained = found.get("write"), found.get("train")
+    rows: list[tuple[str, Cell]] = [("source", found.get("ingest").get("source"))]
+    rows.append(("generator", trained.get("generator")))
+    rows += [(place, digest) for place, digest in written.get("inputs", {}).items()]
+    rows.append(("seeds of the samples", ", ".join(map(str, written.get("seeds", [])))))
+    rows.append(("licence", written.get("licence")))
+    what = Table(("what", "value or SHA-256"), [row for row in rows if row[1]])
+    groups = found.params.model_dump(mode="json").items()
+    settings = [(group, json.dumps(keys, ensure_ascii=False)) for group, keys in groups]
+    flat = Table(("group of params.yaml", "settings, with all defaults"), settings)
+    figures = [
+        Figure("Origin", [what], "write.json" if written else "ingest.json", numbers=flat),
+        Figure(
+            "Versions", [Table(("package", "version"), list(versions().items()))], "report.json"
+        ),
+    ]
+    lead = "From a row's generator, seed, label and index that very image can be made again."
+    return Section("provenance", "Provenance and versions", lead, figures)
+
+
+def versions() -> dict[str, str]:
+    """What is installed, as far as numbers or bytes depend on it."""
+    return {"python": platform.python_version()} | {one: metadata.version(one) for one in _PACKAGES}

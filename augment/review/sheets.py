@@ -1,0 +1,137 @@
+"""Review without a browser: contact sheets with numbers, and a CSV beside them to fill in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from augment.data import contact_sheets, decisions, edited_csv, files, images
+from augment.data.decisions import Decision, DecisionError
+from augment.review import author
+from augment.review.pictures import Pictures
+from augment.review.queue import COPIES, MADE, Item, Queue, ReviewError, load
+from augment.runtime import progress
+
+LIST = "review.csv"
+COLUMNS = ("number", "sheet", "id", "check", "measure", "label", "suggested_label", "action",
+           "new_label")  # fmt: skip
+
+_ACROSS, _DOWN = 10, 8  # images on a sheet
+_SIDE = 96  # pixels of an image there
+
+
+def sheet(root: Path, out: Path) -> Mapping[str, int]:
+    """Draw what there is to decide about into the new folder ``out``; gives the counts by check.
+
+    ``review.csv`` lists each image with its number on the sheets, and the decision that there is
+    already. Raises ReviewError where ``out`` holds anything, AugmentError like flagged.load.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ReviewError(f"{out} is not empty; name another folder with --out")
+    queue, pictures = load(root), Pictures(root)
+    standing = decisions.load(root / decisions.FILE)
+    lines = [edited_csv.line(COLUMNS)]
+    temporary = files.temporary_beside(out)
+    try:
+        total = sum(map(len, queue.sections.values()))
+        with progress.bar() as display:
+            task = display.add_task("review", total=total, note="")
+            for check, name, ids in _sheets(queue):
+                tiles = [_tile(queue.items[one], pictures, check) for _, one in ids]
+                captions = [_caption(number, queue.items[one]) for number, one in ids]
+                picture = contact_sheets.captioned(tiles, captions, _ACROSS)
+                files.write_bytes(temporary / name, images.encode(picture))
+                for number, one in ids:
+                    cells = _cells(queue.items[one], check, standing.get(one))
+                    lines.append(edited_csv.line([str(number), name, *cells]))
+                display.advance(task, len(ids))
+        files.write_text(temporary / LIST, "".join(f"{line}\r\n" for line in lines))
+        files.publish(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return {name: len(ids) for name, ids in queue.sections.items()}
+
+
+def read(root: Path, path: Path) -> Mapping[str, int]:
+    """Record the decisions that were filled in below ``action``; gives the counts by action.
+
+    A line without an action says nothing; what stands already is not recorded again. Raises
+    ReviewError and HandwrittenError naming the line, and then nothing is recorded.
+    """
+    queue, standing = load(root), decisions.load(root / decisions.FILE)
+    found: dict[str, tuple[int, Decision]] = {}
+    for number, cells in edited_csv.parse(path, _content(path), COLUMNS).rows:
+        if not cells["action"].strip():
+            if cells["new_label"].strip():
+                raise ReviewError(f"{path}, line {number}: new_label without the action relabel")
+            continue
+        try:
+            wanted = _decision(cells)
+            queue.allow(wanted)
+        except (DecisionError, ReviewError) as error:
+            raise ReviewError(f"{path}, line {number}: {error}") from None
+        before, other = found.setdefault(wanted.id, (number, wanted))
+        if (wanted.action, wanted.label) != (other.action, other.label):
+            raise ReviewError(
+                f"{path}, line {number}: {wanted.action}, but line {before} says {other.action} "
+                "of the same image"
+            )
+    who, when = author.now()
+    new = [
+        Decision(one.id, one.action, one.label, who, when, one.note)
+        for _, one in found.values()
+        if not _stands(one, standing.get(one.id))
+    ]
+    decisions.record(root / decisions.FILE, new)
+    return Counter(one.action for one in new)
+
+
+def _sheets(queue: Queue) -> Iterator[tuple[str, str, list[tuple[int, str]]]]:
+    """Check, file name and numbered ids of each sheet; numbers start with 1 for each check."""
+    each = _ACROSS * _DOWN
+    for check, ids in queue.sections.items():
+        numbered = list(enumerate(ids, 1))
+        for start in range(0, len(ids), each):
+            name = f"{re.sub(r'[^a-z0-9_]', '_', check)}-{start // each + 1:03d}.png"
+            yield check, name, numbered[start : start + each]
+
+
+def _tile(item: Item, pictures: Pictures, check: str) -> images.Pixels:
+    """The image, or two side by side: before and after a repair, synthetic and nearest real."""
+    tiles = [pictures.tile(place, name, _SIDE) for place, name, _ in pictures.of(item, check)]
+    return np.concatenate(tiles, axis=2)
+
+
+def _caption(number: int, item: Item) -> str:
+    change = f" > {item.suggested}" if item.suggested else ""
+    return f"{number}: {item.label}{change}"
+
+
+def _cells(item: Item, check: str, decision: Decision | None) -> list[str]:
+    measure = {MADE: item.probability, COPIES: item.distance}.get(check, item.measures.get(check))
+    said = ["", ""] if decision is None else [decision.action, decision.label]
+    shown = "" if measure is None else f"{measure:.6g}"
+    return [item.id, check, shown, item.label, item.suggested, *said]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ReviewError(f"{path}: no such file; make it with augment review --sheet") from None
+
+
+def _decision(cells: Mapping[str, str]) -> Decision:
+    action = cells["action"].strip().lower()
+    return Decision(cells["id"].strip(), action, cells["new_label"], note=cells["check"])
+
+
+def _stands(wanted: Decision, standing: Decision | None) -> bool:
+    if standing is None:
+        return wanted.action == decisions.UNDO
+    return (wanted.action, wanted.label) == (standing.action, standing.label)

@@ -1,0 +1,1 @@
+"""What long work needs: seeds, devices, workers, progress, checkpoints, the cache."""

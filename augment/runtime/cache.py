@@ -1,0 +1,68 @@
+"""Arrays that were computed before, kept on disk.
+
+The cache is a folder of safetensors whose names are digests of everything that the content follows
+from: data, settings, code. It may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from augment.data import files
+
+_CHECKSUM = "sha256"
+Values = dict[str, NDArray[Any]]
+
+
+def cached(
+    folder: Path, kind: str, key: Mapping[str, Any], compute: Callable[[], Values]
+) -> Values:
+    """The arrays of ``compute``, read from ``folder`` where they were kept whole under ``key``."""
+    path = folder / f"{kind}-{name_of(key)}.safetensors"
+    try:
+        values = load(path.read_bytes())
+        if bytes(values.pop(_CHECKSUM)).hex() == digest(*_sorted(values)):
+            return values
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError):
+        pass  # not there, or damaged
+    values = {name: np.ascontiguousarray(value) for name, value in compute().items()}
+    checksum = np.frombuffer(bytes.fromhex(digest(*_sorted(values))), np.uint8)
+    files.write_bytes(path, save({**values, _CHECKSUM: checksum}))
+    return values
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 of arrays: types, shapes and contents."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def _sorted(values: Values) -> list[NDArray[Any]]:
+    return [values[name] for name in sorted(values)]
+
+
+def name_of(key: Mapping[str, Any]) -> str:
+    """A file name's worth of the digest of ``key``: 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def code_digest(*modules: ModuleType) -> str:
+    """Digest of torch's version and of ``modules``, so that older code's results are not taken."""
+    total = hashlib.sha256(version("torch").encode())
+    for module in modules:
+        total.update(Path(str(module.__file__)).read_bytes())
+    return total.hexdigest()

@@ -1,0 +1,86 @@
+"""Worker processes: one task for many chunks of work, in order and in bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+A = TypeVar("A")
+C = TypeVar("C")
+R = TypeVar("R")
+
+_INLINE = 2000  # items that are done before processes would have started
+_WAITING = 2  # chunks a process, so that none has to wait for the next
+
+
+def _read_from_a_pipe() -> bool:
+    """Whether the program has no file that another process could import it from."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return file is not None and not os.path.exists(file)
+
+
+def _follow_parent() -> None:
+    """Make a worker leave ctrl-C to its parent and end when its parent does, even if killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def pool(processes: int, items: int) -> Iterator[Executor | None]:
+    """Processes for ``items`` small pieces of work; None where they cost more than they save.
+
+    ``processes`` of 0 means one a core. They are never forked from this one, whose threads a fork
+    would cut off; so a script that comes here needs the guard ``if __name__ == "__main__"``.
+    """
+    processes = processes or os.cpu_count() or 1
+    if processes == 1 or items < _INLINE or _read_from_a_pipe():
+        yield None
+        return
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # there is none on every system
+
+        forkserver.set_forkserver_preload(["augment.data.images"])  # what every task needs
+        forkserver.ensure_running()  # it imports that while this process goes on
+    executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_follow_parent)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def mapped(
+    task: Callable[[A], R], work: Iterable[tuple[C, A]], executor: Executor | None
+) -> Iterator[tuple[C, R]]:
+    """For each pair of a companion and an argument the companion and ``task(argument)``, in order.
+
+    The companion stays in this process. Without an executor the task runs here.
+    """
+    if executor is None:
+        for companion, argument in work:
+            yield companion, task(argument)
+        return
+    waiting: deque[tuple[C, Future[R]]] = deque()
+    for companion, argument in work:
+        waiting.append((companion, executor.submit(task, argument)))
+        if len(waiting) > _WAITING * (os.cpu_count() or 1):
+            companion, future = waiting.popleft()
+            yield companion, future.result()
+    for companion, future in waiting:
+        yield companion, future.result()

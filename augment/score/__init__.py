@@ -1,0 +1,1 @@
+"""The score stage: what the samples are worth."""

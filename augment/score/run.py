@@ -1,0 +1,194 @@
+"""Score: measure the synthetic samples, and whether a classifier gets better by them.
+
+It always writes its numbers, however bad they are; the gate is judged later, by ``write``. The
+judge sees the real train split only; the test split serves the uplift's accuracy and the floor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
+from augment.classifiers.networks import CLASSIFIERS
+from augment.data import files, table
+from augment.data.arrays import Arrays, join, load_arrays
+from augment.data.images import Pixels
+from augment.data.places import ADOPTED, CACHE, CLEAN, REPORTS, SYNTHETIC
+from augment.params import Params
+from augment.registry import Spec
+from augment.runtime import devices
+from augment.score.scores.base import SCORES, Measured, Numbers, ScoreError, Side, merge, require
+from augment.score.settings import ScoreSettings
+from augment.score.uplift import protocol
+from augment.score.uplift.answers import fitted_answers
+from augment.score.uplift.arms import Outcome, Study, Training
+from augment.score.uplift.learners import Terms
+from augment.score.uplift.protocol import Plan
+
+FITTED = f"{CACHE}/score"
+
+
+def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """Score ``data/synthetic`` against ``data/clean`` into ``reports/score.json``.
+
+    Writes ``reports/per_class.csv`` and ``reports/confusion.csv`` (one row a sample) beside it.
+    Raises AugmentError for an unknown part, a missing library, weights, table or train split, or
+    images of different shapes.
+    """
+    settings = params.score
+    device = devices.resolve(settings.device)
+    specs = _specs(settings, root, device.type == "cuda")
+    network = CLASSIFIERS.resolve(settings.judge)
+    recipe = JudgeRecipe(network, settings.steps, settings.batch, device)
+    data = _read(root)
+    study, plan = _study(params, device, data, root), _plan(settings)
+    measured = _measure(
+        root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan)
+    )
+    report: Numbers = {}
+    for spec in specs:
+        merge(report, SCORES.build(spec)(measured))
+    plain_first = sorted(report, key=lambda key: isinstance(report[key], dict))
+    report = {key: report[key] for key in plain_first}
+    _write_tables(root / REPORTS, measured, report.get("per_class", {}))
+    files.write_json(root / REPORTS / "score.json", report)
+    return report
+
+
+def prove(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+    """The uplift alone, by ``score.uplift``, into ``reports/uplift.json``.
+
+    For a longer measurement than each run of ``score`` can afford; fitted arms are kept, and shared
+    with ``score`` where the steps are the same. Raises AugmentError like run.
+    """
+    device = devices.resolve(params.score.device)
+    study = _study(params, device, _read(root), root)
+    report: dict[str, Any] = files.finite(protocol.measure(study, _plan(params.score)))
+    files.write_json(root / REPORTS / "uplift.json", report)
+    return report
+
+
+def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
+    """The scores with their options, checked as far as that goes without data."""
+    wanted: list[Spec] = list(settings.scores)
+    if settings.inception is not None:
+        weights = str(root / settings.inception)
+        wanted.append({"name": "inception", "weights": weights, "cuda": cuda})
+    specs = [require(spec) for spec in wanted]
+    for spec in specs:
+        if spec["name"] == "inception":
+            from augment.score.scores import via_torch_fidelity
+
+            via_torch_fidelity.read_weights(Path(spec["weights"]))
+    return list(specs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    train: Arrays
+    valid: Arrays
+    test: Arrays
+    unlabelled: Pixels
+    synthetic: Arrays
+    adopted: Arrays
+
+
+def _read(root: Path) -> _Data:
+    table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
+    every = load_arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
+    train = every.take(np.flatnonzero(every.labels >= 0))
+    if not len(train):
+        raise ScoreError(f"{root / CLEAN}: no labelled image in the train split")
+    like = partial(load_arrays, classes=train.classes, shape=train.shape)
+    return _Data(
+        train,
+        like(root / CLEAN, split="valid", origin="real"),
+        like(root / CLEAN, split="test", origin="real"),
+        every.pixels[every.labels < 0],
+        like(root / SYNTHETIC),
+        like(root / ADOPTED) if (root / ADOPTED).exists() else train.take(np.arange(0)),
+    )
+
+
+def _plan(settings: ScoreSettings) -> Plan:
+    asked = settings.uplift
+    return Plan(
+        asked.arms, asked.doses, range(asked.seeds), asked.policies, curve=asked.learning_curve
+    )
+
+
+def _study(params: Params, device: torch.device, data: _Data, root: Path) -> Study:
+    """The images with the learner that answers for them; what it answered is kept on disk."""
+    settings = params.score
+    terms = Terms(
+        classes=len(data.train.classes),
+        steps=settings.uplift.steps or math.ceil(settings.steps / 3),
+        batch=settings.batch,
+        network=settings.judge,
+        profile=params.train.profile,
+        device=device,
+    )
+    shown = np.concatenate([data.valid.pixels, data.test.pixels, data.unlabelled])
+    ends = np.cumsum([len(data.valid), len(data.test)])
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        title = f"uplift: {title}, seed {seed}"
+        learner = settings.uplift.learner
+        found = fitted_answers(root / FITTED, learner, terms, training, seed, shown, title)
+        return Outcome(*np.split(found, ends))
+
+    return Study(
+        data.train, data.valid, data.test, data.synthetic, data.adopted, data.unlabelled, trained
+    )
+
+
+def _measure(
+    cache: Path, recipe: JudgeRecipe, data: _Data, seed: int, uplift: Callable[[], Numbers]
+) -> Measured:
+    """All that scores see; features are in units of the train images' own spread.
+
+    Otherwise the numbers would follow the arbitrary scale of the judge's last layer.
+    """
+    judge = fit_judge(cache, recipe, data.train, seed)
+    shown, _ = extract(cache, judge, data.train.pixels)
+    mean, spread = shown.mean(0), shown.std(0)
+    spread = np.maximum(spread, 0.01 * spread.mean() or 1.0)  # a feature may never fire
+
+    def side(found: Arrays) -> Side:
+        values, probabilities = extract(cache, judge, found.pixels)
+        return Side(found.pixels, found.labels, (values - mean) / spread, probabilities)
+
+    return Measured(
+        classes=data.train.classes,
+        train=side(data.train),
+        held=side(join(data.valid, data.test)),
+        synthetic=side(data.synthetic),
+        uplift=uplift,
+    )
+
+
+def _write_tables(folder: Path, measured: Measured, per_class: Numbers) -> None:
+    names = np.array(measured.classes, dtype=object)
+    shown = measured.synthetic
+    guesses = shown.probabilities.argmax(1)
+    confusion = pd.DataFrame({"actual": names[shown.labels], "predicted": names[guesses]})
+    counts = {
+        "train": np.bincount(measured.train.labels, minlength=len(names)),
+        "synthetic": np.bincount(shown.labels, minlength=len(names)),
+    }
+    rows = [per_class.get(name, {}) for name in measured.classes]
+    by_class = pd.concat([pd.DataFrame({"label": names, **counts}), pd.DataFrame(rows)], axis=1)
+    for name, frame in (("confusion", confusion), ("per_class", by_class)):
+        text = io.StringIO()
+        frame.to_csv(text, index=False, lineterminator="\n")
+        files.write_text(folder / f"{name}.csv", text.getvalue())

@@ -1,0 +1,63 @@
+"""Whether samples are copies of the images that the generator was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from augment.score.scores.base import SCORES, Key, Measured, Numbers, Side, evenly, share
+from augment.vision.lookalikes import Lookalikes
+from augment.vision.neighbours import nearest
+
+
+@SCORES.register(
+    "memorisation",
+    paper="Alaa et al. 2022, How Faithful is your Synthetic Data? (arXiv:2102.08921)",
+    keys={
+        "near_copy_fraction": Key("lower", 0.0, 1.0),
+        "authenticity": Key("higher", 0.0, 1.0),
+    },
+)
+def memorisation(
+    measured: Measured,
+    *,
+    quantile: Annotated[float, Field(ge=0, le=1)] = 0.005,
+    most: Annotated[int, Field(ge=1)] = 1000,
+) -> Numbers:
+    """Share of near copies of train images, and share of authentic samples.
+
+    A near copy is as near to a train image, pixel by pixel and moved by up to one either way, as
+    only the ``quantile`` of the train images are to their own nearest one; asked of at most
+    ``most`` images of either kind. A sample is authentic if the judge finds it farther from its
+    nearest train image than that image from its own.
+    """
+    train = measured.train
+    known = Lookalikes(train.pixels)
+    rows = evenly(np.arange(len(train)), most)
+    few = len(train) < 2
+    limit = np.nan if few else np.quantile(known.gaps(train.pixels[rows], own=rows), quantile)
+
+    def compare(other: Side) -> Callable[[int | None], Numbers]:
+        places, gaps = (found[:, 0] for found in nearest(other.features, train.features))
+        authentic = gaps > train.apart[places]
+        asked = evenly(np.arange(len(other)), most)
+        copies = known.gaps(other.pixels[asked]) <= limit
+
+        def of(label: int | None) -> Numbers:
+            every = np.full(len(other), True) if label is None else other.labels == label
+            return {
+                "near_copy_fraction": float("nan") if few else share(copies[every[asked]]),
+                "authenticity": float("nan") if few else share(authentic[every]),
+            }
+
+        return of
+
+    synthetic = compare(measured.synthetic)
+    return {
+        **synthetic(None),
+        "floor": compare(measured.held)(None),
+        "per_class": {name: synthetic(index) for index, name in enumerate(measured.classes)},
+    }

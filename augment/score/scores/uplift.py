@@ -1,0 +1,33 @@
+"""Whether a classifier gets better by the synthetic samples: what they are for."""
+
+from __future__ import annotations
+
+import math
+
+from augment.score.scores.base import SCORES, Key, Measured, Numbers
+
+_SPREAD = Key("lower", 0.0, math.inf)
+_ACCURACY = Key("higher", 0.0, 1.0)
+_GAIN = Key("higher", -1.0, 1.0)
+
+
+@SCORES.register(
+    "uplift",
+    paper="Ravuri & Vinyals 2019, Classification Accuracy Score (arXiv:1905.10887)",
+    keys={
+        "uplift.classic.mean": _ACCURACY,
+        "uplift.classic.std": _SPREAD,
+        "uplift.synthetic.mean": _ACCURACY,
+        "uplift.synthetic.std": _SPREAD,
+        "uplift.gain.mean": _GAIN,
+        "uplift.gain.std": _SPREAD,
+        "uplift.low": _GAIN,
+        "uplift.high": _GAIN,
+    },
+)
+def uplift(measured: Measured) -> Numbers:
+    """Accuracy on real test images with and without synthetic ones in training, and its gain.
+
+    What is compared, and how, is set in ``score.uplift``; see augment.uplift.protocol.
+    """
+    return {"uplift": measured.uplift()}

@@ -1,0 +1,90 @@
+"""From paired right and wrong answers to intervals, verdicts and a number of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from augment.runtime import seeding
+
+REPEATS = 2000  # bootstrap samples
+LEVEL = 0.95
+_ENTRIES = 2**22  # of a block of weights: 32 MiB
+
+Verdict = Literal["helps", "no difference", "harms"]
+
+
+def interval(gains: NDArray[Any], seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean of ``gains`` (…, N), by the percentile bootstrap.
+
+    The last axis is test images, any before it are what training varied: seeds, subsets. Each axis
+    is drawn anew with replacement, so that what one image or one seed has in common stays together
+    (Owen 2007, The Pigeonhole Bootstrap). NaN where there is nothing.
+    """
+    if not gains.size:
+        return math.nan, math.nan
+    *varied, images = gains.shape
+    flat = gains.reshape(-1, images).astype(np.float64)
+    rng = seeding.rng(seed, "bootstrap")
+    rows = max(1, _ENTRIES // images)
+    means = []
+    for start in range(0, REPEATS, rows):
+        count = min(rows, REPEATS - start)
+        weights = np.ones((count, 1))
+        for size in varied:
+            drawn = _shares(rng, size, count)
+            weights = (weights[:, :, None] * drawn[:, None]).reshape(count, -1)
+        means.append(np.sum((weights @ flat) * _shares(rng, images, count), axis=1))
+    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def verdict(low: float, high: float) -> Verdict | None:
+    """What an interval of a gain says; None where nothing was measured."""
+    if math.isnan(low) or math.isnan(high):
+        return None
+    if low > 0:
+        return "helps"
+    return "harms" if high < 0 else "no difference"
+
+
+def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> float:
+    """Exact two-sided p-value that two classifiers are right equally often; NaN of nothing.
+
+    Both say which of the same answers were right. Answers pooled over seeds are no independent
+    ones, so the p-value is then too small and the interval has the last word. Source: McNemar 1947.
+    """
+    if not before.size:
+        return math.nan
+    lost, won = int(np.sum(before & ~after)), int(np.sum(after & ~before))
+    if not lost + won:
+        return 1.0
+    return float(stats.binomtest(won, lost + won).pvalue)
+
+
+def equal_images(curve: Sequence[tuple[float, float]], accuracy: float) -> float | None:
+    """How many real images give ``accuracy``, on a learning curve of (images, accuracy).
+
+    Linear in the logarithm of images, on the least curve above the points that never falls. None
+    where the curve does not reach that far either way: nothing is extrapolated.
+    """
+    points = sorted(point for point in curve if not math.isnan(point[1]))
+    if math.isnan(accuracy) or not points:
+        return None
+    heights = np.maximum.accumulate([height for _, height in points])
+    heights, first = np.unique(heights, return_index=True)  # of a plateau its first point
+    if not heights[0] <= accuracy <= heights[-1]:
+        return None
+    sizes = np.log([points[place][0] for place in first])
+    return float(np.exp(np.interp(accuracy, heights, sizes)))
+
+
+def _shares(rng: np.random.Generator, size: int, count: int) -> NDArray[np.float64]:
+    """How often each of ``size`` things is drawn in ``count`` bootstrap samples, as shares."""
+    drawn: NDArray[np.float64] = rng.multinomial(size, np.full(size, 1 / size), count) / size
+    return drawn

@@ -1,0 +1,1 @@
+"""The synth stage: accepted samples of each class."""

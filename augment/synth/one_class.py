@@ -1,0 +1,58 @@
+"""Samples of one class on demand: ``augment synth --class``."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from augment.data import files
+from augment.params import Params
+from augment.synth.candidates import Draw, Tally, synthesise
+from augment.synth.inputs import fit_selection, prepare, wide_codes
+from augment.synth.quotas import Order, SynthError
+from augment.writers.base import WRITERS
+from augment.writers.names import Folders
+
+
+def fulfil(
+    params: Params,
+    order: Order,
+    draw: Draw,
+    *,
+    writer: str = "image_folder",
+    out: Path | None = None,
+    filtered: bool = True,
+    overwrite: bool = False,
+    root: Path = Path("."),
+) -> dict[str, Any]:
+    """Samples of one class, written by ``writer`` to ``out`` at once or not at all.
+
+    ``out`` is synthetic/NAME-N-seedS by default. Gives the counts; raises SynthError for a
+    destination that is not empty, GeneratorError for an unknown class or code.
+    """
+    write = WRITERS.build(writer)
+    name = Folders("").of(order.label)
+    out = out or root / "synthetic" / f"{name}-{order.count}-seed{draw.seed}"
+    if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
+        raise SynthError(f"{out} is not empty; give --overwrite to replace it")
+    generator, chosen, train = prepare(params.synth, root)
+    generator.check(order.label, draw.codes, draw.truncation)
+    draw = replace(draw, wide=wide_codes(params.synth, train, root))
+    selection = fit_selection(params.synth, chosen, root) if filtered else None
+    tally = Tally()
+    temporary = files.temporary_beside(out)
+    try:
+        given = chosen if filtered else None
+        write(synthesise(generator, given, [order], draw, tally, selection), temporary)
+        files.publish(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return {
+        "class": order.label,
+        **tally.per_class[order.label],
+        "seed": draw.seed,
+        "generator": generator.digest,
+        "out": str(out),
+    }

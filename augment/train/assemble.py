@@ -1,0 +1,118 @@
+"""Settings to a checked model: parts resolved, built and put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from augment.classifiers.fit import CLASSIC
+from augment.classifiers.networks import CLASSIFIERS
+from augment.models.adversarial import Model, Parts
+from augment.models.base import MODELS
+from augment.models.conditioning import DISCRIMINATOR_CONDITIONS, GENERATOR_CONDITIONS
+from augment.models.losses import LOSSES
+from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
+from augment.models.penalties import PENALTIES
+from augment.registry import PartError
+from augment.train.optimisers import OPTIMISERS, SCHEDULES
+from augment.train.settings import TrainSettings
+from augment.vision import augmentations
+
+
+def augment_of(settings: TrainSettings) -> list[Any]:
+    """The augmentations of a run: those that are named, or what suits the profile."""
+    if settings.augment is not None:
+        return settings.augment
+    return list(augmentations.DEFAULTS[settings.profile])
+
+
+def discriminator_of(settings: TrainSettings) -> dict[str, Any]:
+    """The discriminator's part, ``norm: auto`` decided: none where a penalty forbids it."""
+    spec = DISCRIMINATORS.resolve(settings.discriminator)
+    if spec.get("norm") == "auto":
+        spec["norm"] = "none" if _per_image(settings) else "batch"
+    return spec
+
+
+def check(settings: TrainSettings) -> None:
+    """Raise PartError for parts that do not go together."""
+    augmentations.safe(augment_of(settings), settings.profile)
+    if discriminator_of(settings).get("norm") == "batch" and _per_image(settings):
+        raise PartError(
+            f"train.penalties: {_per_image(settings)[0]!r} looks at each image by itself, and "
+            "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
+        )
+    packing = MODELS.resolve(settings.model)["packing"]
+    if settings.batch % packing:
+        raise PartError(
+            f"train.batch: {settings.batch} images do not fill packs of {packing} "
+            "(train.model.packing)"
+        )
+
+
+def _per_image(settings: TrainSettings) -> list[str]:
+    names = [PENALTIES.resolve(spec)["name"] for spec in settings.penalties]
+    return [name for name in names if PENALTIES.describe(name).facts.get("per_image")]
+
+
+def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
+    """The model that ``settings`` describe, with fresh weights. Raises PartError like check."""
+    check(settings)
+    specs = augment_of(settings)
+    ada = settings.ada
+    parts = Parts(
+        shape=shape,
+        classes=classes,
+        generator=lambda *given: GENERATORS.build(settings.generator, *given),
+        discriminator=lambda size: DISCRIMINATORS.build(discriminator_of(settings), size),
+        generator_condition=lambda count: GENERATOR_CONDITIONS.build(
+            settings.conditioning.generator, count
+        ),
+        discriminator_condition=lambda *given: DISCRIMINATOR_CONDITIONS.build(
+            settings.conditioning.discriminator, *given
+        ),
+        loss=LOSSES.build(settings.loss),
+        penalties=[PENALTIES.build(spec) for spec in settings.penalties],
+        augment=augmentations.Adaptive(specs, target=ada.target, images=ada.images)
+        if ada
+        else augmentations.compose(specs),
+        head=lambda *given: CLASSIFIERS.build(settings.labeller.network, *given),
+        vary=augmentations.compose(CLASSIC),
+        instance_noise=settings.instance_noise.std,
+        noise_until=settings.instance_noise.until,
+    )
+    model: Model = MODELS.build(settings.model, parts)
+    return model
+
+
+def resolve(settings: TrainSettings) -> dict[str, Any]:
+    """The settings with every part's options filled in. Raises PartError for a wrong one."""
+    whole = settings.model_dump(mode="json", exclude={"device"})
+    named = {
+        "model": MODELS,
+        "generator": GENERATORS,
+        "discriminator": DISCRIMINATORS,
+        "loss": LOSSES,
+        "penalties": PENALTIES,
+        "augment": augmentations.AUGMENTATIONS,
+        "optimiser": OPTIMISERS,
+    }
+    decided = {
+        "augment": augment_of(settings),
+        "discriminator": discriminator_of(settings),
+    }
+    settings = settings.model_copy(update=decided)
+    for key, registry in named.items():
+        value = getattr(settings, key)
+        whole[key] = (
+            [registry.resolve(one) for one in value]
+            if isinstance(value, list)
+            else registry.resolve(value)
+        )
+    sides = settings.conditioning
+    whole["conditioning"] = {
+        "generator": GENERATOR_CONDITIONS.resolve(sides.generator),
+        "discriminator": DISCRIMINATOR_CONDITIONS.resolve(sides.discriminator),
+    }
+    whole["rate"]["schedule"] = SCHEDULES.resolve(settings.rate.schedule)
+    whole["labeller"]["network"] = CLASSIFIERS.resolve(settings.labeller.network)
+    return whole

@@ -1,0 +1,71 @@
+"""Batches of real images, each a function of the seed and its number."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augment.data import images
+from augment.data.arrays import Arrays
+from augment.models.base import Batch
+from augment.runtime import seeding
+from augment.train.settings import Balance
+
+ON_DEVICE = 8 << 30  # bytes of pixels that may live on a GPU
+
+
+class Feed:
+    """Batches of real images from memory; on the GPU where they fit."""
+
+    def __init__(
+        self,
+        data: Arrays,
+        batch: int,
+        batches: int,
+        seed: int,
+        device: torch.device,
+        balance: Balance = "none",
+    ):
+        """Serve ``data``, whose labels are -1 where unknown, in ``batches`` batches.
+
+        With ``balance: classes`` each class has an equal share of the labelled images of a batch;
+        images without a label come as they are.
+        """
+        place = device if data.pixels.nbytes <= ON_DEVICE else torch.device("cpu")
+        self.pixels = torch.from_numpy(data.pixels).to(place)
+        self.labels = torch.from_numpy(data.labels).to(place)
+        self.codes = None if data.codes is None else torch.from_numpy(data.codes).to(place)
+        self.known = np.flatnonzero(data.labels >= 0)
+        self.members: list[NDArray[np.int64]] = []  # of each class, where all come equally often
+        if balance == "classes":
+            kinds = np.unique(data.labels[self.known])
+            self.members = [np.flatnonzero(data.labels == kind) for kind in kinds]
+        self.batch, self.batches, self.seed, self.device = batch, batches, seed, device
+
+    def at(self, number: int) -> Batch:
+        """A batch that follows from the seed and its number alone."""
+        known = None
+        if len(self.known) == len(self.labels):
+            chosen = self._labelled(number, self.seed)
+        else:
+            chosen = seeding.places(len(self.labels), self.batch, number, self.seed)
+            if len(self.known):
+                known = self._some(self._labelled(number, seeding.derive(self.seed, "known")))
+        real, labels = self._some(chosen)
+        rng = seeding.generator(self.seed, "step", number, device=self.device)
+        codes = None if self.codes is None else self.codes[chosen].to(self.device)
+        return Batch(real, labels, number, rng, number / self.batches, known, codes)
+
+    def _labelled(self, number: int, seed: int) -> NDArray[np.int64]:
+        """Places of the labelled images that batch ``number`` holds."""
+        if self.members:
+            return seeding.balanced_places(self.members, self.batch, number, seed)
+        return self.known[seeding.places(len(self.known), self.batch, number, seed)]
+
+    def _some(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        places = torch.from_numpy(chosen).to(self.pixels.device)
+        real = images.to_signed(self.pixels[places].to(self.device).float())
+        real = real.contiguous(memory_format=torch.channels_last)
+        return real, self.labels[places].to(self.device)

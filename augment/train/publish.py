@@ -1,0 +1,105 @@
+"""models/generator, the pictures and the report of a finished run."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from augment.classifiers.classifier import Classifier
+from augment.data import files, images
+from augment.data.arrays import Arrays
+from augment.data.places import GENERATOR, REPORTS
+from augment.models import class_head
+from augment.models.infogan import InfoGan
+from augment.runtime import checkpoint
+from augment.train.loop import Trainer
+
+
+def publish_generator(
+    trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path
+) -> dict[str, Any]:
+    """Write models/generator, the pictures and the report."""
+    history, train, valid = trainer.history, trainer.train, trainer.valid
+    destination = root / GENERATOR
+    temporary = files.temporary_beside(destination)
+    meta = {
+        "model": resolved["model"],
+        "generator": resolved["generator"],
+        "noise": trainer.best.noise,
+        "codes": trainer.best.codes,
+        "conditions": trainer.model.conditions,
+        "matched": trainer.model.matched,
+        "conditioning": resolved["conditioning"]["generator"],
+        "shape": list(train.shape),
+        "classes": train.classes,
+        "step": history.best_step,
+        "settings": resolved,
+    }
+    checkpoint.save_state(temporary, "generator", trainer.best.state_dict(), meta)
+    labeller.save(temporary, "labeller")
+    inferred = _save_head(trainer, meta, pool, temporary)
+    files.publish(temporary, destination)
+    reports = root / REPORTS
+    frames = trainer.frames()
+    drawn = [images.pixels(path.read_bytes(), "RGB") for path in frames]
+    progress_folder = files.temporary_beside(reports / "progress")
+    for path in frames:
+        shutil.copyfile(path, progress_folder / path.name)
+    files.write_bytes(progress_folder / "training.gif", images.animation(drawn))
+    files.publish(progress_folder, reports / "progress")
+    labelled = labeller.predict(valid.pixels).argmax(1) == valid.labels
+    report = {
+        "generator": checkpoint.digest(destination, "generator"),
+        "classes": train.classes,
+        "shape": list(train.shape),
+        "images": {"train": len(train), "valid": len(valid), "unlabelled": len(pool) - len(train)},
+        "steps": history.step,
+        "best": {"step": history.best_step, "kid": history.best_kid},
+        "rollbacks": history.rollbacks,
+        "ended": history.ended,
+        **inferred,
+        "labeller_accuracy": float(labelled.mean()) if len(valid) else None,
+        "device": trainer.device.type,
+        "settings": resolved,
+        "history": history.rows,
+    }
+    files.write_json(reports / "train.json", report)
+    return report
+
+
+def _save_head(
+    trainer: Trainer, meta: dict[str, Any], pool: Arrays, folder: Path
+) -> dict[str, Any]:
+    """The class head, and where it knows classes its word on each unlabelled image."""
+    model = trainer.model
+    if not isinstance(model, InfoGan):
+        return {}
+    own = meta["settings"]["labeller"]["network"] if model.head.recogniser else None
+    facts = {"discriminator": meta["settings"]["discriminator"], "members": model.packing}
+    class_head.save(folder, model.head, {**meta, **facts, "recogniser": own})
+    if not model.matched:
+        return {}
+    head = class_head.Head(model.head, model.conditions, trainer.device)
+    right = head.predict(trainer.valid.pixels).argmax(1) == trainer.valid.labels
+    accuracy = {"head_accuracy": float(right.mean()) if len(right) else None}
+    if model.labels == "all":
+        return accuracy
+    unknown = pool.labels < 0
+    ids = [one for one, open_ in zip(pool.ids, unknown, strict=True) if open_]
+    probabilities = head.predict(pool.pixels[unknown])
+    frame = pd.DataFrame(
+        {
+            "id": pd.Series(ids, dtype=str),
+            "label": pd.Series(np.array(meta["classes"])[probabilities.argmax(1)], dtype=str),
+            "probability": probabilities.max(1, initial=0.0),
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    files.write_bytes(folder / "inferred.parquet", buffer.getvalue())
+    return accuracy

@@ -1,0 +1,84 @@
+"""Settings of the train stage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from augment.registry import Count, Fraction
+from augment.settings import LabellerSettings, PartSpec, Profile, Settings
+from augment.train import recipes
+
+Balance = Literal["none", "classes"]
+Compiler = Literal["none", "inductor", "cudagraphs", "aot_eager"]  # torch.compile's backends
+
+
+class RateSettings(Settings):
+    """Learning rates of the two networks (TTUR where they differ), and how they change."""
+
+    generator: Annotated[float, Field(gt=0)] = 1e-3
+    discriminator: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: PartSpec = "linear"
+
+
+class ConditioningSettings(Settings):
+    """How each network is told the class."""
+
+    generator: PartSpec = "embed"
+    discriminator: PartSpec = "projection"
+
+
+class AdaSettings(Settings):
+    """Augment with a probability that follows the discriminator's certainty."""
+
+    target: Fraction = 0.6
+    images: Count = 5000  # real images that move the probability from 0 to 1
+
+
+class NoiseSettings(Settings):
+    """Noise on all that the discriminator sees, falling linearly to nothing."""
+
+    std: Annotated[float, Field(ge=0)] = 0.0
+    until: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the run
+
+
+class TrainSettings(Settings):
+    """The generator: model, networks, loss, penalties, and how long.
+
+    ``recipe`` names a whole configuration (augment/recipes.py); any other key overrides it.
+    """
+
+    recipe: str = "infogan"
+    model: PartSpec = "infogan"
+    generator: PartSpec = {"name": "resnet", "width": 32}
+    discriminator: PartSpec = {"name": "resnet", "width": 32}
+    conditioning: ConditioningSettings = ConditioningSettings()
+    loss: PartSpec = "relativistic"
+    penalties: list[PartSpec] = [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}]
+    profile: Profile = "glyph"  # what changes no label
+    augment: list[PartSpec] | None = None  # null: what suits the profile
+    ada: AdaSettings | None = None
+    instance_noise: NoiseSettings = NoiseSettings()
+    optimiser: PartSpec = "adam"
+    rate: RateSettings = RateSettings()
+    discriminator_steps: Count = 1  # for each step of the generator
+    steps: Count = 1500
+    batch: Annotated[int, Field(ge=2)] = 64
+    balance: Balance = "none"  # classes: a batch has equally many images of each
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    every: Count = 250  # steps between measurements, pictures and checkpoints
+    on_trouble: Literal["stop", "rollback"] = "stop"
+    rollbacks: Count = 3  # at most
+    labeller: LabellerSettings = LabellerSettings()
+    compile: Compiler = "none"  # networks, in passes without double backward
+    device: str = "auto"
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return recipes.apply(given, defaults)

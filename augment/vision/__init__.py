@@ -1,0 +1,1 @@
+"""Images compared, described and varied, without a model of them."""

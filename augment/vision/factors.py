@@ -1,0 +1,165 @@
+"""Factors: what of an image a continuous code may move, each measured as one number.
+
+A factor is ``factor(pixels) -> float64 (N,)`` on uint8 images (N, C, H, W). Ink is what differs
+from the background, the median of the border, so that dark on light and light on dark measure the
+same. An image on which nothing stands out gives NaN, never an error.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from augment.data.images import Pixels
+from augment.registry import Registry
+
+FACTORS = Registry("factor")
+FAINT = 16.0  # levels; an image whose ink differs less than this from the background is blank
+
+Floats = NDArray[np.float64]
+
+
+def measure(pixels: Pixels) -> dict[str, Floats]:
+    """Every registered factor of uint8 images (N, C, H, W), each (N,), by name."""
+    return {name: FACTORS.build(name)(pixels) for name in FACTORS.names()}
+
+
+@FACTORS.register("slant", paper="Hu 1962, Visual Pattern Recognition by Moment Invariants")
+def slant(pixels: Pixels) -> Floats:
+    """How far strokes lean: sideways per upwards, the tangent; positive to the right, as italics.
+
+    From the central moments, μ11 / μ02; meant for one glyph, since a line of text has a slope of
+    its own. NaN where the ink is no higher than a pixel.
+    """
+    found = moments(pixels)
+    return found.xy / np.where(found.yy > 1e-9, found.yy, np.nan)
+
+
+@FACTORS.register(
+    "width", paper="Rosenfeld & Pfaltz 1966, Sequential Operations in Digital Picture Processing"
+)
+def width(pixels: Pixels) -> Floats:
+    """Stroke width in pixels, from the mean distance of the ink to the nearest background.
+
+    Across a stroke the distance rises evenly to half the width and falls again, so its mean is a
+    quarter of the width. The edge of the image counts as background.
+    """
+    ink = _ink(pixels)
+    fine = ink.repeat(2, axis=1).repeat(2, axis=2)
+    for axis in (1, 2):  # together with the repetition, interpolation to twice the resolution
+        fine = ndimage.correlate1d(fine, [0.25, 0.5, 0.25], axis, mode="nearest")
+    masks = np.pad(fine > _threshold(ink), ((0, 0), (1, 1), (1, 1)))
+    distances = np.stack([ndimage.distance_transform_edt(mask) for mask in masks])
+    area = masks.sum((1, 2))
+    mean = distances.sum((1, 2)) / np.maximum(area, 1)
+    # Pixel centres: in a stroke of 2k half pixels the distances are 1 … k, k … 1, mean (k + 1) / 2.
+    return np.where(_blank(ink) | (area == 0), np.nan, 2 * mean - 1)
+
+
+@FACTORS.register("size")
+def size(pixels: Pixels) -> Floats:
+    """Extent of the ink relative to the image: 1 where it fills it evenly, towards 0 for a dot.
+
+    The diagonal of the rectangle of the image's shape that has the ink's second moments.
+    """
+    found = moments(pixels)
+    own = 1 / 12  # the moment of a pixel, which is no point
+    diagonal = 12 * (found.xx + own + found.yy + own)
+    return (diagonal / (found.height**2 + found.width**2)) ** 0.5
+
+
+@FACTORS.register("horizontal")
+def horizontal(pixels: Pixels) -> Floats:
+    """Where the ink's centre of mass lies: -1 at the left edge, 1 at the right one."""
+    found = moments(pixels)
+    return found.x / (found.width / 2)
+
+
+@FACTORS.register("vertical")
+def vertical(pixels: Pixels) -> Floats:
+    """Where the ink's centre of mass lies: -1 at the lower edge, 1 at the upper one."""
+    found = moments(pixels)
+    return found.y / (found.height / 2)
+
+
+@FACTORS.register("brightness")
+def brightness(pixels: Pixels) -> Floats:
+    """How much the ink differs from the background on average: 1 for white on black, to 0."""
+    drawn = _drawn(pixels)
+    mean: Floats = drawn.sum((1, 2)) / np.maximum((drawn > 0).sum((1, 2)), 1)
+    return mean / 255
+
+
+class Moments(NamedTuple):
+    """Of images of one size: centres of mass from the middle, y upwards, and central moments."""
+
+    height: int
+    width: int
+    x: Floats
+    y: Floats
+    xx: Floats
+    yy: Floats
+    xy: Floats
+
+
+def moments(pixels: Pixels) -> Moments:
+    """Moments of the ink in pixels, each (N,)."""
+    drawn = _drawn(pixels)
+    share = drawn / drawn.sum((1, 2), keepdims=True)
+    height, width = share.shape[1:]
+    across = np.arange(width) - (width - 1) / 2
+    up = (height - 1) / 2 - np.arange(height)
+    columns, rows = share.sum(1), share.sum(2)
+    x, y = columns @ across, rows @ up
+    return Moments(
+        height,
+        width,
+        x,
+        y,
+        columns @ across**2 - x * x,
+        rows @ up**2 - y * y,
+        np.einsum("nij,i,j->n", share, up, across) - x * y,
+    )
+
+
+def _drawn(pixels: Pixels) -> Floats:
+    """Ink (N, H, W) without what belongs to the background; NaN all over a blank image."""
+    ink = _ink(pixels)
+    drawn = np.where(ink > _threshold(ink), ink, 0.0)
+    drawn[_blank(ink)] = np.nan
+    return drawn
+
+
+def _ink(pixels: Pixels) -> Floats:
+    """Difference from the background (N, H, W) in levels, the mean over the channels."""
+    edges = (pixels[:, :, 0], pixels[:, :, -1], pixels[..., 0], pixels[..., -1])
+    background = np.median(np.concatenate(edges, axis=2), axis=2)
+    ink: Floats = np.abs(pixels - background[:, :, None, None]).mean(1)
+    return ink
+
+
+def _blank(ink: Floats) -> NDArray[np.bool_]:
+    blank: NDArray[np.bool_] = ink.max((1, 2)) < FAINT
+    return blank
+
+
+def _threshold(ink: Floats) -> Floats:
+    """Level (N, 1, 1) above which is ink: between the means of the two groups that differ most.
+
+    Otsu 1979, A Threshold Selection Method from Gray-Level Histograms. Halfway between the means is
+    where the edge of a smooth stroke lies.
+    """
+    count = len(ink)
+    levels = np.rint(ink).astype(np.int64).reshape(count, -1)
+    places = levels + 256 * np.arange(count)[:, None]
+    histogram = np.bincount(places.ravel(), minlength=256 * count).reshape(count, 256)
+    below, mass = histogram.cumsum(1), (histogram * np.arange(256)).cumsum(1)
+    above = below[:, -1:] - below
+    low = mass / np.maximum(below, 1)
+    high = (mass[:, -1:] - mass) / np.maximum(above, 1)
+    best = (below * above * (high - low) ** 2).argmax(1)
+    halfway: Floats = (low + high)[np.arange(count), best] / 2
+    return halfway[:, None, None]

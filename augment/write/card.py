@@ -1,0 +1,183 @@
+"""The data set card: a README.md as Hugging Face reads it, the same for the same inputs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from augment.data.table import SPLITS
+from augment.write import gates
+
+SCORES = (
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "label_accuracy",
+    "diversity",
+    "duplicate_fraction",
+    "near_copy_fraction",
+    "authenticity",
+)
+UPLIFT = ("classic", "synthetic", "gain", "low", "high", "seeds")
+
+
+def card(
+    report: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    data_files: str | None = None,
+) -> str:
+    """The text of the card.
+
+    ``report`` is that of the stage write, ``scores`` what reports/score.json holds (any of it may
+    be missing), ``settings`` the groups of params.yaml that made the images.
+    """
+    front: dict[str, Any] = {
+        "license": report["licence"],
+        "task_categories": ["image-classification"],
+        "tags": ["synthetic"],
+    }
+    if data_files:
+        front["configs"] = [{"config_name": "default", "data_files": data_files}]
+    real, adopted, synthetic = report["real"], report["adopted"], report["synthetic"]
+    sections = [
+        f"---\n{_yaml(front)}---",
+        "# Augmented image set",
+        f"{real + synthetic} images in {len(report['classes'])} classes: {real} real ones and "
+        f"{synthetic} made by a generator. The column `origin` tells them apart; synthetic images "
+        "stand in the train split only.",
+        *_adopted(adopted, report["adoption"]),
+        *([f"{report['remark'].capitalize()}."] if report["remark"] else []),
+        "## Counts",
+        _counts(report["classes"]),
+        *_doses(report["per_class"]),
+        *_struck(report["left_out"]["struck_out"]),
+        *_gates(report),
+        *_measured(scores),
+        "## How it was made",
+        _table(
+            ("what", "SHA-256 or value"),
+            [
+                *report["inputs"].items(),
+                ("generator", ", ".join(report["generators"]) or "none"),
+                ("seed", ", ".join(map(str, report["seeds"])) or "none"),
+            ],
+        ),
+        "Every synthetic image can be made again from its generator, seed, label, index and codes, "
+        "which stand in its row. The settings:",
+        f"```yaml\n{_yaml(settings)}```",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _counts(classes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    columns = [(split, "real") for split in SPLITS] + [("train", "synthetic")]
+    rows = {
+        label: [splits[split][origin] for split, origin in columns]
+        for label, splits in classes.items()
+    }
+    totals = [sum(column) for column in zip(*rows.values(), strict=True)]
+    head = ["class", *(f"{split}, {origin}" for split, origin in columns)]
+    return _table(head, [*([label, *counts] for label, counts in rows.items()), ["all", *totals]])
+
+
+def _adopted(count: int, adoption: Mapping[str, Any]) -> list[str]:
+    if not count:
+        return []
+    sure = adoption["probability"]
+    facts = [(name, value) for name, value in adoption.items() if isinstance(value, str)]
+    numbers = [(name, _number(value)) for name, value in adoption.items() if _number(value)]
+    return [
+        f"Of the real ones {count} came without a label. Theirs is inferred, with a calibrated "
+        f"probability of {sure['least']:.4g} at least and {sure['mean']:.4g} on average: their "
+        "`label_source` is `inferred`, and their `label_probability` stands beside it.",
+        _table(("adoption", "value"), [*facts, *numbers]),
+    ]
+
+
+def _doses(per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the train split of each class consists of, and why."""
+    kinds = ("real", "adopted", "synthetic")
+    rows = [
+        [label, *(part[kind] for kind in kinds), _dose(part["dose"]), part["why"]]
+        for label, part in per_class.items()
+    ]
+    explained = "Synthetic images for each labelled real one in the train split, and why:"
+    return ["## Doses", explained, _table(("class", *kinds, "dose", "why"), rows)]
+
+
+def _struck(count: int) -> list[str]:
+    return [f"A person looked at the synthetic images and struck {count} out."] if count else []
+
+
+def _dose(most: float | None) -> str:
+    return "all" if most is None else f"{most:.4g}"
+
+
+def _gates(report: Mapping[str, Any]) -> list[str]:
+    verdicts = [gates.Verdict(**record) for record in report["gates"]]
+    if not verdicts:
+        return []
+    forced = ["**Written by force: a gate failed.**"] if report["forced"] else []
+    head = ("gate", "value", "bound", "verdict")
+    return ["## Gates", *forced, _table(head, gates.cells(verdicts))]
+
+
+def _measured(scores: Mapping[str, Any]) -> list[str]:
+    """The sections about scores; none where nothing was measured."""
+    floor = scores.get("floor")
+    floor = floor if isinstance(floor, Mapping) else {}
+    rows = [
+        (name, _number(scores[name]), _number(floor.get(name)))
+        for name in SCORES
+        if _number(scores.get(name))
+    ]
+    sections = []
+    if rows:
+        floor_is = "The floor is the same number for real train images against real held-out ones."
+        sections += ["## Scores", floor_is, _table(("score", "value", "floor"), rows)]
+    uplift = scores.get("uplift")
+    if isinstance(uplift, Mapping):
+        gains = [(name, _number(uplift[name])) for name in UPLIFT if _number(uplift.get(name))]
+        if gains:
+            what = "Accuracy of a classifier on real test images, trained with and without them:"
+            sections += ["## Uplift", what, _table(("training", "value"), gains)]
+            if isinstance(uplift.get("verdict"), str):
+                sections.append(f"Verdict on the synthetic images: {_cell(uplift['verdict'])}.")
+    return sections
+
+
+def _number(value: Any) -> str:
+    """A finite number, or the numbers of a mapping or a list, for a table; nothing for others."""
+    if isinstance(value, Mapping):
+        parts = [(str(name), _number(one)) for name, one in value.items()]
+        return ", ".join(f"{name} {text}" for name, text in parts if text)
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, map(_number, value)))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    return f"{value:.4g}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *([_cell(str(value)) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """``text`` on one line, with nothing in it that Markdown or HTML would take for its own."""
+    line = " ".join(text.split())
+    line = line if len(line) <= 80 else f"{line[:79]}…"
+    return re.sub(r"([\\`*_{}\[\]<>|~#&])", r"\\\1", line)
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)
+    return text
