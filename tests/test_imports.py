@@ -1,11 +1,11 @@
-"""Who may import whom (downwards only), what is imported lazily, and what nobody may call."""
+"""Who may import whom, read off the folders; what is imported lazily, and what nobody may call."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,24 +19,31 @@ TREES = {
     ): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-RUNNERS = {f"augment.{name}" for name in pipeline.STAGES}
-FLOOR = {
-    f"augment.{name}"
-    for name in (
-        "errors",
-        "registry",
-        "recipes",
-        "gates",
-        "params",
-        "table",
-        "images",
-        "seeding",
-        "progress",
-        "handwritten",
-        "decisions",
-        "lookup",
-    )
-}
+STAGES = tuple(pipeline.STAGES)
+FORMATS = ("readers", "writers")
+# From below to above: a room imports from rooms below its own, and from itself.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("registry",),
+    ("settings",),
+    ("data",),
+    ("runtime",),
+    ("vision",),
+    ("classifiers",),
+    ("models",),
+    FORMATS,
+    (*STAGES, "review", "dataset", "new_project"),
+    ("params",),
+    ("pipeline",),
+    ("cli",),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+DOORS = {("report", "augment.write.gates")}  # what a stage may import of another one
+READERS_OPEN_TO = {"readers", "ingest", "dataset", "new_project"}
+WITHOUT_TORCH = ("errors", "registry", "settings", "data", *FORMATS, "review", "ingest", "write",
+                 "report", "params", "pipeline", "cli", "new_project")  # fmt: skip
+MODELS_OF_CLEAN = "augment.clean.out_of_fold"  # imported where they are fitted
+PURE = ("augment.models.losses", "augment.models.penalties", "augment.models.networks")
 OPTIONAL = (
     "cleanlab",
     "dvc",
@@ -47,15 +54,20 @@ OPTIONAL = (
     "starlette",
     "uvicorn",
 )
-LIGHT = (*FLOOR, "augment.workers", "augment.ingest", "augment.clean", "augment.write",
-         "augment.card", "augment.dose", "augment.report", "augment.readers", "augment.checks",
-         "augment.writers", "augment.review")  # fmt: skip
-PURE = ("augment.losses", "augment.penalties", "augment.networks")
 
 
 def within(module: str, *packages: str) -> bool:
     """Whether ``module`` is one of ``packages`` or lies inside one."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def room(module: str) -> str:
+    """The file or folder directly in ``augment/`` that holds ``module``; itself for the package."""
+    return module.split(".")[1] if "." in module else module
+
+
+def in_rooms(*names: str) -> list[str]:
+    return [module for module in TREES if room(module) in names]
 
 
 def statements(node: ast.AST) -> Iterator[ast.stmt]:
@@ -70,17 +82,17 @@ def statements(node: ast.AST) -> Iterator[ast.stmt]:
         yield from statements(child)
 
 
-def named(nodes: Iterator[ast.AST]) -> set[str]:
+def named(nodes: Iterable[ast.AST]) -> set[str]:
     """The modules that import statements among ``nodes`` name."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in TREES else node.module for name in whole}
-    return found
+            modules |= {name if name in TREES else node.module for name in whole}
+    return modules
 
 
 ANYWHERE = {module: named(ast.walk(tree)) for module, tree in TREES.items()}
@@ -89,17 +101,22 @@ AT_IMPORT = {module: named(statements(tree)) for module, tree in TREES.items()}
 
 def reached(module: str) -> set[str]:
     """All that importing ``module`` imports from this package, and what that names."""
-    found: set[str] = set()
+    modules: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in modules:
             continue
-        found.add(name)
+        modules.add(name)
         waiting += AT_IMPORT.get(name, set())
         if within(name, "augment") and "." in name:  # importing a.b imports a
             waiting.append(name.rpartition(".")[0])
-    return found
+    return modules
+
+
+def ours(module: str) -> set[str]:
+    """What ``module`` imports from this package, wherever it does."""
+    return {name for name in ANYWHERE[module] if within(name, "augment") and name != "augment"}
 
 
 def calls(tree: ast.AST) -> set[str]:
@@ -113,56 +130,63 @@ def run(code: str) -> None:
 
 
 def test_this_file_sees_the_package() -> None:
-    assert FLOOR | RUNNERS <= TREES.keys()
-    assert "augment.networks.dcgan" in TREES and "augment.images" in ANYWHERE["augment.dataset"]
-    assert "torch" in reached("augment.train") and "torch" not in AT_IMPORT["augment.seeding"]
+    assert "augment.models.networks.dcgan" in TREES
+    assert "augment.data.images" in ANYWHERE["augment.dataset"]
+    assert "torch" in reached("augment.train.run")
+    assert "torch" not in AT_IMPORT["augment.runtime.seeding"]
 
 
-@pytest.mark.parametrize("module", sorted(FLOOR))
-def test_the_floor_imports_nothing_above_it(module: str) -> None:
-    ours = {name for name in ANYWHERE[module] if within(name, "augment")}
-    assert ours <= FLOOR
+def test_every_room_has_a_floor() -> None:
+    assert {room(module) for module in TREES} - {"augment"} == FLOOR_OF.keys()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_a_folder_with_two_doors(stage: str) -> None:
+    assert {f"augment.{stage}.run", f"augment.{stage}.settings"} <= TREES.keys()
+    (docstring,) = TREES[f"augment.{stage}"].body
+    assert isinstance(docstring, ast.Expr)
+
+
+@pytest.mark.parametrize("module", sorted(set(TREES) - {"augment"}))
+def test_imports_go_downwards_and_never_from_stage_to_stage(module: str) -> None:
+    here = room(module)
+    for name in ours(module):
+        below = FLOOR_OF[room(name)] < FLOOR_OF[here]
+        assert below or room(name) == here or (here, name) in DOORS, name
+
+
+def test_readers_are_reached_by_ingest_and_load_alone() -> None:
+    for module in TREES:
+        if any(room(name) == "readers" for name in ours(module)):
+            assert room(module) in READERS_OPEN_TO, module
+
+
+def test_clean_reaches_no_model_and_the_training_loop_no_score() -> None:
+    for module in in_rooms("clean"):
+        assert not any(within(name, "augment.models") for name in reached(module) | ours(module))
+    assert not any(within(name, "augment.score") for name in reached("augment.train.run"))
 
 
 @pytest.mark.parametrize("module", sorted(name for name in TREES if within(name, *PURE)))
 def test_losses_penalties_and_networks_stand_alone(module: str) -> None:
-    allowed = {"torch", "augment.registry", "augment.networks"}
-    allowed = allowed if within(module, "augment.networks") else allowed - {"augment.networks"}
+    networks = "augment.models.networks"
+    allowed = {"torch", "augment.registry", *([networks] if within(module, networks) else [])}
     foreign = {name for name in ANYWHERE[module] if not within(name, *allowed)}
     assert {name.partition(".")[0] for name in foreign} <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("module", sorted(name for name in TREES if within(name, *LIGHT)))
+@pytest.mark.parametrize("module", in_rooms(*WITHOUT_TORCH, "clean"))
 def test_data_handling_never_imports_torch(module: str) -> None:
-    assert not any(within(name, "torch", "torchvision") for name in reached(module))
-    if module != "augment.seeding":  # which seeds it where it is used
+    if module != MODELS_OF_CLEAN:
+        assert not any(within(name, "torch", "torchvision") for name in reached(module))
+    if room(module) in WITHOUT_TORCH:
         assert not any(within(name, "torch", "torchvision") for name in ANYWHERE[module])
 
 
-@pytest.mark.parametrize("module", sorted(RUNNERS))
-def test_runners_never_import_each_other(module: str) -> None:
-    assert ANYWHERE[module] & RUNNERS == set()
-    assert reached(module) & RUNNERS == {module}
-
-
-def test_only_the_command_line_the_stages_list_and_tools_reach_runners() -> None:
-    importers = {module for module, names in ANYWHERE.items() if names & RUNNERS}
+def test_only_the_command_line_and_the_pipeline_reach_runners() -> None:
+    runners = {f"augment.{stage}.run" for stage in STAGES}
+    importers = {module for module, names in ANYWHERE.items() if names & runners}
     assert importers <= {"augment.cli", "augment.pipeline"}
-
-
-@pytest.mark.parametrize(
-    ("parts", "forbidden"),
-    [
-        ("augment.models", ("augment.trainer", "augment.scores", "augment.classifiers")),
-        ("augment.scores", ("augment.networks", "augment.models", "augment.classifiers")),
-        ("augment.readers", ("augment.writers", "augment.checks")),
-        ("augment.checks", ("augment.readers", "augment.writers")),
-        ("augment.writers", ("augment.readers", "augment.checks")),
-    ],
-)
-def test_parts_do_not_look_sideways(parts: str, forbidden: tuple[str, ...]) -> None:
-    for module in (name for name in TREES if within(name, parts)):
-        assert not any(within(name, *forbidden, *RUNNERS) for name in ANYWHERE[module]), module
 
 
 def test_optional_packages_are_imported_where_they_are_used() -> None:
@@ -175,10 +199,10 @@ def test_optional_packages_are_imported_where_they_are_used() -> None:
 @pytest.mark.parametrize("module", sorted(TREES))
 def test_nobody_goes_around_the_house(module: str) -> None:
     names = calls(TREES[module])
-    if module != "augment.images" and any(within(n, "PIL") for n in ANYWHERE[module]):
+    if module != "augment.data.images" and any(within(n, "PIL") for n in ANYWHERE[module]):
         files = {name for name in names if name.rpartition(".")[2] in ("open", "save")}
         assert not {name for name in files if within(name, "Image", "PIL", "image", "picture")}
-    if module != "augment.seeding":
+    if module != "augment.runtime.seeding":
         allowed = {"np.random.Generator", "np.random.default_rng"}
         assert not {n for n in names if within(n, "np.random", "random")} - {"np.random"} - allowed
         assert not names & {"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed_all"}
@@ -205,7 +229,7 @@ def test_nothing_that_is_read_can_run_code(module: str) -> None:
 
 
 def test_data_handling_runs_without_torch() -> None:
-    modules = ", ".join(sorted(name for name in TREES if within(name, *LIGHT)))
+    modules = ", ".join(in_rooms(*WITHOUT_TORCH))
     run(f"import {modules}, sys; assert 'torch' not in sys.modules")
 
 
@@ -216,5 +240,5 @@ def test_the_package_and_its_command_line_are_light() -> None:
 
 def test_training_and_sampling_need_no_optional_package() -> None:
     blocked = f"sys.modules.update(dict.fromkeys({OPTIONAL}))"
-    modules = "augment.train, augment.synth, augment.generator"
+    modules = "augment.train.run, augment.synth.run, augment.models.generator"
     run(f"import sys; {blocked}; import {modules}; from augment import Dataset, Generator, load")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from augment.score.scores.base import Floats
+Floats = NDArray[np.float32]
 
 ROWS = 1024  # of a block of kernel values
 

@@ -148,5 +148,5 @@ def test_a_new_project_has_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     made = tmp_path / "mine" / decisions.FILE
     assert made.read_text() == HEADER and load(made) == {}
     assert (tmp_path / "mine/dvc.yaml").read_text().count("- decisions.csv\n") == 2
-    repository = Path(__file__).parent.parent
+    repository = Path(__file__).parents[2]
     load(repository / decisions.FILE)
