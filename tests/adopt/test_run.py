@@ -118,13 +118,13 @@ def test_self_training_may_start_from_labels_alone_and_takes_what_it_is_sure_of(
 ) -> None:
     asked, labels = pool(300, rounds=2, steps=60)
     shown: list[np.ndarray] = []
-    fit = opinions.classifiers.fit
+    fit = opinions.fit_classifier
 
     def watched(pixels: np.ndarray, targets: np.ndarray, **options: Any) -> Any:
         shown.append(targets)
         return fit(pixels, targets, **options)
 
-    monkeypatch.setattr(opinions.classifiers, "fit", watched)
+    monkeypatch.setattr(opinions, "fit_classifier", watched)
     OPINIONS.build({"name": "self_training", "start": "labels"})(asked, few(labels, 5))
     assert len(shown[0]) == 50 < len(shown[1]) <= 300
     shown.clear()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from augment.classifiers import classifier
+from augment.classifiers import judge
 from augment.classifiers.networks import FEATURES
+from augment.codes import probe
 from augment.data.arrays import Arrays
 from augment.train.recipes import RECIPES
 from benchmarks import (
@@ -74,7 +75,7 @@ def test_quick_form_prints_and_stores_nothing(
     benchmark, asked: list[str], said: str, elsewhere: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(infogan.codes, "BUDGET", 1)
+    monkeypatch.setattr(probe, "BUDGET", 1)
     benchmark.main(["--quick", "--judge", "2", "--device", "cpu", *asked])
     assert said in capsys.readouterr().out
     assert not list(elsewhere.glob("*.json"))
@@ -243,7 +244,7 @@ def test_judge_is_read_and_not_fitted_again(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = mnist.Judge(1, torch.device("cpu"))
-    monkeypatch.setattr(classifier, "fit", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr(judge, "fit_classifier", lambda *_, **__: pytest.fail("fitted again"))
     assert mnist.Judge(1, torch.device("cpu")).classifier.digest == first.classifier.digest
     assert len(list(elsewhere.glob("cache/*.safetensors"))) == 1
 

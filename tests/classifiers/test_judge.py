@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from augment.classifiers import classifier
+from augment.classifiers import judge
 from augment.classifiers.fit import CLASSIC, fit_classifier
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
 from augment.data.arrays import Arrays
@@ -40,7 +40,7 @@ def fits(monkeypatch) -> list[dict]:
         calls.append({"pixels": pixels, "labels": labels, **options})
         return real(pixels, labels, **options)
 
-    monkeypatch.setattr(classifier, "fit", note)
+    monkeypatch.setattr(judge, "fit_classifier", note)
     return calls
 
 

@@ -239,7 +239,7 @@ def test_twice_gives_the_same_bytes(tmp_path: Path, quick: None) -> None:
 def test_worker_processes_change_nothing(dirty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean.run(settings(), dirty)
     inline = table.digest(dirty / "data/clean"), table.digest(dirty / "reports")
-    monkeypatch.setattr("augment.workers._INLINE", 0)
+    monkeypatch.setattr("augment.runtime.workers._INLINE", 0)
     clean.run(settings(workers=2), dirty)
     assert (table.digest(dirty / "data/clean"), table.digest(dirty / "reports")) == inline
 

@@ -15,11 +15,11 @@ import pytest
 from augment.codes import matching
 from augment.codes import run as codes_
 from augment.codes.probe import BUDGET, Probe, name_codes
-from augment.codes.run import classifiers, run
+from augment.codes.run import run
 from augment.data import contact_sheets, files, images
 from augment.data.places import CLEAN, CODES, GENERATOR, REPORTS
 from augment.data.table import TableWriter
-from augment.models import code_names, generator
+from augment.models import class_head, code_names, generator
 from augment.models.code_names import CodesError
 from augment.params import Params
 from augment.runtime import checkpoint
@@ -122,8 +122,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def put(fake: FakeGenerator, *, head: bool = True) -> None:
         found = Reader(fake.order) if head else None
         monkeypatch.setattr(generator.Generator, "load", lambda *_, **__: fake)
-        monkeypatch.setattr(codes_.heads, "load", lambda *_: found)
-        monkeypatch.setattr(classifiers, "load", lambda *_: Reader((0, 1, 2)))
+        monkeypatch.setattr(class_head, "load", lambda *_: found)
+        monkeypatch.setattr(codes_, "load_classifier", lambda *_: Reader((0, 1, 2)))
 
     return put
 
@@ -266,7 +266,7 @@ def test_conditions_that_are_classes_need_no_head(
     project: Path, trained: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained(FakeGenerator(matched=True, order=(0, 1, 2)))
-    monkeypatch.setattr(codes_.heads, "load", None)
+    monkeypatch.setattr(class_head, "load", None)
     report = run(PARAMS, project)
     assert report["conditions"] == "classes" and report["classes"] is None
     assert report["accuracy"] == report["table"] == {} and report["categories"] == []

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from augment.codes import probe
 from augment.codes import run as codes
 from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays
@@ -189,7 +190,7 @@ def test_all_infers_nothing(trained: Callable[..., Any]) -> None:
 def test_none_samples_no_class_before_its_codes_are_matched(
     trained: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codes, "BUDGET", 100)
+    monkeypatch.setattr(probe, "BUDGET", 100)
     root, report = trained("none")
     assert "head_accuracy" not in report
     assert not (root / GENERATOR / "inferred.parquet").exists()

@@ -167,7 +167,7 @@ def test_typical_images_lie_in_the_middle(tmp_path: Path) -> None:
 def test_lookup_finds_each_image_in_its_row_group(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(table, "ROWS", 7)
     monkeypatch.setattr(table, "SHARD_BYTES", 2500)
-    monkeypatch.setattr("augment.lookup._KEPT_BYTES", 1000)
+    monkeypatch.setattr("augment.data.lookup._KEPT_BYTES", 1000)
     with table.TableWriter(tmp_path / "t") as writer:
         for number in range(50):
             writer.add(row(number))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment.data import table
+from augment.data import files, table
 from augment.runtime import checkpoint
 from augment.runtime.checkpoint import CheckpointError
 
@@ -130,7 +130,7 @@ def test_a_killed_write_leaves_the_last_whole_one(
     def killed(*_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(table, "publish", killed)
+    monkeypatch.setattr(files, "publish", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.write_step(tmp_path, 10, tensor(10), {})
     assert len(list(tmp_path.iterdir())) == 2  # the temporary one has another name
@@ -146,7 +146,7 @@ def test_both_stand_until_the_old_one_is_removed(
     def killed(_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("augment.checkpoint.shutil.rmtree", killed)
+    monkeypatch.setattr("augment.runtime.checkpoint.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.write_step(tmp_path, 100, tensor(100), {})
     assert [path.name for path in checkpoint.steps(tmp_path)] == ["step-00000099", "step-00000100"]

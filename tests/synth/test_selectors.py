@@ -233,10 +233,8 @@ def test_stage_keeps_the_best_of_the_surplus(
     before = (beside / "reports/synth.json").read_bytes()
     synth.run(plain, beside)
     assert {row["id"] for row in found} < {row["id"] for row in rows(beside)}
-    monkeypatch.setattr(
-        selection.features.classifiers, "fit", lambda *_, **__: pytest.fail("fitted")
-    )
-    monkeypatch.setattr(synth.workers, "_WAITING", 0)
+    monkeypatch.setattr(selection, "fit_judge", lambda *_, **__: pytest.fail("fitted"))
+    monkeypatch.setattr(candidates.workers, "_WAITING", 0)
     synth.run(settings, beside)  # the second classifier is read, not fitted again
     assert rows(beside) == found and (beside / "reports/synth.json").read_bytes() == before
 

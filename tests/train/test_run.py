@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from augment import params
-from augment.classifiers import classifier
 from augment.classifiers.classifier import Classifier
 from augment.classifiers.fit import fit_classifier
 from augment.data import table
@@ -87,7 +86,7 @@ def test_the_labeller_sees_all_classes_equally_often(
         return fit(*given, **options)
 
     fit = fit_classifier
-    monkeypatch.setattr(classifier, "fit", note)
+    monkeypatch.setattr(train, "fit_classifier", note)
     train.run(settings(root), root)
     assert even == [True]
 
