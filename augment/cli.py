@@ -62,13 +62,21 @@ def init(
     folder: Path,
     data: Annotated[str | None, typer.Option(help="Your images: folder, archive, CSV, …")] = None,
 ) -> None:
-    """Make a new project folder: params.yaml, dvc.yaml, stages/, git and DVC."""
+    """Make a new project folder, or renew dvc.yaml and stages/ of an old one."""
     from augment import new_project
 
     for remark in new_project.init(folder, data):
         typer.echo(remark, err=True)
     first = "dvc repro" if new_project.has_dvc() else "augment ingest"
     typer.echo(f"{folder} is ready: cd {shlex.quote(str(folder))} && {first}")
+
+
+@app.command(hidden=True)
+def code(as_json: AsJson = False) -> None:
+    """Write reports/code.json, the digest of each stage's code; a stage of a user's project."""
+    from augment import stage_code
+
+    _print(stage_code.write_digests(Path(".")), "code", as_json)
 
 
 def _stage(name: str) -> Callable[..., None]:
@@ -123,7 +131,7 @@ def synth(
         settings.synth.max_candidates,
     )
     report = fulfil(
-        settings, Order(name, count), draw, writer=writer, out=out,
+        settings.synth, Order(name, count), draw, writer=writer, out=out,
         filtered=not no_filter, overwrite=overwrite,
     )  # fmt: skip
     _print(report, "synth", as_json)
@@ -156,7 +164,7 @@ def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B
     from augment.write.run import judged
 
     try:
-        verdicts = judged(pipeline.load(overrides))
+        verdicts = judged(pipeline.load(overrides).write)
     except AugmentError as error:
         _fail(str(error), 2)
     if as_json:
@@ -191,7 +199,7 @@ def uplift(
     }
     changes = [f"score.uplift.{key}={value}" for key, value in asked.items()]
     begun = time.monotonic()
-    report = score.prove(pipeline.load([*changes, *overrides]))
+    report = score.prove(pipeline.load([*changes, *overrides]).score)
     _print(report, "uplift", as_json)
     typer.echo(f"{(time.monotonic() - begun) / 60:.1f} minutes", err=True)
 

@@ -1,4 +1,4 @@
-"""``augment init``: a new project folder from the repository's own files."""
+"""``augment init``: a new project folder, or an old one brought up to date with this version."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from augment import readers
+from augment import params, readers, stage_code
 from augment.data import decisions, files
 from augment.errors import AugmentError
 
 BUILTIN = "builtin:"
 FILES = ("params.yaml", "dvc.yaml", ".dvcignore")
+OLD = ".old"  # ends the name of a file that a renewal replaced
 IGNORED = """/.augment/
 /data/
 /models/
@@ -24,18 +25,37 @@ __pycache__/
 """
 
 
+_CODE_STAGE = f"""stages:
+  code:
+    cmd: python stages/code.py
+    always_changed: true
+    outs:
+      - {stage_code.FILE}:
+          cache: false
+
+"""
+
+
 class ProjectError(AugmentError):
     """A folder that cannot become a project."""
 
 
 def init(folder: Path, source: str | None = None) -> list[str]:
-    """Make ``folder`` a project that reads ``source``; gives what could not be set up, and why.
+    """Make ``folder`` a project that reads ``source``; returns remarks for the user.
 
     Copies params.yaml, dvc.yaml, .dvcignore and stages/, makes a decisions.csv without decisions
-    where there is none, and starts git and DVC where they are not started. Raises ProjectError
-    when ``folder`` has one of the others already, AugmentError when nothing can read ``source``.
+    where there is none, and starts git and DVC where they are not started. A project made by an
+    older version is renewed instead (see ``renew``). Raises ProjectError when ``folder`` has some
+    of these files and is no project, AugmentError when nothing can read ``source``.
     """
     taken = [name for name in (*FILES, "stages") if (folder / name).exists()]
+    if {"params.yaml", "dvc.yaml", "stages"} <= set(taken):
+        if source is not None:
+            raise ProjectError(
+                f"{folder} is a project already; to read other images, set ingest.source in its "
+                "params.yaml"
+            )
+        return renew(folder)
     if taken:
         raise ProjectError(f"{folder} has a {taken[0]} already; choose a new folder")
     if source is not None:
@@ -71,6 +91,35 @@ def init(folder: Path, source: str | None = None) -> list[str]:
     return remarks + _run([*dvc, "config", "core.analytics", "false"], folder)
 
 
+def renew(folder: Path) -> list[str]:
+    """Bring dvc.yaml, .dvcignore and stages/ of a project to this version; returns remarks.
+
+    params.yaml and decisions.csv stay as they are. A file that differs is kept beside its
+    successor under a name that ends in ``.old``.
+    """
+    try:
+        source: str | None = params.load(folder / "params.yaml").ingest.source
+        remarks = []
+    except params.ParamsError as error:
+        source = _source_line(folder / "params.yaml")
+        remarks = [f"params.yaml needs a change before the next run: {error}"]
+    template = _template()
+    names = [*FILES[1:], *(f"stages/{path.name}" for path in (template / "stages").glob("*.py"))]
+    for name in sorted(names):
+        path, text = folder / name, (template / name).read_text(encoding="utf-8")
+        text = _adapted(name, text, source)
+        before = path.read_text(encoding="utf-8") if path.exists() else None
+        if before == text:
+            continue
+        if before is not None:
+            files.write_text(path.with_name(path.name + OLD), before)
+            remarks.append(f"{name} is renewed; the former one is {name}{OLD}")
+        else:
+            remarks.append(f"{name} is new")
+        files.write_text(path, text)
+    return remarks
+
+
 def has_dvc() -> bool:
     """Whether ``dvc repro`` can run here."""
     return importlib.util.find_spec("dvc") is not None
@@ -82,9 +131,16 @@ def _template() -> Path:
 
 
 def _adapted(name: str, text: str, source: str | None) -> str:
-    """The template for a project of its own: no dependencies on augment's code, its own source."""
+    """The template for a project of its own: the stage ``code`` for lists of code, its own source.
+
+    That stage always runs, which takes a second, and writes the digest of each stage's code; a
+    stage runs again where its own digest has changed.
+    """
     if name == "dvc.yaml":
         text = re.sub(r"(?m)^( *- augment/|#).*\n", "", text)
+        own_digest = rf"\g<0>      - {stage_code.FILE}:\n          - \g<stage>\n"
+        stage = r"(?ms)^  (?P<stage>\w+):\n    cmd: .*?\n    params:\n"
+        text = re.sub(stage, own_digest, text).replace("stages:\n", _CODE_STAGE, 1)
         if source and not source.startswith(BUILTIN):
             first = "      - stages/ingest.py\n"
             text = text.replace(first, first + "      - ${ingest.source}\n")
@@ -93,6 +149,12 @@ def _adapted(name: str, text: str, source: str | None) -> str:
         text = re.sub(r"(?m)^  source: .*$", lambda _: line, text)
         text = text.replace("test: 0.333", "test: 0.2")  # the demo's, where a third is held out
     return text
+
+
+def _source_line(path: Path) -> str | None:
+    """What ``ingest.source`` is in a params.yaml that this version cannot read."""
+    match = re.search(r"(?m)^  source: *([^#\n]+)", path.read_text(encoding="utf-8"))
+    return match[1].strip().strip("'\"") if match else None
 
 
 def _inside_git(folder: Path) -> bool:

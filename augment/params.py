@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from augment.adopt.settings import AdoptSettings
 from augment.clean.settings import CleanSettings
@@ -20,10 +20,12 @@ from augment.errors import AugmentError
 from augment.ingest.settings import IngestSettings
 from augment.report.settings import ReportSettings
 from augment.score.settings import ScoreSettings
-from augment.settings import Settings
+from augment.settings import Profile, Settings
 from augment.synth.settings import SynthSettings
 from augment.train.settings import TrainSettings
 from augment.write.settings import WriteSettings
+
+PROFILE = "profile"
 
 
 class ParamsError(AugmentError, ValueError):
@@ -31,8 +33,9 @@ class ParamsError(AugmentError, ValueError):
 
 
 class Params(Settings):
-    """All of params.yaml."""
+    """All of params.yaml: what is said of the data as a whole, then a group for each stage."""
 
+    profile: Profile = "glyph"
     ingest: IngestSettings
     clean: CleanSettings = CleanSettings()
     train: TrainSettings = TrainSettings()
@@ -42,6 +45,37 @@ class Params(Settings):
     score: ScoreSettings = ScoreSettings()
     write: WriteSettings = WriteSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_profile(cls, tree: Any) -> Any:
+        """Hand the profile, which stands once at the top, to every group that follows it."""
+        if not isinstance(tree, dict):
+            return tree
+        profile = tree.get("profile", "glyph")
+        shared = dict(tree)
+        for name in groups_with_profile():
+            group = tree.get(name, {})
+            if not isinstance(group, dict):
+                continue
+            if "profile" in group:
+                raise ValueError(
+                    f"{name}.profile: the profile belongs to the data and stands once, at the top "
+                    f"of params.yaml (profile: {group['profile']}); take it out of {name!r}"
+                )
+            if profile in get_args(Profile):  # a wrong one is told once
+                shared[name] = {**group, "profile": profile}
+        return shared
+
+
+def groups_with_profile() -> list[str]:
+    """Names of the groups whose stages follow the data's profile."""
+    groups = {name: field.annotation for name, field in Params.model_fields.items()}
+    return [name for name, group in groups.items() if PROFILE in _fields(group)]
+
+
+def _fields(group: Any) -> list[str]:
+    return list(getattr(group, "model_fields", {}))
 
 
 def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Params:
@@ -88,8 +122,10 @@ def _set(tree: dict[str, Any], override: str) -> None:
 
 def _explain(problem: Any) -> str:
     key = ".".join(str(step) for step in problem["loc"] if not _is_alternative(step))
+    if problem["type"] == "value_error" and not key:
+        return str(problem["ctx"]["error"])
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key; known: {', '.join(_known(problem['loc'][:-1]))}"
+        return f"{key}: unknown key; known: {', '.join(_keys_at(problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{key}: missing"
     if problem["type"] == "value_error":  # our own words, which say what was found
@@ -103,9 +139,9 @@ def _is_alternative(step: int | str) -> bool:
     return isinstance(step, str) and ("[" in step or step in kinds)
 
 
-def _known(path: Sequence[int | str]) -> list[str]:
-    model: Any = Params
+def _keys_at(path: Sequence[int | str]) -> list[str]:
+    group: Any = Params
     for step in path:
-        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
-    return list(getattr(model, "model_fields", {}))
+        field = group.model_fields.get(step) if hasattr(group, "model_fields") else None
+        group = field.annotation if field else None
+    return [name for name in _fields(group) if name != PROFILE or group is Params]

@@ -24,43 +24,13 @@ STAGES = {
     "report": "Draw one page about all that has been run: reports/index.html.",
 }
 
-# Which settings name parts, and where those are registered.
-PARTS = {
-    "ingest.reader": ("augment.readers.base", "READERS"),
-    "clean.checks": ("augment.clean.checks.base", "CHECKS"),
-    "clean.repairs": ("augment.clean.repairs", "REPAIRS"),
-    "train.model": ("augment.models.base", "MODELS"),
-    "train.generator": ("augment.models.networks", "GENERATORS"),
-    "train.discriminator": ("augment.models.networks", "DISCRIMINATORS"),
-    "train.conditioning.generator": ("augment.models.conditioning", "GENERATOR_CONDITIONS"),
-    "train.conditioning.discriminator": ("augment.models.conditioning", "DISCRIMINATOR_CONDITIONS"),
-    "train.loss": ("augment.models.losses", "LOSSES"),
-    "train.penalties": ("augment.models.penalties", "PENALTIES"),
-    "train.augment": ("augment.vision.augmentations", "AUGMENTATIONS"),
-    "train.optimiser": ("augment.train.optimisers", "OPTIMISERS"),
-    "train.rate.schedule": ("augment.train.optimisers", "SCHEDULES"),
-    "train.labeller.network": ("augment.classifiers.networks", "CLASSIFIERS"),
-    "adopt.labellers": ("augment.adopt.opinions", "OPINIONS"),
-    "synth.select": ("augment.synth.selectors", "SELECTORS"),
-    "synth.second.network": ("augment.classifiers.networks", "CLASSIFIERS"),
-    "score.scores": ("augment.score.scores.base", "SCORES"),
-    "score.judge": ("augment.classifiers.networks", "CLASSIFIERS"),
-    "score.uplift.arms": ("augment.score.uplift.arms", "ARMS"),
-    "score.uplift.learner": ("augment.score.uplift.learners", "LEARNERS"),
-    "score.uplift.policies": ("augment.score.uplift.policies", "POLICIES"),
-    "write.writer": ("augment.writers.base", "WRITERS"),
-}
-
-AUTOMATIC = {("ingest.reader", "auto"), ("clean.checks", "auto")}  # found while the stage runs
-
 
 def run(stage: str, overrides: Sequence[str] = (), root: Path = Path(".")) -> dict[str, Any]:
     """Check all of params.yaml, run one stage, give its report (reports/STAGE.json).
 
     Raises AugmentError: a wrong setting, missing inputs, data that cannot be used.
     """
-    settings = load(overrides, root)
-    return _runner(stage)(settings, root)
+    return _runner(stage)(getattr(load(overrides, root), stage), root)
 
 
 def write(
@@ -75,10 +45,10 @@ def write(
 
     settings = load(overrides, root)
     try:
-        return _runner("write")(settings, root, force=force)
+        return _runner("write")(settings.write, root, force=force)
     except GateError:
         with suppress(AugmentError):  # a page that cannot be made is not what stopped the stage
-            _runner("report")(settings, root)
+            _runner("report")(settings.report, root)
         raise
 
 
@@ -96,16 +66,10 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     from augment.registry import PartError
 
     settings = params.load(root / "params.yaml", overrides)
-    for key, (module, name) in PARTS.items():
-        registry: Registry = getattr(importlib.import_module(module), name)
-        value: Any = settings
-        for step in key.split("."):
-            value = getattr(value, step)
-        for spec in value if isinstance(value, list) else [value]:
-            if spec is None or (isinstance(spec, str) and (key, spec) in AUTOMATIC):
-                continue
+    for key, kind, specs in settings.parts():
+        for spec in specs:
             try:
-                registry.resolve(spec)
+                kind.load().resolve(spec)
             except PartError as error:
                 raise params.ParamsError(f"{key}: {error}") from None
     return settings
@@ -113,8 +77,11 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
 
 def registries() -> Iterator[Registry]:
     """Every registry once, in the order in which the stages use them."""
-    for module, name in dict.fromkeys(PARTS.values()):
-        yield getattr(importlib.import_module(module), name)
+    from augment import params
+
+    settings = params.Params.model_validate({"ingest": {"source": ""}})
+    for kind in dict.fromkeys(kind for _, kind, _ in settings.parts()):
+        yield kind.load()
 
 
 def parts() -> Iterator[dict[str, Any]]:

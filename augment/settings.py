@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from augment.registry import Count
+from augment.registry import Count, Registry, Spec
 
 PartSpec = str | dict[str, Any]
 Profile = Literal["glyph", "natural"]
+
+WHERE_IT_RUNS = frozenset({"device", "workers"})  # keys that change no result
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The kind of part that a setting names; stands in the setting's annotation.
+
+    ``registry`` is a name in ``module``; ``automatic`` says that the setting may be "auto".
+    """
+
+    module: str
+    registry: str
+    automatic: bool = False
+
+    def load(self) -> Registry:
+        """The registry, with every part of the kind."""
+        registry: Registry = getattr(importlib.import_module(self.module), self.registry)
+        return registry
 
 
 class Settings(BaseModel):
@@ -17,10 +39,42 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def parts(self, prefix: str = "") -> Iterator[tuple[str, Kind, list[Spec]]]:
+        """Each setting that names parts: its dotted key, their kind, and the parts that it names.
+
+        A setting left to "auto", or null, names none.
+        """
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                yield from value.parts(f"{prefix}{name}.")
+            for kind in (entry for entry in field.metadata if isinstance(entry, Kind)):
+                if value is None or (kind.automatic and value == "auto"):
+                    yield f"{prefix}{name}", kind, []
+                else:
+                    specs = value if isinstance(value, list) else [value]
+                    yield f"{prefix}{name}", kind, specs
+
+    def resolved(self) -> dict[str, Any]:
+        """The settings as plain values, every part with all its options; without WHERE_IT_RUNS.
+
+        Raises PartError for a part or an option that does not exist.
+        """
+        tree: dict[str, Any] = self.model_dump(mode="json", exclude=set(WHERE_IT_RUNS))
+        for key, kind, specs in self.parts():
+            *groups, name = key.split(".")
+            node = tree
+            for group in groups:
+                node = node[group]
+            if specs or isinstance(node[name], list):
+                full = [kind.load().resolve(spec) for spec in specs]
+                node[name] = full if isinstance(node[name], list) else full[0]
+        return tree
+
 
 class LabellerSettings(Settings):
     """The classifier that ``synth`` filters with."""
 
-    network: PartSpec = "cnn"
+    network: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "cnn"
     steps: Count = 600
     batch: Count = 64

@@ -32,16 +32,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("classifiers",),
     ("models",),
     FORMATS,
-    (*STAGES, "review", "dataset", "new_project"),
+    (*STAGES, "review", "dataset"),
     ("params",),
     ("pipeline",),
+    ("stage_code",),
+    ("new_project",),
     ("cli",),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = {("report", "augment.write.gates")}  # what a stage may import of another one
 READERS_OPEN_TO = {"readers", "ingest", "dataset", "new_project"}
 WITHOUT_TORCH = ("errors", "registry", "settings", "data", *FORMATS, "review", "ingest", "write",
-                 "report", "params", "pipeline", "cli", "new_project")  # fmt: skip
+                 "report", "params", "pipeline", "stage_code", "new_project", "cli")  # fmt: skip
 MODELS_OF_CLEAN = "augment.clean.out_of_fold"  # imported where they are fitted
 PURE = ("augment.models.losses", "augment.models.penalties", "augment.models.networks")
 OPTIONAL = (

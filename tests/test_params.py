@@ -90,7 +90,10 @@ def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
         ("train.stepz=3", r"train\.stepz: unknown key; known: recipe, model, generator, discrimin"),
         ("train.recipe=stylegan", r"train: .*unknown recipe 'stylegan'; known: infogan, r3gan"),
         ("train.rate.generatr=3", r"train\.rate\.generatr: unknown key; known: generator, disc"),
-        ("trian.steps=3", r"trian: unknown key; known: ingest, clean, train, codes, adopt, synth"),
+        (
+            "trian.steps=3",
+            r"trian: unknown key; known: profile, ingest, clean, train, codes, adopt",
+        ),
         ("train.steps=0", r"train\.steps: .*greater than or equal to 1 \(found 0\)"),
         ("train.steps=many", r"train\.steps: .*integer.* \(found 'many'\)"),
         ("train.steps=", r"train\.steps: .*integer \(found None\)"),
@@ -169,3 +172,40 @@ def test_unusable_files(tmp_path: Path, content: bytes, message: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(AugmentError, match=r"params\.yaml: no such file; run in a project folder"):
         params.load(tmp_path / "params.yaml")
+
+
+def test_the_profile_stands_once_and_reaches_every_group_that_follows_it(file: Path) -> None:
+    settings = params.load(file, ["profile=natural"])
+    groups = params.groups_with_profile()
+    assert groups == ["clean", "train", "adopt", "score"]
+    assert {getattr(settings, name).profile for name in groups} == {"natural"}
+    assert params.load(file).train.profile == "glyph"
+    with pytest.raises(ParamsError) as caught:
+        params.load(file, ["profile=digits"])
+    assert str(caught.value) == (
+        f"{file}: profile: Input should be 'glyph' or 'natural' (found 'digits')"
+    )
+
+
+@pytest.mark.parametrize("group", ["clean", "train", "adopt", "score"])
+def test_a_profile_in_a_group_is_told_where_it_belongs(file: Path, group: str) -> None:
+    with pytest.raises(ParamsError, match=f"{group}.profile: .* once, at the top of params.yaml"):
+        params.load(file, [f"{group}.profile=glyph"])
+
+
+def test_every_part_setting_says_its_kind_once() -> None:
+    settings = Params.model_validate({"ingest": {"source": "images"}})
+    kinds = {key: kind for key, kind, _ in settings.parts()}
+    assert len(kinds) == 23
+    assert kinds["train.loss"].load().names() and kinds["train.rate.schedule"].load().names()
+    assert {key for key, kind in kinds.items() if kind.automatic} == {
+        "ingest.reader",
+        "clean.checks",
+    }
+
+
+def test_resolved_settings_hold_every_option_and_no_machine() -> None:
+    tree = TrainSettings(loss="hinge", rate={"schedule": "cosine"}).resolved()  # type: ignore[arg-type]
+    assert tree["loss"]["name"] == "hinge" and tree["rate"]["schedule"]["name"] == "cosine"
+    assert tree["penalties"][0] == {"name": "r1", "weight": 0.05, "interval": 1}
+    assert tree["augment"] is None and "device" not in tree

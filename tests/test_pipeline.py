@@ -47,7 +47,7 @@ def whole(project: Path, tmp_path: Path, small) -> Path:
 def test_params_yaml_of_the_repository_is_whole() -> None:
     settings = pipeline.load(root=REPOSITORY)
     tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    assert list(tree) == list(params.Params.model_fields) == list(pipeline.STAGES)
+    assert list(tree) == list(params.Params.model_fields) == ["profile", *pipeline.STAGES]
     assert settings.ingest.source == "builtin:digits"
 
 
@@ -130,9 +130,9 @@ def test_through_dvc(tmp_path: Path, small) -> None:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    assert repro().count("Running stage") == len(pipeline.STAGES)
+    assert repro().count("Running stage") == len(pipeline.STAGES) + 1
     before = table.digest(root / "data/synthetic")
-    assert repro().count("Running stage") == 0
+    assert repro().count("Running stage") == 1  # code, which looks whether augment changed
     shutil.rmtree(root / "data/synthetic")
     shutil.rmtree(root / ".dvc/cache")
     repro()
@@ -157,10 +157,15 @@ def test_a_decision_runs_clean_and_what_follows(whole: Path) -> None:
         return done.stdout
 
     dvc("commit", "-f")
-    assert json.loads(dvc("status", "--json")) == {}
+    assert json.loads(dvc("status", "--json")) == {"code": ["always changed"]}
     decisions.record(root / decisions.FILE, [decisions.Decision("gone", "drop")])
     ran = re.findall(r"Running stage '(\w+)'", dvc("repro"))
-    assert ran == ["clean", "write", "report"]  # they tell of it, and data/clean is as it was
+    assert ran == [
+        "code",
+        "clean",
+        "write",
+        "report",
+    ]  # they tell of it, and data/clean is as it was
     assert json.loads((root / "reports/clean.json").read_text())["decisions"]["elsewhere"] == 1
 
 

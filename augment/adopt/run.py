@@ -12,20 +12,19 @@ import numpy as np
 from augment.adopt.calibration import Floats
 from augment.adopt.combine import AdoptError, Verdict, judge
 from augment.adopt.opinions import Pool
+from augment.adopt.settings import AdoptSettings
 from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
-from augment.params import Params
 from augment.runtime import devices
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Label the unlabelled train images of data/clean; write data/adopted and reports/adopt.json.
 
     The valid split chooses how opinions are combined and calibrates them; the test split is not
     looked at. Raises AdoptError where there is no label to start from or nobody has an opinion.
     """
-    settings = params.adopt
     clean = root / CLEAN
     facts = table.frame(clean, ["label"], split="train", origin="real")
     report: dict[str, Any] = {"unlabelled": int(facts["label"].isna().sum())}
@@ -39,7 +38,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         pool = Pool(
             np.concatenate([train.pixels, valid.pixels]),
             classes,
-            upright=params.train.profile == "glyph",
+            upright=settings.profile == "glyph",
             home=root / GENERATOR,
             device=devices.resolve(settings.device),
             steps=settings.steps,
@@ -58,6 +57,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         "per_class": {name: labels.count(name) for name in classes},
         "threshold": settings.probability,
         **dataclasses.asdict(verdict),
+        "settings": settings.resolved(),
     }
     _write(root, found)
     files.write_json(root / REPORTS / "adopt.json", report)

@@ -7,13 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from augment.registry import Count, Fraction
-from augment.settings import PartSpec, Settings
+from augment.settings import Kind, PartSpec, Profile, Settings
 
 
 class AdoptSettings(Settings):
     """Who is asked about images without a label, and which of them are adopted."""
 
-    labellers: Annotated[list[PartSpec], Field(min_length=1)] = ["graph", "head", "self_training"]
+    labellers: Annotated[
+        list[PartSpec], Field(min_length=1), Kind("augment.adopt.opinions", "OPINIONS")
+    ] = ["graph", "head", "self_training"]
+    profile: Profile = "glyph"  # upright images are compared upright
     # Calibrated, that a label must have. Well below 1: only the hard images teach anything new.
     probability: Fraction = 0.65
     steps: Count = 600  # of each classifier that is taught

@@ -34,7 +34,6 @@ from augment.data.decisions import Decision
 from augment.data.images import Pixels
 from augment.data.normalise import Form
 from augment.data.places import CLEAN, INGESTED, QUARANTINE, REPORTS
-from augment.params import Params
 from augment.runtime import progress, workers
 
 _CHUNK = 64  # images a task
@@ -43,7 +42,7 @@ _NOTES = ["suggested_label", "probability", "cluster"]  # that learned checks ma
 R = TypeVar("R")
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Clean ``data/ingested`` into ``data/clean`` and ``data/quarantine``; returns the report.
 
     ``reports/clean.csv`` is written before anything can stop the run, so that the images behind an
@@ -51,7 +50,6 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     decisions.csv, TableError without ingested images, CleanError when a check drops more than
     ``max_dropped`` of a class or fewer than two classes are left.
     """
-    settings = params.clean
     specs = _specs(settings)
     decided = decisions.load(root / decisions.FILE)
     total = table.count(root / INGESTED)
@@ -90,7 +88,10 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         verdicts.stop(facts, judged, settings.max_dropped)
         form = _form(facts[judged["kept"]], settings)
         _write_tables(root, judged, inspector, form, executor)
-    report = verdicts.report(facts, judged, limits, form, decided) | {"set": survey(facts, specs)}
+    report = verdicts.report(facts, judged, limits, form, decided) | {
+        "set": survey(facts, specs),
+        "settings": settings.resolved(),
+    }
     files.write_json(root / REPORTS / "clean.json", report)
     return report
 

@@ -7,17 +7,24 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from augment.registry import Fraction
-from augment.settings import PartSpec, Profile, Settings
+from augment.settings import Kind, PartSpec, Profile, Settings
 
 
 class CleanSettings(Settings):
     """What is judged, and what the kept images become."""
 
     profile: Profile = "glyph"  # which checks there are by default
-    checks: Literal["auto"] | list[PartSpec] = "auto"
+    checks: Annotated[
+        Literal["auto"] | list[PartSpec],
+        Kind("augment.clean.checks.base", "CHECKS", automatic=True),
+    ] = "auto"
     thresholds: dict[str, float] = {}
     on_doubt: Literal["drop", "keep", "ask"] = "drop"  # ask: out until a person has decided
-    repairs: list[PartSpec] = ["invert", "ruling_lines", "main_component"]
+    repairs: Annotated[list[PartSpec], Kind("augment.clean.repairs", "REPAIRS")] = [
+        "invert",
+        "ruling_lines",
+        "main_component",
+    ]
     max_dropped: Fraction = 0.2
     size: Literal["auto"] | int | tuple[int, int] = "auto"  # height = width, or [height, width]
     mode: Literal["auto", "L", "RGB"] = "auto"

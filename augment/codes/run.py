@@ -18,24 +18,24 @@ from augment.classifiers.classifier import load_classifier
 from augment.codes.matching import accuracy, contingency, match
 from augment.codes.picture import write_picture
 from augment.codes.probe import Probe, name_codes
+from augment.codes.settings import CodesSettings
 from augment.data import files
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CLEAN, CODES, GENERATOR, REPORTS
 from augment.models import class_head
 from augment.models.class_head import Head
 from augment.models.generator import Generator
-from augment.params import Params
 from augment.runtime import devices, seeding
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: CodesSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Match, measure and name the codes of models/generator.
 
     Writes models/codes.json, which is what names stand for, reports/codes.json and its picture.
     Raises CodesError for fewer categories than classes or a class without a labelled train image.
     """
     home = root / GENERATOR
-    device = devices.resolve(params.codes.device)
+    device = devices.resolve(settings.device)
     generator = Generator.load(home, device=str(device))
     head = None if generator.matched else class_head.load(home, device)
     matching = _no_matching(generator) if head is None else _match(root, generator, head)
@@ -46,7 +46,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         generator,
         load_classifier(home, "labeller", device),
         {name: categories[0] for name, categories in owned.items()},
-        seeding.derive(params.codes.seed, "codes"),
+        seeding.derive(settings.seed, "codes"),
     )
     spearman, changes = probe.correlations(), probe.class_changes()
     names = name_codes(spearman)
@@ -54,6 +54,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     known = {"generator": generator.digest, "classes": matching["classes"], "names": names}
     files.write_json(root / CODES, known)
     report = {**known, **matching, "continuous": _continuous(probe, spearman, changes, names)}
+    report["settings"] = settings.resolved()
     files.write_json(root / REPORTS / "codes.json", report)
     return report
 

@@ -31,7 +31,7 @@ from augment.data.places import INGESTED, REPORTS
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
 from augment.ingest.ledger import IngestError, Ledger, Lines, two_classes
-from augment.params import Params
+from augment.ingest.settings import IngestSettings
 from augment.readers import recognise
 from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item
 from augment.readers.builtin import PREFIX
@@ -46,7 +46,7 @@ class _Source(NamedTuple):
     labelled: bool
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Ingest ``ingest.source`` into ``data/ingested``; returns the report.
 
     ``reports/rejected.csv`` (path, label, reason) is written even if too much is rejected.
@@ -54,7 +54,6 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     refuses, IngestError when there is no image, one class only, a group that the source's own
     splits break, or a greater share than ``max_rejected`` rejected; then no table is written.
     """
-    settings = params.ingest
     pattern = _pattern(settings.group)
     if settings.split.valid + settings.split.test >= 1:
         raise IngestError("ingest.split: valid and test leave nothing to train")
@@ -85,6 +84,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         "source": settings.source,
         "reader": sources[0].reader,
         **ledger.report(final),
+        "settings": settings.resolved(),
     }
     files.write_json(root / REPORTS / "ingest.json", report)
     return report

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from augment.registry import Fraction
-from augment.settings import PartSpec, Settings
+from augment.settings import Kind, PartSpec, Settings
 
 
 class SplitSettings(Settings):
@@ -21,7 +21,7 @@ class IngestSettings(Settings):
     """Where the images come from."""
 
     source: str
-    reader: PartSpec = "auto"
+    reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
     unlabelled: str | None = None
     split: SplitSettings = SplitSettings()
     group: str | None = None  # a regular expression on the path; its first group names the group

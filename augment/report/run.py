@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from augment.data import files
 from augment.data.places import REPORTS
-from augment.params import Params
 from augment.report import words
 from augment.report.elements import Section
 from augment.report.sections import data, flow, gates, generator, provenance, scores, uplift
+from augment.report.settings import ReportSettings
 from augment.report.sources import Sources, read
 
 PAGE = f"{REPORTS}/index.html"
@@ -27,7 +27,7 @@ _SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
     (data.cleaning, ("clean",)),
     (generator.training, ("train",)),
     (generator.codes, ("codes",)),
-    (gates.gated, ("score",)),
+    (gates.gated, ("gates",)),
     (scores.scores, ("score",)),
     (scores.per_class, ("clean", "synth", "score")),
     (uplift.uplift, ("score",)),
@@ -39,13 +39,13 @@ _SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
 _HERE = Path(__file__).parent
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Write ``reports/index.html`` from the reports and tables that there are; returns counts.
 
     What has not been run is said on the page. Raises ReportError naming a report that is not JSON
     or not what its stage writes, AugmentError for a table or an image that cannot be read.
     """
-    found = read(params, root)
+    found = read(settings, root)
     with found.blaming("score"):
         verdict = uplift.verdict(found)
     sections = []

@@ -12,9 +12,10 @@ from typing import Any
 from augment.data import table
 from augment.data.places import REPORTS
 from augment.errors import AugmentError
-from augment.params import Params
+from augment.report.settings import ReportSettings
 
 SCORES_FILE = "score.json"
+GATES = "gates"  # written by the stage write before it refuses
 STAGES = ("ingest", "clean", "train", "codes", "adopt", "synth", "score", "write")
 
 
@@ -26,7 +27,7 @@ class ReportError(AugmentError, ValueError):
 class Sources:
     """A project's settings, its folder, and the reports that there are, by stage."""
 
-    params: Params
+    settings: ReportSettings
     root: Path
     reports: Mapping[str, Mapping[str, Any]]
 
@@ -58,10 +59,10 @@ class Sources:
             ) from error
 
 
-def read(params: Params, root: Path) -> Sources:
+def read(settings: ReportSettings, root: Path) -> Sources:
     """Read every report of ``root``. Raises ReportError for one that is no JSON object."""
     found: dict[str, Mapping[str, Any]] = {}
-    for stage in STAGES:
+    for stage in (*STAGES, GATES):
         path = root / REPORTS / f"{stage}.json"
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
@@ -73,4 +74,4 @@ def read(params: Params, root: Path) -> Sources:
             kind = type(report).__name__
             raise ReportError(f"{path}: expected an object, found {kind}; run {stage} again")
         found[stage] = report
-    return Sources(params, root, found)
+    return Sources(settings, root, found)

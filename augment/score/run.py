@@ -24,7 +24,6 @@ from augment.data import files, table
 from augment.data.arrays import Arrays, join, load_arrays
 from augment.data.images import Pixels
 from augment.data.places import ADOPTED, CACHE, CLEAN, REPORTS, SYNTHETIC
-from augment.params import Params
 from augment.registry import Spec
 from augment.runtime import devices
 from augment.score.scores.base import SCORES, Measured, Numbers, ScoreError, Side, merge, require
@@ -38,20 +37,19 @@ from augment.score.uplift.protocol import Plan
 FITTED = f"{CACHE}/score"
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Score ``data/synthetic`` against ``data/clean`` into ``reports/score.json``.
 
     Writes ``reports/per_class.csv`` and ``reports/confusion.csv`` (one row a sample) beside it.
     Raises AugmentError for an unknown part, a missing library, weights, table or train split, or
     images of different shapes.
     """
-    settings = params.score
     device = devices.resolve(settings.device)
     specs = _specs(settings, root, device.type == "cuda")
     network = CLASSIFIERS.resolve(settings.judge)
     recipe = JudgeRecipe(network, settings.steps, settings.batch, device)
     data = _read(root)
-    study, plan = _study(params, device, data, root), _plan(settings)
+    study, plan = _study(settings, device, data, root), _plan(settings)
     measured = _measure(
         root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan)
     )
@@ -59,21 +57,21 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     for spec in specs:
         merge(report, SCORES.build(spec)(measured))
     plain_first = sorted(report, key=lambda key: isinstance(report[key], dict))
-    report = {key: report[key] for key in plain_first}
+    report = {key: report[key] for key in plain_first} | {"settings": settings.resolved()}
     _write_tables(root / REPORTS, measured, report.get("per_class", {}))
     files.write_json(root / REPORTS / "score.json", report)
     return report
 
 
-def prove(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def prove(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     """The uplift alone, by ``score.uplift``, into ``reports/uplift.json``.
 
     For a longer measurement than each run of ``score`` can afford; fitted arms are kept, and shared
     with ``score`` where the steps are the same. Raises AugmentError like run.
     """
-    device = devices.resolve(params.score.device)
-    study = _study(params, device, _read(root), root)
-    report: dict[str, Any] = files.finite(protocol.measure(study, _plan(params.score)))
+    device = devices.resolve(settings.device)
+    study = _study(settings, device, _read(root), root)
+    report: dict[str, Any] = files.finite(protocol.measure(study, _plan(settings)))
     files.write_json(root / REPORTS / "uplift.json", report)
     return report
 
@@ -127,15 +125,14 @@ def _plan(settings: ScoreSettings) -> Plan:
     )
 
 
-def _study(params: Params, device: torch.device, data: _Data, root: Path) -> Study:
+def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Path) -> Study:
     """The images with the learner that answers for them; what it answered is kept on disk."""
-    settings = params.score
     terms = Terms(
         classes=len(data.train.classes),
         steps=settings.uplift.steps or math.ceil(settings.steps / 3),
         batch=settings.batch,
         network=settings.judge,
-        profile=params.train.profile,
+        profile=settings.profile,
         device=device,
     )
     shown = np.concatenate([data.valid.pixels, data.test.pixels, data.unlabelled])

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from augment.data import files
-from augment.params import Params
 from augment.synth.candidates import Draw, Tally, synthesise
 from augment.synth.inputs import fit_selection, prepare, wide_codes
 from augment.synth.quotas import Order, SynthError
+from augment.synth.settings import SynthSettings
 from augment.writers.base import WRITERS
 from augment.writers.names import Folders
 
 
 def fulfil(
-    params: Params,
+    settings: SynthSettings,
     order: Order,
     draw: Draw,
     *,
@@ -37,10 +37,10 @@ def fulfil(
     out = out or root / "synthetic" / f"{name}-{order.count}-seed{draw.seed}"
     if out.exists() and not overwrite and (not out.is_dir() or any(out.iterdir())):
         raise SynthError(f"{out} is not empty; give --overwrite to replace it")
-    generator, chosen, train = prepare(params.synth, root)
+    generator, chosen, train = prepare(settings, root)
     generator.check(order.label, draw.codes, draw.truncation)
-    draw = replace(draw, wide=wide_codes(params.synth, train, root))
-    selection = fit_selection(params.synth, chosen, root) if filtered else None
+    draw = replace(draw, wide=wide_codes(settings, train, root))
+    selection = fit_selection(settings, chosen, root) if filtered else None
     tally = Tally()
     temporary = files.temporary_beside(out)
     try:

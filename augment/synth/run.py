@@ -8,18 +8,17 @@ from typing import Any
 from augment.data import contact_sheets, files, images, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import REPORTS, SYNTHETIC
-from augment.params import Params
 from augment.synth.candidates import Draw, Tally, synthesise
 from augment.synth.inputs import fit_selection, prepare, valid_recalls, wide_codes
 from augment.synth.quotas import quotas
 from augment.synth.selectors import SELECTORS
+from augment.synth.settings import SynthSettings
 
 SHOWN = 10  # samples of each class in the picture
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
-    """Fill the quotas of ``params.synth`` into data/synthetic; write reports/synth.json."""
-    settings = params.synth
+def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:
+    """Fill the quotas of ``settings`` into data/synthetic; write reports/synth.json."""
     generator, chosen, train = prepare(settings, root)
     orders = quotas(settings, train, valid_recalls(settings, chosen, train, root))
     draw = Draw(
@@ -38,6 +37,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
         "codes": settings.codes,
         "select": [SELECTORS.resolve(spec) for spec in settings.select],
         "per_class": tally.per_class,
+        "settings": settings.resolved(),
     }
     try:
         with table.TableWriter(root / SYNTHETIC, overwrite=True) as out:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from augment.registry import Count, Fraction
-from augment.settings import LabellerSettings, PartSpec, Settings
+from augment.settings import Kind, LabellerSettings, PartSpec, Settings
 
 
 class SynthSettings(Settings):
@@ -22,7 +22,9 @@ class SynthSettings(Settings):
     max_candidates: Annotated[float, Field(gt=0)] = (
         20.0  # per wanted sample (and class, if unconditional)
     )
-    select: list[PartSpec] = []  # which accepted ones are kept; none: the first ones
+    select: Annotated[
+        list[PartSpec], Kind("augment.synth.selectors", "SELECTORS")
+    ] = []  # which accepted ones are kept; none: the first ones
     surplus: Annotated[float, Field(ge=1)] = 4.0  # accepted ones that each kept one is chosen among
     second: LabellerSettings = LabellerSettings(network="dense")  # where a selector needs one
     codes: Literal["uniform", "wide"] = "uniform"  # wide: most where real images' codes are thin

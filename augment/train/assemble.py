@@ -13,7 +13,6 @@ from augment.models.losses import LOSSES
 from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
 from augment.models.penalties import PENALTIES
 from augment.registry import PartError
-from augment.train.optimisers import OPTIMISERS, SCHEDULES
 from augment.train.settings import TrainSettings
 from augment.vision import augmentations
 
@@ -86,33 +85,8 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
 
 def resolve(settings: TrainSettings) -> dict[str, Any]:
     """The settings with every part's options filled in. Raises PartError for a wrong one."""
-    whole = settings.model_dump(mode="json", exclude={"device"})
-    named = {
-        "model": MODELS,
-        "generator": GENERATORS,
-        "discriminator": DISCRIMINATORS,
-        "loss": LOSSES,
-        "penalties": PENALTIES,
-        "augment": augmentations.AUGMENTATIONS,
-        "optimiser": OPTIMISERS,
-    }
     decided = {
         "augment": augment_of(settings),
         "discriminator": discriminator_of(settings),
     }
-    settings = settings.model_copy(update=decided)
-    for key, registry in named.items():
-        value = getattr(settings, key)
-        whole[key] = (
-            [registry.resolve(one) for one in value]
-            if isinstance(value, list)
-            else registry.resolve(value)
-        )
-    sides = settings.conditioning
-    whole["conditioning"] = {
-        "generator": GENERATOR_CONDITIONS.resolve(sides.generator),
-        "discriminator": DISCRIMINATOR_CONDITIONS.resolve(sides.discriminator),
-    }
-    whole["rate"]["schedule"] = SCHEDULES.resolve(settings.rate.schedule)
-    whole["labeller"]["network"] = CLASSIFIERS.resolve(settings.labeller.network)
-    return whole
+    return settings.model_copy(update=decided).resolved()

@@ -17,7 +17,6 @@ from augment.data import table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
-from augment.params import Params
 from augment.runtime import devices, seeding
 from augment.train import assemble, guessed_labels
 from augment.train.assemble import resolve
@@ -31,9 +30,8 @@ class TrainError(AugmentError):
     """Data that nothing can be trained on."""
 
 
-def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
+def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Train on the train split of data/clean; write models/generator and reports/train.json."""
-    settings = params.train
     resolved = resolve(settings)
     device = devices.resolve(settings.device)
     assemble.check(settings)

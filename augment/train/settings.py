@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from augment.registry import Count, Fraction
-from augment.settings import LabellerSettings, PartSpec, Profile, Settings
+from augment.settings import Kind, LabellerSettings, PartSpec, Profile, Settings
 from augment.train import recipes
 
 Balance = Literal["none", "classes"]
@@ -19,14 +19,18 @@ class RateSettings(Settings):
 
     generator: Annotated[float, Field(gt=0)] = 1e-3
     discriminator: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: PartSpec = "linear"
+    schedule: Annotated[PartSpec, Kind("augment.train.optimisers", "SCHEDULES")] = "linear"
 
 
 class ConditioningSettings(Settings):
     """How each network is told the class."""
 
-    generator: PartSpec = "embed"
-    discriminator: PartSpec = "projection"
+    generator: Annotated[PartSpec, Kind("augment.models.conditioning", "GENERATOR_CONDITIONS")] = (
+        "embed"
+    )
+    discriminator: Annotated[
+        PartSpec, Kind("augment.models.conditioning", "DISCRIMINATOR_CONDITIONS")
+    ] = "projection"
 
 
 class AdaSettings(Settings):
@@ -50,17 +54,28 @@ class TrainSettings(Settings):
     """
 
     recipe: str = "infogan"
-    model: PartSpec = "infogan"
-    generator: PartSpec = {"name": "resnet", "width": 32}
-    discriminator: PartSpec = {"name": "resnet", "width": 32}
+    model: Annotated[PartSpec, Kind("augment.models.base", "MODELS")] = "infogan"
+    generator: Annotated[PartSpec, Kind("augment.models.networks", "GENERATORS")] = {
+        "name": "resnet",
+        "width": 32,
+    }
+    discriminator: Annotated[PartSpec, Kind("augment.models.networks", "DISCRIMINATORS")] = {
+        "name": "resnet",
+        "width": 32,
+    }
     conditioning: ConditioningSettings = ConditioningSettings()
-    loss: PartSpec = "relativistic"
-    penalties: list[PartSpec] = [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}]
+    loss: Annotated[PartSpec, Kind("augment.models.losses", "LOSSES")] = "relativistic"
+    penalties: Annotated[list[PartSpec], Kind("augment.models.penalties", "PENALTIES")] = [
+        {"name": "r1", "weight": 0.05},
+        {"name": "r2", "weight": 0.05},
+    ]
     profile: Profile = "glyph"  # what changes no label
-    augment: list[PartSpec] | None = None  # null: what suits the profile
+    augment: Annotated[
+        list[PartSpec] | None, Kind("augment.vision.augmentations", "AUGMENTATIONS")
+    ] = None  # null: what suits the profile
     ada: AdaSettings | None = None
     instance_noise: NoiseSettings = NoiseSettings()
-    optimiser: PartSpec = "adam"
+    optimiser: Annotated[PartSpec, Kind("augment.train.optimisers", "OPTIMISERS")] = "adam"
     rate: RateSettings = RateSettings()
     discriminator_steps: Count = 1  # for each step of the generator
     steps: Count = 1500

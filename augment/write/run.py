@@ -20,7 +20,6 @@ from augment.data import decisions, files, table
 from augment.data.places import ADOPTED, AUGMENTED, CLEAN, QUARANTINE, REPORTS, SYNTHETIC
 from augment.data.provenance import FILE, recorded
 from augment.errors import AugmentError
-from augment.params import Params
 from augment.runtime import progress
 from augment.write import gates
 from augment.write.card import card
@@ -33,6 +32,9 @@ _SURE = ("id", "label_source", "label_probability")  # also read of adopted imag
 _ORIGINS = ("real", "synthetic")
 _FORM = ["width", "height", "mode"]
 _ADOPTION = ("method", "threshold", "calibration_error", "accuracy_valid")  # of adopt.json
+
+
+_MAKERS = ("clean", "train", "synth")  # stages whose settings the card shows
 
 
 class WriteError(AugmentError):
@@ -57,7 +59,7 @@ class _Chosen:
     doses: Mapping[str, Dose]
 
 
-def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[str, Any]:
+def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False) -> dict[str, Any]:
     """Write what was cleaned, adopted and made to ``data/augmented``; returns the report.
 
     All labelled real samples go in untouched; those of ``data/adopted``, whose labels are
@@ -69,11 +71,11 @@ def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[
     samples that the format cannot hold, AugmentError for decisions that cannot be read. Then
     ``data/augmented`` stays as it was.
     """
-    settings = params.write
     spec = WRITERS.resolve(settings.writer)
     part = WRITERS.describe(spec["name"])
     scores = _json(root / REPORTS / "score.json")
     verdicts = gates.judge(settings.gates, scores)
+    files.write_json(root / REPORTS / "gates.json", {"gates": gates.records(verdicts)})
     if not force:
         gates.refuse(verdicts)
     chosen = _choose(settings, scores, root)
@@ -88,8 +90,11 @@ def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[
         **_counts(chosen, table.count(root / CLEAN)),
         "adoption": _adoption(chosen, _json(root / REPORTS / "adopt.json")),
         "inputs": {place: table.digest(root / place) for place in places},
+        "settings": settings.resolved(),
     }
-    made_by = params.model_dump(mode="json", include={"clean", "train", "synth", "write"})
+    made_by = {
+        stage: _json(root / REPORTS / f"{stage}.json").get("settings", {}) for stage in _MAKERS
+    } | {"write": report["settings"]}
     temporary = files.temporary_beside(root / AUGMENTED)
     try:
         folder, provenance = temporary / "set", temporary / FILE
@@ -106,12 +111,12 @@ def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[
     return report
 
 
-def judged(params: Params, root: Path = Path(".")) -> list[gates.Verdict]:
+def judged(settings: WriteSettings, root: Path = Path(".")) -> list[gates.Verdict]:
     """The verdict on each of the gates; raises WriteError where nothing was measured."""
     path = root / REPORTS / "score.json"
     if not path.exists():
         raise WriteError(f"{path}: no such file; run the stage score first")
-    return gates.judge(params.write.gates, _json(path))
+    return gates.judge(settings.gates, _json(path))
 
 
 def _choose(settings: WriteSettings, scores: Mapping[str, Any], root: Path) -> _Chosen:

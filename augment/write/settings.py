@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import field_validator
 
 from augment.registry import Amount
-from augment.settings import PartSpec, Settings
+from augment.settings import Kind, PartSpec, Settings
 from augment.write import gates
 
 
 class WriteSettings(Settings):
     """How the augmented set leaves."""
 
-    writer: PartSpec = "parquet"
+    writer: Annotated[PartSpec, Kind("augment.writers.base", "WRITERS")] = "parquet"
     licence: str = "unknown"
     # Most synthetic samples for each labelled train image, of all classes or of each; null: all;
     # auto: what uplift chose for each class, and nothing where they do not help.

@@ -16,10 +16,10 @@ from augment.adopt import calibration, combine, opinions
 from augment.adopt import run as adopt
 from augment.adopt.combine import AdoptError, Held, Opinion
 from augment.adopt.opinions import OPINIONS, Pool
+from augment.adopt.settings import AdoptSettings
 from augment.data import images, table
 from augment.data.places import ADOPTED, CLEAN, REPORTS
 from augment.models import class_head
-from augment.params import Params
 
 CLASSES = [str(digit) for digit in range(10)]
 QUICK = {"steps": 60, "rounds": 1, "device": "cpu"}
@@ -58,8 +58,8 @@ def digits(root: Path, *, labelled: int, valid: int, unlabelled: int) -> dict[st
     return truth
 
 
-def params(**changes: Any) -> Params:
-    return Params.model_validate({"ingest": {"source": "none"}, "adopt": QUICK | changes})
+def params(**changes: Any) -> AdoptSettings:
+    return AdoptSettings.model_validate(QUICK | changes)
 
 
 def pool(count: int = 200, **changes: Any) -> tuple[Pool, np.ndarray]:

@@ -25,10 +25,10 @@ from augment.clean import out_of_fold, repairs, verdicts
 from augment.clean import run as clean
 from augment.clean.checks.base import CHECKS, defaults
 from augment.clean.checks.evidence import Evidence
+from augment.clean.settings import CleanSettings
 from augment.data import decisions, images, normalise, table
 from augment.data.decisions import Decision
 from augment.data.normalise import Form, to_form
-from augment.params import Params
 from augment.registry import PartError
 
 MEASURED = [name for name in defaults("glyph") if CHECKS.describe(name).facts["kind"] != "set"]
@@ -72,10 +72,10 @@ def ingested(root: Path, rows: Iterable[dict[str, Any]]) -> Path:
     return root
 
 
-def settings(**options: Any) -> Params:
+def settings(**options: Any) -> CleanSettings:
     """Settings of clean; without the checks that ask models, unless others are named."""
     chosen = {"workers": 1, "checks": PLAIN, **options}
-    return Params.model_validate({"ingest": {"source": "x"}, "clean": chosen})
+    return CleanSettings.model_validate(chosen)
 
 
 def good(count: int = 10, labels: str = "ab") -> Iterator[dict[str, Any]]:

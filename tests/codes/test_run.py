@@ -16,18 +16,18 @@ from augment.codes import matching
 from augment.codes import run as codes_
 from augment.codes.probe import BUDGET, Probe, name_codes
 from augment.codes.run import run
+from augment.codes.settings import CodesSettings
 from augment.data import contact_sheets, files, images
 from augment.data.places import CLEAN, CODES, GENERATOR, REPORTS
 from augment.data.table import TableWriter
 from augment.models import class_head, code_names, generator
 from augment.models.code_names import CodesError
-from augment.params import Params
 from augment.runtime import checkpoint
 from augment.vision.factors import FACTORS
 
 CLASSES = ["2", "10", "a"]
 SIDE = 24
-PARAMS = Params.model_validate({"ingest": {"source": "none"}, "train": {"device": "cpu"}})
+SETTINGS = CodesSettings()
 REPORT = f"{REPORTS}/codes.json"
 PICTURE = f"{REPORTS}/codes.png"
 
@@ -200,7 +200,7 @@ def test_names_go_to_the_strongest_and_once_only() -> None:
 def test_planted_codes_are_found(project: Path, trained: Callable[..., None]) -> None:
     fake = FakeGenerator()
     trained(fake)
-    report = run(PARAMS, project)
+    report = run(SETTINGS, project)
     assert report["classes"] == {"2": [2], "10": [0], "a": [1]}
     assert report["conditions"] == "categories"
     assert report["accuracy"] == {"train": 1.0, "valid": 1.0}
@@ -229,7 +229,7 @@ def test_picture_has_a_row_a_class_and_a_block_a_code(
     project: Path, trained: Callable[..., None]
 ) -> None:
     trained(FakeGenerator())
-    run(PARAMS, project)
+    run(SETTINGS, project)
     picture = images.pixels((project / PICTURE).read_bytes(), "RGB")
     tile = 2 * SIDE + 2
     assert picture.shape[0] - 3 * (tile + 2) == 50
@@ -246,7 +246,7 @@ def test_the_same_twice(project: Path, trained: Callable[..., None]) -> None:
     trained(FakeGenerator())
     found = []
     for _ in range(2):
-        run(PARAMS, project)
+        run(SETTINGS, project)
         found.append([(project / name).read_bytes() for name in (CODES, REPORT, PICTURE)])
     assert found[0] == found[1]
 
@@ -254,7 +254,7 @@ def test_the_same_twice(project: Path, trained: Callable[..., None]) -> None:
 def test_more_categories_than_classes(project: Path, trained: Callable[..., None]) -> None:
     fake = FakeGenerator(order=(1, 2, 0, 2))
     trained(fake)
-    report = run(PARAMS, project)
+    report = run(SETTINGS, project)
     assert report["classes"] == {"2": [2], "10": [0], "a": [1, 3]}
     assert [one["class"] for one in report["categories"]] == ["10", "a", "2", "a"]
     assert report["categories"][3]["purity"] == pytest.approx(0.475 / (0.475 + 2 * 0.025))
@@ -267,7 +267,7 @@ def test_conditions_that_are_classes_need_no_head(
 ) -> None:
     trained(FakeGenerator(matched=True, order=(0, 1, 2)))
     monkeypatch.setattr(class_head, "load", None)
-    report = run(PARAMS, project)
+    report = run(SETTINGS, project)
     assert report["conditions"] == "classes" and report["classes"] is None
     assert report["accuracy"] == report["table"] == {} and report["categories"] == []
     assert report["names"]["slant"]["sign"] == -1
@@ -280,9 +280,9 @@ def test_without_codes_the_picture_shows_samples(
     project: Path, trained: Callable[..., None], matched: bool
 ) -> None:
     trained(FakeGenerator())
-    run(PARAMS, project)
+    run(SETTINGS, project)
     trained(FakeGenerator(matched=matched, continuous=0, order=(0, 1, 2)), head=False)
-    report = run(PARAMS, project)
+    report = run(SETTINGS, project)
     assert report["conditions"] == ("classes" if matched else "none")
     assert report["classes"] is None and report["names"] == {} and report["continuous"] == []
     picture = images.pixels((project / PICTURE).read_bytes(), "RGB")
@@ -298,7 +298,7 @@ def test_fewer_categories_than_classes_are_an_error(
 ) -> None:
     trained(FakeGenerator(order=(1, 0)))
     with pytest.raises(CodesError, match="2 categories cannot be matched to 3 classes"):
-        run(PARAMS, project)
+        run(SETTINGS, project)
     assert not (project / CODES).exists()
 
 
@@ -327,7 +327,7 @@ def test_names_are_looked_up(project: Path, trained: Callable[..., None]) -> Non
     for suffix in ("json", "safetensors"):
         files.write_text(project / GENERATOR / f"generator.{suffix}", "weights")
     trained(FakeGenerator(digest=checkpoint.digest(project / GENERATOR, "generator")))
-    run(PARAMS, project)
+    run(SETTINGS, project)
     assert code_names.resolve("slant", project) == (0, -1)
     assert code_names.resolve("horizontal", project) == (1, 1)
     with pytest.raises(CodesError, match="unknown code 'slnat'; known: .*slant"):

@@ -28,7 +28,7 @@ from augment.data.places import INGESTED
 from augment.errors import AugmentError
 from augment.ingest import chunks
 from augment.ingest import run as ingest
-from augment.params import Params
+from augment.ingest.settings import IngestSettings
 from augment.readers import base
 from augment.readers.base import MAX_BYTES
 from augment.runtime import workers
@@ -50,8 +50,8 @@ def fill(
 
 
 def run(root: Path, source: Path | str, **changes: Any) -> dict[str, Any]:
-    chosen = {"source": str(source), "workers": 1, **changes}
-    return ingest.run(Params.model_validate({"ingest": chosen}), root)
+    options = {"source": str(source), "workers": 1, **changes}
+    return ingest.run(IngestSettings.model_validate(options), root)
 
 
 def rows(root: Path) -> pd.DataFrame:

@@ -15,16 +15,17 @@ import pytest
 
 from augment.codes import probe
 from augment.codes import run as codes
+from augment.codes.settings import CodesSettings
 from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CLEAN, CODES, GENERATOR
 from augment.models import class_head
 from augment.models.generator import Generator, GeneratorError
-from augment.params import Params
 from augment.registry import PartError
 from augment.runtime import checkpoint
 from augment.runtime.checkpoint import CheckpointError
 from augment.train import run as train
+from augment.train.settings import TrainSettings
 
 LABELLED = 2  # train images of each digit that keep their label
 TINY: dict[str, Any] = {
@@ -40,11 +41,9 @@ TINY: dict[str, Any] = {
 Digits = Callable[..., Path]
 
 
-def params(use: str, **changes: Any) -> Params:
+def params(use: str, **changes: Any) -> TrainSettings:
     model = {"noise": 8, "labels": use, **changes.pop("model", {})}
-    return Params.model_validate(
-        {"ingest": {"source": "none"}, "train": TINY | {"model": model} | changes}
-    )
+    return TrainSettings.model_validate(TINY | {"model": model} | changes)
 
 
 def few_labels(root: Path, digits_table: Digits) -> Path:
@@ -200,7 +199,7 @@ def test_none_samples_no_class_before_its_codes_are_matched(
     with pytest.raises(GeneratorError, match="class '3': .* run `augment codes`"):
         generator.sample("3", 1)
 
-    found = codes.run(params("none"), root)
+    found = codes.run(CodesSettings(), root)
     generator = Generator.load(root / GENERATOR, device="cpu")
     assert generator.sample("3", 2).shape == (2, 1, 8, 8)
     assert sorted(sum(found["classes"].values(), [])) == list(range(10))

@@ -24,6 +24,7 @@ from augment.report.charts import Axes, Series
 from augment.report.elements import Interval, Intervals
 from augment.report.sources import ReportError
 from augment.score.uplift.arms import ARMS
+from augment.write import gates
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ["0", "1", HOSTILE]
@@ -140,6 +141,10 @@ def built(tmp_path: Path, digits_table: Callable[..., Path]) -> Built:
         (root / "params.yaml").write_text(yaml.safe_dump(settings))
         for stage, found in reports.items():
             (root / f"reports/{stage}.json").write_text(json.dumps(found))
+        if "score" in reports:
+            verdicts = gates.judge(settings["write"]["gates"], reports["score"])
+            records = {"gates": gates.records(verdicts)}
+            (root / "reports/gates.json").write_text(json.dumps(records))
         if tables:
             fill(root, digits_table(tmp_path / "digits"))
         return root
@@ -208,7 +213,7 @@ class Page(HTMLParser):
 
 
 def render(root: Path) -> Page:
-    report.run(params.load(root / "params.yaml"), root)
+    report.run(params.load(root / "params.yaml").report, root)
     return Page(root)
 
 
@@ -221,7 +226,7 @@ def test_gates_are_judged_on_the_page(built: Built) -> None:
 
 def test_sections_in_order_and_nothing_missing(built: Built) -> None:
     root = built(stages())
-    found = report.run(params.load(root / "params.yaml"), root)
+    found = report.run(params.load(root / "params.yaml").report, root)
     page = Page(root)
     assert found["shown"] == KEYS and found["missing"] == []
     assert [one["id"] for one in page.all("section")] == KEYS

@@ -15,10 +15,10 @@ from augment.data import images, table
 from augment.data.arrays import DatasetError
 from augment.data.table import TableError
 from augment.errors import AugmentError
-from augment.params import Params
 from augment.registry import PartError
 from augment.score import run as score
 from augment.score.scores.base import SCORES, ScoreError
+from augment.score.settings import ScoreSettings
 
 COUNTS = {"train": 30, "valid": 6, "test": 12}
 CLASSES = ["2", "10", "é/b"]
@@ -67,9 +67,9 @@ def write_synthetic(root: Path, count: int = 33, seed: int = 9, size: int = 8) -
     write(root / "data/synthetic", "synthetic", [("train", *drawn(count, seed, size))])
 
 
-def params(**options: Any) -> Params:
+def params(**options: Any) -> ScoreSettings:
     settings = {"steps": 12, "batch": 8, "device": "cpu", **options}
-    return Params.model_validate({"ingest": {"source": "x"}, "score": settings})
+    return ScoreSettings.model_validate(settings)
 
 
 def outputs(root: Path) -> dict[str, bytes]:

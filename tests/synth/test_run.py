@@ -28,8 +28,8 @@ def trained(project: Path) -> Generator:
 
 
 @pytest.fixture(scope="module")
-def loaded(project: Path) -> params.Params:
-    return params.load(project / "params.yaml")
+def loaded(project: Path) -> SynthSettings:
+    return params.load(project / "params.yaml").synth
 
 
 def test_sample_is_a_prefix_of_more(trained: Generator) -> None:
@@ -68,14 +68,14 @@ def test_wrong_requests(trained: Generator, call, message: str) -> None:
         call(trained)
 
 
-def test_stage_filled_every_quota(project: Path, loaded: params.Params) -> None:
+def test_stage_filled_every_quota(project: Path, loaded: SynthSettings) -> None:
     facts = table.frame(project / "data/synthetic")
     assert table.validate(project / "data/synthetic") == len(facts)
-    wanted = loaded.synth.per_class
+    wanted = loaded.per_class
     assert facts["label"].value_counts().to_dict() == {str(k): wanted for k in range(10)}
     assert set(facts["split"]) == {"train"}
     assert set(facts["origin"]) == {"synthetic"}
-    assert (facts["label_probability"] >= loaded.synth.probability).all()
+    assert (facts["label_probability"] >= loaded.probability).all()
     train_ids = set(table.frame(project / "data/clean", ["id"], split="train")["id"])
     assert set(facts["nearest_real"]) <= train_ids
 
@@ -94,8 +94,8 @@ def test_row_tells_how_to_make_its_image_again(project: Path, trained: Generator
         )
 
 
-def test_no_accepted_sample_is_a_copy(project: Path, loaded: params.Params) -> None:
-    _, chosen, train = prepare(loaded.synth, project)
+def test_no_accepted_sample_is_a_copy(project: Path, loaded: SynthSettings) -> None:
+    _, chosen, train = prepare(loaded, project)
     made = load_arrays(project / "data/synthetic", classes=train.classes)
     features = chosen.labeller.features(made.pixels)
     assert nearest(features, chosen.reference)[1].min() >= chosen.threshold
@@ -105,9 +105,9 @@ def test_no_accepted_sample_is_a_copy(project: Path, loaded: params.Params) -> N
 
 
 def test_filter_rejects_copies_duplicates_and_wrong_labels(
-    project: Path, loaded: params.Params
+    project: Path, loaded: SynthSettings
 ) -> None:
-    _, chosen, train = prepare(loaded.synth, project)
+    _, chosen, train = prepare(loaded, project)
     copies = train.pixels[train.labels == 3][:20]
     chosen.start_class()
     assert not chosen.judge(copies, 3, 20).accepted.any()
@@ -129,8 +129,8 @@ def test_filter_rejects_copies_duplicates_and_wrong_labels(
     assert doubtful.rejected["label"] >= 18
 
 
-def test_budget_is_an_error_with_numbers(project: Path, loaded: params.Params) -> None:
-    made, chosen, _ = prepare(loaded.synth, project)
+def test_budget_is_an_error_with_numbers(project: Path, loaded: SynthSettings) -> None:
+    made, chosen, _ = prepare(loaded, project)
     strict = dataclasses.replace(chosen, probability=1.0, threshold=1e9)
     tally = Tally()
     orders = [Order("2", 3)]
@@ -150,8 +150,8 @@ def test_numbers_add_up(project: Path) -> None:
         assert one["acceptance_rate"] == one["accepted"] / one["candidates"]
 
 
-def test_encoding_in_threads_keeps_the_order(project: Path, loaded: params.Params) -> None:
-    made, _, _ = prepare(loaded.synth, project)
+def test_encoding_in_threads_keeps_the_order(project: Path, loaded: SynthSettings) -> None:
+    made, _, _ = prepare(loaded, project)
     rows = candidates.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally())
     expected = images.channels_last(made.sample("5", 150, seed=3).numpy())
     assert [row["image"]["bytes"] for row in rows] == images.encode_many(expected)
@@ -208,7 +208,7 @@ def test_weakest_needs_two_numbers(changes: dict[str, object]) -> None:
 
 
 def test_weakness_is_measured_on_the_valid_split_only(
-    project: Path, loaded: params.Params, tmp_path: Path
+    project: Path, loaded: SynthSettings, tmp_path: Path
 ) -> None:
     """There 7 stands for zeros; 3 and 4 are confused in the test split, which is not looked at."""
     (tmp_path / "models").mkdir()
@@ -222,7 +222,7 @@ def test_weakness_is_measured_on_the_valid_split_only(
             if (split, label) == ("valid", "0"):
                 out.add(row | {"id": f"x{row['id'][1:]}", "label": "7"})
     changes = {"match": "weakest", "weakest": 1, "per_class": 2}
-    settings = loaded.model_copy(update={"synth": loaded.synth.model_copy(update=changes)})
+    settings = loaded.model_copy(update=changes)
     synth.run(settings, tmp_path)
     assert table.frame(tmp_path / "data/synthetic")["label"].tolist() == ["7", "7"]
 
@@ -247,8 +247,8 @@ def test_damaged_generator_is_named(project: Path, tmp_path: Path) -> None:
         Generator.load(tmp_path / "nowhere")
 
 
-def test_filter_needs_two_images(project: Path, loaded: params.Params) -> None:
-    _, chosen, train = prepare(loaded.synth, project)
+def test_filter_needs_two_images(project: Path, loaded: SynthSettings) -> None:
+    _, chosen, train = prepare(loaded, project)
     one = dataclasses.replace(
         train, pixels=train.pixels[:1], labels=train.labels[:1], ids=train.ids[:1]
     )
@@ -257,12 +257,12 @@ def test_filter_needs_two_images(project: Path, loaded: params.Params) -> None:
 
 
 def test_nothing_wanted_is_an_empty_table(
-    project: Path, loaded: params.Params, tmp_path: Path
+    project: Path, loaded: SynthSettings, tmp_path: Path
 ) -> None:
     for place in ("data/clean", "models/generator"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).symlink_to(project / place)
-    settings = loaded.model_copy(update={"synth": SynthSettings(per_class=0)})
+    settings = SynthSettings(per_class=0)
     assert synth.run(settings, tmp_path)["accepted"] == 0
     assert table.count(tmp_path / "data/synthetic") == 0
     assert (tmp_path / "reports/samples.png").exists()

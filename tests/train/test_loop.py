@@ -19,7 +19,6 @@ from augment.data import files
 from augment.data.arrays import Arrays
 from augment.data.places import CLEAN, REPORTS
 from augment.models.base import Batch
-from augment.params import Params
 from augment.runtime import checkpoint
 from augment.train import watch
 from augment.train.feed import Feed
@@ -486,8 +485,7 @@ def test_the_report_and_the_log_tell_of_a_rollback(
     monkeypatch.setattr(Trainer, "fit", lambda target: fit(poison(target, 9)))
     labeller = {"network": {"name": "cnn", "width": 8}, "steps": 10}
     changes = {"on_trouble": "rollback", "steps": 12, "every": 4, "labeller": labeller}
-    given = {"ingest": {"source": "none"}, "train": TINY | changes}
-    report = run(Params.model_validate(given), tmp_path)
+    report = run(TrainSettings.model_validate(TINY | changes), tmp_path)
     (done,) = report["rollbacks"]
     assert (done["name"], done["step"], done["generator"]) == ("diverged", 12, 0.5)
     assert [row["step"] for row in report["history"]] == [4, 8, 12]

@@ -23,6 +23,7 @@ from augment.registry import PartError
 from augment.runtime import checkpoint
 from augment.train import run as train
 from augment.train import watch
+from augment.train.settings import TrainSettings
 
 SMALL = {
     "model": {"name": "infogan", "noise": 16},
@@ -35,13 +36,13 @@ SMALL = {
     "labeller": {"steps": 20},
     "device": "cpu",
 }
-SCRIPT = "from augment import params, train; train.run(params.load())"
+SCRIPT = "from augment import pipeline; pipeline.run('train')"
 
 
-def settings(root: Path, **changes: object) -> params.Params:
+def settings(root: Path, **changes: object) -> TrainSettings:
     groups = {"ingest": {"source": "builtin:digits"}, "train": SMALL | changes}
     (root / "params.yaml").write_text(yaml.safe_dump(groups))
-    return params.load(root / "params.yaml")
+    return params.load(root / "params.yaml").train
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_killed_run_ends_bit_identical(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (root / "models/generator").exists()
-    train.run(params.load(root / "params.yaml"), root)
+    train.run(params.load(root / "params.yaml").train, root)
     for name in ("models/generator", "reports"):
         assert table.digest(root / name) == table.digest(whole / name), name
 

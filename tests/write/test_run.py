@@ -15,7 +15,6 @@ import yaml
 
 from augment.data import decisions, files, images, table
 from augment.errors import AugmentError
-from augment.params import Params
 from augment.readers.base import READERS
 from augment.registry import PartError
 from augment.write import dose as dose_
@@ -23,6 +22,7 @@ from augment.write import gates
 from augment.write import run as write
 from augment.write.card import card
 from augment.write.dose import Dose, DoseError, doses
+from augment.write.settings import WriteSettings
 from augment.writers.base import WRITERS
 
 LABELS = ("2", "10", "a|b")
@@ -64,8 +64,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(**options: Any) -> Params:
-    return Params.model_validate({"ingest": {"source": "/home/someone/set"}, "write": options})
+def settings(**options: Any) -> WriteSettings:
+    return WriteSettings.model_validate(options)
 
 
 def augmented(root: Path) -> pd.DataFrame:

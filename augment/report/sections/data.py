@@ -20,12 +20,12 @@ def classes(found: Sources) -> Section:
     key, title = "classes", "Real beside synthetic"
     if not found.has_table(CLEAN):
         return Section(key, title, missing="No images yet: augment ingest, then augment clean.")
-    columns = found.params.report.images
+    columns = found.settings.images
     real = pictures.first_by_class(found.root / CLEAN, columns, split="train")
     made: Mapping[str, list[bytes]] = {}
     if found.has_table(SYNTHETIC):
         made = pictures.first_by_class(found.root / SYNTHETIC, columns)
-    names = list(real)[: found.params.report.classes]
+    names = list(real)[: found.settings.classes]
     rows = [
         (
             name,
@@ -77,7 +77,7 @@ def adopted(found: Sources) -> Section:
         return Section(key, title, missing="Not run yet: augment adopt.")
     if not report["adopted"]:
         return Section(key, title, "No unlabelled image was adopted.")
-    columns = found.params.report.images
+    columns = found.settings.images
     strips = _least_certain(found, columns) if found.has_table(ADOPTED) else []
     facts = Table(
         ("what", "value"),
@@ -108,7 +108,7 @@ def _dropped(found: Sources) -> Strips | None:
     )
     sheet = sheet[sheet["verdict"] == "drop"]
     first = sheet["reasons"].str.partition(";")[0]
-    columns = found.params.report.images
+    columns = found.settings.images
     chosen = {
         reason: list(dict.fromkeys(ids))[:columns] for reason, ids in sheet["id"].groupby(first)
     }
@@ -127,7 +127,7 @@ def _dropped(found: Sources) -> Strips | None:
 def _least_certain(found: Sources, columns: int) -> list[tuple[str, list[Any]]]:
     facts = table.frame(found.root / ADOPTED, ("id", "label", "label_probability"))
     facts = facts.sort_values(["label_probability", "id"])
-    names = table.classes_of(facts["label"])[: found.params.report.classes]
+    names = table.classes_of(facts["label"])[: found.settings.classes]
     chosen = {name: list(facts["id"][facts["label"] == name][:columns]) for name in names}
     images = pictures.by_id(found.root / ADOPTED, [one for ids in chosen.values() for one in ids])
     return [

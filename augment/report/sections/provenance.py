@@ -22,9 +22,12 @@ def provenance(found: Sources) -> Section:
     rows.append(("seeds of the samples", ", ".join(map(str, written.get("seeds", [])))))
     rows.append(("licence", written.get("licence")))
     what = Table(("what", "value or SHA-256"), [row for row in rows if row[1]])
-    groups = found.params.model_dump(mode="json").items()
-    settings = [(group, json.dumps(keys, ensure_ascii=False)) for group, keys in groups]
-    flat = Table(("group of params.yaml", "settings, with all defaults"), settings)
+    settings = [
+        (stage, json.dumps(report["settings"], ensure_ascii=False))
+        for stage, report in found.reports.items()
+        if "settings" in report
+    ]
+    flat = Table(("stage", "the settings that it ran with"), settings)
     figures = [
         Figure("Origin", [what], "write.json" if written else "ingest.json", numbers=flat),
         Figure(

@@ -92,7 +92,7 @@ def suspects(found: Sources) -> Section:
         return Section(key, title, missing="Not run yet: augment synth.")
     columns = ("id", "label", "nearest_real", "nearest_distance")
     facts = table.frame(found.root / SYNTHETIC, columns).dropna()
-    facts = facts.sort_values(["nearest_distance", "id"])[: found.params.report.suspects]
+    facts = facts.sort_values(["nearest_distance", "id"])[: found.settings.suspects]
     made = pictures.by_id(found.root / SYNTHETIC, facts["id"])
     real = pictures.by_id(found.root / CLEAN, facts["nearest_real"])
     rows: list[tuple[str, float, str, str]] = [

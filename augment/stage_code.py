@@ -1,0 +1,130 @@
+"""Which files of augment a stage's results follow from: computed from imports, not remembered.
+
+``dvc.yaml`` of this repository lists them; a project of a user's depends on their digest, so that
+after an upgrade ``dvc repro`` runs the stages whose code changed, and no others.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from augment.data import files
+from augment.data.places import REPORTS
+from augment.pipeline import STAGES
+
+PACKAGE = Path(__file__).parent
+FILE = f"{REPORTS}/code.json"
+
+
+def write_digests(root: Path) -> dict[str, str]:
+    """Write ``reports/code.json``, the digest of each stage's code; returns its content."""
+    digests = {stage: digest(stage) for stage in STAGES}
+    files.write_json(root / FILE, digests)
+    return digests
+
+
+def write_dependencies(path: Path) -> None:
+    """Bring the code that each stage of a ``dvc.yaml`` lists up to date; the rest stays."""
+    lines: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("      - augment/"):
+            continue
+        lines.append(line)
+        if match := re.fullmatch(r" +- stages/(\w+)\.py", line):
+            lines += [f"      - {dependency}" for dependency in dependencies(match[1])]
+    files.write_text(path, "\n".join(lines) + "\n")
+
+
+def digest(stage: str) -> str:
+    """SHA-256 of the files that ``stage`` follows from: their names and bytes."""
+    total = hashlib.sha256()
+    for path in sorted(files_of(stage)):
+        total.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def dependencies(stage: str) -> list[str]:
+    """The shortest list of folders and files that holds what ``stage`` follows from.
+
+    Paths are relative to the folder of the package's own folder, as in ``dvc.yaml``. The stage's
+    own folder is listed whole, and so is every folder of which all files count.
+    """
+    needed = files_of(stage)
+    own = PACKAGE / stage
+
+    def listed(folder: Path) -> Iterator[Path]:
+        for path in sorted(_content(folder)):
+            inside = {file for file in _all_files(path) if file in needed}
+            if path == own or (inside and inside == _all_files(path)):
+                yield path
+            elif inside:
+                yield from listed(path)
+
+    return [path.relative_to(PACKAGE.parent).as_posix() for path in listed(PACKAGE)]
+
+
+def files_of(stage: str) -> set[Path]:
+    """The files that ``augment.STAGE.run`` imports, at once or later, and what lies beside them.
+
+    A package's parts count with it, since it imports them to register them. Files that are no
+    Python count where a module of their folder does: the page's template, its style. The package's
+    own ``__init__`` holds names for users and nothing that a stage follows from.
+    """
+    modules = _modules()
+    waiting, reached = [f"augment.{stage}.run"], set[str]()
+    while waiting:
+        module = waiting.pop()
+        if module not in reached and module != "augment":
+            reached.add(module)
+            waiting += [*_imports(module), module.rpartition(".")[0]]
+    paths = {modules[module] for module in reached}
+    beside = {file for path in paths for file in path.parent.iterdir() if _is_data(file)}
+    return paths | beside
+
+
+def _content(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _all_files(path)]
+
+
+def _all_files(path: Path) -> set[Path]:
+    """The file itself, or every module and data file under a folder."""
+    if path.is_file():
+        return {path} if path.suffix == ".py" or _is_data(path) else set()
+    return {file for child in path.iterdir() for file in _all_files(child)}
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and path.suffix in (".html", ".css", ".js")
+
+
+@cache
+def _modules() -> Mapping[str, Path]:
+    """Every module of the package by its dotted name."""
+    named = {}
+    for path in PACKAGE.rglob("*.py"):
+        steps = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        named[".".join(steps).removesuffix(".__init__")] = path
+    return named
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """The modules of this package that import statements anywhere in ``module`` name."""
+    tree = ast.parse(_modules()[module].read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return frozenset(names & _modules().keys())
+
+
+if __name__ == "__main__":
+    write_dependencies(PACKAGE.parent / "dvc.yaml")

@@ -1,0 +1,232 @@
+"""dvc.yaml is true: a stage depends on the code it runs and the settings it reads, on nothing less.
+
+A wrong list gives old results under new code or new settings, in silence.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+
+from augment import new_project, params, pipeline, stage_code
+from augment.data.places import REPORTS
+
+REPOSITORY = Path(__file__).parent.parent
+DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+STAGES = list(pipeline.STAGES)
+SHORT = ["train.steps=2", "train.every=2", "train.labeller.steps=2", "score.steps=3",
+         "score.scores=[labels, memorisation]"]  # fmt: skip
+# All settings are loaded and checked first; no stage's result follows from another's settings.
+LOADED_BY = """
+import os, sys
+from pathlib import Path
+from augment import pipeline
+stage, root, *overrides = sys.argv[1:]
+pipeline.load(overrides, Path(root))
+before = set(sys.modules)
+pipeline.run(stage, overrides, Path(root))
+mine = (name for name in set(sys.modules) - before if name.startswith("augment."))
+print(*(sys.modules[name].__file__ for name in mine), sep=os.pathsep)
+"""
+
+
+def paths(entries: list[Any]) -> list[str]:
+    """The paths of a stage's outs, each of which may carry flags."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_the_code_that_its_run_imports(stage: str) -> None:
+    """What to do where this fails: ``python -m augment.stage_code`` writes the lists."""
+    listed = [path for path in DVC[stage]["deps"] if path.startswith("augment/")]
+    assert listed == stage_code.dependencies(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_the_settings_that_its_run_reads(stage: str) -> None:
+    runner = import_module(f"augment.{stage}.run").run
+    first = next(iter(inspect.signature(runner).parameters))
+    group = get_type_hints(runner)[first]
+    assert group is params.Params.model_fields[stage].annotation
+    shared = ["profile"] if "profile" in group.model_fields else []
+    assert DVC[stage]["params"] == [*shared, stage]
+
+
+def test_the_lists_hold_what_was_missing_before() -> None:
+    for stage in ("synth", "score"):
+        assert "augment/vision/lookalikes.py" in DVC[stage]["deps"]
+    assert {"augment/train", "augment/vision/label_graph.py", "augment/vision/kernel_distance.py",
+            "augment/vision/factors.py"} <= set(DVC["train"]["deps"])  # fmt: skip
+    assert "augment/models" in DVC["codes"]["deps"]
+    assert not any(dep == "augment/params.py" for stage in DVC.values() for dep in stage["deps"])
+
+
+def test_the_stage_code_sees_lazy_imports_parts_and_the_page() -> None:
+    files = {stage: {path.relative_to(stage_code.PACKAGE).as_posix() for path in
+                     stage_code.files_of(stage)} for stage in STAGES}  # fmt: skip
+    assert "clean/out_of_fold.py" in files["clean"]  # imported in a function
+    assert {"models/acgan.py", "models/penalties.py"} <= files["train"]  # found by name
+    assert {"report/page.html", "report/page.css", "report/page.js"} <= files["report"]
+    assert all("__init__.py" not in names for names in files.values())  # names for users
+    assert not any(name.startswith("models") for name in files["clean"] | files["score"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["clean", "train", "score"])  # those that import in functions
+def test_whatever_a_run_imports_is_counted(stage: str, project: Path, tmp_path: Path) -> None:
+    """Imports are read from the source; here a run tells which modules it loaded."""
+    root = tmp_path / "copy"
+    shutil.copytree(project, root)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_BY, stage, str(root), *SHORT],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = {Path(line) for line in done.stdout.splitlines()[-1].split(os.pathsep)}
+    assert stage_code.PACKAGE / stage / "run.py" in loaded | stage_code.files_of(stage)
+    assert loaded <= stage_code.files_of(stage)
+
+
+def test_what_a_stage_reads_of_others_is_among_its_dependencies() -> None:
+    """Names of places in a stage's own folder are what it writes or what it depends on."""
+    outs = {stage: {*paths(DVC[stage].get("outs", [])), *paths(DVC[stage].get("metrics", [])),
+                    *paths(DVC[stage].get("plots", []))} for stage in STAGES}  # fmt: skip
+    for stage in STAGES:
+        known = outs[stage] | set(DVC[stage]["deps"])
+        folder = stage_code.PACKAGE / stage
+        text = "\n".join(path.read_text() for path in folder.rglob("*.py"))
+        for place in re.findall(r"root / ([A-Z]+)\b", text):
+            value = getattr(import_module("augment.data.places"), place, None)
+            if value in (None, REPORTS, ".augment"):
+                continue
+            assert value in known, (stage, value)
+
+
+@pytest.fixture
+def committed(project: Path, tmp_path: Path, small: Callable[[Path], Path]) -> Path:
+    """A user's project whose stages have all run, as DVC knows."""
+    root = tmp_path / "mine"
+    assert new_project.init(root, "builtin:digits") == []
+    small(root)
+    for place in ("data", "reports", "models"):
+        shutil.copytree(project / place, root / place)
+    stage_code.write_digests(root)
+    dvc(root, "commit", "-f")
+    return root
+
+
+def dvc(root: Path, *words: str, package: Path | None = None) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    if package is not None:
+        environment["PYTHONPATH"] = str(package)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=root, env=environment,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def changed_code(root: Path) -> set[str]:
+    """The stages that DVC would run because of their code."""
+    status = json.loads(dvc(root, "status", "--json"))
+    return {
+        stage
+        for stage, reasons in status.items()
+        for reason in reasons
+        if isinstance(reason, dict) and stage_code.FILE in reason.get("changed deps", {})
+    }
+
+
+@pytest.mark.slow
+def test_an_upgrade_touches_exactly_the_stages_whose_code_changed(
+    committed: Path, tmp_path: Path
+) -> None:
+    assert json.loads(dvc(committed, "status", "--json")) == {"code": ["always changed"]}
+    newer = tmp_path / "newer"
+    cases = {
+        "": set(),  # another version number alone changes no result
+        "vision/lookalikes.py": {"synth", "score"},
+        "train/settings.py": {"train"},  # a default of the train stage
+        "write/gates.py": {"write", "report"},
+        "errors.py": set(STAGES),
+    }
+    for name, stages in cases.items():
+        shutil.rmtree(newer, ignore_errors=True)
+        shutil.copytree(stage_code.PACKAGE, newer / "augment")
+        init = newer / "augment/__init__.py"
+        init.write_text(init.read_text().replace('__version__ = "', '__version__ = "9.'))
+        if name:
+            path = newer / "augment" / name
+            path.write_text(path.read_text() + "\n# another version\n")
+        dvc(committed, "repro", "--single-item", "code", package=newer)
+        assert changed_code(committed) == stages, name
+
+
+@pytest.mark.slow
+def test_settings_touch_exactly_the_stages_that_read_them(committed: Path) -> None:
+    def changed(**groups: Any) -> set[str]:
+        tree = yaml.safe_load((committed / "params.yaml").read_text())
+        for name, value in groups.items():
+            tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
+        before = (committed / "params.yaml").read_text()
+        (committed / "params.yaml").write_text(yaml.safe_dump(tree))
+        status = json.loads(dvc(committed, "status", "--json"))
+        (committed / "params.yaml").write_text(before)
+        return set(status) - {"code"}
+
+    assert changed(train={"steps": 7}) == {"train"}
+    assert changed(write={"licence": "mit"}) == {"write"}
+    assert changed(profile="natural") == {"clean", "train", "adopt", "score"}
+
+
+def test_an_old_project_is_renewed_and_its_settings_stay(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    new_project.init(root, "builtin:digits")
+    fresh = (root / "dvc.yaml").read_text()
+    settings = "# mine\n" + (root / "params.yaml").read_text().replace(
+        "per_class: 200", "per_class: 7"
+    )
+    (root / "params.yaml").write_text(settings)
+    (root / "dvc.yaml").write_text("stages: {}  # of an older version\n")
+    (root / "stages/code.py").unlink()
+    remarks = new_project.init(root)
+    assert (root / "dvc.yaml").read_text() == fresh
+    assert (root / "dvc.yaml.old").read_text() == "stages: {}  # of an older version\n"
+    assert (root / "stages/code.py").exists() and (root / "params.yaml").read_text() == settings
+    assert remarks == [
+        "dvc.yaml is renewed; the former one is dvc.yaml.old",
+        "stages/code.py is new",
+    ]
+    assert new_project.init(root) == []
+
+
+def test_a_renewed_project_still_reads_its_own_images(tmp_path: Path) -> None:
+    (tmp_path / "images/a").mkdir(parents=True)
+    (tmp_path / "images/b").mkdir()
+    for label in "ab":
+        (tmp_path / "images" / label / "1.png").write_bytes(b"")
+    root = tmp_path / "mine"
+    new_project.init(root, str(tmp_path / "images"))
+    fresh = (root / "dvc.yaml").read_text()
+    assert "      - ${ingest.source}\n" in fresh
+    old = (root / "params.yaml").read_text().replace("clean:\n", "clean:\n  profile: glyph\n")
+    (root / "params.yaml").write_text(old)  # as versions before 0.2 had it
+    (root / "dvc.yaml").write_text("")
+    first, *_ = new_project.init(root)
+    assert first.startswith("params.yaml needs a change") and "clean.profile" in first
+    assert (root / "dvc.yaml").read_text() == fresh and (root / "params.yaml").read_text() == old
+    with pytest.raises(new_project.ProjectError, match="set ingest.source"):
+        new_project.init(root, "builtin:digits")
