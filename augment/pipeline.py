@@ -64,6 +64,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     """
     from augment import params
     from augment.registry import PartError
+    from augment.train.assemble import check_rates
 
     settings = params.load(root / "params.yaml", overrides)
     for key, kind, specs in settings.parts():
@@ -72,6 +73,10 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
                 kind.load().resolve(spec)
             except PartError as error:
                 raise params.ParamsError(f"{key}: {error}") from None
+    try:
+        check_rates(settings.train)
+    except PartError as error:
+        raise params.ParamsError(str(error)) from None
     return settings
 
 

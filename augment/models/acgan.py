@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from augment.models.adversarial import Fakes, Model, Parts
-from augment.models.base import MODELS, Batch, Losses
+from augment.models.adversarial import AdversarialModel, Fakes
+from augment.models.base import MODELS, Batch, Losses, Parts
 from augment.models.critic import Critic
 from augment.registry import Amount, Count
 
@@ -36,7 +36,7 @@ class ClassCritic(Critic):
     "acgan",
     paper="Odena et al. 2017 (arXiv:1610.09585); Kang et al. 2021, ReACGAN (arXiv:2111.01118)",
 )
-class AuxiliaryGan(Model):
+class AuxiliaryGan(AdversarialModel):
     """The discriminator is not told the class: it has to find it, on real and generated images."""
 
     matched = True

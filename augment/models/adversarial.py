@@ -7,47 +7,17 @@ discriminator scores packs of ``packing`` images (1: single ones), told their cl
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from augment.models.base import Batch, Losses
+from augment.models.base import Batch, Losses, Model, Needs, Parts, Phase
 from augment.models.critic import Critic
 from augment.models.latents import LatentGenerator, latents
-from augment.models.losses import Loss
-from augment.models.networks import Shape
 from augment.models.penalties import Judged, Penalty
-from augment.vision.augmentations import Adaptive, Augmentation
-
-STATISTICS = ("running_mean", "running_var")  # buffers that a batch norm keeps
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a model is put together from.
-
-    ``head`` is a classifier of so many classes, giving features and logits; ``vary`` what changes
-    no class in its eyes.
-    ``instance_noise`` is the standard deviation at the start of what is added to all that the
-    discriminator sees; it falls linearly to nothing at the share ``noise_until`` of the run.
-    """
-
-    shape: Shape
-    classes: int
-    generator: Callable[[int, Shape, int], nn.Module]
-    discriminator: Callable[[Shape], nn.Module]
-    generator_condition: Callable[[int], nn.Module]
-    discriminator_condition: Callable[[int, Shape, int], nn.Module]
-    loss: Loss
-    penalties: Sequence[Penalty]
-    augment: Augmentation
-    head: Callable[[Shape, int], nn.Module]
-    vary: Augmentation
-    instance_noise: float = 0.0
-    noise_until: float = 1.0
+from augment.vision.augmentations import Adaptive
 
 
 class Fakes(NamedTuple):
@@ -58,15 +28,11 @@ class Fakes(NamedTuple):
     codes: Tensor
 
 
-class Model:
-    """The adversarial game; what a model adds to it are conditions, heads and their losses.
+class AdversarialModel(Model):
+    """The game of G against D; what a model adds to it are conditions, heads and their losses."""
 
-    ``conditions`` is how many conditions the generator takes (0: none); ``matched`` says that they
-    are the classes.
-    """
+    phase_names = ("discriminator", "generator")
 
-    conditions: int
-    matched: bool
     told = False  # whether the discriminator is given the class
 
     def assemble(
@@ -91,29 +57,50 @@ class Model:
         """The discriminator; models with heads have their own."""
         return Critic(self.parts.discriminator, self.parts.shape, conditioning, self.packing)
 
-    def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
-        """Pairs of a module's average and the module."""
-        return [(self.average, self.generator)]
-
     def modules(self) -> dict[str, nn.Module]:
         """All that a checkpoint holds, by name."""
-        found: dict[str, nn.Module] = {
+        modules: dict[str, nn.Module] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "average": self.average,
             "penalties": nn.ModuleList(self.parts.penalties),
         }
         if isinstance(self.parts.augment, nn.Module):
-            found["augment"] = self.parts.augment
-        return found
+            modules["augment"] = self.parts.augment
+        return modules
+
+    def phases(self) -> Sequence[Phase]:
+        """The discriminator's half, as often as the settings say, and then the generator's."""
+        return (
+            Phase(
+                "discriminator",
+                "d",
+                (self.discriminator,),
+                self.discriminator_losses,
+                repeats=self.parts.discriminator_steps,
+                second_order=self.second_order,
+                after=self.after_discriminator_step,
+            ),
+            Phase("generator", "g", (self.generator,), self.generator_losses),
+        )
+
+    @property
+    def needs(self) -> Needs:
+        """A label for every image, in packs."""
+        return Needs(pack=self.packing)
+
+    @property
+    def penalties(self) -> Sequence[Penalty]:
+        """The discriminator's penalties."""
+        return self.parts.penalties
 
     def second_order(self, step: int) -> bool:
         """Whether a penalty's double backward pass, which needs full precision, is due."""
-        return any(p.double_backward and p.due(step) for p in self.parts.penalties)
+        return any(penalty.double_backward and penalty.due(step) for penalty in self.penalties)
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         """Weighted terms that the discriminator minimises: adversarial, penalties, heads."""
-        due = [penalty for penalty in self.parts.penalties if penalty.due(batch.step)]
+        due = [penalty for penalty in self.penalties if penalty.due(batch.step)]
         with torch.no_grad():
             fakes = self._generate(batch)
         slopes = self.second_order(batch.step)
@@ -164,54 +151,14 @@ class Model:
         """What heads ask of the generator, from features of fake packs."""
         return {}
 
-    def ignored(self, row: Mapping[str, float]) -> str | None:
-        """Why the mean losses of a measurement say that a code is ignored, or None."""
-        return None
-
     def draw_conditions(self, batch: Batch) -> Tensor:
         """The conditions (N,) of a step's fakes: the classes of the real images beside them."""
         return batch.labels
 
     def after_discriminator_step(self) -> None:
         """What penalties do to the weights."""
-        for penalty in self.parts.penalties:
+        for penalty in self.penalties:
             penalty.after_step(self.discriminator.judges())
-
-    @torch.no_grad()
-    def on_step(self, step: int, decay: float) -> None:
-        """Move the averages; they warm up so that they forget the start.
-
-        A batch norm's statistics are averaged like the weights: the newest ones are those of other
-        weights, and with them the average is worse than what it is the average of.
-        """
-        share = 1 - min(decay, (1 + step) / (10 + step))
-        for average, module in self.averaged():
-            means: list[Tensor] = [*average.parameters()]
-            currents: list[Tensor] = [*module.parameters()]
-            for (name, mean), now in zip(average.named_buffers(), module.buffers(), strict=True):
-                if name.endswith(STATISTICS):
-                    means.append(mean)
-                    currents.append(now)
-                else:
-                    mean.copy_(now)
-            torch._foreach_lerp_(means, currents, share)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        conditions: Tensor,
-        *,
-        generator: torch.Generator,
-        codes: Tensor | None = None,
-        truncation: float | None = None,
-    ) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] of the averaged generator; ``codes`` (N, codes)."""
-        noise, drawn = latents(self.average, len(conditions), generator, truncation=truncation)
-        codes = drawn if codes is None else codes
-        self.average.eval()
-        place = conditions.device
-        images: Tensor = self.average(noise.to(place), conditions, codes.to(place))
-        return images
 
     def show(self, images: Tensor, batch: Batch) -> Tensor:
         """Images as the discriminator sees them: augmented, noisy, packed."""

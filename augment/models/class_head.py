@@ -13,7 +13,7 @@ from torch import Tensor
 from augment.classifiers.classifier import Floats
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import images
-from augment.models.infogan import InfoCritic
+from augment.models.critic import InfoCritic
 from augment.models.networks import DISCRIMINATORS
 from augment.runtime import checkpoint, devices
 

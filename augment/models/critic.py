@@ -54,3 +54,46 @@ class Critic(nn.Module):
     def forward(self, packs: Tensor, labels: Tensor) -> Tensor:
         """Packs and their classes to logits (N,)."""
         return self.judge(self.features(packs, labels), labels)
+
+
+class InfoCritic(Critic):
+    """A critic that also tells condition and codes of each image: Q.
+
+    Codes are read from the trunk, and so is the condition, unless ``recogniser`` is a network of
+    its own for it: a classifier, giving features and logits.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Shape], nn.Module],
+        shape: Shape,
+        conditioning: nn.Module | None,
+        members: int,
+        kinds: int,
+        codes: int,
+        recogniser: nn.Module | None = None,
+    ):
+        """Heads for ``kinds`` logits and ``codes`` numbers an image."""
+        super().__init__(network, shape, conditioning, members)
+        self.count = codes
+        self.hidden = nn.Sequential(nn.Linear(self.width, 128), nn.LeakyReLU(0.2))
+        self.category = None if recogniser else nn.Linear(128, kinds * members)
+        self.codes = nn.Linear(128, codes * members) if codes else None
+        self.recogniser = recogniser
+
+    def read(self, features: Tensor) -> Tensor:
+        """Features (N / members, width) to codes (N, codes)."""
+        size = len(features) * self.members
+        assert self.codes is not None
+        codes: Tensor = self.codes(self.hidden(features)).view(size, self.count)
+        return codes
+
+    def recognise(self, images: Tensor, features: Tensor) -> Tensor:
+        """Logits (N, kinds) of images (N, C, H, W), whose packs have ``features``."""
+        logits: Tensor
+        if self.recogniser is not None:
+            logits = self.recogniser(images)[1]
+        else:
+            assert self.category is not None
+            logits = self.category(self.hidden(features)).view(len(images), -1)
+        return logits

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augment.models.adversarial import Model, Parts
-from augment.models.base import MODELS, Batch
+from augment.models.adversarial import AdversarialModel
+from augment.models.base import MODELS, Batch, Parts
 from augment.registry import Count
 
 
 @MODELS.register("gan", paper="Goodfellow et al. 2014 (arXiv:1406.2661)")
-class Gan(Model):
+class Gan(AdversarialModel):
     """No label: the labeller's filter finds the samples of a class."""
 
     matched = False
@@ -26,7 +26,7 @@ class Gan(Model):
 
 
 @MODELS.register("cgan", paper="Mirza & Osindero 2014 (arXiv:1411.1784)")
-class ConditionalGan(Model):
+class ConditionalGan(AdversarialModel):
     """A class label in, images of that class out."""
 
     matched = True

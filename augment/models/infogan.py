@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
@@ -13,55 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from augment.models.adversarial import Fakes, Model, Parts
-from augment.models.base import MODELS, Batch, Losses
-from augment.models.critic import Critic
-from augment.models.networks import Shape
+from augment.models.adversarial import AdversarialModel, Fakes
+from augment.models.base import MODELS, Batch, Losses, Needs, Parts
+from augment.models.critic import Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
-
-
-class InfoCritic(Critic):
-    """A critic that also tells condition and codes of each image: Q.
-
-    Codes are read from the trunk, and so is the condition, unless ``recogniser`` is a network of
-    its own for it: a classifier, giving features and logits.
-    """
-
-    def __init__(
-        self,
-        network: Callable[[Shape], nn.Module],
-        shape: Shape,
-        conditioning: nn.Module | None,
-        members: int,
-        kinds: int,
-        codes: int,
-        recogniser: nn.Module | None = None,
-    ):
-        """Heads for ``kinds`` logits and ``codes`` numbers an image."""
-        super().__init__(network, shape, conditioning, members)
-        self.count = codes
-        self.hidden = nn.Sequential(nn.Linear(self.width, 128), nn.LeakyReLU(0.2))
-        self.category = None if recogniser else nn.Linear(128, kinds * members)
-        self.codes = nn.Linear(128, codes * members) if codes else None
-        self.recogniser = recogniser
-
-    def read(self, features: Tensor) -> Tensor:
-        """Features (N / members, width) to codes (N, codes)."""
-        size = len(features) * self.members
-        assert self.codes is not None
-        codes: Tensor = self.codes(self.hidden(features)).view(size, self.count)
-        return codes
-
-    def recognise(self, images: Tensor, features: Tensor) -> Tensor:
-        """Logits (N, kinds) of images (N, C, H, W), whose packs have ``features``."""
-        logits: Tensor
-        if self.recogniser is not None:
-            logits = self.recogniser(images)[1]
-        else:
-            assert self.category is not None
-            logits = self.category(self.hidden(features)).view(len(images), -1)
-        return logits
 
 
 @MODELS.register(
@@ -69,7 +25,7 @@ class InfoCritic(Critic):
     paper="Chen et al. 2016, InfoGAN (arXiv:1606.03657); "
     "Ji et al. 2019, Invariant Information Clustering (arXiv:1807.06653)",
 )
-class InfoGan(Model):
+class InfoGan(AdversarialModel):
     """A GAN whose class and continuous codes must be readable from its images."""
 
     discriminator: InfoCritic
@@ -91,14 +47,14 @@ class InfoGan(Model):
     ):
         """``continuous`` codes are uniform on [-1, 1]; weights are those of Q's losses.
 
-        ``factors`` names what the first codes are to move (``augment.factors``): Q is then also
-        taught how the real images of a class rank by it, from -1 to 1.
+        ``factors`` names what the first codes are to move (``augment.vision.factors``): Q is then
+        also taught how the real images of a class rank by it, from -1 to 1.
 
         ``labels``: ``all`` conditions both networks on the class. With ``half`` some are known,
         with ``none`` the condition is a categorical code of ``categories`` values (default: as many
         as classes). Images without a label then get one from a neighbour graph before training
-        (``pseudo_labels``, see ``augment.pseudolabels``) that both networks are conditioned on,
-        and the class head is a network of its own (that of ``train.labeller``) that learns from
+        (``pseudo_labels``, see ``augment.train.guessed_labels``) that both networks are conditioned
+        on, and the class head is a network of its own (that of ``train.labeller``) that learns from
         real images alone, varied as no class is changed by.
 
         Without ``pseudo_labels`` a code of ``none`` finds classes by itself, as in the paper, and
@@ -109,7 +65,7 @@ class InfoGan(Model):
         self.matched = labels != "none"
         guessed = labels != "all" and pseudo_labels == "graph"
         self.told = labels == "all" or guessed
-        self.labels, self.separate = labels, labels == "half" or guessed
+        self.separate = labels == "half" or guessed
         self.class_weight, self.code_weight = class_weight, code_weight
         self.real_weight = real_weight
         if categories is not None and labels != "none":
@@ -124,8 +80,18 @@ class InfoGan(Model):
             )
         self.continuous, self.factors = continuous, factors
         kinds = categories or parts.classes
+        self._needs = Needs(labels, guessed, kinds if labels == "none" else 0, factors, packing)
         self.assemble(parts, noise=noise, codes=continuous, conditions=kinds, packing=packing)
         self.head = copy.deepcopy(self.discriminator).requires_grad_(False)
+
+    @property
+    def needs(self) -> Needs:
+        """Labels as far as the option says, and ranks by the factors."""
+        return self._needs
+
+    def class_head(self) -> InfoCritic:
+        """The averaged discriminator with Q."""
+        return self.head
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """A discriminator with Q."""

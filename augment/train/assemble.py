@@ -6,8 +6,7 @@ from typing import Any
 
 from augment.classifiers.fit import CLASSIC
 from augment.classifiers.networks import CLASSIFIERS
-from augment.models.adversarial import Model, Parts
-from augment.models.base import MODELS
+from augment.models.base import MODELS, Model, Parts
 from augment.models.conditioning import DISCRIMINATOR_CONDITIONS, GENERATOR_CONDITIONS
 from augment.models.losses import LOSSES
 from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
@@ -40,12 +39,19 @@ def check(settings: TrainSettings) -> None:
             f"train.penalties: {_per_image(settings)[0]!r} looks at each image by itself, and "
             "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
         )
-    packing = MODELS.resolve(settings.model)["packing"]
-    if settings.batch % packing:
-        raise PartError(
-            f"train.batch: {settings.batch} images do not fill packs of {packing} "
-            "(train.model.packing)"
-        )
+    check_rates(settings)
+
+
+def check_rates(settings: TrainSettings) -> None:
+    """Raise PartError for the rate of a phase that the model has not."""
+    model = MODELS.resolve(settings.model)["name"]
+    phases = MODELS.describe(model).target.phase_names  # type: ignore[attr-defined]
+    for name in settings.rate.named:
+        if name not in phases:
+            raise PartError(
+                f"train.rate.{name}: unknown key; known: default, schedule, and the phases of "
+                f"{model!r}: {', '.join(phases)}"
+            )
 
 
 def _per_image(settings: TrainSettings) -> list[str]:
@@ -78,8 +84,14 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         vary=augmentations.compose(CLASSIC),
         instance_noise=settings.instance_noise.std,
         noise_until=settings.instance_noise.until,
+        discriminator_steps=settings.discriminator_steps,
     )
     model: Model = MODELS.build(settings.model, parts)
+    if settings.batch % model.needs.pack:
+        raise PartError(
+            f"train.batch: {settings.batch} images do not fill packs of {model.needs.pack} "
+            "(train.model.packing)"
+        )
     return model
 
 

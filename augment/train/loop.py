@@ -63,11 +63,11 @@ class Trainer:
         """
         self.settings, self.train, self.valid = settings, train, valid
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
-        batches = settings.steps * settings.discriminator_steps
+        self.engine = Engine(settings, train.shape, len(train.classes), device)
+        batches = settings.steps * self.engine.batches
         self.feed = Feed(
             pool or train, settings.batch, batches, settings.seed, device, settings.balance
         )
-        self.engine = Engine(settings, train.shape, len(train.classes), device)
         self.model = self.engine.model
         self.history = History()
         self.best = copy.deepcopy(self.model.average)
@@ -98,7 +98,10 @@ class Trainer:
                 trouble = None
                 if step % pulse == 0 or due:
                     now = {name: float(value) for name, value in found.items()}
-                    losses = [f"{name} {now[name]:.3f}" for name in now if name[:2] in ("d_", "g_")]
+                    prefixes = tuple(f"{phase.prefix}_" for phase in self.engine.phases.values())
+                    losses = [
+                        f"{name} {now[name]:.3f}" for name in now if name.startswith(prefixes)
+                    ]
                     display.update(task, note="  ".join(losses)[:100])
                     trouble = watch.diverged(now)
                 if due and not trouble:
@@ -170,7 +173,9 @@ class Trainer:
         if remedy is None or best is None or len(history.rollbacks) >= self.settings.rollbacks:
             raise watch.TrainingTrouble(history.step, trouble)
         steps = {"step": history.step, "restored": best[1]["step"]}
-        self._restore(best, [*history.rollbacks, steps | trouble.as_dict() | remedy._asdict()])
+        self._restore(
+            best, [*history.rollbacks, steps | trouble.as_dict() | remedy.on(self.engine.phases)]
+        )
         restored = files.temporary_beside(self.home / "steps")
         self._save(restored.name)
         files.publish(restored, self.home / "steps")

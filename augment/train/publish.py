@@ -15,7 +15,6 @@ from augment.data import files, images
 from augment.data.arrays import Arrays
 from augment.data.places import GENERATOR, REPORTS
 from augment.models import class_head
-from augment.models.infogan import InfoGan
 from augment.runtime import checkpoint
 from augment.train.loop import Trainer
 
@@ -76,18 +75,18 @@ def _save_head(
     trainer: Trainer, meta: dict[str, Any], pool: Arrays, folder: Path
 ) -> dict[str, Any]:
     """The class head, and where it knows classes its word on each unlabelled image."""
-    model = trainer.model
-    if not isinstance(model, InfoGan):
+    model, critic = trainer.model, trainer.model.class_head()
+    if critic is None:
         return {}
-    own = meta["settings"]["labeller"]["network"] if model.head.recogniser else None
-    facts = {"discriminator": meta["settings"]["discriminator"], "members": model.packing}
-    class_head.save(folder, model.head, {**meta, **facts, "recogniser": own})
+    recogniser = meta["settings"]["labeller"]["network"] if critic.recogniser else None
+    facts = {"discriminator": meta["settings"]["discriminator"], "members": critic.members}
+    class_head.save(folder, critic, {**meta, **facts, "recogniser": recogniser})
     if not model.matched:
         return {}
-    head = class_head.Head(model.head, model.conditions, trainer.device)
+    head = class_head.Head(critic, model.conditions, trainer.device)
     right = head.predict(trainer.valid.pixels).argmax(1) == trainer.valid.labels
     accuracy = {"head_accuracy": float(right.mean()) if len(right) else None}
-    if model.labels == "all":
+    if model.needs.labels == "all":
         return accuracy
     unknown = pool.labels < 0
     ids = [one for one, open_ in zip(pool.ids, unknown, strict=True) if open_]

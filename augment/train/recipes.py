@@ -1,7 +1,7 @@
 """Whole training configurations under the names that people know.
 
-A recipe is what differs from the defaults in ``augment.params.TrainSettings``; every line of it can
-be overridden in params.yaml or on the command line. Rates are the defaults where a paper's are for
+A recipe is what differs from the defaults in ``augment.train.settings``; every line of it can be
+overridden in params.yaml or on the command line. Rates are the defaults where a paper's are for
 runs of a hundred thousand steps.
 """
 
@@ -71,6 +71,11 @@ RECIPES: dict[str, Recipe] = {
             "loss": "non_saturating",
             "conditioning": {"generator": "concat"},
         },
+    ),
+    "vae": Recipe(
+        "The rival: a conditional autoencoder, sampled from its prior",
+        "Kingma & Welling 2014; Sohn et al. 2015",
+        {**_DCGAN, **_PLAIN, "model": "vae", "conditioning": {"generator": "embed"}},
     ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(

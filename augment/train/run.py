@@ -17,6 +17,7 @@ from augment.data import table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
+from augment.models.base import Needs
 from augment.runtime import devices, seeding
 from augment.train import assemble, guessed_labels
 from augment.train.assemble import resolve
@@ -24,6 +25,8 @@ from augment.train.log import open_log
 from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
+
+FORMAT = 2  # of the checkpoints; one of another format is not resumed
 
 
 class TrainError(AugmentError):
@@ -36,13 +39,14 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     device = devices.resolve(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN)
-    assemble.build(settings, train.shape, len(train.classes))  # what does not fit is said now
-    pool = _pool(resolved["model"], train, root / CLEAN)
-    key = _digest({"settings": resolved, "data": table.digest(root / CLEAN)})
+    model = assemble.build(settings, train.shape, len(train.classes))  # what does not fit is said
+    pool = _pool(model.needs, train, root / CLEAN)
+    key = _digest({"settings": resolved, "data": table.digest(root / CLEAN), "format": FORMAT})
     home = root / CACHE / "train" / key[:16]
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:
-        filled = guessed_labels.fill(settings, pool)
+        upright = settings.profile == "glyph"
+        filled = guessed_labels.fill(model.needs, pool, upright=upright, seed=settings.seed)
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root)
@@ -62,19 +66,18 @@ def _data(folder: Path) -> tuple[Arrays, Arrays]:
     return train, valid
 
 
-def _pool(model: dict[str, Any], train: Arrays, folder: Path) -> Arrays:
-    """What the model learns from: with ``labels: half`` or ``none`` images without a label too.
+def _pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
+    """The images that the model learns from: images without a label too, where it needs them.
 
-    Their labels are -1; without any label that of all images is.
+    Their labels are -1; a model that needs no label sees all labels as -1.
     """
-    use = model.get("labels", "all")
-    if use == "all":
+    if needs.labels == "all":
         return train
     pool = load_arrays(
         folder, split="train", origin="real", classes=train.classes, shape=train.shape,
         unlabelled=True,
     )  # fmt: skip
-    if use == "none":
+    if needs.labels == "none":
         return dataclasses.replace(pool, labels=np.full_like(pool.labels, -1))
     return pool
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from augment.registry import Count, Fraction
 from augment.settings import Kind, LabellerSettings, PartSpec, Profile, Settings
@@ -14,12 +14,29 @@ Balance = Literal["none", "classes"]
 Compiler = Literal["none", "inductor", "cudagraphs", "aot_eager"]  # torch.compile's backends
 
 
-class RateSettings(Settings):
-    """Learning rates of the two networks (TTUR where they differ), and how they change."""
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-    generator: Annotated[float, Field(gt=0)] = 1e-3
-    discriminator: Annotated[float, Field(gt=0)] = 1e-3
+
+class RateSettings(Settings):
+    """Learning rates by the model's phases (TTUR where they differ), and how they change.
+
+    A GAN's phases are ``generator`` and ``discriminator``; any phase may be named.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Rate] = Field(init=False)
+
+    default: Rate = 1e-3  # of a phase that is not named
     schedule: Annotated[PartSpec, Kind("augment.train.optimisers", "SCHEDULES")] = "linear"
+
+    def of(self, phase: str) -> float:
+        """The learning rate of a phase."""
+        return self.__pydantic_extra__.get(phase, self.default)
+
+    @property
+    def named(self) -> list[str]:
+        """The phases that have a rate of their own."""
+        return list(self.__pydantic_extra__)
 
 
 class ConditioningSettings(Settings):

@@ -11,23 +11,21 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from augment.models.base import Batch
+from augment.models.base import Batch, Phase
 from augment.models.networks import Shape
 from augment.runtime import checkpoint, seeding
 from augment.train.assemble import build
 from augment.train.optimisers import OPTIMISERS, SCHEDULES
 from augment.train.settings import TrainSettings
 
-NETWORKS = ("discriminator", "generator")
-
 
 class Engine:
-    """A model with its optimisers.
+    """A model with an optimiser for each of its phases.
 
-    ``rates`` multiply the learning rate of each network; ``weights`` are those that the settings
-    give the penalties. A watch over training may change both (``adjust``).
+    ``rates`` multiply the learning rate of each phase; ``weights`` are those that the settings give
+    the penalties. A watch over training may change both (``adjust``).
     """
 
     def __init__(self, settings: TrainSettings, shape: Shape, classes: int, device: torch.device):
@@ -37,45 +35,49 @@ class Engine:
         self.model = build(settings, shape, classes)
         for module in self.model.modules().values():
             module.to(device).to(memory_format=torch.channels_last)
+        self.phases = {phase.name: phase for phase in self.model.phases()}
         if settings.compile != "none":
-            for name in NETWORKS:  # what they are called and saved as stays the same
-                getattr(self.model, name).compile(backend=settings.compile)
+            for phase in self.phases.values():
+                for module in phase.modules:  # what they are called and saved as stays the same
+                    module.compile(backend=settings.compile)
+        self.batches = max(phase.repeats for phase in self.phases.values())  # of a step
         self.schedule = SCHEDULES.build(settings.rate.schedule)
-        self.optimisers = {name: self._optimiser(name) for name in NETWORKS}
-        self.rates = dict.fromkeys(NETWORKS, 1.0)
-        self.weights = [penalty.weight for penalty in self.model.parts.penalties]
+        self.optimisers = {name: self._optimiser(name) for name in self.phases}
+        self.rates = dict.fromkeys(self.phases, 1.0)
+        self.weights = [penalty.weight for penalty in self.model.penalties]
 
     def step(self, number: int, feed: Callable[[int], Batch]) -> dict[str, Tensor]:
-        """The discriminator's steps and the generator's; losses and facts by name, on the device.
+        """The optimiser steps of every phase; losses and facts by name, on the device.
 
-        ``feed`` gives the batch of each discriminator step by its number.
+        ``feed`` gives the batches of the step, each by its number; a phase that takes fewer steps
+        than another sees the last of them.
         """
         settings, model = self.settings, self.model
         seeding.everything(settings.seed, "step", number)
         share = self.schedule(number / settings.steps)
-        found: dict[str, Tensor] = {}
-        for repeat in range(settings.discriminator_steps):
-            batch = feed(number * settings.discriminator_steps + repeat)
-            second = model.second_order(batch.step)
-            with self.precision(not second), self.compiled(not second):
-                terms = model.discriminator_losses(batch)
-            found["gradient_d"] = self._descend("discriminator", terms, share)
-            model.after_discriminator_step()
-            found |= {f"d_{name}": value.detach() for name, value in terms.items()}
-        with self.precision(True):
-            terms = model.generator_losses(batch)
-        found["gradient_g"] = self._descend("generator", terms, share)
+        seen: dict[int, Batch] = {}  # a batch's randomness goes on from phase to phase
+        row: dict[str, Tensor] = {}
+        for phase in self.phases.values():
+            for place in range(self.batches - phase.repeats, self.batches):
+                if place not in seen:
+                    seen = {place: feed(number * self.batches + place)}
+                batch = seen[place]
+                second = phase.second_order(batch.step)
+                with self.precision(not second), self.compiled(not second):
+                    terms = phase.losses(batch)
+                row[f"gradient_{phase.prefix}"] = self._descend(phase, terms, share)
+                phase.after()
+                row |= {f"{phase.prefix}_{name}": term.detach() for name, term in terms.items()}
         model.on_step(number, settings.ema)
-        found |= {f"g_{name}": value.detach() for name, value in terms.items()}
-        return found | model.facts
+        return row | model.facts
 
     def adjust(self, remedies: Iterable[Mapping[str, Any]]) -> None:
         """Multiply the settings' rates and penalty weights by those of ``remedies``."""
         remedies = list(remedies)
-        for name in NETWORKS:
-            self.rates[name] = math.prod(remedy[name] for remedy in remedies)
+        for name in self.phases:
+            self.rates[name] = math.prod(remedy["rates"].get(name, 1.0) for remedy in remedies)
         factor = math.prod(remedy["penalties"] for remedy in remedies)
-        for penalty, weight in zip(self.model.parts.penalties, self.weights, strict=True):
+        for penalty, weight in zip(self.model.penalties, self.weights, strict=True):
             penalty.weight = weight * factor
 
     def state(self) -> dict[str, Tensor]:
@@ -100,22 +102,22 @@ class Engine:
                     if value.shape == parameter.shape:
                         values[key] = torch.empty_like(parameter).copy_(value)
 
-    def _descend(self, name: str, terms: Mapping[str, Tensor], share: float) -> Tensor:
-        optimiser = self.optimisers[name]
+    def _descend(self, phase: Phase, terms: Mapping[str, Tensor], share: float) -> Tensor:
+        """One step of the phase's optimiser down the sum of ``terms``; the gradient's norm."""
+        optimiser = self.optimisers[phase.name]
+        rate = self.settings.rate.of(phase.name) * share * self.rates[phase.name]
         for group in optimiser.param_groups:
-            group["lr"] = getattr(self.settings.rate, name) * share * self.rates[name]
+            group["lr"] = rate
         optimiser.zero_grad()
         torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in getattr(self.model, name).parameters() if p.grad is not None]
+        gradients = [p.grad for p in phase.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         optimiser.step()
         return norm
 
     def _optimiser(self, name: str) -> torch.optim.Optimizer:
-        parameters: list[nn.Parameter] = list(getattr(self.model, name).parameters())
-        rate: float = getattr(self.settings.rate, name)
         optimiser: torch.optim.Optimizer = OPTIMISERS.build(
-            self.settings.optimiser, parameters, rate
+            self.settings.optimiser, self.phases[name].parameters(), self.settings.rate.of(name)
         )()
         return optimiser
 

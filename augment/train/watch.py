@@ -1,17 +1,18 @@
 """A watch over training: what the measured rows say is wrong, and what to change.
 
-A row holds ``step``; the means since the row before of every loss (``d_*``, ``g_*``), of
-``accuracy`` (share of pairs in which D prefers the real image) and of the gradients' norms
-``gradient_d`` and ``gradient_g``; and ``variance``, that of a fixed batch's features relative to
-real images (1: as real). It may hold ``variance_within`` (the same within a class, mean over the
+A row holds ``step``; the means since the row before of every loss, under the prefix of its phase
+(``d_*`` and ``g_*`` of a GAN), and of the gradients' norms (``gradient_d``, ``gradient_g``); and
+``variance``, that of a fixed batch's features relative to real images (1: as real). A GAN's row
+holds ``accuracy`` (share of pairs in which D prefers the real image), and a row may hold
+``variance_within`` (the same within a class, mean over the
 classes), ``variance_within_least`` (of the least varied class), ``kid`` and ``kid_train`` (against
 valid and train) and, as evidence, ``accuracy_real``, ``accuracy_fake`` and ``p`` (of ADA).
 
 What it names, and the remedy with which ``on_trouble: rollback`` goes on from the best checkpoint:
 
-- ``diverged``: a number is not finite (rate.generator × 0.5, rate.discriminator × 0.5)
+- ``diverged``: a number is not finite (rate × 0.5)
 - ``mode_collapse``: not a tenth of the real variance is left overall, within classes or within one
-  of them (rate.generator × 0.5, rate.discriminator × 0.5, penalties × 2)
+  of them (rate × 0.5, penalties × 2)
 - ``discriminator_won``: D tells 99.5 % of pairs apart, and either KID no longer falls or no
   gradient reaches G (rate.discriminator × 0.5, penalties × 2)
 - ``code_ignored``: Q reads a code no better than chance (rate.discriminator × 0.5)
@@ -21,10 +22,10 @@ What it names, and the remedy with which ``on_trouble: rollback`` goes on from t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import linear_regression, median
-from typing import Any, NamedTuple
+from typing import Any
 
 from augment.errors import AugmentError
 
@@ -61,25 +62,35 @@ class Diagnosis:
         return asdict(self)
 
 
-class Remedy(NamedTuple):
-    """Factors on the settings under ``train`` with which a run goes on from its best checkpoint."""
+@dataclass(frozen=True)
+class Remedy:
+    """Factors on the settings under ``train`` with which a run goes on from its best checkpoint.
 
-    generator: float = 1.0  # on rate.generator
-    discriminator: float = 1.0  # on rate.discriminator
-    penalties: float = 1.0  # on the weight of each penalty
+    ``rate`` is on the learning rate of ``phase``, or of every phase where that is None;
+    ``penalties`` on the weight of each penalty.
+    """
+
+    rate: float
+    phase: str | None = None
+    penalties: float = 1.0
+
+    def on(self, phases: Iterable[str]) -> dict[str, Any]:
+        """The factors by phase, as a checkpoint and the report hold them."""
+        rates = {name: self.rate for name in phases if self.phase in (None, name)}
+        return {"rates": rates, "penalties": self.penalties}
 
     def __str__(self) -> str:
         """The settings that change: ``rate.discriminator × 0.5, penalties × 2``."""
-        names = ("rate.generator", "rate.discriminator", "penalties")
-        changes = zip(names, self, strict=True)
-        return ", ".join(f"{name} × {factor:g}" for name, factor in changes if factor != 1)
+        changes = {"rate" if self.phase is None else f"rate.{self.phase}": self.rate}
+        changes["penalties"] = self.penalties
+        return ", ".join(f"{name} × {factor:g}" for name, factor in changes.items() if factor != 1)
 
 
 REMEDIES = {
-    "diverged": Remedy(generator=0.5, discriminator=0.5),  # shorter steps do not overshoot
-    "mode_collapse": Remedy(0.5, 0.5, penalties=2),  # a smoother D pulls samples apart again
-    "discriminator_won": Remedy(discriminator=0.5, penalties=2),  # hold D back, so that G learns
-    "code_ignored": Remedy(discriminator=0.5),  # a slower D leaves G more to Q's terms
+    "diverged": Remedy(0.5),  # shorter steps do not overshoot
+    "mode_collapse": Remedy(0.5, penalties=2),  # a smoother D pulls samples apart again
+    "discriminator_won": Remedy(0.5, "discriminator", penalties=2),  # hold D back; G learns
+    "code_ignored": Remedy(0.5, "discriminator"),  # a slower D leaves G more to Q's terms
 }
 ENDING = "memorising"  # what follows the best step only copies more: a run ends with that one
 
