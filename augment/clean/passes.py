@@ -37,7 +37,7 @@ class Measured:
     """All images with their measures, a row for each image in the order of ``data/ingested``.
 
     facts: id, label, split, group, width, height, path, pixels (a digest) and grey.
-    measures: a column for each check, 0 … 1.
+    measures: a column for each image check, 0 … 1; those of other checks are added.
     small (N, SIDE, SIDE, 3): the small form of each image, uint8, in a file; no rows where no check
     needs it. Mending changes it in place.
     """

@@ -154,6 +154,7 @@ def report(
     """The contents of clean.json: counts in all, by class and by split, thresholds, decisions."""
 
     def counts(rows: pd.Series) -> dict[str, Any]:
+        """The counts of the images that ``rows`` (N,), bool, selects."""
         group = judged[rows]
         flagged = group["reasons"].str.split(";").explode().value_counts()
         kept = int(group["kept"].sum())

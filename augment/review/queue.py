@@ -144,6 +144,7 @@ def _ids_by(rows: pd.DataFrame, column: str) -> dict[str, list[str]]:
 
 
 def _verdicts(path: Path) -> pd.DataFrame:
+    """clean.csv as text, with empty columns where an older clean has not written them."""
     try:
         sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
@@ -158,6 +159,7 @@ def _verdicts(path: Path) -> pd.DataFrame:
 
 
 def _real(row: Mapping[Any, str], measures: Mapping[Any, float]) -> FlaggedImage:
+    """A flagged image from its row of clean.csv, with the measures that are numbers."""
     return FlaggedImage(
         id=row["id"],
         label=row["label"],
@@ -174,6 +176,7 @@ def _real(row: Mapping[Any, str], measures: Mapping[Any, float]) -> FlaggedImage
 
 
 def _synthetic(folder: Path) -> list[FlaggedImage]:
+    """The images of the synthetic table, none where it does not exist."""
     if not folder.exists():
         return []
     columns = ("id", "label", "label_probability", "nearest_real", "nearest_distance")

@@ -74,6 +74,7 @@ class Guard:
         await app(scope, receive, guarded)
 
     def _is_ours(self, request: Request) -> bool:
+        """Whether Host, Origin (if there is one) and token are those of this very page."""
         port = (request.scope.get("server") or (HOST, None))[1]
         hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
         origin = request.headers.get("origin")
@@ -181,6 +182,7 @@ class Review:
         return await run_in_threadpool(self._record, requests, section, together)
 
     def _record(self, requests: Sequence[Decision], section: str, together: bool) -> Response:
+        """Append the decisions to the file, with author, time and ``section`` as their note."""
         who, when = author.now()
         try:
             before = decisions.load(self.file)

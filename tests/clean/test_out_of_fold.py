@@ -82,9 +82,8 @@ def test_the_same_again_and_no_test_image_teaches() -> None:
 def test_photographs_are_not_turned() -> None:
     frame, pixels = digits(60)
     evidence = gather(frame, np.repeat(pixels, 3, 1), steps=2, glyph=False)
-    assert not evidence.turns[..., 1:].any() and np.allclose(
-        evidence.turns.sum((1, 2)), 1, atol=1e-4
-    )
+    assert not evidence.turns[..., 1:].any()
+    assert np.allclose(evidence.turns.sum((1, 2)), 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", [[None] * 12, ["a"] * 12, ["a"] * 11 + ["b"]])
