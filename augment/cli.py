@@ -264,7 +264,8 @@ def review(
     """Decide about flagged, doubtful and synthetic images; on a local page, or on sheets."""
     if (sheet and read) or (out and not sheet):
         raise typer.BadParameter("--sheet [--out DIR], --read FILE.csv, or neither")
-    from augment.review import serve, sheets
+    from augment.review import sheets
+    from augment.review.serve import serve
 
     here = Path(".")
     if sheet:

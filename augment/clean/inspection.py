@@ -1,4 +1,4 @@
-"""Inspection: what is done with one encoded image at a time, where there are, by workers."""
+"""Inspection: measures, repairs and normalises encoded images one at a time, also in workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from augment.data import images, normalise
 from augment.data.images import Pixels
 from augment.data.normalise import Form
 
-SIDE = 32  # pixels of the square form that pixel checks and learned ones see
+SIDE = 32  # pixels of the small square form for pixel checks and learned checks; chosen by hand
 
 Check = Callable[[Pixels], float]
 Repair = Callable[[Pixels], Pixels | None]
@@ -22,19 +22,16 @@ Names = tuple[str, ...]
 
 
 class Inspected(NamedTuple):
-    """A digest of an image's pixels, what was measured of it, and its small form (SIDE, SIDE, 3).
+    """The facts and measures of one image."""
 
-    ``small`` is None where no check asks for it.
-    """
-
-    pixels: str
+    pixels: str  # a digest of the decoded image
     grey: bool
-    measures: tuple[float, ...]
-    small: Pixels | None
+    measures: tuple[float, ...]  # of the image checks in order, 0 … 1
+    small: Pixels | None  # (SIDE, SIDE, 3), uint8; None where no check needs it
 
 
 class Mended(NamedTuple):
-    """The repairs that found something to do, in order, and the image after them."""
+    """The repairs that changed an image, in order, and its measures after them."""
 
     repairs: Names
     after: Inspected
@@ -42,7 +39,7 @@ class Mended(NamedTuple):
 
 @dataclass(frozen=True)
 class Inspector:
-    """The image checks and the repairs by name, in order, and whether small forms are wanted."""
+    """The image checks and the repairs by name, in order, and whether small forms are needed."""
 
     checks: dict[str, Check]
     repairs: dict[str, Repair]
@@ -53,21 +50,21 @@ class Inspector:
         return [self._inspect(_plain(data)) for data in encoded]
 
     def mend(self, items: Sequence[tuple[bytes, Names]]) -> list[Mended]:
-        """Apply to each image the repairs that are named with it, and measure it again."""
-        found = []
+        """Apply to each encoded image its named repairs, and measure it again."""
+        mended = []
         for data, names in items:
             pixels, done = self._repaired(_plain(data), names)
-            found.append(Mended(done, self._inspect(pixels)))
-        return found
+            mended.append(Mended(done, self._inspect(pixels)))
+        return mended
 
     def form(self, items: Sequence[tuple[bytes, Names]], form: Form) -> list[bytes]:
-        """Each image after the repairs that are named with it, in the given form, as PNG bytes."""
-        found = []
+        """Apply to each encoded image its named repairs; returns it in ``form``, as PNG bytes."""
+        normalised = []
         for data, names in items:
             if names:
                 data = images.encode(self._repaired(_plain(data), names)[0])
-            found.append(normalise.to_form(data, form))
-        return found
+            normalised.append(normalise.to_form(data, form))
+        return normalised
 
     def _repaired(self, pixels: Pixels, names: Names) -> tuple[Pixels, Names]:
         done = []
@@ -81,7 +78,7 @@ class Inspector:
     def _inspect(self, pixels: Pixels) -> Inspected:
         content = repr(pixels.shape).encode() + pixels.tobytes()
         digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-        glyph = pixels.view(Glyph)  # what several checks need is found once
+        glyph = pixels.view(Glyph)  # several checks need its ink, which is found once
         measures = tuple(float(check(glyph)) for check in self.checks.values())
         small = normalise.small(pixels, SIDE) if self.small else None
         return Inspected(digest, normalise.is_grey(pixels), measures, small)

@@ -1,8 +1,9 @@
-"""Evidence for the learned checks: what models that never saw an image make of it.
+"""Evidence for the learned checks, out of fold: no model reads an image that it was fitted to.
 
-Two models read each image: a small network and the labels of its nearest neighbours in shape. They
-err on different images, and their product errs on fewer than either. The network also learns how
-the classes look when they are turned, so that it tells a turned image from an odd one.
+Two models read each image: a small network, and the labels of its nearest neighbours in shape. They
+err on different images, and the product of their probabilities errs on fewer than either. The
+network also learns how the classes look when they are turned, so that it tells a turned image from
+an image of no class.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from augment.runtime import progress, seeding
 from augment.vision.gradients import gradients
 from augment.vision.neighbours import nearest
 
+# Numbers of this file were chosen by hand.
 NETWORK: Spec = {"name": "cnn", "width": 32}
 AUGMENT: tuple[Spec, ...] = ({"name": "elastic", "amplitude": 0.04},)
-BATCH = 64
-SAMPLE = 5000  # images that the components of shapes are found from
-COMPONENTS = 60
-NEIGHBOURS = 7  # that are asked for their label
-_CHUNK = 1024  # images described or read at once
-_LEAST = 1e-6  # probability, so that no product is 0
+BATCH = 64  # images a step
+SAMPLE = 5000  # images at most to which the components of shapes are fitted
+COMPONENTS = 60  # features of a shape at most, without the length of the rest
+NEIGHBOURS = 7  # images at most whose label is counted
+_CHUNK = 1024  # images described or read at once: a bound on memory
+_LEAST = 1e-6  # probability: a floor, so that no product is 0
 
 Places = NDArray[np.int64]
 
@@ -45,33 +47,35 @@ def gather(
     glyph: bool = True,
     device: torch.device | str = "cpu",
 ) -> Evidence:
-    """Learn from the labelled train and valid images of ``frame``, and read all images with it.
+    """Fit models to the labelled train and valid images of ``frame``, and read all images.
 
-    ``frame`` is that of table checks, ``pixels`` its images, uint8 (N, C, S, S). Each of ``folds``
-    networks is fitted to all folds but one and reads that one, in ``steps`` steps: by default too
-    few to learn wrong labels by heart. ``glyph`` learns turned images too, and compares shapes
-    without regard to place and slant. With fewer than two classes there is nothing to learn, and
-    all are equally likely. Source of the product: Hinton 2002, Training Products of Experts.
+    ``frame`` is the data frame that table checks see; pixels (N, C, S, S): its images, uint8. The
+    images are dealt into ``folds`` parts. For each part a network is fitted to all other parts, in
+    ``steps`` steps, and reads this one; the default is too few steps to learn wrong labels by
+    heart. ``glyph``: the network learns turned images too, and shapes are compared without regard
+    to place and slant. With fewer than two classes no model is fitted, and all classes are equally
+    probable. Source of the product: Hinton 2002, Training Products of Experts.
     """
     classes = tuple(table.classes_of(frame["label"].dropna()))
     usable = (frame["split"] != "test").to_numpy(dtype=bool)
     features = _shapes(pixels, usable, upright=glyph, seed=seed)
     kinds = max(1, len(classes))
     even = np.full((len(frame), len(classes)), 1 / kinds, np.float32)
-    nothing = np.zeros((*even.shape, 4), np.float32)
-    nothing[..., 0] = even
-    found = Evidence(frame, pixels, classes, even, nothing, features)
-    teaches = usable & (found.labels >= 0)
-    if len(np.unique(found.labels[teaches])) < 2:
-        return found
-    fold = _folds(frame, found.labels, teaches, folds, seed)
-    turns, votes = np.zeros_like(nothing), np.zeros_like(even)
+    upright = np.zeros((*even.shape, 4), np.float32)
+    upright[..., 0] = even
+    undecided = Evidence(frame, pixels, classes, even, upright, features)
+    labels = undecided.labels
+    teaches = usable & (labels >= 0)
+    if len(np.unique(labels[teaches])) < 2:
+        return undecided
+    fold = deal_folds(frame["group"], labels, teaches, folds, seed)
+    turns, votes = np.zeros_like(upright), np.zeros_like(even)
     for number in range(folds):
         taught = np.flatnonzero(teaches & (fold != number))
         read = np.flatnonzero(~teaches | (fold == number))
         network = _fit(
             pixels[taught],
-            found.labels[taught],
+            labels[taught],
             kinds,
             steps=steps or _steps(int(teaches.sum()), kinds),
             turns=4 if glyph else 1,
@@ -86,7 +90,7 @@ def gather(
             answer = network.predict(np.ascontiguousarray(pixels[rows]))
             answer = answer.reshape(len(rows), kinds, -1)
             turns[rows, :, : answer.shape[2]] += weight[:, None, None] * answer
-        votes[read] += share[:, None] * _votes(features, found.labels, taught, read, kinds)
+        votes[read] += share[:, None] * _votes(features, labels, taught, read, kinds)
     product = np.maximum(turns[..., 0], _LEAST) * votes
     product /= product.sum(1, keepdims=True)
     return Evidence(frame, pixels, classes, product, turns, features)
@@ -103,7 +107,10 @@ def _fit(
     device: torch.device | str,
     title: str,
 ) -> Classifier:
-    """A network of ``kinds`` × ``turns`` classes: what an image shows, and how far it is turned."""
+    """A network of ``kinds`` × ``turns`` classes: its class k · turns + t is k turned by t · 90°.
+
+    It is fitted to each image of pixels (N, C, S, S) in all ``turns`` turns.
+    """
     shown = [np.rot90(pixels, turn, (2, 3)) for turn in range(turns)]
     return fit_classifier(
         np.concatenate(shown),
@@ -124,30 +131,35 @@ def _steps(count: int, kinds: int) -> int:
     return max(8 * count // BATCH, 12 * kinds, 350)
 
 
-def _folds(
-    frame: pd.DataFrame, labels: Places, teaches: NDArray[np.bool_], folds: int, seed: int
+def deal_folds(
+    groups: pd.Series, labels: Places, teaches: NDArray[np.bool_], folds: int, seed: int
 ) -> Places:
-    """The fold of each image (N,), -1 for those that teach nothing.
+    """The fold of each image (N,), 0 … folds - 1; -1 for images that teach nothing.
 
-    Images of a group stay together. Groups are shuffled, put in order of their first label and
-    dealt out, so that all folds have nearly as many of each class.
+    Images of the same group stay together; an image without a group is a group of its own. Groups
+    are shuffled, sorted by the label of their first image and dealt out in turn, so that all folds
+    have nearly as many of each class. The same seed gives the same folds.
     """
     rows = np.flatnonzero(teaches)
     alone = pd.Series([f"row {row}" for row in rows], index=rows)
-    groups = ("group " + frame["group"].iloc[rows].astype("string").set_axis(rows)).fillna(alone)
-    places, _ = pd.factorize(groups)
-    first = np.unique(places, return_index=True)[1]
+    names = ("group " + groups.iloc[rows].astype("string").set_axis(rows)).fillna(alone)
+    group, _ = pd.factorize(names)
+    first = np.unique(group, return_index=True)[1]
     shuffled = seeding.rng(seed, "folds").permutation(len(first))
     dealt = shuffled[np.argsort(labels[rows][first[shuffled]], kind="stable")]
-    turn = np.empty(len(first), np.int64)
-    turn[dealt] = np.arange(len(first)) % folds
-    found = np.full(len(frame), -1)
-    found[rows] = turn[places]
-    return found
+    fold_of_group = np.empty(len(first), np.int64)
+    fold_of_group[dealt] = np.arange(len(first)) % folds
+    fold = np.full(len(groups), -1)
+    fold[rows] = fold_of_group[group]
+    return fold
 
 
 def _votes(features: Floats, labels: Places, taught: Places, read: Places, kinds: int) -> Floats:
-    """Probabilities by the labels of the nearest taught images and one more vote for all alike."""
+    """Probabilities of the classes for the images ``read`` (R, kinds), 0 … 1.
+
+    Each of the nearest ``taught`` images has one vote for its label; one vote more is shared
+    equally by all classes, so that no probability is 0.
+    """
     count = min(NEIGHBOURS, len(taught))
     near = nearest(features[read], features[taught], count)[0]
     votes = np.full((len(read), kinds), 1 / kinds, np.float32)
@@ -157,23 +169,23 @@ def _votes(features: Floats, labels: Places, taught: Places, read: Places, kinds
     return votes
 
 
-def _shapes(pixels: Pixels, chosen: NDArray[np.bool_], *, upright: bool, seed: int) -> Floats:
-    """Features (N, F) of images: gradients by their first components, and what is left of them.
+def _shapes(pixels: Pixels, usable: NDArray[np.bool_], *, upright: bool, seed: int) -> Floats:
+    """Features (N, F) of images: the first principal components of their gradients, and the rest.
 
-    The components come from some of the ``chosen`` images. Images that are like no others are not
-    described by their components, and so the length of the rest is a feature too.
+    The components are fitted to a sample of the ``usable`` (N,) images. The last feature is the
+    length of what the components leave unexplained: it is large for an image unlike all others.
     """
-    rows = np.flatnonzero(chosen)
+    rows = np.flatnonzero(usable)
     if not len(rows):
         return np.zeros((len(pixels), 1), np.float32)
     rows = seeding.rng(seed, "shapes").permutation(rows)[:SAMPLE]
-    known = gradients(pixels[np.sort(rows)], upright=upright)
-    parts = PCA(min(COMPONENTS, *known.shape), random_state=0).fit(known)
-    found = np.empty((len(pixels), parts.n_components_ + 1), np.float32)
+    sample = gradients(pixels[np.sort(rows)], upright=upright)
+    components = PCA(min(COMPONENTS, *sample.shape), random_state=0).fit(sample)
+    features = np.empty((len(pixels), components.n_components_ + 1), np.float32)
     for start in range(0, len(pixels), _CHUNK):
-        some = gradients(pixels[start : start + _CHUNK], upright=upright)
-        inside = parts.transform(some)
-        rest = np.square(some - parts.mean_).sum(1) - np.square(inside).sum(1)
-        found[start : start + _CHUNK, :-1] = inside
-        found[start : start + _CHUNK, -1] = np.sqrt(np.clip(rest, 0, None))
-    return found
+        described = gradients(pixels[start : start + _CHUNK], upright=upright)
+        inside = components.transform(described)
+        rest = np.square(described - components.mean_).sum(1) - np.square(inside).sum(1)
+        features[start : start + _CHUNK, :-1] = inside
+        features[start : start + _CHUNK, -1] = np.sqrt(np.clip(rest, 0, None))
+    return features

@@ -1,9 +1,9 @@
 """Repairs: each takes one fault away from an image of a glyph, or leaves it alone.
 
 A repair is ``repair(image, *, options) -> Pixels | None`` on a uint8 array (H, W) or (H, W, 3).
-None says that there is nothing to do, or that it is not safe: no stroke of the character is ever
-lost, and what is painted over becomes paper as it is around it. Registered fact: ``cures`` names
-the checks whose fault it can remove.
+None means that there is nothing to do, or that it is not safe: no stroke of the character is ever
+lost. Painted pixels get the level of the paper around them. Registered fact: ``cures`` names the
+checks whose fault the repair can remove.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from augment.registry import Amount, Registry
 
 REPAIRS = Registry("repair")
 
+_STAINED = 0.02  # share of the longer side: paper this near to ink is painted too; chosen by hand
+
 
 @REPAIRS.register("ruling_lines", cures=("ruling_line",))
 def ruling_lines(image: Pixels) -> Pixels | None:
-    """Paint ruling lines and page edges over, but for where strokes cross them."""
+    """Paint ruling lines and page edges over, except where strokes cross them."""
     ink = ink_of(image)
     if not ink.lines or not ink.strokes.any():
         return None
@@ -31,19 +33,18 @@ def ruling_lines(image: Pixels) -> Pixels | None:
 
 @REPAIRS.register("main_component", cures=("secondary_content",))
 def main_component(image: Pixels, *, margin: Amount = 0.2) -> Pixels | None:
-    """Paint over what stands beside the character, then crop to it.
+    """Paint over the ink that stands beside the character, then crop to the character.
 
-    ``margin`` is left on all sides, a share of the character's longer side; beyond the image the
-    paper goes on, but not where the character meets the border. None where there is more ink beside
-    the character than in it.
+    ``margin``, a share of the character's longer side (0.2: chosen by hand), is left on all sides.
+    Beyond the image the paper goes on, but not where the character meets the border. None where
+    there is more ink beside the character than in it.
     """
     ink = ink_of(image)
-    parts = ink.parts
-    own, beside = (_pieces(ink, chosen) for chosen in (parts.own, ~parts.own))
-    if not beside.any() or beside.sum() > own.sum():
+    character, beside = (_inked(ink, k) for k in (ink.pieces.character, ~ink.pieces.character))
+    if not beside.any() or beside.sum() > character.sum():
         return None
-    halo = max(1, round(0.02 * max(own.shape)))
-    cleared = _painted(image, ink, _grown(beside, halo) & ~_grown(own, halo) | beside)
+    halo = max(1, round(_STAINED * max(character.shape)))
+    cleared = _painted(image, ink, _grown(beside, halo) & ~_grown(character, halo) | beside)
     box = _box(ink, image)
     room = round(margin * int((box[2:] - box[:2]).max()))
     meets = np.concatenate([box[:2] <= 0, box[2:] >= image.shape[:2]])
@@ -52,7 +53,7 @@ def main_component(image: Pixels, *, margin: Amount = 0.2) -> Pixels | None:
 
 @REPAIRS.register("invert", cures=("inverted",))
 def invert(image: Pixels) -> Pixels | None:
-    """Bright for dark, in each channel; None for an image without ink."""
+    """Swap bright and dark in each channel; None for an image without ink."""
     if not ink_of(image).mask.any():
         return None
     inverse: Pixels = 255 - np.asarray(image)
@@ -66,27 +67,27 @@ def centre(image: Pixels) -> Pixels | None:
     None where it is there already, or where the character meets the border.
     """
     ink = ink_of(image)
-    own = _pieces(ink, ink.parts.own)
-    if not own.any():
+    character = _inked(ink, ink.pieces.character)
+    if not character.any():
         return None
     size = np.array(image.shape[:2])
     box = _box(ink, image)
     if (box[:2] <= 0).any() or (box[2:] >= size).any():
         return None
-    mass = (np.array(ndimage.center_of_mass(ink.away * own)) + 0.5) * ink.factor
+    mass = (np.array(ndimage.center_of_mass(ink.away * character)) + 0.5) * ink.factor
     start = np.clip(np.rint(mass - size / 2).astype(np.int64), box[2:] - size, box[:2])
     return _window(image, ink, np.concatenate([start, start + size])) if start.any() else None
 
 
-def _pieces(ink: Ink, chosen: Mask) -> Mask:
-    """Where the ``chosen`` (K,) pieces of ink lie, (H, W) as the ink was looked at."""
-    where: Mask = np.concatenate([[False], chosen])[ink.parts.labels]
-    return where
+def _inked(ink: Ink, which: Mask) -> Mask:
+    """The pixels of the reduced image (H, W) that belong to the pieces ``which`` (K,)."""
+    mask: Mask = np.concatenate([[False], which])[ink.pieces.labels]
+    return mask
 
 
 def _box(ink: Ink, image: Pixels) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """First row, first column, end row and end column of the character in the image."""
-    boxes = ink.parts.boxes[ink.parts.own]
+    boxes = ink.pieces.boxes[ink.pieces.character]
     ends = np.minimum(boxes[:, 2:].max(axis=0) * ink.factor, image.shape[:2])
     return np.concatenate([boxes[:, :2].min(axis=0) * ink.factor, ends]).astype(np.int64)
 
@@ -97,7 +98,7 @@ def _grown(mask: Mask, by: int) -> Mask:
 
 
 def _painted(image: Pixels, ink: Ink, where: Mask) -> Pixels:
-    """The image with paper ``where`` a mask of the ink says so."""
+    """The image with paper in the place of the pixels ``where`` (H, W), of the reduced image."""
     height, width = image.shape[:2]
     large = where.repeat(ink.factor, axis=0).repeat(ink.factor, axis=1)[:height, :width]
     painted = np.array(image)
@@ -106,12 +107,13 @@ def _painted(image: Pixels, ink: Ink, where: Mask) -> Pixels:
 
 
 def _paper(ink: Ink, image: Pixels) -> Pixels:
+    """The paper alone, in the shape of ``image``."""
     sheet = np.rint(ink.paper(*image.shape[:2]))
     return sheet.astype(np.uint8).reshape(image.shape)
 
 
 def _window(image: Pixels, ink: Ink, window: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Pixels:
-    """The part of an image from row and column to row and column; outside of it is more paper."""
+    """The image from the first to the end row and column of ``window``; beyond it is more paper."""
     height, width = image.shape[:2]
     top, left, bottom, right = window.tolist()
     around = ((max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)))

@@ -1,6 +1,6 @@
-"""Verdicts of clean: which images stay, from their measures, and when too few would be left.
+"""Verdicts: decide by their measures which images stay, and stop where too few would be left.
 
-Thresholds are found from train and valid. What a model thinks of a test image is listed and never
+Thresholds come from train and valid images. A model's doubt about a test image is listed and never
 drops it: a test set without the images that models find hard would flatter them.
 """
 
@@ -38,7 +38,7 @@ def limits(
     return thresholds(measures[open_] if open_.any() else measures, fixed)
 
 
-def judge(
+def decide_verdicts(
     facts: pd.DataFrame,
     measures: pd.DataFrame,
     limits: Mapping[str, float],
@@ -46,9 +46,11 @@ def judge(
     decided: Mapping[str, Decision],
     settings: CleanSettings,
 ) -> pd.DataFrame:
-    """A row for each image: verdict, reasons, decided, label, repairs, kept, and ``faults``.
+    """The verdicts as a data frame, a row for each image. ``mended`` holds tuples of repairs.
 
-    ``faults`` are the checks that keep an image out which nobody has decided about.
+    Its columns: verdict; reasons, the checks that the image fails, with ";" between; decided, the
+    action of a person or ""; label, after that; repairs, the names of those to apply; kept, bool;
+    faults, the checks to blame where an image is out and nobody has decided about it.
     """
     listed = under(measures, limits)
     failed = faults(measures, limits, mended, facts)
@@ -59,7 +61,7 @@ def judge(
     verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
     verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
     verdict = verdict.mask(failed[sure].any(axis=1), "drop")
-    actions = facts["id"].map(lambda one: decided[one].action if one in decided else "")
+    actions = facts["id"].map(lambda name: decided[name].action if name in decided else "")
     follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}
     verdict = verdict.mask(actions.isin(follows), actions.map(follows))
     able = mended.astype(bool)
@@ -67,7 +69,7 @@ def judge(
     out = verdict.isin(["drop", "ask"])
     label = facts["label"].astype(object).where(facts["label"].notna(), None)
     told = actions == "relabel"
-    label[told] = facts.loc[told, "id"].map(lambda one: decided[one].label)
+    label[told] = facts.loc[told, "id"].map(lambda name: decided[name].label)
     blamed = failed[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
     return pd.DataFrame(
         {
@@ -75,7 +77,7 @@ def judge(
             "reasons": [";".join(compress(names, row)) for row in listed.to_numpy()],
             "decided": actions,
             "label": label,
-            "repairs": mended.where(verdict == "repair", None).map(lambda one: one or ()),
+            "repairs": mended.where(verdict == "repair", None).map(lambda names: names or ()),
             "kept": ~out,
             "faults": [tuple(compress(names, row)) for row in blamed.to_numpy()],
         }
@@ -85,18 +87,21 @@ def judge(
 def faults(
     measures: pd.DataFrame, limits: Mapping[str, float], mended: pd.Series, facts: pd.DataFrame
 ) -> pd.DataFrame:
-    """Which checks each image fails, but those it was mended for and a model's of a test image."""
-    found = under(measures, limits)
+    """The checks that count against each image: a row per image, a column per check, bool.
+
+    An image that was mended fails no more what its pixels show, and a test image no learned check.
+    """
+    failed = under(measures, limits)
     repaired, held = mended.astype(bool), facts["split"] == "test"
-    for name in found:
+    for name in failed:
         kind = CHECKS.describe(str(name)).facts["kind"]
         if kind != "table":
-            found.loc[held if kind == "learned" else repaired, name] = False
-    return found
+            failed.loc[held if kind == "learned" else repaired, name] = False
+    return failed
 
 
 def under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
-    """Which measures are less than passes; those that are not numbers pass."""
+    """Which measures are below their limit, a bool for each; a measure of NaN passes."""
     return measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
 
 
@@ -149,33 +154,34 @@ def report(
     """The contents of clean.json: counts in all, by class and by split, thresholds, decisions."""
 
     def counts(rows: pd.Series) -> dict[str, Any]:
-        some = judged[rows]
-        flagged = some["reasons"].str.split(";").explode().value_counts()
-        kept = int(some["kept"].sum())
-        verdicts = {name: int((some["verdict"] == name).sum()) for name in _VERDICTS}
+        """The counts of the images that ``rows`` (N,), bool, selects."""
+        group = judged[rows]
+        flagged = group["reasons"].str.split(";").explode().value_counts()
+        kept = int(group["kept"].sum())
+        verdicts = {name: int((group["verdict"] == name).sum()) for name in _VERDICTS}
         checks = {name: int(flagged.get(name, 0)) for name in limits}
         return {
-            "in": len(some), "kept": kept, "dropped": len(some) - kept,
+            "in": len(group), "kept": kept, "dropped": len(group) - kept,
             "verdicts": verdicts, "checks": checks,
         }  # fmt: skip
 
     names = table.classes_of(facts["label"])
     classes = {label: counts(facts["label"] == label) for label in names}
     after = judged.loc[judged["kept"], "label"].value_counts()
-    known = judged["decided"].value_counts()
+    acted = judged["decided"].value_counts()
     return {
         **counts(pd.Series(True, index=facts.index)),
         "thresholds": dict(limits),
         "size": list(form.size),
         "mode": form.mode,
         "resize": form.resize,
-        "before": {label: found["in"] for label, found in classes.items()},
+        "before": {label: accounts["in"] for label, accounts in classes.items()},
         "after": {label: int(after[label]) for label in table.classes_of(after.index)},
         "classes": classes,
         "unlabelled": counts(facts["label"].isna()),
         "splits": {split: counts(facts["split"] == split) for split in table.SPLITS},
         "decisions": {
-            **{action: int(known.get(action, 0)) for action in decisions.ACTIONS},
+            **{action: int(acted.get(action, 0)) for action in decisions.ACTIONS},
             "elsewhere": len(set(decided) - set(facts["id"])),  # gone, or of synthetic images
         },
     }

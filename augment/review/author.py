@@ -1,4 +1,4 @@
-"""Who decides, and when: what only the one who asks can know."""
+"""Who decides, and when: a decision is recorded with both."""
 
 from __future__ import annotations
 

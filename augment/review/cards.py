@@ -1,4 +1,4 @@
-"""What stands on the card of one image: its pictures, what they are compared with, and words."""
+"""The card of one image: its pictures, the pictures to compare them with, and words."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from augment.data.decisions import Decision
 from augment.review.pictures import TYPICAL, Pictures
-from augment.review.queue import Item, Queue
+from augment.review.queue import FlaggedImage, Queue
 
 BESIDE = 3  # kept images of its cluster
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture by its address below the page's own, and what it is."""
+    """A picture: its address below the page's own, and its caption."""
 
     address: str
     caption: str
@@ -22,7 +22,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures to compare with, under a title; ``label`` is the class that they are of, if any."""
+    """Pictures to compare with, under a title; ``label`` is their class, "" for several."""
 
     title: str
     label: str
@@ -31,9 +31,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Card:
-    """An item with all that is shown of it."""
+    """An image of the queue with all that the page shows of it."""
 
-    item: Item
+    item: FlaggedImage
     shots: Sequence[Shot]
     groups: Sequence[Group]
     words: Sequence[str]
@@ -47,13 +47,14 @@ def card(
     """The card of the image ``name`` as ``section`` shows it. Raises KeyError for an unknown id."""
     item = queue.items[name]
     shots = [
-        Shot(f"image/{place}/{one}", caption) for place, one, caption in pictures.of(item, section)
+        Shot(f"image/{place}/{shown}", caption)
+        for place, shown, caption in pictures.of(item, section)
     ]
     groups = [_typical(queue, "typical", item.label)]
     if item.suggested != item.label:
         groups.append(_typical(queue, "suggested", item.suggested))
     beside = queue.kept.get(item.cluster, ())[:BESIDE]
-    groups.append(Group("kept of its cluster", "", [f"image/ingested/{one}" for one in beside]))
+    groups.append(Group("kept of its cluster", "", [f"image/ingested/{kept}" for kept in beside]))
     return Card(
         item,
         shots,
@@ -70,8 +71,8 @@ def _typical(queue: Queue, title: str, label: str) -> Group:
     return Group(title, label, [f"typical/{place}/{rank}" for rank in range(count)])
 
 
-def _words(item: Item, section: str) -> list[str]:
-    """The facts in a few words, what this section is about first."""
+def _words(item: FlaggedImage, section: str) -> list[str]:
+    """The facts in a few words; the measure of this section comes first."""
     words = []
     if section in item.measures:
         words.append(f"measure {item.measures[section]:.3g}")

@@ -70,12 +70,12 @@ function place(element) {
 }
 
 function marked() {
-  document.querySelectorAll(".card.current").forEach((one) => one.classList.remove("current"));
+  document.querySelectorAll(".card.current").forEach((old) => old.classList.remove("current"));
   card()?.classList.add("current");
-  for (const one of document.querySelectorAll(".card[data-cluster]")) {
-    const together = joined !== "" && one.dataset.cluster === joined;
-    one.classList.toggle("joined", together);
-    one.querySelector(".cluster")?.setAttribute("aria-pressed", String(together));
+  for (const element of document.querySelectorAll(".card[data-cluster]")) {
+    const together = joined !== "" && element.dataset.cluster === joined;
+    element.classList.toggle("joined", together);
+    element.querySelector(".cluster")?.setAttribute("aria-pressed", String(together));
   }
 }
 
@@ -94,15 +94,15 @@ function columns() {
 
 function show(changed, progress) {
   for (const { id, now } of changed) {
-    for (const one of document.querySelectorAll(`.card[data-id="${CSS.escape(id)}"]`)) {
-      one.dataset.action = now?.action ?? "";
+    for (const element of document.querySelectorAll(`.card[data-id="${CSS.escape(id)}"]`)) {
+      element.dataset.action = now?.action ?? "";
       const label = now?.label ? ` → ${now.label}` : "";
-      one.querySelector(".verdict").textContent = now ? now.action + label : "";
+      element.querySelector(".verdict").textContent = now ? now.action + label : "";
     }
   }
-  for (const one of document.querySelectorAll("[data-progress]")) {
-    const [done, all] = progress[one.dataset.progress];
-    one.textContent = `${done.toLocaleString("en")} of ${all.toLocaleString("en")}`;
+  for (const element of document.querySelectorAll("[data-progress]")) {
+    const [done, all] = progress[element.dataset.progress];
+    element.textContent = `${done.toLocaleString("en")} of ${all.toLocaleString("en")}`;
   }
   document.querySelector("progress").value = progress.flagged[0];
 }
@@ -113,10 +113,10 @@ async function send(decisions, cluster) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ decisions, cluster, section: main.dataset.show }),
   });
-  const found = await answer.json();
-  if (!answer.ok) throw new Error(found.error);
-  show(found.changed, found.progress);
-  return found.changed;
+  const reply = await answer.json();
+  if (!answer.ok) throw new Error(reply.error);
+  show(reply.changed, reply.progress);
+  return reply.changed;
 }
 
 // One after the other, so that a quick hand's decisions are written in its order.
@@ -127,16 +127,16 @@ function later(work) {
 }
 
 function decide(action, label = "") {
-  const one = card();
-  if (!one || !one.dataset.actions.split(" ").includes(action)) return;
+  const element = card();
+  if (!element || !element.dataset.actions.split(" ").includes(action)) return;
   const from = current;
-  const id = one.dataset.id;
-  const cluster = joined !== "" && one.dataset.cluster === joined;
+  const id = element.dataset.id;
+  const cluster = joined !== "" && element.dataset.cluster === joined;
   later(async () => {
     const changed = await send([{ id, action, label }], cluster);
     undoable.push({ changed, from });
-    const many = changed.length > 1 ? ` · ${changed.length} images` : "";
-    say(`${action}${label && ` → ${label}`}${many}`);
+    const total = changed.length > 1 ? ` · ${changed.length} images` : "";
+    say(`${action}${label && ` → ${label}`}${total}`);
   });
   joined = "";
   go(current + 1).then(marked);
@@ -156,17 +156,17 @@ function undo() {
   });
 }
 
-async function retract(one) {
-  if (!one?.dataset.action) return;
-  const cluster = joined !== "" && one.dataset.cluster === joined;
-  await send([{ id: one.dataset.id, action: "undo" }], cluster);
+async function retract(element) {
+  if (!element?.dataset.action) return;
+  const cluster = joined !== "" && element.dataset.cluster === joined;
+  await send([{ id: element.dataset.id, action: "undo" }], cluster);
   say("undone");
 }
 
 function relabel() {
-  const one = card();
-  if (!one || !one.dataset.actions.split(" ").includes("relabel")) return;
-  input.value = one.dataset.suggested;
+  const element = card();
+  if (!element || !element.dataset.actions.split(" ").includes("relabel")) return;
+  input.value = element.dataset.suggested;
   dialog.querySelector(".fault").textContent = "";
   dialog.showModal();
   input.select();
@@ -179,8 +179,8 @@ function together() {
 }
 
 dialog.querySelector("form").addEventListener("submit", (event) => {
-  const known = [...dialog.querySelectorAll("option")].some((one) => one.value === input.value);
-  if (known) return decide("relabel", input.value);
+  const options = [...dialog.querySelectorAll("option")];
+  if (options.some((option) => option.value === input.value)) return decide("relabel", input.value);
   event.preventDefault();
   dialog.querySelector(".fault").textContent = "There is no such class.";
 });
@@ -212,12 +212,12 @@ if (main) {
     act();
   });
   main.addEventListener("click", async (event) => {
-    const one = event.target.closest(".card");
-    if (!one) return;
-    await go(place(one), { scroll: false });
-    const what = event.target.closest("button")?.dataset.do;
-    if (what === "undo") later(() => retract(one));
-    else if (what) doing[what]();
+    const element = event.target.closest(".card");
+    if (!element) return;
+    await go(place(element), { scroll: false });
+    const action = event.target.closest("button")?.dataset.do;
+    if (action === "undo") later(() => retract(element));
+    else if (action) doing[action]();
   });
   main.addEventListener("load", ({ target }) => {
     target.classList.toggle("small", target.naturalWidth < target.clientWidth); // square pixels

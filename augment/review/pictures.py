@@ -12,14 +12,14 @@ from PIL import Image
 from augment.data import images, normalise
 from augment.data.lookup import Lookup
 from augment.data.places import CLEAN, INGESTED, SYNTHETIC
-from augment.review.queue import COPIES, Item
+from augment.review.queue import COPIES, FlaggedImage
 
 PLACES = {"ingested": INGESTED, "clean": CLEAN, "synthetic": SYNTHETIC}
 TYPICAL = 3
 LARGEST = 384  # pixels of the longer side; the page shows half as many, on fine screens
 
-_ASKED = 24  # images of a class among which the typical ones are found
-_FORM = normalise.Form((24, 24), "L", "pad")  # in which they are compared
+_SAMPLED = 24  # images of a class, evenly spread, among which the typical ones are found
+_FORM = normalise.Form((24, 24), "L", "pad")  # the form in which they are compared
 
 
 class Pictures:
@@ -36,16 +36,15 @@ class Pictures:
         """Whether the table ``place`` is there and holds this image."""
         return place in self._tables and name in self._tables[place]
 
-    def of(self, item: Item, section: str) -> list[tuple[str, str, str]]:
-        """What to look at: place, id and caption of one picture, or of two to compare."""
+    def of(self, item: FlaggedImage, section: str) -> list[tuple[str, str, str]]:
+        """Place, id and caption of the picture of an item, or of two to compare."""
         if item.origin == "synthetic":
-            found = [("synthetic", item.id, "")]
             if section == COPIES and self.has("clean", item.nearest):
-                found = [
+                return [
                     ("synthetic", item.id, "synthetic"),
                     ("clean", item.nearest, "nearest real"),
                 ]
-            return found
+            return [("synthetic", item.id, "")]
         if item.repairs and self.has("clean", item.id):
             after = ", ".join(name.replace("_", " ") for name in item.repairs)
             return [("ingested", item.id, "before"), ("clean", item.id, f"after: {after}")]
@@ -64,13 +63,14 @@ class Pictures:
         return images.pixels(data, "RGB").transpose(2, 0, 1)
 
     def _typical(self, ids: tuple[str, ...]) -> Sequence[str]:
-        """Those of ``ids``, ingested images, that lie nearest to the median of all of them.
+        """The ids of the images nearest to the median image of their class, nearest first.
 
-        A few, evenly spread, stand for many: the same ones each time.
+        ``ids`` are those of the ingested images of a class. Of many only a sample is compared,
+        evenly spread and the same each time.
         """
-        some = ids[:: -(-len(ids) // _ASKED)]
-        found = [images.pixels(normalise.to_form(self._tables["ingested"][name], _FORM), "L")
-                 for name in some]  # fmt: skip
-        stack = np.stack(found).astype(float)
+        sample = ids[:: -(-len(ids) // _SAMPLED)]
+        table = self._tables["ingested"]
+        small = [images.pixels(normalise.to_form(table[name], _FORM), "L") for name in sample]
+        stack = np.stack(small).astype(float)
         far = np.abs(stack - np.median(stack, axis=0)).mean(axis=(1, 2))
-        return [some[place] for place in np.argsort(far, kind="stable")[:TYPICAL]]
+        return [sample[place] for place in np.argsort(far, kind="stable")[:TYPICAL]]

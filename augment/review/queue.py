@@ -1,4 +1,4 @@
-"""What there is to decide about: flagged images by check, worst first, and synthetic ones."""
+"""The queue of images to decide about: flagged ones by check, worst first, and synthetic ones."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ReviewError(AugmentError, ValueError):
 
 
 @dataclass(frozen=True)
-class Item:
-    """One image to decide about; "" and None where nothing is known.
+class FlaggedImage:
+    """An image to decide about; "" and None where nothing is known.
 
     Of a synthetic one ``probability`` is that of its label, and ``nearest`` the id of the real
     train image next to it, at ``distance``.
@@ -52,7 +52,7 @@ class Item:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """What may be decided about it."""
+        """The actions that may be decided about it."""
         return _ON_SYNTHETIC if self.origin == "synthetic" else (*ACTIONS, UNDO)
 
 
@@ -65,7 +65,7 @@ class Queue:
     of the train split where it has some.
     """
 
-    items: Mapping[str, Item]
+    items: Mapping[str, FlaggedImage]
     sections: Mapping[str, Sequence[str]]
     kept: Mapping[str, Sequence[str]]
     examples: Mapping[str, Sequence[str]]
@@ -74,27 +74,27 @@ class Queue:
     @cached_property
     def clusters(self) -> Mapping[str, Sequence[str]]:
         """The flagged images of each cluster."""
-        found: dict[str, list[str]] = {}
+        clusters: dict[str, list[str]] = {}
         for item in self.items.values():
             if item.cluster:
-                found.setdefault(item.cluster, []).append(item.id)
-        return found
+                clusters.setdefault(item.cluster, []).append(item.id)
+        return clusters
 
     def together(self, name: str) -> Sequence[str]:
         """The ids that are decided at once with the image ``name``: its cluster, or it alone."""
         return self.clusters.get(self.items[name].cluster, [name])
 
-    def allow(self, wanted: Decision) -> None:
+    def allow(self, decision: Decision) -> None:
         """Raise ReviewError for a decision that fits no image here, or not this one."""
-        item = self.items.get(wanted.id)
+        item = self.items.get(decision.id)
         if item is None:
-            raise ReviewError(f"no such image: {wanted.id}")
-        if wanted.action not in item.actions:
+            raise ReviewError(f"no such image: {decision.id}")
+        if decision.action not in item.actions:
             allowed = ", ".join(item.actions)
-            raise ReviewError(f"{wanted.action}: {item.origin} images take {allowed}")
-        if wanted.action == "relabel" and wanted.label not in self.classes:
-            known = ", ".join(self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
-            raise ReviewError(f"unknown class {wanted.label!r}; known: {known}")
+            raise ReviewError(f"{decision.action}: {item.origin} images take {allowed}")
+        if decision.action == "relabel" and decision.label not in self.classes:
+            names = ", ".join(self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
+            raise ReviewError(f"unknown class {decision.label!r}; known: {names}")
 
     def progress(self, decided: Iterable[str]) -> dict[str, tuple[int, int]]:
         """How many are decided, of how many: by section, and of real images as "flagged"."""
@@ -105,7 +105,7 @@ class Queue:
 
 
 def load(root: Path) -> Queue:
-    """What the stages clean and synth left to decide about.
+    """The images that the stages clean and synth left to decide about.
 
     Raises ReviewError where ``reports/clean.csv`` is missing or damaged, TableError for a damaged
     table of synthetic images; without one there are none.
@@ -116,8 +116,8 @@ def load(root: Path) -> Queue:
     measures = verdicts.loc[flagged, checks].apply(pd.to_numeric, errors="coerce")
     records = verdicts[flagged].to_dict("records")
     items = {
-        row["id"]: _real(row, found)
-        for row, found in zip(records, measures.to_dict("records"), strict=True)
+        row["id"]: _real(row, measured)
+        for row, measured in zip(records, measures.to_dict("records"), strict=True)
     }
     reasons = {name for item in items.values() for name in item.reasons or (OTHER,)}
     order = [*(name for name in checks if name in reasons), *sorted(reasons - set(checks))]
@@ -144,21 +144,23 @@ def _ids_by(rows: pd.DataFrame, column: str) -> dict[str, list[str]]:
 
 
 def _verdicts(path: Path) -> pd.DataFrame:
+    """clean.csv as text, with empty columns where an older clean has not written them."""
     try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+        sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise ReviewError(f"{path}: no such file; run the stage clean first") from None
     except (ValueError, pd.errors.ParserError) as error:
         what = " ".join(str(error).split())
         raise ReviewError(f"{path}: {what}; run the stage clean again") from None
-    missing = [name for name in _FACTS if name not in found]
+    missing = [name for name in _FACTS if name not in sheet]
     if missing:
         raise ReviewError(f"{path}: columns missing: {', '.join(missing)}; run clean again")
-    return found.assign(**{name: "" for name in _NEWER if name not in found})
+    return sheet.assign(**{name: "" for name in _NEWER if name not in sheet})
 
 
-def _real(row: Mapping[Any, str], measures: Mapping[Any, float]) -> Item:
-    return Item(
+def _real(row: Mapping[Any, str], measures: Mapping[Any, float]) -> FlaggedImage:
+    """A flagged image from its row of clean.csv, with the measures that are numbers."""
+    return FlaggedImage(
         id=row["id"],
         label=row["label"],
         origin="real",
@@ -173,14 +175,15 @@ def _real(row: Mapping[Any, str], measures: Mapping[Any, float]) -> Item:
     )
 
 
-def _synthetic(folder: Path) -> list[Item]:
+def _synthetic(folder: Path) -> list[FlaggedImage]:
+    """The images of the synthetic table, none where it does not exist."""
     if not folder.exists():
         return []
     columns = ("id", "label", "label_probability", "nearest_real", "nearest_distance")
     rows = table.frame(folder, columns).astype(object)
     rows = rows.where(rows.notna(), None)
     return [
-        Item(
+        FlaggedImage(
             name, label or "", "synthetic", "train",
             probability=probability, nearest=near or "", distance=distance,
         )
@@ -188,13 +191,13 @@ def _synthetic(folder: Path) -> list[Item]:
     ]  # fmt: skip
 
 
-def _worst_first(items: Iterable[Item], check: str) -> list[str]:
-    found = [item for item in items if check in (item.reasons or (OTHER,))]
-    return [item.id for item in sorted(found, key=lambda i: (i.measures.get(check, 2.0), i.id))]
+def _worst_first(items: Iterable[FlaggedImage], check: str) -> list[str]:
+    failed = [item for item in items if check in (item.reasons or (OTHER,))]
+    return [item.id for item in sorted(failed, key=lambda i: (i.measures.get(check, 2.0), i.id))]
 
 
-def _lowest(items: Iterable[Item], fact: str) -> list[str]:
-    def key(item: Item) -> tuple[bool, float, str]:
+def _lowest(items: Iterable[FlaggedImage], fact: str) -> list[str]:
+    def key(item: FlaggedImage) -> tuple[bool, float, str]:
         value: float | None = getattr(item, fact)
         return value is None, value or 0.0, item.id
 

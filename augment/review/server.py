@@ -1,4 +1,4 @@
-"""The page on 127.0.0.1: who may ask, what is answered, and how a decision is written down."""
+"""The page on 127.0.0.1: it guards who may ask, answers, and writes decisions down."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Lets through what asks for this very page: its host, no foreign origin, the token.
+    """Lets a request through that names the page's host and token and comes from no other origin.
 
     A page of another site can reach 127.0.0.1, also under a name of its own (DNS rebinding): its
     requests carry its own Host or Origin, and it does not know the token. They get 403.
@@ -74,6 +74,7 @@ class Guard:
         await app(scope, receive, guarded)
 
     def _is_ours(self, request: Request) -> bool:
+        """Whether Host, Origin (if there is one) and token are those of this very page."""
         port = (request.scope.get("server") or (HOST, None))[1]
         hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
         origin = request.headers.get("origin")
@@ -89,7 +90,7 @@ class Review:
     """One project under review: its answers, each from the files as they are now."""
 
     def __init__(self, root: Path):
-        """Read the queue of ``root``. Raises AugmentError like flagged.load."""
+        """Read the queue of ``root``. Raises AugmentError like queue.load."""
         self.root = root
         self.file = root / decisions.FILE
         self._seen = self._signature()
@@ -127,7 +128,7 @@ class Review:
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
     def cards(self, request: Request) -> Response:
-        """Up to CHUNK cards of a section, from one on."""
+        """Up to CHUNK cards of a section, from the place ``start`` on."""
         ids = self.queue.sections.get(request.query_params.get("show", ""))
         start = request.query_params.get("start", "")
         if ids is None or not re.fullmatch(r"\d{1,9}", start):
@@ -159,47 +160,50 @@ class Review:
             raise HTTPException(404) from None
 
     async def decide(self, request: Request) -> Response:
-        """Write decisions down; says what stood and what stands now, and how many are left.
+        """Write decisions down; the answer says what stood, what stands now and how many are left.
 
         The body is ``{"decisions": [{"id", "action", "label"}], "cluster": bool, "section": str}``;
         "cluster" extends each to the flagged images of its cluster.
         """
         try:
-            asked = json.loads(await request.body())
-            wanted = [Decision(str(one["id"]), str(one["action"]), str(one.get("label", "")))
-                      for one in asked["decisions"]]  # fmt: skip
-            section = str(asked.get("section", ""))
-            together = asked.get("cluster") is True
-            for one in wanted:
-                self.queue.allow(one)
+            body = json.loads(await request.body())
+            requests = [
+                Decision(str(entry["id"]), str(entry["action"]), str(entry.get("label", "")))
+                for entry in body["decisions"]
+            ]
+            section = str(body.get("section", ""))
+            together = body.get("cluster") is True
+            for decision in requests:
+                self.queue.allow(decision)
         except AugmentError as error:
             return _refused(400, str(error))
         except (ValueError, TypeError, KeyError, AttributeError):
             return _refused(400, "not a decision")
-        return await run_in_threadpool(self._record, wanted, section, together)
+        return await run_in_threadpool(self._record, requests, section, together)
 
-    def _record(self, wanted: Sequence[Decision], section: str, together: bool) -> Response:
+    def _record(self, requests: Sequence[Decision], section: str, together: bool) -> Response:
+        """Append the decisions to the file, with author, time and ``section`` as their note."""
         who, when = author.now()
         try:
             before = decisions.load(self.file)
             made = [
-                Decision(name, one.action, one.label, who, when, section)
-                for one in wanted
-                for name in (self.queue.together(one.id) if together else [one.id])
-                if one.action != UNDO or name in before
+                Decision(name, decision.action, decision.label, who, when, section)
+                for decision in requests
+                for name in (self.queue.together(decision.id) if together else [decision.id])
+                if decision.action != UNDO or name in before
             ]
             decisions.record(self.file, made)
             now = decisions.load(self.file)
         except AugmentError as error:
             return _refused(409, str(error))
         changed = [
-            {"id": one.id, "before": _plain(before.get(one.id)), "now": _plain(now.get(one.id))}
-            for one in made
+            {"id": name, "before": _plain(before.get(name)), "now": _plain(now.get(name))}
+            for name in (decision.id for decision in made)
         ]
         return JSONResponse({"changed": changed, "progress": self.queue.progress(now)})
 
     def _signature(self) -> Sequence[tuple[str, int, int]]:
-        """What changes when a stage has run."""
+        """Path, inode and time of each file that a stage writes: they change when it has run."""
         files = [self.root / queue.VERDICTS]
         for place in PLACES.values():
             files += sorted((self.root / place).glob("part-*.parquet"))
@@ -208,7 +212,7 @@ class Review:
 
 
 def app(root: Path, token: str) -> ASGIApp:
-    """The whole page below ``/token/``. Raises AugmentError like flagged.load."""
+    """The whole page below ``/token/``. Raises AugmentError like queue.load."""
     review = Review(root)
 
     def static(request: Request) -> Response:

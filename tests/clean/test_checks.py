@@ -226,11 +226,11 @@ def test_every_check_has_cases() -> None:
 def test_measures(name: str) -> None:
     for argument, options, expected in CASES[name]:
         before = argument.copy()
-        found = CHECKS.build({"name": name, **options})(argument)
+        answer = CHECKS.build({"name": name, **options})(argument)
         if CHECKS.describe(name).facts["kind"] == "set":
-            assert all(one.pop("warning") for one in found) and found == expected
+            assert all(finding.pop("warning") for finding in answer) and answer == expected
             continue
-        assert np.asarray(found) == pytest.approx(
+        assert np.asarray(answer) == pytest.approx(
             np.asarray(expected, float), abs=1e-6, nan_ok=True
         )
         assert (np.asarray(argument) == np.asarray(before)).all() or argument.equals(before)

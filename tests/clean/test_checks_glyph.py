@@ -20,7 +20,7 @@ PAPER, INK = 230, 30
 RNG = np.random.default_rng
 
 
-def drawn(*boxes: tuple[int, int, int, int], level: int = INK) -> np.ndarray:
+def drawing(*boxes: tuple[int, int, int, int], level: int = INK) -> np.ndarray:
     image = np.full((64, 64), PAPER, np.uint8)
     for top, left, bottom, right in boxes:
         image[top:bottom, left:right] = level
@@ -41,62 +41,64 @@ DOT = (2, 58, 6, 62)
 # 12 of 14 pixels towards the border, 32 / 12 pixels wide, 23 pixels away, a solid square
 STRANGE = 0.4 * (12 / 14 - 0.5) / 0.4 + 0.4 * (1 - 32 / 12 / WIDTH) / 0.6 + 0.1 + 0.1
 LINES = ((8, 0, 9, 64), (0, 58, 64, 59))
-EDGE = drawn((20, 20, 40, 40))  # whose outline has 76 pixels
-GRAIN = drawn(*CROSS) + (np.indices((64, 64)).sum(0) // 2 % 2 * 16 - 8) * (drawn(*CROSS) == PAPER)
-OLD = [*[drawn(*CROSS)] * 9, 255 - drawn(*CROSS)]
+EDGE = drawing((20, 20, 40, 40))  # whose outline has 76 pixels
+GRAIN = drawing(*CROSS) + (np.indices((64, 64)).sum(0) // 2 % 2 * 16 - 8) * (
+    drawing(*CROSS) == PAPER
+)
+OLD = [*[drawing(*CROSS)] * 9, 255 - drawing(*CROSS)]
 SHARE = 1 - 396 / 4096 / 2  # of its image and its border that a cross leaves to the paper
 
 # name -> (argument, options, measure)
 CASES = {
     "secondary_content": [
-        (drawn(), {}, 1.0),
-        (drawn(*CROSS), {}, 1.0),
-        (drawn(*CROSS, DOT), {}, 1 - STRANGE),
-        (drawn(*CROSS, DOT), {"size": 4 / 36}, 1 - STRANGE),
-        (drawn(*CROSS, DOT), {"size": 0.5}, 1 - STRANGE * 4 / 36 / 0.5),
-        (drawn(*CROSS, (20, 42, 24, 46)), {}, 1.0),  # within the character's box
+        (drawing(), {}, 1.0),
+        (drawing(*CROSS), {}, 1.0),
+        (drawing(*CROSS, DOT), {}, 1 - STRANGE),
+        (drawing(*CROSS, DOT), {"size": 4 / 36}, 1 - STRANGE),
+        (drawing(*CROSS, DOT), {"size": 0.5}, 1 - STRANGE * 4 / 36 / 0.5),
+        (drawing(*CROSS, (20, 42, 24, 46)), {}, 1.0),  # within the character's box
     ],
     "ruling_line": [
-        (drawn(), {}, 1.0),
-        (drawn(*CROSS), {}, 1.0),
-        (drawn(*CROSS, LINES[0]), {}, 1 / 2),
-        (np.minimum(drawn(*CROSS), drawn(*LINES, level=150)), {}, 1 / 3),
-        (drawn(*CROSS, (8, 0, 9, 60)), {}, 1.0),
+        (drawing(), {}, 1.0),
+        (drawing(*CROSS), {}, 1.0),
+        (drawing(*CROSS, LINES[0]), {}, 1 / 2),
+        (np.minimum(drawing(*CROSS), drawing(*LINES, level=150)), {}, 1 / 3),
+        (drawing(*CROSS, (8, 0, 9, 60)), {}, 1.0),
     ],
     "cut_off": [
-        (drawn(), {}, 1.0),
-        (drawn(*CROSS), {}, 1.0),
-        (drawn((1, 30, 41, 36)), {}, 1.0),
-        (drawn((0, 30, 40, 36)), {}, 1 - 6 / (2 * 480 / 88)),
-        (drawn((20, 24, 32, 64)), {}, 1 - 12 / (2 * 960 / 100)),
-        (drawn((24, 10, 64, 54)), {}, 0.0),
-        (drawn(*CROSS, (50, 30, 64, 36)), {}, 1 - 6 / (2 * 2 * 480 / 164)),
-        (drawn(*CROSS, (10, 0, 11, 64)), {}, 1.0),  # a ruling line is none of the character
-        (drawn(*CROSS, (0, 54, 12, 58)), {}, 1.0),  # nor is what stands beside it,
-        (drawn(*CROSS, (0, 54, 12, 58)), {"size": 0.3}, 1 - 4 / (2 * WIDTH)),  # but if it is long
+        (drawing(), {}, 1.0),
+        (drawing(*CROSS), {}, 1.0),
+        (drawing((1, 30, 41, 36)), {}, 1.0),
+        (drawing((0, 30, 40, 36)), {}, 1 - 6 / (2 * 480 / 88)),
+        (drawing((20, 24, 32, 64)), {}, 1 - 12 / (2 * 960 / 100)),
+        (drawing((24, 10, 64, 54)), {}, 0.0),
+        (drawing(*CROSS, (50, 30, 64, 36)), {}, 1 - 6 / (2 * 2 * 480 / 164)),
+        (drawing(*CROSS, (10, 0, 11, 64)), {}, 1.0),  # a ruling line is none of the character
+        (drawing(*CROSS, (0, 54, 12, 58)), {}, 1.0),  # nor is what stands beside it,
+        (drawing(*CROSS, (0, 54, 12, 58)), {"size": 0.3}, 1 - 4 / (2 * WIDTH)),  # but if it is long
     ],
     "ink_share": [
-        (drawn(), {}, 0.0),
-        (drawn(*CROSS), {}, 2 * 396 / 4096),
-        (drawn(*CROSS, LINES[0]), {}, 2 * 396 / 4096),
-        (drawn((16, 16, 48, 48)), {}, 0.5),
+        (drawing(), {}, 0.0),
+        (drawing(*CROSS), {}, 2 * 396 / 4096),
+        (drawing(*CROSS, LINES[0]), {}, 2 * 396 / 4096),
+        (drawing((16, 16, 48, 48)), {}, 0.5),
     ],
     "blur": [
-        (drawn(), {}, 1.0),
+        (drawing(), {}, 1.0),
         (EDGE, {}, 1.0),
-        (np.minimum(EDGE, drawn((40, 20, 41, 40), level=PAPER - 60)), {}, 1 / (1 + 20 / 76)),
-        (np.minimum(EDGE, drawn((40, 20, 41, 40), level=PAPER - 40)), {}, 1.0),
+        (np.minimum(EDGE, drawing((40, 20, 41, 40), level=PAPER - 60)), {}, 1 / (1 + 20 / 76)),
+        (np.minimum(EDGE, drawing((40, 20, 41, 40), level=PAPER - 40)), {}, 1.0),
     ],
     "noise": [
-        (drawn(), {}, 1.0),
-        (drawn(*CROSS), {}, 1.0),
+        (drawing(), {}, 1.0),
+        (drawing(*CROSS), {}, 1.0),
         (GRAIN.astype(np.uint8), {}, 1 - 0.04 / 0.1),
         (GRAIN.astype(np.uint8), {"worst": 0.08}, 0.5),
         (GRAIN.astype(np.uint8), {"worst": 0.03}, 0.0),
     ],
     "inverted": [
         (together(OLD, ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
-        (together([255 - one for one in OLD], ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
+        (together([255 - image for image in OLD], ["train"] * 10), {}, [SHARE] * 9 + [1 - SHARE]),
         (together(OLD, ["train"] * 10), {"minority": 0.09}, [1.0] * 10),
         (together(OLD, ["train"] * 10), {"minority": 0.1}, [SHARE] * 9 + [1 - SHARE]),
         # test images have a measure and no say
@@ -127,15 +129,15 @@ def test_measures(name: str, form: str) -> None:
     for place, (image, options, expected) in enumerate(CASES[name]):
         argument = change(image)
         argument.flags.writeable = False
-        found = CHECKS.build({"name": name, **options})(argument)
-        assert type(found) is float and found == pytest.approx(expected, abs=1e-3), place
+        measure = CHECKS.build({"name": name, **options})(argument)
+        assert type(measure) is float and measure == pytest.approx(expected, abs=1e-3), place
 
 
 def test_inverted() -> None:
-    for given, options, expected in CASES["inverted"]:
-        found = CHECKS.build({"name": "inverted", **options})(*given)
-        assert found.index.equals(given[0].index)
-        assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    for argument, options, expected in CASES["inverted"]:
+        measures = CHECKS.build({"name": "inverted", **options})(*argument)
+        assert measures.index.equals(argument[0].index)
+        assert measures.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -163,7 +165,7 @@ THIN = np.where(MNIST > 127, 255, 0).astype(np.uint8)  # near-binary strokes
 
 def measured(images: Sequence[np.ndarray]) -> pd.DataFrame:
     checks = [CHECKS.build(name) for name in IMAGE]
-    rows = [[check(glyph) for check in checks] for glyph in (one.view(Glyph) for one in images)]
+    rows = [[check(glyph) for check in checks] for glyph in (image.view(Glyph) for image in images)]
     return pd.DataFrame(rows, columns=IMAGE)
 
 
@@ -223,7 +225,7 @@ PLANTED = {
 
 
 def test_a_dot_among_characters_has_too_little_ink() -> None:
-    measures, least = limits([*[drawn(*CROSS)] * 19, drawn((30, 30, 34, 34))])
+    measures, least = limits([*[drawing(*CROSS)] * 19, drawing((30, 30, 34, 34))])
     assert (measures < least)["ink_share"].tolist() == [False] * 19 + [True]
 
 
@@ -233,8 +235,8 @@ def test_planted_faults_are_found(fault: str) -> None:
     name, least, plant = PLANTED[fault]
     dirty = [plant(image, place, RNG(place)) for place, image in enumerate(MNIST[:60])]
     measures, limit = limits([*dirty, *MNIST[60:]])
-    found = (measures[name] < limit[name])[: len(dirty)].mean()
-    assert 100 * found >= least, found
+    share = (measures[name] < limit[name])[: len(dirty)].mean()
+    assert 100 * share >= least, share
 
 
 def test_inverted_digits_are_found_in_either_set() -> None:
@@ -245,5 +247,5 @@ def test_inverted_digits_are_found_in_either_set() -> None:
     ):
         images = np.concatenate([255 - whole[:60], whole[60:]])
         measures = CHECKS.build("inverted")(*together(list(images), ["train"] * len(images)))
-        found = (measures < 0.5).to_numpy()
-        assert found[:60].mean() >= 0.97 and found[60:].mean() <= 0.005
+        inverted = (measures < 0.5).to_numpy()
+        assert inverted[:60].mean() >= 0.97 and inverted[60:].mean() <= 0.005

@@ -20,17 +20,17 @@ FEATURES = 16  # of clouds: in fewer, distances say little
 NAMES = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "learned"]
 
 
-def evidence(labels: list[str | None], **known: Any) -> Evidence:
-    """Evidence of images that are all alike in what is not ``known``."""
+def evidence(labels: list[str | None], **arrays: Any) -> Evidence:
+    """Evidence of images that are all alike but for their labels and the given ``arrays``."""
     count = len(labels)
     classes = tuple(sorted({label for label in labels if label is not None}))
     frame = pd.DataFrame(
         {
             "id": [f"{place:03d}" for place in range(count)],
             "label": pd.Series(labels, dtype=object),
-            "split": known.pop("split", ["train"] * count),
+            "split": arrays.pop("split", ["train"] * count),
             "group": None,
-            "width": known.pop("width", 8),
+            "width": arrays.pop("width", 8),
             "height": 8,
         }
     )
@@ -42,12 +42,12 @@ def evidence(labels: list[str | None], **known: Any) -> Evidence:
         "turns": upright,
         "features": np.zeros((count, 2), np.float32),
     }
-    return Evidence(frame, classes=classes, **(defaults | known))
+    return Evidence(frame, classes=classes, **(defaults | arrays))
 
 
-def measures(name: str, found: Evidence, **options: Any) -> np.ndarray:
-    table = CHECKS.build({"name": name, **options})(found)
-    assert table.index.equals(found.frame.index)
+def measures(name: str, readings: Evidence, **options: Any) -> np.ndarray:
+    table = CHECKS.build({"name": name, **options})(readings)
+    assert table.index.equals(readings.frame.index)
     assert table["measure"].dropna().between(0, 1).all()
     return table["measure"].to_numpy()
 
@@ -63,8 +63,8 @@ def pictures(count: int, side: int = 28, seed: int = 0) -> np.ndarray:
     """Smooth blots (N, 1, S, S), no two alike, with a margin of paper."""
     noise = np.random.default_rng(seed).normal(size=(count, side - 10, side - 10))
     blots = ndimage.gaussian_filter(noise, (0, 1.5, 1.5)) > 0.05
-    drawn = ndimage.gaussian_filter(np.pad(blots * 200.0, ((0, 0), (5, 5), (5, 5))), (0, 0.6, 0.6))
-    return np.rint(drawn).astype(np.uint8)[:, None]
+    smooth = ndimage.gaussian_filter(np.pad(blots * 200.0, ((0, 0), (5, 5), (5, 5))), (0, 0.6, 0.6))
+    return np.rint(smooth).astype(np.uint8)[:, None]
 
 
 def scaled(image: np.ndarray, factor: float) -> np.ndarray:
@@ -91,8 +91,8 @@ def test_contract(name: str) -> None:
     assert facts["threshold"] == 0.5 and facts["certain"] is False
     assert set(facts["profiles"]) == ({"glyph"} if name == "turned" else {"glyph", "natural"})
     for labels in ([], [None], ["a"], [None] * 9, ["a"] * 9, ["a", "b"]):
-        found = measures(name, evidence(labels))
-        assert not (found < 0.5).any()
+        measured = measures(name, evidence(labels))
+        assert not (measured < 0.5).any()
 
 
 class TestNearDuplicate:
@@ -113,17 +113,17 @@ class TestNearDuplicate:
         colours[1, 0] = 0
         assert rests(colours, np.array([[0, 1], [0, 2]]), 1)[0] > 0.1
 
-    def planted(self, **known: Any) -> Evidence:
+    def planted(self, **arrays: Any) -> Evidence:
         """Thirty blots; the last is the first, moved."""
         pixels = pictures(30)
         pixels[29, 0] = np.roll(pixels[0, 0], (1, 1), (0, 1))
         features = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
         features[29] = features[0] + 1e-3
-        labels = known.pop("labels", ["a"] * 30)
-        return evidence(labels, pixels=pixels, features=features, **known)
+        labels = arrays.pop("labels", ["a"] * 30)
+        return evidence(labels, pixels=pixels, features=features, **arrays)
 
     @pytest.mark.parametrize(
-        ("known", "dropped"),
+        ("arrays", "dropped"),
         [
             ({}, 29),
             ({"split": ["train"] * 29 + ["test"]}, 0),
@@ -135,9 +135,9 @@ class TestNearDuplicate:
             ({"width": [8] * 29 + [9]}, 0),
         ],
     )
-    def test_the_better_one_stays(self, known: dict[str, Any], dropped: int | None) -> None:
-        found = self.planted(**known)
-        table = CHECKS.build("near_duplicate")(found)
+    def test_the_better_one_stays(self, arrays: dict[str, Any], dropped: int | None) -> None:
+        readings = self.planted(**arrays)
+        table = CHECKS.build("near_duplicate")(readings)
         expected = [] if dropped is None else [dropped]
         assert np.flatnonzero(table["measure"] < 0.5).tolist() == expected
         if expected:
@@ -147,8 +147,8 @@ class TestNearDuplicate:
     def test_a_set_without_copies_keeps_all(self) -> None:
         pixels = pictures(60)
         features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
-        found = evidence(["a", "b"] * 30, pixels=pixels, features=features)
-        assert measures("near_duplicate", found).min() >= 0.5
+        readings = evidence(["a", "b"] * 30, pixels=pixels, features=features)
+        assert measures("near_duplicate", readings).min() >= 0.5
 
     def test_honest_digits_stay_and_paler_copies_do_not(self) -> None:
         pixels = np.rint(load_digits().images[:400] * (255 / 16)).astype(np.uint8)[:, None]
@@ -157,17 +157,17 @@ class TestNearDuplicate:
         rows -= rows.mean(1, keepdims=True)
         features = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         labels = [str(label) for label in [*load_digits().target[:400], *load_digits().target[:12]]]
-        found = measures("near_duplicate", evidence(labels, pixels=pixels, features=features))
-        pairs = np.minimum(found[:12], found[400:])
-        assert (pairs < 0.5).all() and ((found < 0.5).sum() - 12) <= 3
+        measured = measures("near_duplicate", evidence(labels, pixels=pixels, features=features))
+        pairs = np.minimum(measured[:12], measured[400:])
+        assert (pairs < 0.5).all() and ((measured < 0.5).sum() - 12) <= 3
 
 
 class TestWrongLabel:
     def test_quality_suggestion_and_probability(self) -> None:
         """One b among ten that is surely an a; normalised margins of 0.96 and 0.04."""
         labels = "a" * 10 + "b" * 10
-        found = evidence(list(labels), probabilities=sure("a" * 11 + "b" * 9, share=0.96))
-        table = CHECKS.build("wrong_label")(found)
+        readings = evidence(list(labels), probabilities=sure("a" * 11 + "b" * 9, share=0.96))
+        table = CHECKS.build("wrong_label")(readings)
         expected = np.full(20, 0.98)  # (1 + 0.96) / 2
         expected[10] = 0.02  # 0.04 / 2
         assert table["measure"].to_numpy() == pytest.approx(expected, abs=1e-4)
@@ -177,41 +177,41 @@ class TestWrongLabel:
     def test_a_doubt_is_no_fault(self) -> None:
         probabilities = sure("a" * 10 + "b" * 10)
         probabilities[10] = [0.55, 0.45]
-        found = evidence(list("a" * 10 + "b" * 10), probabilities=probabilities)
-        assert measures("wrong_label", found).min() == pytest.approx((1 + 0.45) / 2, abs=1e-4)
+        readings = evidence(list("a" * 10 + "b" * 10), probabilities=probabilities)
+        assert measures("wrong_label", readings).min() == pytest.approx((1 + 0.45) / 2, abs=1e-4)
 
     @pytest.mark.parametrize(("share", "wrong"), [(0.94, False), (0.96, True)])
     def test_the_other_class_must_lead(self, share: float, wrong: bool) -> None:
         """By 0.88 and by 0.92, where ``margin`` is 0.9."""
-        found = evidence(
+        readings = evidence(
             list("a" * 10 + "b" * 10), probabilities=sure("a" * 11 + "b" * 9, share=share)
         )
-        assert (measures("wrong_label", found)[10] < 0.5) == wrong
+        assert (measures("wrong_label", readings)[10] < 0.5) == wrong
 
     def test_models_that_cannot_read_blame_nobody(self) -> None:
         """Right in 12 of 20 is guessing; in 20 of 30 of a class that is half wrong, too few."""
         labels = list("a" * 10 + "b" * 10)
-        found = evidence(labels, probabilities=sure("aaaaaabbbb" + "bbbbbbaaaa", share=0.99))
-        assert np.isnan(measures("wrong_label", found)).all()
+        readings = evidence(labels, probabilities=sure("aaaaaabbbb" + "bbbbbbaaaa", share=0.99))
+        assert np.isnan(measures("wrong_label", readings)).all()
         labels = [*"a" * 40, *"b" * 40, *"c" * 10]
         read = "a" * 40 + "b" * 40 + "c" * 4 + "a" * 6
-        found = evidence(labels, probabilities=sure(read, "abc", 0.99))
-        measured = measures("wrong_label", found)
+        readings = evidence(labels, probabilities=sure(read, "abc", 0.99))
+        measured = measures("wrong_label", readings)
         assert np.isnan(measured[80:]).all() and (measured[:80] > 0.5).all()
-        asked = measures("wrong_label", found, half=0.4)
-        assert np.isfinite(asked).all()
+        lenient = measures("wrong_label", readings, half=0.4)
+        assert np.isfinite(lenient).all()
 
     def test_unlabelled_and_rare_images_are_not_judged(self) -> None:
         """Both images of class c look like an a, as they must to models that saw only one."""
         labels = [*"a" * 8, *"b" * 8, "c", "c", None]
         probabilities = sure("a" * 8 + "b" * 8 + "aaa", "abc")
-        found = measures("wrong_label", evidence(labels, probabilities=probabilities))
-        assert np.isnan(found).tolist() == [False] * 16 + [True] * 3
-        assert (found[:16] > 0.5).all()
-        found = measures(
+        measured = measures("wrong_label", evidence(labels, probabilities=probabilities))
+        assert np.isnan(measured).tolist() == [False] * 16 + [True] * 3
+        assert (measured[:16] > 0.5).all()
+        measured = measures(
             "wrong_label", evidence(labels, probabilities=probabilities), few=2, half=0.0
         )
-        assert not np.isnan(found[:18]).any()
+        assert not np.isnan(measured[:18]).any()
 
     def test_a_test_image_is_judged_and_decides_nothing(self) -> None:
         labels, seen = "a" * 10 + "b" * 10, "a" * 10 + "b" * 10
@@ -219,9 +219,9 @@ class TestWrongLabel:
         probabilities = np.concatenate([sure(seen, share=0.92), sure("bbbaa", share=0.96)])
         split = ["train"] * 20 + ["test"] * 5
         both = evidence([*labels, *"aaaab"], probabilities=probabilities, split=split)
-        found = measures("wrong_label", both)
-        assert found[:20].tolist() == measures("wrong_label", train).tolist()
-        assert (found[20:] < 0.5).tolist() == [True, True, True, False, True]
+        measured = measures("wrong_label", both)
+        assert measured[:20].tolist() == measures("wrong_label", train).tolist()
+        assert (measured[20:] < 0.5).tolist() == [True, True, True, False, True]
 
     @pytest.mark.parametrize(
         "spec", ["wrong_label", {"name": "outlier", "score": "cleanlab"}], ids=str
@@ -236,14 +236,14 @@ class TestWrongLabel:
 
 class TestTurned:
     def turns(self, *rows: dict[tuple[int, int], float], classes: int = 2) -> np.ndarray:
-        found = np.zeros((len(rows), classes, 4), np.float32)
+        shown = np.zeros((len(rows), classes, 4), np.float32)
         for place, row in enumerate(rows):
             for (label, turn), share in row.items():
-                found[place, label, turn] = share
-        return found
+                shown[place, label, turn] = share
+        return shown
 
     @pytest.mark.parametrize(
-        ("own", "measure"),
+        ("image", "measure"),
         [
             ({(0, 0): 0.9}, 1.0),
             ({(0, 0): 0.1, (0, 1): 0.8}, 0.5),  # eight times as likely: the odds
@@ -252,12 +252,12 @@ class TestTurned:
             ({(0, 0): 0.2, (0, 1): 0.1, (0, 2): 0.2}, 8 / 9),
         ],
     )
-    def test_odds(self, own: dict[tuple[int, int], float], measure: float) -> None:
-        rows = [own, *[{(0, 0): 0.9}] * 400, *[{(1, 0): 0.9, (1, 1): 1e-4}] * 5]
-        found = evidence(["a"] * 401 + ["b"] * 5, turns=self.turns(*rows))
-        result = measures("turned", found)
-        assert result[0] == pytest.approx(measure, abs=1e-3)
-        assert result[1:] == pytest.approx(1, abs=1e-4)
+    def test_odds(self, image: dict[tuple[int, int], float], measure: float) -> None:
+        rows = [image, *[{(0, 0): 0.9}] * 400, *[{(1, 0): 0.9, (1, 1): 1e-4}] * 5]
+        readings = evidence(["a"] * 401 + ["b"] * 5, turns=self.turns(*rows))
+        measured = measures("turned", readings)
+        assert measured[0] == pytest.approx(measure, abs=1e-3)
+        assert measured[1:] == pytest.approx(1, abs=1e-4)
 
     def test_nobody_is_blamed_for_what_looks_the_same(self) -> None:
         """A 0 is as likely turned, and a 6 upside down is what a 9 is."""
@@ -265,38 +265,38 @@ class TestTurned:
         six, nine = {(1, 0): 0.5, (2, 2): 0.5}, {(2, 0): 0.5, (1, 2): 0.5}
         rows = [zero] * 10 + [six] * 10 + [nine] * 10 + [nine]
         labels = [*"0" * 10, *"6" * 10, *"9" * 10, "6"]
-        found = measures("turned", evidence(labels, turns=self.turns(*rows, classes=3)))
-        assert found.min() > 0.8
+        measured = measures("turned", evidence(labels, turns=self.turns(*rows, classes=3)))
+        assert measured.min() > 0.8
 
     def test_turned_images_that_look_like_nothing_are_found(self) -> None:
         rows = [{(0, 0): 0.9}] * 30 + [{(1, 0): 0.9}] * 30
         rows += [{(0, 1): 0.7, (1, 0): 0.2}] + [{(0, 1): 0.7, (1, 0): 0.2}]
         labels = [*"a" * 30, *"b" * 30, "a", None]
-        found = measures("turned", evidence(labels, turns=self.turns(*rows)))
-        assert found[60] < 0.5 and np.isnan(found[61]) and (found[:60] > 0.9).all()
+        measured = measures("turned", evidence(labels, turns=self.turns(*rows)))
+        assert measured[60] < 0.5 and np.isnan(measured[61]) and (measured[:60] > 0.9).all()
 
     def test_where_nothing_was_turned(self) -> None:
-        found = evidence(["a", "b"], turns=self.turns({(0, 0): 0.5}, {(0, 0): 0.9}))
-        assert np.isnan(measures("turned", found)).all()
+        readings = evidence(["a", "b"], turns=self.turns({(0, 0): 0.5}, {(0, 0): 0.9}))
+        assert np.isnan(measures("turned", readings)).all()
 
 
 class TestOutlier:
-    def clouds(self, *odd: tuple[float, float], each: int = 60, **known: Any) -> Evidence:
+    def clouds(self, *odd: tuple[float, float], each: int = 60, **arrays: Any) -> Evidence:
         """Two round classes far apart and, labelled a, what is ``odd`` (in two features)."""
         near = np.random.default_rng(0).normal(size=(2 * each, FEATURES))
         near[each:, :2] += 30
-        labels = known.pop("labels", [*"a" * each, *"b" * each, *"a" * len(odd)])
+        labels = arrays.pop("labels", [*"a" * each, *"b" * each, *"a" * len(odd)])
         far = np.pad(np.array(odd).reshape(-1, 2), ((0, 0), (0, FEATURES - 2)))
         features = np.concatenate([near, far]).astype(np.float32)
         seen = ["a"] * each + ["b"] * each
         probabilities = np.concatenate([sure("".join(seen)), np.full((len(odd), 2), 0.5)])
         return evidence(
-            labels, features=features, probabilities=probabilities.astype(np.float32), **known
+            labels, features=features, probabilities=probabilities.astype(np.float32), **arrays
         )
 
     def test_far_from_all_classes(self) -> None:
-        found = measures("outlier", self.clouds((15, 15), (-40, 30)))
-        assert (found[-2:] < 0.4).all() and (found[:-2] < 0.5).mean() <= 0.01
+        measured = measures("outlier", self.clouds((15, 15), (-40, 30)))
+        assert (measured[-2:] < 0.4).all() and (measured[:-2] < 0.5).mean() <= 0.01
 
     def test_without_a_fault_nothing_is_lost(self) -> None:
         assert (measures("outlier", self.clouds(each=200)) < 0.5).mean() <= 0.005
@@ -304,8 +304,8 @@ class TestOutlier:
     def test_one_in_ten_that_keep_each_other_company(self) -> None:
         """Six of sixty stand together, and are more than ``share`` lets vouch for each other."""
         odd = [(15 + place / 10, 15) for place in range(6)]
-        found = measures("outlier", self.clouds(*odd), share=0.15)
-        assert (found[-6:] < 0.5).all() and (found[:-6] < 0.5).mean() <= 0.01
+        measured = measures("outlier", self.clouds(*odd), share=0.15)
+        assert (measured[-6:] < 0.5).all() and (measured[:-6] < 0.5).mean() <= 0.01
 
     def test_a_class_of_two_is_not_judged_and_an_unlabelled_image_is(self) -> None:
         labels = [*"a" * 60, *"b" * 60, "c", "c", None]
@@ -316,9 +316,9 @@ class TestOutlier:
             features=base.features,
             probabilities=np.pad(base.probabilities, ((0, 0), (0, 1))),
         )
-        found = measures("outlier", made)
-        assert np.isnan(found[120:122]).all() and found[122] < 0.5
-        assert np.isfinite(found[:120]).all()
+        measured = measures("outlier", made)
+        assert np.isnan(measured[120:122]).all() and measured[122] < 0.5
+        assert np.isfinite(measured[:120]).all()
 
     def test_a_test_image_moves_no_threshold(self) -> None:
         odd = [(15.0, 15.0)] * 30
@@ -330,5 +330,5 @@ class TestOutlier:
     def test_without_labels_the_set_is_one_class(self) -> None:
         features = np.random.default_rng(1).normal(size=(100, FEATURES)).astype(np.float32)
         features[0] = 25
-        found = measures("outlier", evidence([None] * 100, features=features))
-        assert found[0] < 0.4 and (found[1:] < 0.5).sum() <= 2
+        measured = measures("outlier", evidence([None] * 100, features=features))
+        assert measured[0] < 0.4 and (measured[1:] < 0.5).sum() <= 2

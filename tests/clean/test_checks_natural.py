@@ -30,17 +30,17 @@ def blurred(image: np.ndarray, radius: float) -> np.ndarray:
 
 def planted() -> dict[str, np.ndarray]:
     """Good tiles and some of every fault, by name."""
-    found = {f"good-{place}": tile for place, tile in enumerate(TILES)}
+    images = {f"good-{place}": tile for place, tile in enumerate(TILES)}
     for place, tile in enumerate(TILES[18:21]):
-        found[f"dark-{place}"] = (tile * 0.2).astype(np.uint8)
-        found[f"light-{place}"] = (255 - (255 - tile) * 0.04).astype(np.uint8)
-        found[f"low_information-{place}"] = np.full_like(tile, (90, 120, 150 + place))
-        found[f"grayscale-{place}"] = np.asarray(Image.fromarray(tile).convert("L"))
-    found["odd_size-small"] = np.asarray(Image.fromarray(TILES[20]).resize((40, 40)))
-    found["odd_size-large"] = PHOTOS[1]
-    found["odd_aspect_ratio-wide"] = TILES[20][:24]
-    found["odd_aspect_ratio-tall"] = TILES[20][:, :24]
-    return found
+        images[f"dark-{place}"] = (tile * 0.2).astype(np.uint8)
+        images[f"light-{place}"] = (255 - (255 - tile) * 0.04).astype(np.uint8)
+        images[f"low_information-{place}"] = np.full_like(tile, (90, 120, 150 + place))
+        images[f"grayscale-{place}"] = np.asarray(Image.fromarray(tile).convert("L"))
+    images["odd_size-small"] = np.asarray(Image.fromarray(TILES[20]).resize((40, 40)))
+    images["odd_size-large"] = PHOTOS[1]
+    images["odd_aspect_ratio-wide"] = TILES[20][:24]
+    images["odd_aspect_ratio-tall"] = TILES[20][:, :24]
+    return images
 
 
 def measured(images: dict[str, np.ndarray], names: list[str]) -> pd.DataFrame:
@@ -63,11 +63,13 @@ def flags(images: dict[str, np.ndarray], names: list[str]) -> pd.DataFrame:
 
 
 def test_each_planted_fault_is_found_and_no_good_tile() -> None:
-    found = flags(planted(), NAMES)
-    for name in found:
+    flagged = flags(planted(), NAMES)
+    for name in flagged:
         expected = {f"good-{place}" for place in KNOWN.get(name, ())}
-        assert {one for one in found.index[found[name]] if one.startswith("good")} == expected
-        assert found[name][found.index.str.startswith(name)].all(), name
+        assert {
+            tile for tile in flagged.index[flagged[name]] if tile.startswith("good")
+        } == expected
+        assert flagged[name][flagged.index.str.startswith(name)].all(), name
 
 
 def test_flags_agree_with_cleanvision(tmp_path: Path) -> None:
@@ -98,8 +100,8 @@ def test_blurred_pictures_are_found(kind: str) -> None:
         small = Image.fromarray(tile).resize((32, 32))
         image = blurred(tile, 3) if kind == "blurred" else np.asarray(small.resize((128, 128)))
         images[f"blurry-{place}"] = image
-    found = flags(images, ["blurry"])["blurry"]
-    assert found.tolist() == [name.startswith("blurry") for name in images]
+    flagged = flags(images, ["blurry"])["blurry"]
+    assert flagged.tolist() == [name.startswith("blurry") for name in images]
 
 
 def test_all_that_cleanvision_finds_blurry_is_found(tmp_path: Path) -> None:
@@ -141,5 +143,5 @@ def test_a_set_of_one_kind_is_not_at_fault() -> None:
         lambda tile: blurred(tile, 4),
     ):
         images = {str(n): change(tile) for n, tile in enumerate(TILES) if n not in dull}
-        found = flags(images, NATURAL)
-        assert found.sum().max() <= 3, found.sum()
+        flagged = flags(images, NATURAL)
+        assert flagged.sum().max() <= 3, flagged.sum()

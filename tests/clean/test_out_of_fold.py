@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from augment.clean.checks.base import CHECKS
 from augment.clean.checks.evidence import Evidence
-from augment.clean.out_of_fold import _folds, gather
+from augment.clean.out_of_fold import deal_folds, gather
 
 
 def digits(count: int) -> tuple[pd.DataFrame, np.ndarray]:
@@ -44,11 +44,11 @@ def planted() -> tuple[Evidence, dict[str, np.ndarray]]:
 
 
 def test_faults_in_real_digits(planted: tuple[Evidence, dict[str, np.ndarray]]) -> None:
-    found, faults = planted
-    clean = np.ones(len(found.frame), bool)
+    evidence, faults = planted
+    clean = np.ones(len(evidence.frame), bool)
     clean[np.concatenate(list(faults.values()))] = False
     names = {"wrong": "wrong_label", "turned": "turned", "noise": "outlier"}
-    flagged = {name: CHECKS.build(name)(found)["measure"] < 0.5 for name in names.values()}
+    flagged = {name: CHECKS.build(name)(evidence)["measure"] < 0.5 for name in names.values()}
     for fault, name in names.items():
         rows = faults[fault][faults[fault] < 880]
         assert flagged[name][rows].mean() >= (0.75 if fault == "wrong" else 0.85), name
@@ -56,12 +56,12 @@ def test_faults_in_real_digits(planted: tuple[Evidence, dict[str, np.ndarray]]) 
 
 
 def test_shapes_and_sums(planted: tuple[Evidence, dict[str, np.ndarray]]) -> None:
-    found = planted[0]
-    assert found.classes == tuple("0123456789")
-    assert np.allclose(found.probabilities.sum(1), 1, atol=1e-4)
-    assert np.allclose(found.turns.sum((1, 2)), 1, atol=1e-4)
-    assert np.isfinite(found.features).all() and found.features.dtype == np.float32
-    assert (found.labels[880:] == -1).all() and found.open.sum() == 720
+    evidence = planted[0]
+    assert evidence.classes == tuple("0123456789")
+    assert np.allclose(evidence.probabilities.sum(1), 1, atol=1e-4)
+    assert np.allclose(evidence.turns.sum((1, 2)), 1, atol=1e-4)
+    assert np.isfinite(evidence.features).all() and evidence.features.dtype == np.float32
+    assert (evidence.labels[880:] == -1).all() and evidence.open.sum() == 720
 
 
 def test_the_same_again_and_no_test_image_teaches() -> None:
@@ -81,8 +81,9 @@ def test_the_same_again_and_no_test_image_teaches() -> None:
 
 def test_photographs_are_not_turned() -> None:
     frame, pixels = digits(60)
-    found = gather(frame, np.repeat(pixels, 3, 1), steps=2, glyph=False)
-    assert not found.turns[..., 1:].any() and np.allclose(found.turns.sum((1, 2)), 1, atol=1e-4)
+    evidence = gather(frame, np.repeat(pixels, 3, 1), steps=2, glyph=False)
+    assert not evidence.turns[..., 1:].any()
+    assert np.allclose(evidence.turns.sum((1, 2)), 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("labels", [[None] * 12, ["a"] * 12, ["a"] * 11 + ["b"]])
@@ -90,25 +91,23 @@ def test_little_to_learn_from(labels: list[str | None]) -> None:
     """No class, one, and one that has a single image."""
     frame, pixels = digits(12)
     frame["label"], frame["split"] = pd.Series(labels, dtype=object), "train"
-    found = gather(frame, pixels, steps=2)
-    assert found.probabilities.shape == (12, len(found.classes))
+    evidence = gather(frame, pixels, steps=2)
+    assert evidence.probabilities.shape == (12, len(evidence.classes))
     for name in ("near_duplicate", "wrong_label", "turned", "outlier"):
-        assert not (CHECKS.build(name)(found)["measure"] < 0.5).any()
+        assert not (CHECKS.build(name)(evidence)["measure"] < 0.5).any()
 
 
 def test_folds_keep_groups_and_deal_classes_evenly() -> None:
-    frame = pd.DataFrame({"group": [None] * 60 + [f"g{place // 4}" for place in range(40)]})
+    groups = pd.Series([None] * 60 + [f"g{place // 4}" for place in range(40)])
     labels = np.arange(100) % 4
     teaches = np.arange(100) % 10 != 9
-    fold = _folds(frame, labels, teaches, 3, 0)
+    fold = deal_folds(groups, labels, teaches, 3, 0)
     assert (fold[~teaches] == -1).all() and set(fold[teaches]) == {0, 1, 2}
-    groups = pd.Series(fold[60:])[teaches[60:]].groupby(
-        frame["group"][60:].to_numpy()[teaches[60:]]
-    )
-    assert (groups.nunique() == 1).all()
-    dealt = _folds(frame.assign(group=None), labels, teaches, 3, 0)
+    folds = pd.Series(fold[60:])[teaches[60:]].groupby(groups[60:].to_numpy()[teaches[60:]])
+    assert (folds.nunique() == 1).all()
+    dealt = deal_folds(pd.Series([None] * 100), labels, teaches, 3, 0)
     for label in range(4):
         shares = np.bincount(dealt[teaches & (labels == label)])
         assert shares.max() - shares.min() <= 1
-    assert (fold == _folds(frame, labels, teaches, 3, 0)).all()
-    assert (fold != _folds(frame, labels, teaches, 3, 1)).any()
+    assert (fold == deal_folds(groups, labels, teaches, 3, 0)).all()
+    assert (fold != deal_folds(groups, labels, teaches, 3, 1)).any()

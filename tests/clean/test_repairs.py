@@ -17,7 +17,7 @@ PAPER, INK = 230, 30
 RNG = np.random.default_rng
 
 
-def drawn(*boxes: tuple[int, int, int, int], side: tuple[int, int] = (64, 64)) -> np.ndarray:
+def drawing(*boxes: tuple[int, int, int, int], side: tuple[int, int] = (64, 64)) -> np.ndarray:
     image = np.full(side, PAPER, np.uint8)
     for top, left, bottom, right in boxes:
         image[top:bottom, left:right] = INK
@@ -27,49 +27,57 @@ def drawn(*boxes: tuple[int, int, int, int], side: tuple[int, int] = (64, 64)) -
 CROSS = ((14, 30, 50, 36), (30, 14, 36, 50))  # its centre of mass is (32, 32)
 DOT = (2, 58, 6, 62)
 LINE = (8, 0, 9, 64)
-GRID = drawn(LINE, (0, 20, 64, 21)) // 2 + 115  # fainter than strokes
+GRID = drawing(LINE, (0, 20, 64, 21)) // 2 + 115  # fainter than strokes
 MARGIN = 7  # pixels: 0.2 of 36, rounded
 
 # name -> what is repaired, options, what it becomes (None where it is left alone)
 CASES = {
     "main_component": [
         (
-            drawn(*CROSS, DOT),
+            drawing(*CROSS, DOT),
             {},
-            drawn(*CROSS)[14 - MARGIN : 50 + MARGIN, 14 - MARGIN : 50 + MARGIN],
+            drawing(*CROSS)[14 - MARGIN : 50 + MARGIN, 14 - MARGIN : 50 + MARGIN],
         ),
-        (drawn(*CROSS, DOT), {"margin": 0.0}, drawn(*CROSS)[14:50, 14:50]),
-        (drawn(*CROSS, DOT), {"margin": 1.0}, np.pad(drawn(*CROSS), 22, constant_values=PAPER)),
-        (drawn(*CROSS), {}, None),
-        (drawn(), {}, None),
+        (drawing(*CROSS, DOT), {"margin": 0.0}, drawing(*CROSS)[14:50, 14:50]),
+        (drawing(*CROSS, DOT), {"margin": 1.0}, np.pad(drawing(*CROSS), 22, constant_values=PAPER)),
+        (drawing(*CROSS), {}, None),
+        (drawing(), {}, None),
         (  # the character meets the border, where nobody knows how it goes on
-            drawn((0, 30, 40, 36), (58, 58, 62, 62)),
+            drawing((0, 30, 40, 36), (58, 58, 62, 62)),
             {"margin": 0.1},
-            drawn((0, 30, 40, 36))[:44, 26:40],
+            drawing((0, 30, 40, 36))[:44, 26:40],
         ),
-        (drawn((10, 20, 40, 26), (50, 48, 64, 64)), {}, None),  # more ink beside it than in it
+        (drawing((10, 20, 40, 26), (50, 48, 64, 64)), {}, None),  # more ink beside it than in it
     ],
     "ruling_lines": [
-        (drawn(*CROSS, LINE), {}, drawn(*CROSS)),
-        (np.minimum(drawn(*CROSS), GRID), {}, drawn(*CROSS)),
-        (drawn(*CROSS, (0, 0, 4, 64)), {}, drawn(*CROSS)),
-        (drawn(*CROSS, (20, 0, 21, 64)), {}, drawn(*CROSS)),  # but for where a stroke crosses it
-        (drawn(*CROSS), {}, None),
-        (drawn(LINE), {}, None),  # nothing would be left
-        (drawn(), {}, None),
-        (drawn((0, 0, 7, 64), (7, 28, 64, 36)), {}, None),  # T
-        (drawn(DOT, LINE, side=(15, 64)), {}, None),
+        (drawing(*CROSS, LINE), {}, drawing(*CROSS)),
+        (np.minimum(drawing(*CROSS), GRID), {}, drawing(*CROSS)),
+        (drawing(*CROSS, (0, 0, 4, 64)), {}, drawing(*CROSS)),
+        (
+            drawing(*CROSS, (20, 0, 21, 64)),
+            {},
+            drawing(*CROSS),
+        ),  # but for where a stroke crosses it
+        (drawing(*CROSS), {}, None),
+        (drawing(LINE), {}, None),  # nothing would be left
+        (drawing(), {}, None),
+        (drawing((0, 0, 7, 64), (7, 28, 64, 36)), {}, None),  # T
+        (drawing(DOT, LINE, side=(15, 64)), {}, None),
     ],
     "invert": [
-        (drawn(*CROSS), {}, 255 - drawn(*CROSS)),
-        (255 - drawn(*CROSS), {}, drawn(*CROSS)),
-        (drawn(), {}, None),
+        (drawing(*CROSS), {}, 255 - drawing(*CROSS)),
+        (255 - drawing(*CROSS), {}, drawing(*CROSS)),
+        (drawing(), {}, None),
     ],
     "centre": [
-        (drawn((4, 20, 40, 26), (20, 4, 26, 40)), {}, drawn((14, 30, 50, 36), (30, 14, 36, 50))),
-        (drawn(*CROSS), {}, None),
-        (drawn((0, 30, 40, 36)), {}, None),  # it meets the border
-        (drawn(), {}, None),
+        (
+            drawing((4, 20, 40, 26), (20, 4, 26, 40)),
+            {},
+            drawing((14, 30, 50, 36), (30, 14, 36, 50)),
+        ),
+        (drawing(*CROSS), {}, None),
+        (drawing((0, 30, 40, 36)), {}, None),  # it meets the border
+        (drawing(), {}, None),
     ],
 }
 
@@ -104,9 +112,9 @@ def test_repairs(name: str, form: str) -> None:
             continue
         assert type(after) is np.ndarray and after.dtype == np.uint8
         assert after.flags.writeable and not np.shares_memory(after, before)
-        wanted = 255 - change(image) if name == "invert" else change(expected)
-        assert after.shape == wanted.shape, place
-        assert np.abs(after.astype(int) - np.asarray(wanted, int)).max() <= 1, place
+        goal = 255 - change(image) if name == "invert" else change(expected)
+        assert after.shape == goal.shape, place
+        assert np.abs(after.astype(int) - np.asarray(goal, int)).max() <= 1, place
 
 
 @pytest.mark.parametrize("name", REPAIRS.names())
@@ -147,29 +155,29 @@ def test_what_is_painted_over_becomes_paper_as_it_is_around() -> None:
 
 
 def test_strokes_that_cross_a_line_stay() -> None:
-    image = drawn((10, 30, 54, 36), (30, 14, 36, 50))
+    image = drawing((10, 30, 54, 36), (30, 14, 36, 50))
     image[20] = np.minimum(image[20], 110)
     after = REPAIRS.build("ruling_lines")(image)
-    assert (after == drawn((10, 30, 54, 36), (30, 14, 36, 50))).all()
+    assert (after == drawing((10, 30, 54, 36), (30, 14, 36, 50))).all()
 
 
 def test_large_images_are_repaired_at_their_own_size() -> None:
     factor = 6
     boxes = [tuple(factor * at for at in box) for box in CROSS]
-    clean = drawn(*boxes, side=(384, 384))
+    clean = drawing(*boxes, side=(384, 384))
     dirty = clean.copy()
     dirty[48:51] = 120
     dirty[12:36, 348:372] = INK
     after = REPAIRS.build("ruling_lines")(dirty)
     after = REPAIRS.build("main_component")(after)
     room = round(0.2 * 216)
-    wanted = clean[84 - room : 300 + room, 84 - room : 300 + room]
-    assert after.shape == wanted.shape and np.abs(after.astype(int) - wanted).max() <= 1
+    goal = clean[84 - room : 300 + room, 84 - room : 300 + room]
+    assert after.shape == goal.shape and np.abs(after.astype(int) - goal).max() <= 1
 
 
 def test_centre_moves_as_far_as_all_stays_in_the_image() -> None:
     """A heavy end draws a long thin stroke towards a border, which it does not cross."""
-    image = drawn((44, 4, 60, 20), (8, 4, 44, 6))
+    image = drawing((44, 4, 60, 20), (8, 4, 44, 6))
     after = REPAIRS.build("centre")(image)
     assert (after == INK).sum() == (image == INK).sum()
     assert np.argwhere(after == INK).min() == 0
@@ -195,19 +203,23 @@ def test_planted_faults_are_found_and_repaired(fault: str) -> None:
 
     def measured(image: np.ndarray) -> pd.Series:
         glyph = image.view(Glyph)
-        return pd.Series({name: one(glyph) for name, one in checks.items()})
+        return pd.Series({name: measure(glyph) for name, measure in checks.items()})
 
     limits = pd.Series(thresholds(pd.DataFrame(map(measured, DIGITS)), {}))
-    found = mended = alike = 0
+    flagged = mended = alike = 0
     for place, image in enumerate(DIGITS[:50]):
         rng, other = RNG(place), faults.page(DIGITS[-place - 1]).ink
         dirty = plant(image, rng, other)
         if measured(dirty)[check] >= limits[check]:
             continue
-        found += 1
+        flagged += 1
         after = REPAIRS.build(repair)(dirty)
         if after is None:
             continue
         mended += (measured(after) >= limits).all()
         alike += Ink(after).strokes.sum() >= 0.7 * Ink(image).strokes.sum() or fault != "ruling"
-    assert found >= 40 and mended >= 0.9 * found and alike >= 0.95 * found, (found, mended, alike)
+    assert flagged >= 40 and mended >= 0.9 * flagged and alike >= 0.95 * flagged, (
+        flagged,
+        mended,
+        alike,
+    )

@@ -67,8 +67,8 @@ def row(
 
 def ingested(root: Path, rows: Iterable[dict[str, Any]]) -> Path:
     with table.TableWriter(root / "data/ingested", overwrite=True) as writer:
-        for one in rows:
-            writer.add(one)
+        for sample in rows:
+            writer.add(sample)
     return root
 
 
@@ -89,8 +89,8 @@ def broken() -> list[dict[str, Any]]:
     ruled, sealed = glyph(), glyph()
     ruled[25] = 40
     sealed[:3, :6] = 60
-    found = {"ruled.png": ruled, "sealed.png": sealed, "inverted.png": 255 - glyph()}
-    return [row(pixels, "a", path=path) for path, pixels in found.items()]
+    scans = {"ruled.png": ruled, "sealed.png": sealed, "inverted.png": 255 - glyph()}
+    return [row(pixels, "a", path=path) for path, pixels in scans.items()]
 
 
 def listed(root: Path) -> list[dict[str, str]]:
@@ -99,11 +99,11 @@ def listed(root: Path) -> list[dict[str, str]]:
 
 
 def verdicts_of(root: Path) -> dict[str, str]:
-    return {one["path"]: one["verdict"] for one in listed(root) if one["verdict"] != "keep"}
+    return {line["path"]: line["verdict"] for line in listed(root) if line["verdict"] != "keep"}
 
 
 def stored(root: Path, place: str) -> dict[str, dict[str, Any]]:
-    return {one["image"]["path"]: one for one in table.rows(root / "data" / place)}
+    return {sample["image"]["path"]: sample for sample in table.rows(root / "data" / place)}
 
 
 @pytest.fixture
@@ -121,10 +121,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
         nothing = np.zeros((len(frame), 0), np.float32)
         return Evidence(frame, pixels, (), nothing, nothing.reshape(len(frame), 0, 4), nothing)
 
-    def check(found: Evidence) -> pd.DataFrame:
+    def check(evidence: Evidence) -> pd.DataFrame:
         """One that is told."""
-        shown.append(found)
-        odd = found.frame["path"].str.startswith("told")
+        shown.append(evidence)
+        odd = evidence.frame["path"].str.startswith("told")
         return pd.DataFrame({
             "measure": np.where(odd, 0.25, 1.0),
             "suggested_label": odd.map({True: "b", False: None}),
@@ -163,7 +163,7 @@ def dirty(tmp_path: Path) -> Path:
 def test_each_fault_is_dropped_for_its_reason(dirty: Path) -> None:
     clean.run(settings(), dirty)
     sheet = listed(dirty)
-    reasons = {one["path"]: one["reasons"] for one in sheet if one["verdict"] == "drop"}
+    reasons = {line["path"]: line["reasons"] for line in sheet if line["verdict"] == "drop"}
     assert reasons == {
         "white.png": "ink_share;blank;low_contrast",
         "black.png": "ink_share;blank;low_contrast",
@@ -177,7 +177,7 @@ def test_each_fault_is_dropped_for_its_reason(dirty: Path) -> None:
         "unlabelled-blank.png": "ink_share;blank;low_contrast",
     }
     assert list(sheet[0]) == FACTS + [name for name in MEASURED if name in PLAIN]
-    assert {one["verdict"] for one in sheet} == {"keep", "drop"}
+    assert {line["verdict"] for line in sheet} == {"keep", "drop"}
 
 
 def test_accounts_add_up(dirty: Path) -> None:
@@ -189,7 +189,7 @@ def test_accounts_add_up(dirty: Path) -> None:
     assert report["dropped"] == table.count(dropped) == 10
     measured = list(sheet[0])[len(FACTS) :]
     for name in measured:
-        assert report["checks"][name] == sum(name in one["reasons"].split(";") for one in sheet)
+        assert report["checks"][name] == sum(name in line["reasons"].split(";") for line in sheet)
     parts = [*report["classes"].values(), report["unlabelled"]]
     for key in ("in", "kept", "dropped"):
         assert sum(part[key] for part in parts) == report[key]
@@ -204,16 +204,16 @@ def test_accounts_add_up(dirty: Path) -> None:
 def test_tables_hold_what_they_should(dirty: Path) -> None:
     report = clean.run(settings(), dirty)
     assert (report["size"], report["mode"]) == ([28, 28], "L")
-    before = {one["id"]: one for one in table.rows(dirty / "data/ingested")}
-    for one in table.rows(dirty / "data/clean"):
-        old = before[one["id"]]
-        assert (one["width"], one["height"], one["mode"]) == (28, 28, "L")
-        assert one["label"] == old["label"] and one["split"] == old["split"]
-        assert one["image"]["path"] == old["image"]["path"]
-        new = images.pixels(one["image"]["bytes"], "L")
+    before = {sample["id"]: sample for sample in table.rows(dirty / "data/ingested")}
+    for sample in table.rows(dirty / "data/clean"):
+        old = before[sample["id"]]
+        assert (sample["width"], sample["height"], sample["mode"]) == (28, 28, "L")
+        assert sample["label"] == old["label"] and sample["split"] == old["split"]
+        assert sample["image"]["path"] == old["image"]["path"]
+        new = images.pixels(sample["image"]["bytes"], "L")
         assert (new == images.pixels(old["image"]["bytes"], "L")).all()  # the size was right
-    for one in table.rows(dirty / "data/quarantine"):
-        assert one == before[one["id"]]
+    for sample in table.rows(dirty / "data/quarantine"):
+        assert sample == before[sample["id"]]
 
 
 def digits(per_class: int, classes: int = 10) -> Iterator[dict[str, Any]]:
@@ -284,10 +284,10 @@ def test_any_choice_of_checks(dirty: Path, checks: list[str], dropped: int) -> N
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """Two classes of ten without fault, three images to mend, a blank one and a copy."""
-    known = list(good())
-    copy = row(known[0]["image"]["bytes"], "a", path="copy.png")
+    sound = list(good())
+    copy = row(sound[0]["image"]["bytes"], "a", path="copy.png")
     blank = row(np.full((28, 28), 255, np.uint8), "b", path="blank.png")
-    return ingested(tmp_path, [*known, *broken(), blank, copy])
+    return ingested(tmp_path, [*sound, *broken(), blank, copy])
 
 
 MENDED = {"ruled.png": ["ruling_lines"], "sealed.png": ["main_component"],
@@ -299,7 +299,7 @@ def test_repairs_are_told_and_done_and_the_original_stays(mixed: Path) -> None:
     report = clean.run(settings(), mixed)
     assert table.digest(mixed / "data/ingested") == before
     assert report["verdicts"]["repair"] == len(MENDED)
-    sheet = {one["path"]: one for one in listed(mixed)}
+    sheet = {line["path"]: line for line in listed(mixed)}
     kept, old = stored(mixed, "clean"), stored(mixed, "ingested")
     form = Form((28, 28), "L", "pad")
     for path, names in MENDED.items():
@@ -310,7 +310,7 @@ def test_repairs_are_told_and_done_and_the_original_stays(mixed: Path) -> None:
         pixels = repairs.REPAIRS.build(names[0])(decoded(old[path]["image"]["bytes"]))
         assert kept[path]["image"]["bytes"] == to_form(images.encode(pixels), form)
         assert (decoded(kept[path]["image"]["bytes"]) != decoded(old[path]["image"]["bytes"])).any()
-    assert {path for path, one in sheet.items() if one["repairs"]} == set(MENDED)
+    assert {path for path, line in sheet.items() if line["repairs"]} == set(MENDED)
     assert not set(MENDED) & set(stored(mixed, "quarantine"))
 
 
@@ -328,8 +328,8 @@ def test_a_repair_that_leaves_a_fault_is_none(mixed: Path, monkeypatch: pytest.M
     monkeypatch.setattr(repairs.REPAIRS, "_parts", dict(repairs.REPAIRS._parts))
     repairs.REPAIRS.register("spoil", cures=("ruling_line",))(spoil)
     clean.run(settings(repairs=["spoil"], max_dropped=0.5), mixed)
-    (one,) = (one for one in listed(mixed) if one["path"] == "ruled.png")
-    assert (one["verdict"], one["reasons"], one["repairs"]) == ("drop", "ruling_line", "")
+    (line,) = (line for line in listed(mixed) if line["path"] == "ruled.png")
+    assert (line["verdict"], line["reasons"], line["repairs"]) == ("drop", "ruling_line", "")
     assert "ruled.png" in stored(mixed, "quarantine")
 
 
@@ -338,8 +338,8 @@ def test_a_repair_of_one_fault_of_two_is_none(tmp_path: Path) -> None:
     both[27] = 202
     root = ingested(tmp_path, [*good(), row(both.astype(np.uint8), "a", path="both.png")])
     clean.run(settings(), root)
-    (one,) = (one for one in listed(root) if one["verdict"] != "keep")
-    assert one["reasons"].split(";") == ["ruling_line", "low_contrast"] and one["repairs"] == ""
+    (line,) = (line for line in listed(root) if line["verdict"] != "keep")
+    assert line["reasons"].split(";") == ["ruling_line", "low_contrast"] and line["repairs"] == ""
     assert stored(root, "quarantine").keys() == {"both.png"}
 
 
@@ -348,12 +348,12 @@ def test_a_repair_of_one_fault_of_two_is_none(tmp_path: Path) -> None:
 )
 def test_doubt_is_settled_as_the_settings_say(mixed: Path, on_doubt: str, verdict: str) -> None:
     clean.run(settings(on_doubt=on_doubt, repairs=[]), mixed)
-    sheet = {one["path"]: one for one in listed(mixed)}
+    sheet = {line["path"]: line for line in listed(mixed)}
     doubtful = {*MENDED, "blank.png"}
     assert {sheet[path]["verdict"] for path in doubtful} == {verdict}
     assert all(sheet[path]["reasons"] for path in doubtful)
     assert sheet["copy.png"]["verdict"] == "drop"  # no matter of opinion
-    out = {path for path, one in sheet.items() if one["verdict"] in ("drop", "ask")}
+    out = {path for path, line in sheet.items() if line["verdict"] in ("drop", "ask")}
     assert stored(mixed, "quarantine").keys() == out
     assert stored(mixed, "clean").keys() == sheet.keys() - out
     assert len(sheet) - len(doubtful) - 1 == len(list(good()))
@@ -368,9 +368,9 @@ def test_a_doubt_that_drops_nothing_is_not_to_blame(tmp_path: Path) -> None:
 
 def decide(root: Path, *lines: tuple[str, str, str], **options: Any) -> dict[str, Any]:
     """Run clean after decisions: path of the image (or its id), action and label."""
-    ids = {path: one["id"] for path, one in stored(root, "ingested").items()}
-    found = [Decision(ids.get(path, path), action, label) for path, action, label in lines]
-    decisions.record(root / decisions.FILE, found)
+    ids = {path: sample["id"] for path, sample in stored(root, "ingested").items()}
+    made = [Decision(ids.get(path, path), action, label) for path, action, label in lines]
+    decisions.record(root / decisions.FILE, made)
     return clean.run(settings(**{"max_dropped": 0.5, **options}), root)
 
 
@@ -390,8 +390,8 @@ def test_decisions_go_before_verdicts(mixed: Path) -> None:
         ("b/1.png", "drop", ""),
         ("b/1.png", "undo", ""),
     )
-    sheet = {one["path"]: one for one in listed(mixed)}
-    follows = {path: (one["verdict"], one["decided"]) for path, one in sheet.items()}
+    sheet = {line["path"]: line for line in listed(mixed)}
+    follows = {path: (line["verdict"], line["decided"]) for path, line in sheet.items()}
     kept, out, old = (stored(mixed, place) for place in ("clean", "quarantine", "ingested"))
     assert follows["blank.png"] == follows["copy.png"] == ("keep", "keep")
     assert sheet["blank.png"]["reasons"] == "ink_share;blank;low_contrast"
@@ -414,7 +414,7 @@ def test_decisions_go_before_verdicts(mixed: Path) -> None:
 
 def test_a_repair_that_a_person_asks_for_turns_no_sound_image_over(mixed: Path) -> None:
     decide(mixed, ("ruled.png", "repair", ""), ("inverted.png", "repair", ""))
-    sheet = {one["path"]: one["repairs"] for one in listed(mixed)}
+    sheet = {line["path"]: line["repairs"] for line in listed(mixed)}
     assert (sheet["ruled.png"], sheet["inverted.png"]) == ("ruling_lines", "invert")
 
 
@@ -470,7 +470,7 @@ def test_models_drop_no_test_image(tmp_path: Path, told: list[Evidence]) -> None
     dropped = ["told-train.png", "told-valid.png", "told-unknown.png"]
     assert verdicts_of(root) == dict.fromkeys(dropped, "drop")
     assert "told-test.png" in stored(root, "clean")
-    sheet = {one["path"]: one for one in listed(root)}
+    sheet = {line["path"]: line for line in listed(root)}
     notes = ("reasons", "suggested_label", "probability", "cluster", "told")
     for path in (*dropped, "told-test.png"):
         assert [sheet[path][name] for name in notes] == ["told", "b", "0.9", "1234567", "0.25"]
@@ -484,38 +484,38 @@ def test_models_drop_no_test_image(tmp_path: Path, told: list[Evidence]) -> None
 
 def test_models_learn_from_what_is_left(mixed: Path, told: list[Evidence]) -> None:
     clean.run(settings(checks=[*PLAIN, "told"]), mixed)
-    (found,) = told
-    frame = found.frame.set_index("path")
+    (evidence,) = told
+    frame = evidence.frame.set_index("path")
     taught = frame.index[frame["label"].notna()]
     assert set(frame.index) - set(taught) == {"blank.png", "copy.png"}
-    assert found.pixels.shape == (25, 1, 32, 32)
+    assert evidence.pixels.shape == (25, 1, 32, 32)
     places = {path: place for place, path in enumerate(frame.index)}
     kept = stored(mixed, "clean")
     for path in ("a/0.png", "inverted.png", "ruled.png"):  # as they are after repair
         pixels = decoded(kept[path]["image"]["bytes"])
-        assert (found.pixels[places[path], 0] == normalise.small(pixels, 32)[..., 0]).all()
+        assert (evidence.pixels[places[path], 0] == normalise.small(pixels, 32)[..., 0]).all()
 
 
 def test_test_images_move_no_threshold(tmp_path: Path) -> None:
     faint = (glyph() // 4 + 150 for _ in range(60))
     rows = list(good())
     before = clean.run(settings(), ingested(tmp_path, rows))["thresholds"]
-    held = [row(one.astype(np.uint8), "a", "test", f"{n}.png") for n, one in enumerate(faint)]
+    held = [row(image.astype(np.uint8), "a", "test", f"{n}.png") for n, image in enumerate(faint)]
     report = clean.run(settings(max_dropped=1.0), ingested(tmp_path, [*rows, *held]))
     assert report["thresholds"] == before
 
 
 def test_order_is_kept(tmp_path: Path) -> None:
     clean.run(settings(), ingested(tmp_path, good(100)))
-    paths = [one["path"] for one in listed(tmp_path) if one["verdict"] == "keep"]
-    assert [one["image"]["path"] for one in table.rows(tmp_path / "data/clean")] == paths
+    paths = [line["path"] for line in listed(tmp_path) if line["verdict"] == "keep"]
+    assert [sample["image"]["path"] for sample in table.rows(tmp_path / "data/clean")] == paths
 
 
 def test_labels_of_any_kind_survive_the_sheet(tmp_path: Path) -> None:
     labels = ['a,"b"', "line\nbreak", "carriage\rreturn", "../x", "字" * 300, "NA", " 7"]
     rows = [row(glyph(), label, path=f"{n}.png") for n, label in enumerate(labels * 2)]
     clean.run(settings(), ingested(tmp_path, rows))
-    assert [one["label"] for one in listed(tmp_path)] == labels * 2
+    assert [line["label"] for line in listed(tmp_path)] == labels * 2
 
 
 def test_thresholds_can_be_set(tmp_path: Path) -> None:
@@ -557,7 +557,7 @@ def test_a_check_that_drops_too_much_stops_and_leaves_the_old_result(tmp_path: P
     ingested(root, [*good(), *blanks])
     with pytest.raises(verdicts.CleanError, match=r"'ink_share' drops 3 of 13 images of class 'b'"):
         clean.run(settings(), root)
-    assert sum(one["verdict"] == "drop" for one in listed(root)) == 3
+    assert sum(line["verdict"] == "drop" for line in listed(root)) == 3
     assert table.digest(root / "data/clean") == before
     assert clean.run(settings(max_dropped=0.25), root)["dropped"] == 3
 
@@ -590,9 +590,9 @@ def test_size_and_mode_may_be_set(tmp_path: Path) -> None:
     root = ingested(tmp_path, good())
     report = clean.run(settings(size=[16, 32], mode="RGB"), root)
     assert (report["size"], report["mode"]) == ([16, 32], "RGB")
-    one = next(table.rows(root / "data/clean"))
-    assert (one["width"], one["height"], one["mode"]) == (32, 16, "RGB")
-    assert images.pixels(one["image"]["bytes"], "RGB").shape == (16, 32, 3)
+    sample = next(table.rows(root / "data/clean"))
+    assert (sample["width"], sample["height"], sample["mode"]) == (32, 16, "RGB")
+    assert images.pixels(sample["image"]["bytes"], "RGB").shape == (16, 32, 3)
     with pytest.raises(ValueError, match="multiples of 4"):
         settings(size=30)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augment import cli, review
+from augment import cli
 from augment.data import decisions, images, table
 from augment.data.decisions import Decision
 from augment.data.lookup import Lookup
@@ -23,6 +24,7 @@ from augment.review import sheets
 from augment.review.cards import card
 from augment.review.pictures import Pictures
 from augment.review.queue import ReviewError, load
+from augment.review.serve import serve
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 LABELS = ("永", "7", HOSTILE)
@@ -172,13 +174,13 @@ def test_lookup_finds_each_image_in_its_row_group(tmp_path: Path, monkeypatch: A
         for number in range(50):
             writer.add(row(number))
     assert len(table.shards(tmp_path / "t")) > 2
-    found = Lookup(tmp_path / "t")
+    lookup = Lookup(tmp_path / "t")
     for number in [*range(0, 50, 3), *range(49, 0, -1)]:
-        assert found[name(number)] == picture(number)
-    assert sum(len(one) for group in found._kept.values() for one in group) <= 1000
-    assert name(60) not in found
+        assert lookup[name(number)] == picture(number)
+    assert sum(len(image) for group in lookup._kept.values() for image in group) <= 1000
+    assert name(60) not in lookup
     with pytest.raises(KeyError):
-        found[name(60)]
+        lookup[name(60)]
 
 
 TOKEN = "token-of-the-test"
@@ -252,8 +254,8 @@ def test_what_stands_on_the_page_is_text(client: Any, root: Path) -> None:
         assert " style=" not in text and " onclick" not in text and "http" not in text
 
 
-def post(client: Any, *wanted: dict[str, str], cluster: bool = False) -> Any:
-    body = {"decisions": list(wanted), "cluster": cluster, "section": "blank"}
+def post(client: Any, *requests: dict[str, str], cluster: bool = False) -> Any:
+    body = {"decisions": list(requests), "cluster": cluster, "section": "blank"}
     return client.post(f"/{TOKEN}/decide", json=body)
 
 
@@ -266,7 +268,7 @@ def test_a_decision_is_written_at_once(client: Any, root: Path) -> None:
     assert (stored.action, stored.label, stored.note) == ("relabel", "7", "blank")
     assert stored.when.endswith("+00:00")
     answer = post(client, {"id": name(0), "action": "drop"}, cluster=True).json()
-    assert [(one["id"], one["before"]) for one in answer["changed"]] == [
+    assert [(change["id"], change["before"]) for change in answer["changed"]] == [
         (name(0), now), (name(1), None),
     ]  # fmt: skip
     assert post(client, {"id": name(1), "action": "undo"}).json()["progress"]["blank"] == [0, 2]
@@ -277,7 +279,7 @@ def test_a_decision_is_written_at_once(client: Any, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("decision", "message"),
     [
         ({"id": name(77), "action": "drop"}, "no such image"),
         ({"id": "../x", "action": "drop"}, "no such image"),
@@ -290,9 +292,9 @@ def test_a_decision_is_written_at_once(client: Any, root: Path) -> None:
     ],
 )
 def test_what_cannot_be_decided(
-    client: Any, root: Path, wanted: dict[str, str], message: str
+    client: Any, root: Path, decision: dict[str, str], message: str
 ) -> None:
-    answer = post(client, {"id": name(1), "action": "drop"}, wanted)
+    answer = post(client, {"id": name(1), "action": "drop"}, decision)
     assert answer.status_code == 400 and message in answer.json()["error"]
     assert (root / decisions.FILE).read_text() == decisions.HEADER  # nor the one before it
 
@@ -344,11 +346,11 @@ def test_sheets_there_and_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     folder = root / "reports/review"
     lines = list(csv.DictReader(open(folder / "review.csv", newline="", encoding="utf-8")))
     queue = load(root)
-    order = [(check, one) for check, ids in queue.sections.items() for one in ids]
-    assert [(one["check"], one["id"]) for one in lines] == order
-    assert [one["number"] for one in lines[:4]] == ["1", "2", "3", "1"]
+    order = [(check, name) for check, ids in queue.sections.items() for name in ids]
+    assert [(line["check"], line["id"]) for line in lines] == order
+    assert [line["number"] for line in lines[:4]] == ["1", "2", "3", "1"]
     assert lines[2]["action"] == "drop" and lines[3]["suggested_label"] == "7"
-    assert {one["sheet"] for one in lines} == {path.name for path in folder.glob("*.png")}
+    assert {line["sheet"] for line in lines} == {path.name for path in folder.glob("*.png")}
     sheet = images.decode((folder / "near_copies-001.png").read_bytes())
     assert sheet.width > 6 * 2 * 96 and sheet.height > 96
 
@@ -358,8 +360,8 @@ def test_sheets_there_and_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     write_lines(folder / "review.csv", lines)
     result = run(cli.app, ["review", "--read", "reports/review/review.csv"])
     assert result.exit_code == 0, result.output
-    found = decisions.load(root / decisions.FILE)
-    assert {key: (one.action, one.label, one.note) for key, one in found.items()} == {
+    recorded = decisions.load(root / decisions.FILE)
+    assert {key: (made.action, made.label, made.note) for key, made in recorded.items()} == {
         name(1): ("drop", "", "near_duplicate"), name(3): ("relabel", "7", "wrong_label"),
     }  # fmt: skip
     before = (root / decisions.FILE).read_bytes()
@@ -413,9 +415,9 @@ def test_options_that_do_not_go_together(options: list[str]) -> None:
 
 
 def test_a_missing_package_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review, "_NEEDED", ("starlette", "no_such_package"))
-    with pytest.raises(ReviewError, match=r"no_such_package .* 'augment\[review\]'"):
-        review.serve(root)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name != "uvicorn" or None)
+    with pytest.raises(ReviewError, match=r"uvicorn .* 'augment\[review\]'"):
+        serve(root)
 
 
 Opened = Callable[..., Any]
@@ -440,8 +442,8 @@ def served(root: Path) -> Iterator[Callable[[], str]]:
         return f"http://127.0.0.1:{sockets[0].getsockname()[1]}/{TOKEN}/"
 
     yield start
-    for one in running:
-        one.should_exit = True
+    for page_server in running:
+        page_server.should_exit = True
 
 
 @pytest.fixture
@@ -467,8 +469,8 @@ def opened(browser: Any, served: Callable[[], str]) -> Iterator[Opened]:
         return page
 
     yield open_page
-    for one in windows:
-        one.close()
+    for window in windows:
+        window.close()
     assert said == []
 
 
@@ -484,7 +486,8 @@ def progress(page: Any, text: str) -> None:
 
 def standing(root: Path) -> dict[str, str]:
     return {
-        key: one.action + one.label for key, one in decisions.load(root / "decisions.csv").items()
+        key: made.action + made.label
+        for key, made in decisions.load(root / "decisions.csv").items()
     }
 
 

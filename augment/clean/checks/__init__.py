@@ -1,3 +1,13 @@
-"""Checks: each measures one kind of fault."""
+"""Checks: each measures one kind of fault. They register in the order of clean.csv's columns."""
 
-from augment.clean.checks import contrast, copies, glyph, learned, natural, near_copies, sets  # noqa: F401
+# isort: off
+from augment.clean.checks import (
+    glyph,  # noqa: F401
+    contrast,  # noqa: F401
+    learned,  # noqa: F401
+    natural,  # noqa: F401
+    copies,  # noqa: F401
+    sizes,  # noqa: F401
+    near_copies,  # noqa: F401
+    sets,  # noqa: F401
+)

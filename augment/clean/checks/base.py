@@ -1,23 +1,27 @@
 """Checks: each measures one kind of fault; thresholds and verdicts come later, from the measures.
 
-An image check is ``check(image, *, options) -> float`` on a uint8 array (H, W) or (H, W, 3). A
-table check is ``check(table, *, options) -> Series`` on a data frame with a row per image: id,
-path, label, split, group, width, height and ``pixels``, a digest of the decoded image. A pixel
-check is ``check(table, pixels, *, options) -> Series`` and sees all images in one small square form
-(N, S, S, 3) as well: it says how one differs from what is usual in the set. A learned check is
-``check(evidence, *, options) -> DataFrame`` with a row per image: ``measure``, and what it would
-have instead where it knows (``suggested_label`` with its ``probability``, ``cluster``). A set check
-is ``check(table, *, options) -> list[Finding]``: it warns of what is no image's fault. A measure is
-1 where all is well and 0 at its worst; one that is not a number is not judged.
+There are five kinds:
 
-Registered facts: ``kind`` is "image", "table", "pixels", "learned" or "set"; ``threshold`` (which a
-set check has not) is the least measure that passes by default, a number or a rule that finds it
-from the measures of the whole set; ``profiles`` are those that have the check by default;
-``certain`` says that a fault found is no matter of opinion (an equal copy), so that ``on_doubt``
-does not keep it; ``module`` is the optional library that the check needs.
+- image: ``check(image, *, options) -> float`` on a uint8 array (H, W) or (H, W, 3).
+- table: ``check(table, *, options) -> Series`` on a data frame with a row per image: id, path,
+  label, split, group, width, height and ``pixels``, a digest of the decoded image.
+- pixels: ``check(table, pixels, *, options) -> Series``. It also sees all images in one small
+  square form, pixels (N, S, S, 3), uint8, and compares each with the others.
+- learned: ``check(evidence, *, options) -> DataFrame`` with a row per image: ``measure`` and,
+  where it can tell, ``suggested_label`` with its ``probability``, and ``cluster``.
+- set: ``check(table, *, options) -> list[Finding]``. It warns of faults of the set as a whole.
 
-A learned check is judged at 0.5 and finds by itself, from train and valid images, what that is; a
-test image has a measure but moves none.
+A measure lies between 0 and 1: 1 is faultless, 0 the worst. A measure of NaN is not judged.
+
+Registered facts:
+
+- kind: as above.
+- threshold: the least measure that passes by default; a number, or a rule that finds it from the
+  measures of the whole set. A set check has none. A learned check is judged at 0.5; it scales its
+  measures so that this is the threshold that it found from train and valid images.
+- profiles: the profiles that have the check by default.
+- certain: the fault is a fact, such as an equal copy, so that ``on_doubt`` does not keep it.
+- module: the optional library that the check needs.
 """
 
 from __future__ import annotations
@@ -33,21 +37,23 @@ from numpy.typing import NDArray
 from augment.registry import Registry
 
 CHECKS = Registry("check")
-Finding = dict[str, Any]  # ``warning``, a line of words, and what it speaks of; goes into JSON
+BOTH_PROFILES = ("glyph", "natural")
+Finding = dict[str, Any]  # ``warning``, a line of words, and the counts behind it; goes into JSON
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """What lies both ``deviations`` robust standard deviations and ``share`` under the median.
+    """A threshold from the set's own measures: an outlier lies far under their median.
 
-    A tight set would otherwise lose images that differ by a hair, and a wide one those that are
-    merely small. The threshold follows the set's own scale and is never fit for photographs alone;
-    a bound that is made for them can only be the ``most`` that it comes to.
+    The distance counts in two ways, and an outlier is far in both. By ``deviations`` alone a tight
+    set would lose images that differ by a hair, by ``share`` alone a wide set would lose images
+    that are merely small. A fixed bound, such as those made for photographs, can only lower the
+    threshold (``most``).
     """
 
-    share: float  # of the median
-    deviations: float = 3.0
-    most: float = 1.0
+    share: float  # of the median, 0 … 1: the threshold is at most this
+    deviations: float = 3.0  # robust standard deviations under the median; chosen by hand
+    most: float = 1.0  # a measure, 0 … 1: the threshold is at most this
 
     def __call__(self, measures: NDArray[np.float64]) -> float:
         """min(median - deviations · 1.4826 · MAD, share · median, most), at least 0."""
@@ -70,16 +76,16 @@ def thresholds(measures: pd.DataFrame, fixed: Mapping[str, float]) -> dict[str, 
 
     ``fixed`` goes before the check's own number or rule.
     """
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for name in measures.columns:
         rule = fixed.get(name, CHECKS.describe(name).facts["threshold"])
-        known = measures[name].dropna().to_numpy(dtype=np.float64)
-        found[name] = float(rule(known) if isinstance(rule, Outlier) else rule)
-    return found
+        numbers = measures[name].dropna().to_numpy(dtype=np.float64)
+        limits[name] = float(rule(numbers) if isinstance(rule, Outlier) else rule)
+    return limits
 
 
 def survey(frame: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Finding]]:
-    """What the set checks among the resolved ``specs`` find in ``frame``, by name of the check.
+    """The findings in ``frame`` of the set checks among the resolved ``specs``, by check.
 
     A check that finds nothing has an empty list; checks of other kinds are passed over.
     """
@@ -88,6 +94,3 @@ def survey(frame: pd.DataFrame, specs: Sequence[Mapping[str, Any]]) -> dict[str,
         for spec in specs
         if CHECKS.describe(spec["name"]).facts["kind"] == "set"
     }
-
-
-BOTH = ("glyph", "natural")

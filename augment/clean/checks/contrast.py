@@ -1,4 +1,4 @@
-"""Image checks: what can be told from one image's pixels."""
+"""Image checks of the levels of one image: is anything on it, and does it stand out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from augment.clean.checks.base import CHECKS, Outlier
+from augment.clean.checks.base import BOTH_PROFILES, CHECKS, Outlier
 from augment.data.images import Pixels
 
-_GRAIN = 8.0  # greatest standard deviation, in levels, that passes for paper and not for texture
+# levels: the greatest standard deviation that passes for paper and not for texture; chosen by hand
+_GRAIN = 8.0
 
 
+# threshold: a twentieth of the share ``enough``; tolerance and enough: all chosen by hand
 @CHECKS.register("blank", kind="image", threshold=0.05, profiles=("glyph",))
 def blank(
     image: Pixels,
@@ -22,7 +24,7 @@ def blank(
     tolerance: Annotated[float, Field(ge=0)] = 8.0,
     enough: Annotated[float, Field(gt=0, le=1)] = 0.01,
 ) -> float:
-    """Share of pixels that stand out from the paper; 1 from the share ``enough`` on.
+    """Share of pixels that stand out from the paper, divided by ``enough``; at most 1.
 
     The paper is the median of each channel. A pixel stands out if a channel differs by more than
     ``tolerance`` levels and by more than six standard deviations of the paper's grain.
@@ -34,8 +36,9 @@ def blank(
     return min(1.0, marked / enough)
 
 
+# share: chosen by hand
 @CHECKS.register(
-    "low_contrast", kind="image", threshold=Outlier(share=0.25), profiles=("glyph", "natural")
+    "low_contrast", kind="image", threshold=Outlier(share=0.25), profiles=BOTH_PROFILES
 )
 def low_contrast(image: Pixels) -> float:
     """Levels between the darkest and the brightest pixels, as a share of 255.
@@ -43,12 +46,12 @@ def low_contrast(image: Pixels) -> float:
     One pixel in two thousand is left out at either end; the channel with the widest range counts.
     """
     channels = image.reshape(image.shape[0] * image.shape[1], -1).T
-    ends = (_quantiles(one, 0.0005, 0.9995) for one in channels)
+    ends = (_quantiles(channel, 0.0005, 0.9995) for channel in channels)
     return max(bright - dark for dark, bright in ends) / 255.0
 
 
 def _grain(channels: NDArray[np.float32]) -> float:
-    """Standard deviation of the noise, by the median step between neighbours in a row.
+    """Standard deviation of the noise in levels, by the median step between neighbours in a row.
 
     The difference of two Gaussian values has √2 times their deviation, and its absolute value the
     median 0.6745 of that.
@@ -60,11 +63,11 @@ def _grain(channels: NDArray[np.float32]) -> float:
 
 
 def _quantiles(levels: NDArray[Any], *shares: float) -> list[float]:
-    """As np.quantile finds them for whole numbers 0 … 255, by counting: many times faster."""
+    """The quantiles of whole numbers 0 … 255 like np.quantile, by counting: many times faster."""
     upto = np.bincount(levels.astype(np.uint8).ravel(), minlength=256).cumsum()
-    found = []
+    quantiles = []
     for share in shares:
         place = share * (levels.size - 1)
         low, high = upto.searchsorted((math.floor(place), math.ceil(place)), side="right")
-        found.append(float(low + (high - low) * (place % 1)))
-    return found
+        quantiles.append(float(low + (high - low) * (place % 1)))
+    return quantiles

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from augment.clean.checks.base import BOTH, CHECKS
+from augment.clean.checks.base import BOTH_PROFILES, CHECKS
 
-HELD_OUT = {"train": 2, "valid": 1, "test": 0}  # of equal images the most held out one stays
+# of equal images the one with the least number stays: the split that is held out furthest
+HELD_OUT = {"train": 2, "valid": 1, "test": 0}
 
 
-@CHECKS.register("exact_duplicate", kind="table", threshold=0.5, profiles=BOTH, certain=True)
+@CHECKS.register(
+    "exact_duplicate", kind="table", threshold=0.5, profiles=BOTH_PROFILES, certain=True
+)
 def exact_duplicate(table: pd.DataFrame) -> pd.Series:
     """0 for every copy of an image but one, by decoded pixels; 1 for all others.
 
@@ -26,7 +29,9 @@ def exact_duplicate(table: pd.DataFrame) -> pd.Series:
     return (~order["pixels"].duplicated()).reindex(table.index).astype(float)
 
 
-@CHECKS.register("label_conflict", kind="table", threshold=0.5, profiles=BOTH, certain=True)
+@CHECKS.register(
+    "label_conflict", kind="table", threshold=0.5, profiles=BOTH_PROFILES, certain=True
+)
 def label_conflict(table: pd.DataFrame) -> pd.Series:
     """0 for labelled images whose very pixels also stand under another label; 1 for all others.
 
@@ -37,7 +42,7 @@ def label_conflict(table: pd.DataFrame) -> pd.Series:
     return (~((labels > 1) & table["label"].notna())).astype(float)
 
 
-@CHECKS.register("split_leak", kind="table", threshold=0.5, profiles=BOTH, certain=True)
+@CHECKS.register("split_leak", kind="table", threshold=0.5, profiles=BOTH_PROFILES, certain=True)
 def split_leak(table: pd.DataFrame) -> pd.Series:
     """0 for images whose very pixels stand in a split that is held out further; 1 for all others.
 

@@ -1,4 +1,4 @@
-"""What learned checks are given: all images in one small form, and what was learned of them."""
+"""Evidence: all images in one small form, and the readings of models that never saw them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Arrays with a row per image, in the order of ``frame``.
+    """The input of learned checks. All arrays have a row per image, in the order of ``frame``.
 
-    ``frame`` is what table checks see and ``pixels`` (N, C, S, S) are the images as uint8.
-    ``classes`` (K) are the labels in order. ``probabilities`` (N, K) are those of an upright image.
-    ``turns`` (N, K, 4) are a network's, before any image was seen as likely turned as not, that it
-    shows each class turned by 0, 90, 180 and 270° against the clock; all 0 but the first where
-    turned images are none of the set's faults. Both are by models that saw neither the image nor
-    its group, and the mean of all models for images that taught none. In ``features`` (N, F) near
-    images have a like shape.
+    frame: the data frame that table checks see.
+    pixels (N, C, S, S): the images in one small square form, uint8, 0 … 255.
+    classes (K): all labels, in natural order.
+    probabilities (N, K): probability of each class, 0 … 1, if the image is upright; rows sum to 1.
+    turns (N, K, 4): probability, 0 … 1, that the image shows class k turned by 0, 90, 180 and 270°
+    counter-clockwise, by a network that was taught all four equally often. A row sums to 1. Turned
+    entries are 0 where the set's images are not expected to be turned (profile natural).
+    features (N, F): images of a similar shape have a small Euclidean distance; no unit.
+
+    ``probabilities`` and ``turns`` come from models that saw neither the image nor its group. An
+    image that teaches no model has the mean over all models.
     """
 
     frame: pd.DataFrame
@@ -35,11 +39,11 @@ class Evidence:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The place of each label in ``classes`` (N,); -1 where there is none."""
+        """The place of each image's label in ``classes`` (N,); -1 without a label."""
         return pd.Index(self.classes).get_indexer(pd.Index(self.frame["label"])).astype(np.int64)
 
     @property
     def open(self) -> NDArray[np.bool_]:
         """Which images may decide on a threshold (N,): those of train and valid."""
-        held: NDArray[np.bool_] = (self.frame["split"] != "test").to_numpy(dtype=bool)
-        return held
+        not_held_out: NDArray[np.bool_] = (self.frame["split"] != "test").to_numpy(dtype=bool)
+        return not_held_out

@@ -1,7 +1,7 @@
-"""Image checks of photographs; names and bounds as cleanvision has them, where those hold up.
+"""Image checks of photographs, with the names and bounds of cleanvision where these hold up.
 
-A bound made for photographs never judges alone: an image is at fault only where it also lies well
-under what is usual in its set, so that a set of night scenes or of pale drawings loses nothing.
+A bound made for photographs never judges alone: an image is at fault only if it also lies well
+under the median of its set, so that a set of night scenes or of pale drawings loses nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from augment.clean.checks.base import CHECKS, Outlier
 from augment.data.images import Pixels
 from augment.registry import Amount, Count, Fraction
 
-_WEIGHTS = (0.241, 0.691, 0.068)  # of red, green and blue in what the eye takes for brightness
+# weights of red, green and blue in the brightness that the eye sees: Finley 2006, as in cleanvision
+_WEIGHTS = (0.241, 0.691, 0.068)
+
+# The bounds of dark, light and low_information, and the defaults of their options, are those of
+# cleanvision. The bounds of blurry and grayscale, whose measures are our own, were chosen by hand.
 
 
 def _unusual(most: float) -> Outlier:
-    """Below ``most``, and below half of the set's median."""
+    """A fault is a measure below ``most`` and below half (chosen by hand) of the set's median."""
     return Outlier(share=0.5, deviations=0.0, most=most)
 
 
@@ -67,9 +71,9 @@ def low_information(image: Pixels, *, full: Count = 10) -> float:
 def blurry(image: Pixels, *, reach: Count = 5, side: Count = 128) -> float:
     """Share of the steps between neighbours that a mean over ``reach`` pixels takes away.
 
-    A sharp image loses most of them, one that is blurred already loses few, whatever its brightness
-    and contrast; of rows and columns those that lose fewer count. Larger images are brought to
-    ``side`` pixels first: what cannot be seen there is no fault.
+    A sharp image loses most of them and a blurred one few, whatever its brightness and contrast. Of
+    rows and columns the direction that loses fewer counts. Larger images are reduced to ``side``
+    pixels first: a blur that cannot be seen there is no fault.
     """
     grey = _grey(image, side)
     return min(_lost(grey, reach), _lost(grey.T, reach))
@@ -84,8 +88,8 @@ def grayscale(
 ) -> float:
     """Share of pixels whose channels are over ``tolerance`` levels apart; 1 from ``enough`` on.
 
-    What JPEG adds to a grey image stays below that. A grey image is at fault among coloured ones
-    only: in a grey set the median is 0.
+    The colour that JPEG adds to a grey image stays below that. A grey image is at fault among
+    coloured ones only: in a grey set the median is 0.
     """
     if image.ndim == 2:
         return 0.0
@@ -94,7 +98,7 @@ def grayscale(
 
 
 def _brightness(image: Pixels) -> NDArray[np.float32]:
-    """What the eye takes for brightness, 0 … 1 (Finley 2006, the HSP colour model)."""
+    """The brightness that the eye sees (H, W), 0 … 1 (Finley 2006, the HSP colour model)."""
     if image.ndim == 2:
         return image.astype(np.float32) / np.float32(255)
     squares = np.square(image.astype(np.float32)) @ np.array(_WEIGHTS, np.float32)

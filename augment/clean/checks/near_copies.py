@@ -1,8 +1,8 @@
-"""Near duplicates: pictures that are one another but for place, size, brightness and compression.
+"""Near duplicates: pictures that differ only in place, size, brightness or compression.
 
-Candidates are near in shape. Of each pair one picture is laid on the other and fitted: what is left
-unexplained is tiny for copies. How tiny, a set says itself: two honest ones written with a ruler
-differ less than two scans of a seal.
+Candidates are near in shape. One picture of a pair is laid on the other and fitted to it; the rest
+that the fit leaves unexplained is tiny for copies. The limit follows the set: two honest 1s drawn
+with a ruler differ less than two scans of a seal.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from augment.clean.checks.base import CHECKS
+from augment.clean.checks.base import BOTH_PROFILES, CHECKS
 from augment.clean.checks.copies import HELD_OUT
 from augment.clean.checks.evidence import Evidence, Floats
 from augment.data.images import Pixels
 from augment.registry import Amount, Count, Fraction
 from augment.vision.neighbours import nearest
 
-BLUR = 0.7  # pixels; a slope then says where an edge moved to
-FEW = 20  # images that a class needs to have a distribution of its own
-_BLOCK = 1024  # pairs laid on each other at once
-_LEAST = 1e-6  # rest that counts as none
+# Chosen by hand, like the defaults of the options.
+BLUR = 0.7  # pixels, standard deviation: a slope then says where an edge moved to
+FEW = 20  # images: a class with fewer has the limit of the whole set
+_BLOCK = 1024  # pairs laid on each other at once: a bound on memory
+_LEAST = 1e-6  # rest: a floor, so that its logarithm is finite
 
 Places = NDArray[np.int64]
 
@@ -38,7 +39,7 @@ Places = NDArray[np.int64]
     paper="Lucas & Kanade 1981, An Iterative Image Registration Technique (the fit)",
     kind="learned",
     threshold=0.5,
-    profiles=("glyph", "natural"),
+    profiles=BOTH_PROFILES,
     certain=False,
 )
 def near_duplicate(
@@ -49,20 +50,22 @@ def near_duplicate(
     deviations: Amount = 2.5,
     share: Fraction = 0.25,
 ) -> pd.DataFrame:
-    """Under 0.5 for near copies of an image that stays, which is 1; 0.5 and more for all others.
+    """Below 0.5 for near copies of an image that stays, which has 1; at least 0.5 for all others.
 
-    The measure is rest / (rest + limit) of the nearest of ``candidates``, moved up to ``reach``
-    pixels; see ``rests``. The limit of a class lies ``deviations`` robust standard deviations and
-    the factor ``share`` under the median rest of its train and valid images, which also decide for
-    test. Copies form a ``cluster``, across splits and labels. The one that stays is labelled rather
-    than not (an image with another fault has no label here, and would take its copies with it), in
-    test rather than valid, in valid rather than train, then the largest, the sharpest, the first.
+    The measure is the least rest / (rest + limit) over the nearest ``candidates``, moved by up to
+    ``reach`` pixels; see ``rests``. The limit of a class lies under the median rest of its train
+    and valid images, by ``deviations`` robust standard deviations and by the factor ``share``. It
+    also judges test images.
+
+    Copies form a ``cluster``, across splits and labels, of which one image stays. A labelled image
+    is preferred (here an image with another fault has no label, and its copies would go with it),
+    then one in test to one in valid to one in train, then the largest, the sharpest, the first.
     """
     count = len(evidence.frame)
-    found = pd.DataFrame({"measure": 1.0, "cluster": np.nan}, index=evidence.frame.index)
+    table = pd.DataFrame({"measure": 1.0, "cluster": np.nan}, index=evidence.frame.index)
     pairs = _pairs(evidence.features, candidates)
     if not len(pairs):
-        return found
+        return table
     rest = rests(evidence.pixels, pairs, reach)
     limits = _limits(evidence, pairs, rest, deviations, share)
     limit = limits[pairs].min(1)
@@ -76,20 +79,20 @@ def near_duplicate(
     best = _best_first(evidence, members)
     kept = best[np.unique(cluster[best], return_index=True)[1]]
     measure[kept] = 1.0
-    found["measure"] = measure
-    found.iloc[members, 1] = pd.factorize(cluster[members])[0].astype(float)
-    return found
+    table["measure"] = measure
+    table.iloc[members, 1] = pd.factorize(cluster[members])[0].astype(float)
+    return table
 
 
 def rests(pixels: Pixels, pairs: Places, reach: int) -> NDArray[np.float64]:
-    """Share of an image's variance that the other does not explain, for ``pairs`` (P, 2).
+    """Share of an image's variance that the other image of its pair does not explain (P,), 0 … 1.
 
-    Of both images the one that is explained better counts. Of all places up to ``reach`` pixels
-    away that with the best correlation is taken, where both overlap; there gain, offset, a move by
-    less than a pixel and a change of size are fitted to the first order. 0 is the same picture, 1
-    has nothing in common.
+    pixels (N, C, S, S): uint8 images; pairs (P, 2): their rows. 0 is the same picture, 1 has
+    nothing in common. The second image is moved by up to ``reach`` pixels to where the overlap of
+    both correlates best. There gain, offset, a move by less than a pixel and a change of size are
+    fitted to the first order, each image to the other; the better fit counts.
     """
-    found = np.empty(len(pairs))
+    rest = np.empty(len(pairs))
     steps = range(-reach, reach + 1)
     moves = list(itertools.product(steps, steps))
     for start in range(0, len(pairs), _BLOCK):
@@ -100,18 +103,18 @@ def rests(pixels: Pixels, pairs: Places, reach: int) -> NDArray[np.float64]:
                 for down, right in moves
             ]
         )
-        chosen = likeness.argmax(0)
-        for number in np.unique(chosen):
-            rows = np.flatnonzero(chosen == number)
-            one, other, (down, right) = first[rows], second[rows], moves[number]
-            found[start + rows] = np.minimum(
-                _unexplained(one, other, down, right), _unexplained(other, one, -down, -right)
+        best = likeness.argmax(0)
+        for number in np.unique(best):
+            rows = np.flatnonzero(best == number)
+            fixed, moved, (down, right) = first[rows], second[rows], moves[number]
+            rest[start + rows] = np.minimum(
+                _unexplained(fixed, moved, down, right), _unexplained(moved, fixed, -down, -right)
             )
-    return found
+    return rest
 
 
 def _pairs(features: Floats, candidates: int) -> Places:
-    """Each image with its nearest ones, the lower place first, each pair once (P, 2)."""
+    """Pairs (P, 2) of an image and one of its nearest, the lower row first, each pair once."""
     count = min(candidates, len(features) - 1)
     if count < 1:
         return np.empty((0, 2), np.int64)
@@ -121,17 +124,21 @@ def _pairs(features: Floats, candidates: int) -> Places:
 
 
 def _unexplained(first: Floats, second: Floats, down: int, right: int) -> NDArray[np.float64]:
+    """Share of the variance of ``second`` (P, C, S, S), moved, that ``first`` leaves unexplained.
+
+    The terms of the fit are the first image, its two slopes (a move) and its growth (a size).
+    """
     rows, columns = (np.asarray(np.gradient(first, axis=axis)) for axis in (2, 3))
     y, x = (np.arange(side) - (side - 1) / 2 for side in first.shape[2:])
     grown = rows * y[:, None].astype(np.float32) + columns * x.astype(np.float32)
-    wanted = _unit(_overlap(first, second, down, right)[1])
-    parts = np.stack(
-        [_unit(_overlap(part, second, down, right)[0]) for part in (first, rows, columns, grown)],
+    target = _unit(_overlap(first, second, down, right)[1])
+    terms = np.stack(
+        [_unit(_overlap(term, second, down, right)[0]) for term in (first, rows, columns, grown)],
         axis=1,
     )
-    products = parts @ parts.transpose(0, 2, 1) + 1e-4 * np.eye(4, dtype=np.float32)
-    with_wanted = parts @ wanted[..., None]
-    explained = np.linalg.solve(products, with_wanted) * with_wanted
+    products = terms @ terms.transpose(0, 2, 1) + 1e-4 * np.eye(4, dtype=np.float32)
+    with_target = terms @ target[..., None]
+    explained = np.linalg.solve(products, with_target) * with_target
     rest: NDArray[np.float64] = np.clip(1 - explained.sum((1, 2), dtype=np.float64), 0, 1)
     return rest
 
@@ -142,7 +149,7 @@ def _smooth(pixels: Pixels) -> Floats:
 
 
 def _overlap(first: Floats, second: Floats, down: int, right: int) -> tuple[Floats, Floats]:
-    """What both show when the second is moved, cut out of both."""
+    """The part that both images show if the second is moved, cut out of each."""
     height, width = first.shape[2:]
     cuts = [
         slice(max(0, down), height + min(0, down)),
@@ -172,7 +179,7 @@ def _limits(
     least = np.full(len(evidence.frame), np.inf)
     for side in pairs[usable].T:
         np.minimum.at(least, side, rest[usable])
-    known = np.isfinite(least)
+    compared = np.isfinite(least)
     logs = np.log(np.maximum(least, _LEAST))
 
     def limit(rows: NDArray[np.bool_]) -> float:
@@ -181,16 +188,16 @@ def _limits(
         return float(np.exp(middle - down))
 
     labels = evidence.labels
-    limits = np.full(len(labels), limit(known) if known.any() else 0.0)
+    limits = np.full(len(labels), limit(compared) if compared.any() else 0.0)
     for label in np.unique(labels):
-        rows = known & (labels == label)
+        rows = compared & (labels == label)
         if rows.sum() >= FEW:
             limits[labels == label] = limit(rows)
     return limits
 
 
 def _best_first(evidence: Evidence, rows: Places) -> Places:
-    """``rows`` in the order in which they have a right to stay."""
+    """``rows`` sorted by their right to stay, the first one first; see ``near_duplicate``."""
     frame = evidence.frame.iloc[rows]
     steps = [
         np.square(np.diff(evidence.pixels[rows].astype(np.float32), axis=axis)).mean((1, 2, 3))

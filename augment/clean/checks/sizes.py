@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from augment.clean.checks.base import BOTH, CHECKS
+from augment.clean.checks.base import BOTH_PROFILES, CHECKS
 
-Tails = Annotated[float, Field(ge=0, lt=0.5)]
+Tails = Annotated[float, Field(ge=0, lt=0.5)]  # share of images at either end; chosen by hand
 
 
-@CHECKS.register("odd_size", kind="table", threshold=0.5, profiles=BOTH)
+# threshold: half or twice the usual size; chosen by hand
+@CHECKS.register("odd_size", kind="table", threshold=0.5, profiles=BOTH_PROFILES)
 def odd_size(table: pd.DataFrame, *, tails: Tails = 0.1) -> pd.Series:
     """How near an image's size, √(width · height), comes to the usual sizes: 1 is one of them.
 
@@ -22,7 +23,8 @@ def odd_size(table: pd.DataFrame, *, tails: Tails = 0.1) -> pd.Series:
     return _usual((table["width"] * table["height"]) ** 0.5, table, tails)
 
 
-@CHECKS.register("odd_aspect_ratio", kind="table", threshold=0.35, profiles=BOTH)
+# threshold: cleanvision's bound for the aspect ratio of photographs
+@CHECKS.register("odd_aspect_ratio", kind="table", threshold=0.35, profiles=BOTH_PROFILES)
 def odd_aspect_ratio(table: pd.DataFrame, *, tails: Tails = 0.1) -> pd.Series:
     """How near an image's width divided by its height comes to the usual shapes: 1 is one of them.
 
@@ -32,14 +34,15 @@ def odd_aspect_ratio(table: pd.DataFrame, *, tails: Tails = 0.1) -> pd.Series:
 
 
 def _usual(values: pd.Series, table: pd.DataFrame, tails: float) -> pd.Series:
-    """1 from the ``tails`` quantile of train and valid images to that from above, else the ratio.
+    """1 for values in the usual interval, and outside of it their ratio to its nearer end.
 
-    What is usual reaches as far as the median of the image's class, so that a class whose images
-    are all narrow loses none. An interval between quantiles is no multiple of a deviation: of two
-    sources, each with its own size, neither is odd.
+    The interval lies between the ``tails`` and 1 - ``tails`` quantiles of train and valid images.
+    It is widened to the median of the image's class, so that a class whose images are all narrow
+    loses none. Quantiles, and not a mean and deviations, let a set have two sources of different
+    sizes: neither is odd.
     """
-    known = values[table["split"] != "test"]
-    middle = table["label"].map(known.groupby(table["label"]).median())
-    low, high = np.fmin(middle, known.quantile(tails)), np.fmax(middle, known.quantile(1 - tails))
+    usable = values[table["split"] != "test"]
+    middle = table["label"].map(usable.groupby(table["label"]).median())
+    low, high = np.fmin(middle, usable.quantile(tails)), np.fmax(middle, usable.quantile(1 - tails))
     nearness: pd.Series = np.minimum(values / low, high / values).clip(upper=1.0)
     return nearness

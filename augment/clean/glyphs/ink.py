@@ -1,6 +1,7 @@
-"""Ink: what is paper and what is written in an image of a glyph, and which strokes belong together.
+"""Ink: tells paper from ink in an image of a glyph, finds ruling lines and the pieces of ink.
 
-All of it is relative to the image's own paper and contrast: for either polarity, grey or colour.
+All measures are relative to the image's own paper and contrast, so that dark and bright ink, grey
+and colour are treated alike.
 """
 
 from __future__ import annotations
@@ -12,30 +13,36 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from augment.clean.glyphs.pieces import Floats, Mask, Parts, belonging, longer
+from augment.clean.glyphs.pieces import Floats, Mask, Pieces, belonging, longer
 from augment.data.images import Pixels
 
-Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), and the rows or columns from, to
+Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), first row or column, end row or column
 
-_SIDE = 160  # greatest side that is looked at; larger images are reduced by a whole factor
-_FAINT = 12.0  # levels between paper and ink below which nothing is taken for written
-_LEAST = 16  # sides under this have no ruling lines: a stroke may span them
-_LINE = 0.12  # of the contrast, that a ruling line stands out by
-_FULL = 0.95  # of its length that is seen
-_SLACK = 0.015  # of the side, by which it may be out of the level
-_RULE = 0.08  # of the side, that a ruling line may be thick
-_EDGE = 0.12  # of the side, that a page edge may be thick
-_STOUT = 0.5  # of the strokes' width: no line is so stout, but the edge of a page
-_SEEN = 0.4  # of its length, that is no stroke
-_THIN = 0.15  # where the character fills the image and touches the line
-_RIM = 0.02  # of the side: what is thinner at the border is how the image was cropped
-_BARE = 0.04  # of the side, that strokes are wide where there are none to measure
-_HALO = 0.02  # of the side: paper as near as this to ink may be stained by it
-_ENOUGH = 32  # pixels of paper that say something about its grain
-_NEAR = 0.018  # of the side: strokes as near as this are one part
-_DUST = 0.0003  # of the pixels, that a part has at least
-_MOST = 64  # parts that are looked at
-_TOUCHING = np.ones((3, 3), bool)
+# All numbers were chosen by hand. Pixels are those of the reduced image, "side" its longer side.
+_SIDE = 160  # pixels: an image with a longer side is reduced by a whole factor
+_FAINT = 12.0  # levels: with less contrast than this nothing is ink
+_NEAR = 0.018  # share of the side: strokes with a smaller gap are one piece
+_DUST = 0.0003  # share of the image's pixels: a piece has more than this
+_MOST = 64  # pieces: only the largest are kept
+_TOUCHING = np.ones((3, 3), bool)  # pixels that touch at a corner are one piece
+_HALO = 0.02  # share of the side: paper within this distance of ink may be stained by it
+_ENOUGH = 32  # pixels of paper: with fewer its grain is not measured
+
+# Candidates for ruling lines.
+_LEAST = 16  # pixels: an image with a shorter side has no lines, for one stroke may span it
+_LINE = 0.12  # share of the contrast: a pixel of a line stands out by more than this
+_FULL = 0.95  # share of a row's pixels, at least, that are inked
+_SLACK = 0.015  # share of the image across the line: it may leave its row by this much
+_RULE = 0.08  # share of the image across the line: a line is at most this thick
+_EDGE = 0.12  # the same share for the edge of a page, which lies at the border
+
+# A candidate that is a straight stroke of the character. Chosen so that letters that fill their
+# image, and T, L, E, H, 十, 一 and 二, keep their strokes (tests/clean/test_ink.py).
+_SEEN = 0.4  # share of a line's length, at least, that no stroke covers
+_STOUT = 0.5  # share of the strokes' width: a candidate as thick as this is a stroke
+_THIN = 0.15  # the same share where the character fills the image and touches the candidate
+_RIM = 0.02  # share of the side: what is thinner than this at the border comes from cropping
+_BARE = 0.04  # share of the side: the strokes' width where there is no stroke to measure
 
 
 class Glyph(np.ndarray[Any, np.dtype[np.uint8]]):
@@ -43,26 +50,28 @@ class Glyph(np.ndarray[Any, np.dtype[np.uint8]]):
 
     @cached_property
     def ink(self) -> Ink:
-        """What is written; valid as long as the pixels stay as they are."""
+        """The ink of this image; valid as long as its pixels do not change."""
         return Ink(np.asarray(self))
 
 
 def ink_of(image: Pixels) -> Ink:
-    """The ink of an image (H, W) or (H, W, 3); of a Glyph it is found only once."""
+    """The ink of an image (H, W) or (H, W, 3), uint8; it is found only once for a Glyph."""
     return image.ink if isinstance(image, Glyph) else Ink(image)
 
 
 class Ink:
-    """Paper, ink and pieces of one image, at a side of at most 160 pixels.
+    """Paper, ink and pieces of one image, reduced to a side (H or W) of at most 160 pixels.
 
-    ``factor`` is how much smaller that is. ``dark`` says whether ink is darker than the paper,
-    ``away`` (H, W) by how many levels a pixel is on the ink's side of the paper (in the channel
-    where it is most), ``mask`` what is ink, and ``contrast`` how far that is away on average.
-    Nothing is ink on a blank image.
+    factor: how many times smaller the reduced image is.
+    dark: whether ink is darker than the paper.
+    away (H, W): distance of a pixel from the paper towards the ink in levels, 0 … 255, in the
+    channel where it is greatest.
+    mask (H, W): which pixels are ink; none on a blank image.
+    contrast: mean of ``away`` over the ink, in levels; 0 without ink.
     """
 
     def __init__(self, image: Pixels):
-        """Look at an image (H, W) or (H, W, 3)."""
+        """Find paper and ink of an image (H, W) or (H, W, 3), uint8; the rest on demand."""
         self.factor = -(-max(image.shape[:2]) // _SIDE)
         small = np.asarray(
             Image.fromarray(image).reduce(self.factor) if self.factor > 1 else image, np.float32
@@ -82,7 +91,7 @@ class Ink:
             self.mask = np.zeros_like(self.mask)
 
     def paper(self, height: int, width: int) -> Floats:
-        """The paper alone, in levels 0 … 255 (height, width, channels)."""
+        """The paper without ink (height, width, channels), in levels, 0 … 255."""
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
         sheet = sum(term * level for term, level in zip(_terms(y, x), self._sheet, strict=True))
@@ -91,31 +100,32 @@ class Ink:
 
     @cached_property
     def lines(self) -> list[Line]:
-        """Ruling lines and page edges, and no straight stroke of a character that fills the image.
+        """Ruling lines and page edges, in pixels of the reduced image.
 
-        A line is thinner than strokes or paler, or it is the edge of a page that nothing touches.
+        A line is thinner or paler than strokes, or it is the edge of a page that nothing touches. A
+        straight stroke of a character that fills the image is none.
         """
         if min(self.mask.shape) < _LEAST or self.contrast < _FAINT:
             return []
-        found = []
+        candidates = []
         for axis in (0, 1):
             across = (self.away if axis == 0 else self.away.T) > _LINE * self.contrast
             most = max(1, round(_SLACK * len(across)))
             for slack in (0, most):  # straight ones first, and their soft edges go with them
                 for start, stop in _bands(across, slack):
-                    found.append((axis, start, stop))
+                    candidates.append((axis, start, stop))
                     across[max(start - most, 0) : stop + most] = False
-        return self._foreign(found) if found else found
+        return self._foreign(candidates) if candidates else []
 
-    def _foreign(self, found: list[Line]) -> list[Line]:
-        """Those of the ``found`` lines that are no strokes of the character itself."""
-        strokes, ruled = self._parted(found)
+    def _foreign(self, candidates: list[Line]) -> list[Line]:
+        """The candidates that are no strokes of the character itself."""
+        strokes, ruled = self._parted(candidates)
         bare, rim = (max(1.0, share * max(strokes.shape)) for share in (_BARE, _RIM))
         width = 2 * strokes.sum() / _outline(strokes).sum() if strokes.any() else bare
         sides = [np.rot90(self.mask, turn) for turn in range(4)]
         tight = all(side[: _end(len(side))].any() for side in sides)
         foreign = []
-        for axis, start, stop in found:
+        for axis, start, stop in candidates:
             across, beneath, away = (
                 whole if axis == 0 else whole.T for whole in (strokes, ruled, self.away)
             )
@@ -125,15 +135,15 @@ class Ink:
             touched = across[max(start - 1, 0) : stop + 1].any()
             weight = away[start:stop, plain].sum(axis=0).mean() / self.contrast
             if 0 < start and stop < len(across):
-                own = weight >= width * (_THIN if tight and touched else _STOUT)
+                is_stroke = weight >= width * (_THIN if tight and touched else _STOUT)
             else:
-                own = tight or touched and weight >= width * _STOUT or weight < rim
-            if not own:
+                is_stroke = tight or touched and weight >= width * _STOUT or weight < rim
+            if not is_stroke:
                 foreign.append((axis, start, stop))
         return foreign
 
     def _parted(self, lines: list[Line]) -> tuple[Mask, Mask]:
-        """Strokes (H, W), and where ``lines`` lie (H, W) but for strokes that cross them."""
+        """The strokes (H, W), and the pixels of ``lines`` (H, W) that no stroke crosses."""
         strokes, ruled = self.mask.copy(), np.zeros_like(self.mask)
         for axis, start, stop in lines:
             across, beneath = (strokes, ruled) if axis == 0 else (strokes.T, ruled.T)
@@ -146,7 +156,7 @@ class Ink:
 
     @cached_property
     def ruled(self) -> Mask:
-        """Where ruling lines lie (H, W), but for strokes that cross them."""
+        """The pixels of ruling lines (H, W) that no stroke crosses."""
         return self._parted(self.lines)[1]
 
     @cached_property
@@ -161,7 +171,10 @@ class Ink:
 
     @cached_property
     def grain(self) -> float:
-        """Standard deviation of the paper around its smooth sheet, as a share of the contrast."""
+        """Standard deviation of the paper around its smooth sheet, as a share of the contrast.
+
+        0 without ink, and where too little paper lies away from it.
+        """
         if self.contrast < _FAINT:
             return 0.0
         near = max(1, round(_HALO * max(self.mask.shape)))
@@ -170,35 +183,35 @@ class Ink:
         return float(rest.std() / self.contrast) if rest.size >= _ENOUGH else 0.0
 
     @cached_property
-    def parts(self) -> Parts:
-        """Which strokes belong together, and which stand beside them."""
+    def pieces(self) -> Pieces:
+        """The pieces of ink, without ruling lines and without dust."""
         mask = self.strokes
         reach = round(_NEAR * max(mask.shape) / 2)
         wide = ndimage.maximum_filter(mask, 2 * reach + 1) if reach else mask
         labels = ndimage.label(wide, _TOUCHING)[0] * mask
-        pieces = labels[mask]
-        areas = np.bincount(pieces)[1:]
-        chosen = np.argsort(-areas, kind="stable")[:_MOST]
-        chosen = chosen[areas[chosen] > _DUST * mask.size]
-        found = ndimage.find_objects(labels)
+        inked_labels = labels[mask]
+        areas = np.bincount(inked_labels)[1:]
+        kept = np.argsort(-areas, kind="stable")[:_MOST]
+        kept = kept[areas[kept] > _DUST * mask.size]
+        slices = ndimage.find_objects(labels)
         boxes = np.array(
-            [(y.start, x.start, y.stop, x.stop) for y, x in (found[k] for k in chosen)], np.float64
+            [(y.start, x.start, y.stop, x.stop) for y, x in (slices[k] for k in kept)], np.float64
         ).reshape(-1, 4)
-        if len(chosen):
+        if len(kept):
             middle = (boxes[:, :2] + boxes[:, 2:]) / 2 / mask.shape
             central = longer(boxes) * (1 - np.abs(middle - 0.5).max(axis=1))
             first = np.argsort(-central, kind="stable")[:1]
-            order = np.concatenate([first, np.delete(np.arange(len(chosen)), first)])
-            chosen, boxes = chosen[order], boxes[order]
+            order = np.concatenate([first, np.delete(np.arange(len(kept)), first)])
+            kept, boxes = kept[order], boxes[order]
         place = np.zeros(len(areas) + 1, np.int64)
-        place[chosen + 1] = np.arange(len(chosen)) + 1
+        place[kept + 1] = np.arange(len(kept)) + 1
         labels = place[labels]
-        count = len(chosen) + 1
+        count = len(kept) + 1
         outline = np.bincount(labels[self.outline], minlength=count)[1:]
-        inked = np.bincount(place[pieces], self.away[mask], count)[1:] / max(self.contrast, 1.0)
-        widths = (areas[chosen] + inked) / np.maximum(outline, 1)
-        strange, sizes = belonging(labels, boxes, areas[chosen], widths)
-        return Parts(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
+        away = np.bincount(place[inked_labels], self.away[mask], count)[1:]
+        widths = (areas[kept] + away / max(self.contrast, 1.0)) / np.maximum(outline, 1)
+        strange, sizes = belonging(labels, boxes, areas[kept], widths)
+        return Pieces(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
 
 
 def _otsu(levels: Floats) -> float:
@@ -216,49 +229,58 @@ def _otsu(levels: Floats) -> float:
 
 
 def _terms(y: Floats, x: Floats) -> tuple[Floats | float, ...]:
+    """The terms of a quadratic sheet at places -1 … 1."""
     return 1.0, x, y, x * x, x * y, y * y
 
 
 def _fitted(levels: Floats, plain: Mask) -> Floats:
-    """Coefficients (6, channels) of a smooth sheet through the ``plain`` pixels of each channel."""
+    """Coefficients (6, channels) of a smooth sheet through the paper, for each channel.
+
+    levels (H, W, channels), plain (H, W): which pixels are paper. A second fit leaves out pixels
+    over 2.5 times the median residual away, a bound chosen by hand: the soft edges of strokes, and
+    stains. With under 60 pixels of paper, too few for a slope, the sheet is flat.
+    """
     height, width, channels = levels.shape
     step = max(1, max(height, width) // 32)
-    some = plain[::step, ::step]
-    if some.sum() < 60:  # too few for a slope
+    sampled = plain[::step, ::step]
+    if sampled.sum() < 60:
         flat = levels[plain] if plain.any() else levels.reshape(-1, channels)
         return np.concatenate([np.median(flat, axis=0)[None], np.zeros((5, channels))])
     y = np.linspace(-1, 1, height)[::step, None]
     x = np.linspace(-1, 1, width)[None, ::step]
-    terms = np.stack([np.broadcast_to(term, some.shape)[some] for term in _terms(y, x)], axis=1)
-    values = levels[::step, ::step][some]
+    grid = (np.broadcast_to(term, sampled.shape) for term in _terms(y, x))
+    terms = np.stack([term[sampled] for term in grid], axis=1)
+    values = levels[::step, ::step][sampled]
     fit = _least_squares(terms, values)
     away = np.abs(values - terms @ fit).max(axis=1)
-    clean = away <= 2.5 * np.median(away)  # neither the soft edge of a stroke nor a stain
+    clean = away <= 2.5 * np.median(away)
     return _least_squares(terms[clean], values[clean]).astype(np.float32)
 
 
 def _least_squares(terms: Floats, values: Floats) -> Floats:
-    """The normal equations: a few numbers, where all rows would take ten times as long."""
+    """Least squares by the normal equations, ten times as fast as with all rows."""
     square = terms.T @ terms
     fit: Floats = np.linalg.lstsq(square, terms.T @ values, rcond=None)[0]
     return fit
 
 
 def _outline(mask: Mask) -> Mask:
+    """The pixels of ``mask`` (H, W) with a neighbour above, below, left or right that is not."""
     padded = np.pad(mask, 1)
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
 
 
 def _end(length: int) -> int:
-    """How many pixels from a border on something counts as reaching it."""
+    """The distance from a border, in pixels, at which something counts as reaching it."""
     return max(1, length // 32)
 
 
 def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
-    """Rows that are inked from border to border: thin ones, or thicker ones at the border.
+    """First and end row of each band of rows that are inked (H, W) from border to border.
 
-    A line may leave its row by ``slack`` rows on either side, which then belong to the band.
+    A band is thin, but at the border it may be thicker. A line may leave its row by ``slack`` rows
+    on either side, which then belong to the band.
     """
     height, width = inked.shape
     if slack:

@@ -12,22 +12,30 @@ from scipy import ndimage
 Mask = NDArray[np.bool_]
 Floats = NDArray[Any]
 
-_INSIDE = 0.75  # of a piece's box, that lies in the main box where the piece belongs to it
-_STRANGE = 0.45  # from here on a piece is no part of the character
+# Chosen by hand, like the weights in ``belonging``.
+_INSIDE = 0.75  # share of a piece's box in the character's box: from here on it belongs to it
+_STRANGE = 0.45  # strangeness, 0 … 1: from here on a piece is no part of the character
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Pieces of ink: strokes that touch or nearly touch are one, the main piece is the first."""
+class Pieces:
+    """K pieces of ink. Strokes that touch or nearly touch are one piece; the main one is first.
 
-    labels: NDArray[np.int64]  # (H, W): 0 for paper, k + 1 for piece k
-    boxes: Floats  # (K, 4): first row, first column, end row, end column
-    strange: Floats  # (K,): how little a piece has to do with the main one, 0 … 1
-    sizes: Floats  # (K,): its longer side, as a share of that of all that belongs together
-    width: float  # of the main piece's strokes in pixels
+    labels (H, W): the piece of each pixel, k + 1 for piece k, 0 for paper.
+    boxes (K, 4): first row, first column, end row and end column, in pixels.
+    strange (K,): how little a piece has to do with the main one, 0 … 1.
+    sizes (K,): its longer side, as a share of the character's.
+    width: mean width of the main piece's strokes in pixels, 0 without a piece.
+    """
+
+    labels: NDArray[np.int64]
+    boxes: Floats
+    strange: Floats
+    sizes: Floats
+    width: float
 
     @property
-    def own(self) -> Mask:
+    def character(self) -> Mask:
         """Which pieces make up the character (K,)."""
         return self.strange < _STRANGE
 
@@ -35,11 +43,12 @@ class Parts:
 def belonging(
     labels: NDArray[np.int64], boxes: Floats, areas: NDArray[np.int64], widths: Floats
 ) -> tuple[Floats, Floats]:
-    """Strangeness and size of each piece, the first of which is the main one.
+    """Strangeness and size of each piece, as ``Pieces`` has them; the first one is the main one.
 
-    What lies out towards a border, has thinner strokes, keeps apart, or is a solid block is
-    strange, and the less so the larger it is. What is not joins the main piece, and the others are
-    looked at once more.
+    labels (H, W) and boxes (K, 4) are as in ``Pieces``; areas (K,) and widths (K,): ink and mean
+    width of the strokes of each piece, in pixels. A piece is strange if it lies out towards a
+    border, has thinner strokes, keeps apart or is a solid block, and less so the larger it is. All
+    that are not strange join the main piece; then the others are compared with it once more.
     """
     strange, sizes = np.zeros(len(boxes)), np.ones(len(boxes))
     if len(boxes) < 2:
@@ -51,43 +60,43 @@ def belonging(
     margin = np.concatenate([boxes[:, :2], frame - boxes[:, 2:]], axis=1)
     inked = labels > 0
     pieces = labels[inked] - 1
-    own = np.arange(len(boxes)) == 0
+    joined = np.arange(len(boxes)) == 0
     for _ in range(2):
-        box = np.concatenate([boxes[own, :2].min(axis=0), boxes[own, 2:].max(axis=0)])
+        box = np.concatenate([boxes[joined, :2].min(axis=0), boxes[joined, 2:].max(axis=0)])
         side = longer(box)
         sizes = longer(boxes) / side
-        if own.all():
+        if joined.all():
             return np.zeros(len(boxes)), sizes
-        width = np.average(widths[own], weights=areas[own])
+        width = np.average(widths[joined], weights=areas[joined])
         apart = ndimage.distance_transform_cdt(
-            ~np.concatenate([[False], own])[labels], "chessboard"
+            ~np.concatenate([[False], joined])[labels], "chessboard"
         )
         gap = np.full(len(boxes), apart.max())
         np.minimum.at(gap, pieces, apart[inked])
         room = np.concatenate([box[:2], frame - box[2:]])
         reach = ((room - margin) / np.maximum(room, 1.0)).max(axis=1)
-        found = (
+        signs = (
             0.4 * np.clip((reach - 0.5) / 0.4, 0, 1)
             + 0.4 * np.clip((1 - widths / width) / 0.6, 0, 1)
             + 0.1 * np.clip(gap / side / 0.5, 0, 1)
             + 0.1 * solid
             - 0.25 * np.clip((sizes - 0.4) / 0.4, 0, 1)
         )
-        strange = np.where(own | (_within(boxes, box) >= _INSIDE), 0.0, np.clip(found, 0, 1))
-        before, own = own, strange < _STRANGE
-        if (own == before).all():
+        strange = np.where(joined | (_within(boxes, box) >= _INSIDE), 0.0, np.clip(signs, 0, 1))
+        before, joined = joined, strange < _STRANGE
+        if (joined == before).all():
             break
     return strange, sizes
 
 
 def longer(boxes: Floats) -> Floats:
-    """The longer side of each box (…, 4)."""
+    """The longer side of each box (…, 4), in pixels."""
     sides: Floats = (boxes[..., 2:] - boxes[..., :2]).max(axis=-1)
     return sides
 
 
 def _within(boxes: Floats, box: Floats) -> Floats:
-    """The share of each box that lies in ``box``."""
+    """The share of each of ``boxes`` (K, 4) that lies in ``box`` (4,)."""
     shared = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
     share: Floats = np.maximum(shared, 0).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     return share

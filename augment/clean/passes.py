@@ -1,0 +1,213 @@
+"""The passes over ``data/ingested``: measure all images, mend faulty ones, write the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from itertools import compress
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from augment.clean import verdicts
+from augment.clean.checks.base import CHECKS
+from augment.clean.inspection import SIDE, Inspector, Names
+from augment.clean.repairs import REPAIRS
+from augment.clean.verdicts import CleanError
+from augment.data import table
+from augment.data.images import Pixels
+from augment.data.normalise import Form
+from augment.data.places import CLEAN, INGESTED, QUARANTINE
+from augment.runtime import progress, workers
+
+_CHUNK = 64  # images a task
+
+PixelChecks = Mapping[str, Callable[[pd.DataFrame, Pixels], pd.Series]]
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All images with their measures, a row for each image in the order of ``data/ingested``.
+
+    facts: id, label, split, group, width, height, path, pixels (a digest) and grey.
+    measures: a column for each image check, 0 … 1; those of other checks are added.
+    small (N, SIDE, SIDE, 3): the small form of each image, uint8, in a file; no rows where no check
+    needs it. Mending changes it in place.
+    """
+
+    facts: pd.DataFrame
+    measures: pd.DataFrame
+    small: Pixels
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The passes over the images of the project ``root``, in worker processes if there are any."""
+
+    root: Path
+    inspector: Inspector
+    executor: Executor | None
+
+    def measure(self, total: int, scratch: Path) -> Measured:
+        """Measure all ``total`` images; small forms go into a file in ``scratch``, not into memory.
+
+        Raises CleanError without an image.
+        """
+        columns = ("id", "image", "label", "split", "group", "width", "height")
+        batches = table.stream(self.root / INGESTED, columns, rows=_CHUNK)
+        work = ((batch, _bytes(batch)) for batch in batches)
+        small = _room(scratch, total if self.inspector.small else 0)
+        facts: list[pd.DataFrame] = []
+        seen: list[tuple[str, bool]] = []
+        values: list[tuple[float, ...]] = []
+        done = workers.mapped(self.inspector.measure, work, self.executor)
+        for batch, inspected in _shown(done, "measure", total):
+            facts.append(_facts(batch))
+            for image in inspected:
+                if image.small is not None:
+                    small[len(seen)] = image.small
+                seen.append((image.pixels, image.grey))
+                values.append(image.measures)
+        if not facts:
+            raise CleanError(f"{self.root / INGESTED}: no images")
+        frame = pd.concat(facts, ignore_index=True)
+        frame[["pixels", "grey"]] = pd.DataFrame(seen)
+        names = list(self.inspector.checks)
+        return Measured(frame, pd.DataFrame(np.array(values, np.float64), columns=names), small)
+
+    def mend(
+        self,
+        measured: Measured,
+        limits: Mapping[str, float],
+        pixel_checks: PixelChecks,
+        requested: pd.Series,
+    ) -> pd.Series:
+        """The repairs (a tuple of names) that each image needs and that leave it without a fault.
+
+        For images for which a person ``requested`` repair, also those that leave a fault.
+        """
+        facts, small = measured.facts, measured.small
+        faulty = verdicts.under(measured.measures[[*self.inspector.checks, *pixel_checks]], limits)
+        useful = _useful_repairs(faulty, list(self.inspector.repairs), requested)
+        least = np.array([limits[name] for name in self.inspector.checks])
+        repairs: list[Names] = [()] * len(facts)
+        work = _selected(self.root / INGESTED, useful)
+        for rows, mended in workers.mapped(self.inspector.mend, work, self.executor):
+            for row, image in zip(rows, mended, strict=True):
+                passes = requested[row] or (np.array(image.after.measures) >= least).all()
+                if image.repairs and passes:
+                    repairs[row] = image.repairs
+                    if image.after.small is not None:
+                        small[row] = image.after.small
+        for name, check in pixel_checks.items():
+            failing = (check(facts, small) < limits[name]) & ~requested
+            for row in np.flatnonzero(failing).tolist():
+                repairs[row] = ()
+        return pd.Series(repairs, dtype=object)
+
+    def write(self, judged: pd.DataFrame, form: Form) -> None:
+        """data/clean in ``form``, data/quarantine unchanged; both appear at the end."""
+        height, width = form.size
+        with (
+            table.TableWriter(self.root / CLEAN, overwrite=True) as clean,
+            table.TableWriter(self.root / QUARANTINE, overwrite=True) as quarantine,
+        ):
+            work = self._kept(judged, quarantine)
+            normalise = partial(self.inspector.form, form=form)
+            done = workers.mapped(normalise, work, self.executor)
+            for batch, encoded in _shown(done, "normalise", int(judged["kept"].sum())):
+                for row, data in zip(batch.to_pylist(), encoded, strict=True):
+                    image = {"bytes": data, "path": row["image"]["path"]}
+                    clean.add(
+                        row | {"image": image, "width": width, "height": height, "mode": form.mode}
+                    )
+
+    def _kept(
+        self, judged: pd.DataFrame, quarantine: table.TableWriter
+    ) -> Iterator[tuple[pa.RecordBatch, list[tuple[bytes, Names]]]]:
+        """Batches of kept images with their new labels and repairs; the others go elsewhere."""
+        kept = judged["kept"].to_numpy()
+        repairs, labels = judged["repairs"].to_list(), judged["label"].to_list()
+        start = 0
+        for batch in table.stream(self.root / INGESTED, rows=_CHUNK):
+            rows = slice(start, start + len(batch))
+            start += len(batch)
+            for row in batch.filter(pa.array(~kept[rows])).to_pylist():
+                quarantine.add(row)
+            place, label = (
+                batch.schema.get_field_index("label"),
+                pa.array(labels[rows], pa.string()),
+            )
+            passed = batch.set_column(place, "label", label).filter(pa.array(kept[rows]))
+            names = compress(repairs[rows], kept[rows])
+            yield passed, list(zip(_bytes(passed), names, strict=True))
+
+
+def _useful_repairs(
+    faulty: pd.DataFrame, repairs: Sequence[str], requested: pd.Series
+) -> dict[int, Names]:
+    """The repairs that may help, by row: those that together cure all faults of an image.
+
+    faulty: a row per image, a column per check, bool. Where a person ``requested`` repair, also
+    repairs of faults that an image shows by itself: these find out whether there is anything to do.
+    """
+    cures = {name: set(REPAIRS.describe(name).facts["cures"]) for name in repairs}
+    alone = {name for name in CHECKS if CHECKS.describe(name).facts["kind"] == "image"}
+    useful: dict[int, Names] = {}
+    for row in np.flatnonzero((faulty.any(axis=1) | requested).to_numpy()).tolist():
+        faults = set(compress(faulty.columns, faulty.iloc[row]))
+        curable = faults | alone if requested[row] else faults
+        names = tuple(name for name in cures if cures[name] & curable)
+        if requested[row] or faults <= set().union(*(cures[name] for name in names)):
+            useful[row] = names
+    return useful
+
+
+def _selected(
+    folder: Path, repairs: Mapping[int, Names]
+) -> Iterator[tuple[list[int], list[tuple[bytes, Names]]]]:
+    """Rows of a batch, and their encoded images with the repairs of each."""
+    start = 0
+    for batch in table.stream(folder, ("id", "image"), rows=_CHUNK):
+        rows = [row for row in range(start, start + len(batch)) if row in repairs]
+        if rows:
+            encoded = _bytes(batch)
+            yield rows, [(encoded[row - start], repairs[row]) for row in rows]
+        start += len(batch)
+
+
+def _room(folder: Path, count: int) -> Pixels:
+    """An array for the small forms of ``count`` images (N, SIDE, SIDE, 3), in a file."""
+    shape = (count, SIDE, SIDE, 3)
+    if not count:
+        return np.empty(shape, np.uint8)
+    return np.memmap(folder / "small", np.uint8, "w+", shape=shape)
+
+
+def _facts(batch: pa.RecordBatch) -> pd.DataFrame:
+    path = pc.struct_field(batch.column("image"), "path")
+    facts: pd.DataFrame = batch.drop_columns(["image"]).append_column("path", path).to_pandas()
+    return facts
+
+
+def _bytes(batch: pa.RecordBatch) -> list[bytes]:
+    encoded: list[bytes] = pc.struct_field(batch.column("image"), "bytes").to_pylist()
+    return encoded
+
+
+def _shown(
+    done: Iterable[tuple[pa.RecordBatch, R]], what: str, total: int
+) -> Iterator[tuple[pa.RecordBatch, R]]:
+    """Pass batches through and show how many images have gone by."""
+    with progress.bar() as display:
+        task = display.add_task(what, total=total, note="")
+        for batch, result in done:
+            yield batch, result
+            display.advance(task, len(batch))
