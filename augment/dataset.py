@@ -71,9 +71,9 @@ def load(
     samples = _samples(folder)
     classes = table.classes_of(samples.column("label").unique().to_pylist())
     keep = pc.is_valid(samples.column("label"))
-    for column, wanted in (("split", split), ("origin", origin)):
-        if wanted is not None:
-            keep = pc.and_(keep, pc.equal(samples.column(column), wanted))
+    for column, value in (("split", split), ("origin", origin)):
+        if value is not None:
+            keep = pc.and_(keep, pc.equal(samples.column(column), value))
     if not inferred:
         keep = pc.and_not(keep, pc.fill_null(pc.equal(samples["label_source"], "inferred"), False))
     samples = samples.filter(keep)
@@ -88,8 +88,8 @@ def _mixed(samples: pa.Table, ratio: float, seed: int) -> NDArray[np.int64]:
     origin = np.asarray(samples.column("origin").to_pylist())
     real, synthetic = np.flatnonzero(origin == "real"), np.flatnonzero(origin == "synthetic")
     count = min(len(synthetic), round(ratio * len(real)))
-    drawn = seeding.rng(seed, "mix").permutation(synthetic)[:count]
-    return np.sort(np.concatenate([real, drawn]))
+    picked = seeding.rng(seed, "mix").permutation(synthetic)[:count]
+    return np.sort(np.concatenate([real, picked]))
 
 
 def _samples(folder: Path) -> pa.Table:

@@ -136,9 +136,11 @@ def _split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
 def _schema(kind: str, name: str, target: Callable[..., Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     function: Any = target.__init__ if inspect.isclass(target) else target
-    own = () if function is object.__init__ else inspect.signature(function).parameters.values()
+    parameters = (
+        () if function is object.__init__ else inspect.signature(function).parameters.values()
+    )
     hints = get_type_hints(function, include_extras=True)
-    for parameter in own:
+    for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
             raise PartError(f"{kind} {name!r} takes **{parameter.name}; name each option")
         if parameter.kind is parameter.KEYWORD_ONLY:
@@ -154,6 +156,6 @@ def _explain(error: ValidationError, part: Part) -> str:
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(part.options) or "none"
-        return f"unknown option {where!r}; known: {known}"
+        options = ", ".join(part.options) or "none"
+        return f"unknown option {where!r}; known: {options}"
     return f"option {where!r}: {first['msg']} (found {first.get('input')!r})"

@@ -41,7 +41,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
             classes,
             upright=params.train.profile == "glyph",
             home=root / GENERATOR,
-            device=devices.resolve(settings.device),
+            device=devices.choose_device(settings.device),
             steps=settings.steps,
             rounds=settings.rounds,
             batch=settings.batch,

@@ -67,8 +67,10 @@ class Classifier:
             count = min(size, len(pixels) - start)
             chunk[:count] = pixels[start : start + count]
             with torch.inference_mode():
-                found, logits = self.network(signed_batch(torch.from_numpy(chunk), self.device))
-                features[start : start + count] = found[:count].cpu().numpy()
+                batch_features, logits = self.network(
+                    signed_batch(torch.from_numpy(chunk), self.device)
+                )
+                features[start : start + count] = batch_features[:count].cpu().numpy()
                 probabilities[start : start + count] = logits.softmax(1)[:count].cpu().numpy()
         return features, probabilities
 

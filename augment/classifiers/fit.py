@@ -64,9 +64,9 @@ def fit_classifier(
     optimiser = torch.optim.AdamW(model.parameters(), PEAK_RATE, weight_decay=DECAY, fused=True)
     every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
-    shown = evenly(labels) if even else np.arange(len(labels))
-    chosen = _batches(len(shown), batch, steps, seed)
-    for step, turns in enumerate(progress.track(chosen, title, total=steps)):
+    shown = even_places(labels) if even else np.arange(len(labels))
+    batches = _batches(len(shown), batch, steps, seed)
+    for step, turns in enumerate(progress.track(batches, title, total=steps)):
         places = shown[turns]
         draws = seeding.generator(seed, "classifier", step)
         signed = change(signed_batch(every[places], classifier.device), draws)
@@ -85,11 +85,11 @@ def fit_classifier(
     return classifier
 
 
-def evenly(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def even_places(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of all images, those of smaller classes repeated until all classes are as large."""
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     largest = max(map(len, members), default=0)
-    return np.sort(np.concatenate([np.resize(own, largest) for own in members] or [labels]))
+    return np.sort(np.concatenate([np.resize(places, largest) for places in members] or [labels]))
 
 
 def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:

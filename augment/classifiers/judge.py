@@ -15,7 +15,7 @@ from augment.classifiers.networks import CLASSIFIERS
 from augment.data import images
 from augment.data.arrays import Arrays
 from augment.registry import Spec
-from augment.runtime.cache import Values, cached, code_digest, digest, name_of
+from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays, name_of
 from augment.runtime.checkpoint import CheckpointError
 from augment.vision import augmentations
 
@@ -55,7 +55,7 @@ class JudgeRecipe:
             "batch": self.batch,
             "device": self.device.type,
             "seed": seed,
-            "data": digest(data.pixels, data.labels),
+            "data": digest_of_arrays(data.pixels, data.labels),
             "classes": len(data.classes),
             "code": code_digest(*CODE),
         }
@@ -82,8 +82,8 @@ def extract(folder: Path, classifier: Classifier, pixels: images.Pixels) -> tupl
     key = {
         "classifier": classifier.digest,
         "device": classifier.device.type,
-        "pixels": digest(pixels),
+        "pixels": digest_of_arrays(pixels),
         "code": code_digest(*CODE),
     }
-    found = cached(folder, "features", key, compute)
-    return found["features"], found["probabilities"]
+    arrays = cached(folder, "features", key, compute)
+    return arrays["features"], arrays["probabilities"]

@@ -53,7 +53,7 @@ def join(*parts: Arrays) -> Arrays:
     return Arrays(
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.labels for part in parts]),
-        [one for part in parts for one in part.ids],
+        [name for part in parts for name in part.ids],
         parts[0].classes,
     )
 
@@ -91,12 +91,12 @@ def load_arrays(
                 continue
             if row["label"] not in index:
                 raise DatasetError(f"{folder}: label {row['label']!r} is none of {classes}")
-            one = images.pixels(row["image"]["bytes"], row["mode"])
-            one = one[None] if one.ndim == 2 else one.transpose(2, 0, 1)
-            shape = shape or one.shape
-            if one.shape != shape:
-                raise DatasetError(f"{folder}: {row['id']} is {one.shape}, not {shape}")
-            pixels.append(one)
+            image = images.pixels(row["image"]["bytes"], row["mode"])
+            image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+            shape = shape or image.shape
+            if image.shape != shape:
+                raise DatasetError(f"{folder}: {row['id']} is {image.shape}, not {shape}")
+            pixels.append(image)
             labels.append(index[row["label"]])
             ids.append(row["id"])
     stacked = np.stack(pixels) if pixels else np.zeros((0, *(shape or _shape(folder))), np.uint8)

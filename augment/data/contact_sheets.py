@@ -119,7 +119,9 @@ def _line(text: str, width: int, height: int) -> Pixels:
 
 def _fitted(name: str, width: int = _WIDE) -> str:
     """``name`` in letters that the font has, others as their code points, cut to its place."""
-    text = "".join(one if _drawable(one) else f" U+{ord(one):04X} " for one in name[:_WIDE])
+    text = "".join(
+        letter if _drawable(letter) else f" U+{ord(letter):04X} " for letter in name[:_WIDE]
+    )
     text, end = " ".join(text.split()), ""
     while _font(_SIZE).getlength(text + end) > width:
         text, end = text[:-1].rstrip(), "…"
@@ -129,8 +131,8 @@ def _fitted(name: str, width: int = _WIDE) -> str:
 @cache
 def _drawable(letter: str) -> bool:
     """Whether the font has ``letter``; for what it has not it draws a box."""
-    box, found = (_font(_SIZE).getmask(one) for one in ("\uffff", letter))
-    return letter.isprintable() and (found.size, bytes(found)) != (box.size, bytes(box))
+    box, drawing = (_font(_SIZE).getmask(text) for text in ("\uffff", letter))
+    return letter.isprintable() and (drawing.size, bytes(drawing)) != (box.size, bytes(box))
 
 
 @cache

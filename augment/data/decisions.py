@@ -64,7 +64,7 @@ def load(path: Path) -> dict[str, Decision]:
     Raises HandwrittenError and DecisionError naming file and line.
     """
     try:
-        return _standing(path, edited_csv.parse(path, path.read_bytes(), COLUMNS))
+        return _standing(path, edited_csv.parse_edited_csv(path, path.read_bytes(), COLUMNS))
     except FileNotFoundError:
         return {}
 
@@ -80,9 +80,9 @@ def record(path: Path, decisions: Sequence[Decision]) -> None:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock).acquire(poll_interval=0.01):
         before = (path.read_bytes() if path.exists() else b"") or HEADER.encode()
-        sheet = edited_csv.parse(path, before, COLUMNS)
+        sheet = edited_csv.parse_edited_csv(path, before, COLUMNS)
         _standing(path, sheet)
-        rows = [asdict(one) for one in decisions]
+        rows = [asdict(decision) for decision in decisions]
         added = [edited_csv.line([row[name] for name in sheet.names]) for row in rows]
         gap = "" if before.endswith((b"\n", b"\r")) else sheet.end
         text = gap + "".join(line + sheet.end for line in added)
@@ -90,14 +90,14 @@ def record(path: Path, decisions: Sequence[Decision]) -> None:
 
 
 def _standing(path: Path, sheet: edited_csv.Sheet) -> dict[str, Decision]:
-    found: dict[str, Decision] = {}
+    standing: dict[str, Decision] = {}
     for number, cells in sheet.rows:
         tidy = {"id": cells["id"].strip(), "action": cells["action"].strip().lower()}
         try:
             decision = Decision(**cells | tidy)
         except DecisionError as error:
             raise DecisionError(f"{path}, line {number}: {error}") from None
-        found.pop(decision.id, None)
+        standing.pop(decision.id, None)
         if decision.action != UNDO:
-            found[decision.id] = decision
-    return found
+            standing[decision.id] = decision
+    return standing

@@ -33,7 +33,7 @@ class Sheet(NamedTuple):
     rows: list[tuple[int, dict[str, str]]]
 
 
-def parse(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
+def parse_edited_csv(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
     """Read ``data``, the content of ``path``, whose first line names ``columns`` in any order.
 
     A byte order mark, any line ends and blank lines are fine. Raises HandwrittenError: not UTF-8,
@@ -60,8 +60,10 @@ def parse(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
         if not names:
             names = [cell.strip() for cell in cells]
             if sorted(names) != sorted(columns):
-                expected, found = ",".join(columns), ",".join(names)
-                raise HandwrittenError(f"{path}, line {number}: expected {expected}; found {found}")
+                expected, actual = ",".join(columns), ",".join(names)
+                raise HandwrittenError(
+                    f"{path}, line {number}: expected {expected}; found {actual}"
+                )
         elif len(cells) != len(names):
             raise HandwrittenError(
                 f"{path}, line {number}: expected {len(names)} cells, found {len(cells)}"
@@ -75,7 +77,7 @@ def parse(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
 
 
 def line(cells: Sequence[str]) -> str:
-    """The cells as one line without its end; ``parse`` gives them back unchanged."""
+    """The cells as one line without its end; ``parse_edited_csv`` gives them back unchanged."""
     return ",".join(map(_written, cells))
 
 

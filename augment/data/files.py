@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -67,6 +68,16 @@ def publish(temporary: Path, destination: Path) -> None:
         shutil.rmtree(old)
     else:
         temporary.rename(destination)
+
+
+def digest_of_folder(folder: Path) -> str:
+    """SHA-256 of all files of a folder, at any depth: their relative names and bytes, sorted."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

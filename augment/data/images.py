@@ -65,22 +65,22 @@ def examine_many(items: Iterable[bytes | str]) -> list[tuple[bytes, Facts | None
     One task of a worker process; text is a path, which is read here, and bytes that the caller has
     are not sent back, so that they cross processes once.
     """
-    found: list[tuple[bytes, Facts | None, str]] = []
+    results: list[tuple[bytes, Facts | None, str]] = []
     for item in items:
         try:
             if isinstance(item, str):
                 with open(item, "rb") as file:
                     data = file.read()
-                found.append((data, examine(data), ""))
+                results.append((data, examine(data), ""))
             else:
-                found.append((b"", examine(item), ""))
+                results.append((b"", examine(item), ""))
         except ImageError as error:
-            found.append((b"", None, str(error)))
+            results.append((b"", None, str(error)))
         except FileNotFoundError:
-            found.append((b"", None, "missing file"))
+            results.append((b"", None, "missing file"))
         except OSError:
-            found.append((b"", None, "unreadable file"))
-    return found
+            results.append((b"", None, "unreadable file"))
+    return results
 
 
 def encode(pixels: Pixels) -> bytes:
@@ -92,7 +92,7 @@ def encode(pixels: Pixels) -> bytes:
 
 def encode_many(pixels: Pixels) -> list[bytes]:
     """PNG bytes of each image of an (N, H, W) or (N, H, W, 3) array; one task of a worker."""
-    return [encode(one) for one in pixels]
+    return [encode(image) for image in pixels]
 
 
 def pixels(data: bytes, mode: str) -> Pixels:

@@ -55,10 +55,10 @@ class Lookup:
             return self._kept[group]
         file, number = self._groups[group]
         images = file.read_row_group(number, columns=["image"]).column("image")
-        found: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
-        self._kept[group] = found
-        self._bytes += sum(map(len, found))
+        encoded: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
+        self._kept[group] = encoded
+        self._bytes += sum(map(len, encoded))
         while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
             _, old = self._kept.popitem(last=False)
             self._bytes -= sum(map(len, old))
-        return found
+        return encoded

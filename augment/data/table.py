@@ -158,12 +158,12 @@ def _known(names: Iterable[str]) -> None:
 
 def shards(folder: Path) -> list[Path]:
     """The Parquet files of a table, in order. Raises TableError when there are none."""
-    found = sorted(Path(folder).glob("part-*.parquet"))
-    if not found:
+    paths = sorted(Path(folder).glob("part-*.parquet"))
+    if not paths:
         raise TableError(
             f"{folder}: no sample table there (no part-*.parquet); run the stage before"
         )
-    return found
+    return paths
 
 
 def count(folder: Path) -> int:
@@ -189,10 +189,10 @@ def stream(
 
     Raises TableError for a folder or a file that is no sample table.
     """
-    wanted = list(COLUMNS if columns is None else columns)
+    selected = list(COLUMNS if columns is None else columns)
     pairs = (("split", split), ("origin", origin))
     conditions = {name: value for name, value in pairs if value is not None}
-    read = {*wanted, *conditions}
+    read = {*selected, *conditions}
     for path in shards(folder):
         try:
             with pq.ParquetFile(path) as file:
@@ -203,7 +203,7 @@ def stream(
                     for name, value in conditions.items():
                         batch = batch.filter(pc.equal(batch.column(name), value))
                     if len(batch):
-                        yield batch.select(wanted)
+                        yield batch.select(selected)
         except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
 
@@ -231,16 +231,6 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 def classes_of(labels: Iterable[str | None]) -> list[str]:
     """The distinct labels in natural order; a label's index is its place here."""
     return sorted({label for label in labels if isinstance(label, str)}, key=natural)
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 of the files of a folder: their names and bytes, in order."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
 
 
 def validate(folder: Path) -> int:

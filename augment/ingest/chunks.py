@@ -51,12 +51,12 @@ def _weigh(item: Item) -> tuple[int, str]:
         size = len(item.data)
     else:
         try:
-            found = os.stat(item.data)
+            status = os.stat(item.data)
         except (FileNotFoundError, NotADirectoryError):
             return 0, MISSING
         except (OSError, ValueError):  # a name that the system does not take
             return 0, UNREADABLE
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return 0, UNREADABLE
-        size = found.st_size
+        size = status.st_size
     return (0, TOO_LARGE) if size > MAX_BYTES else (size, "")

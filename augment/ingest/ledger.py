@@ -59,21 +59,21 @@ class Ledger:
         self._groups = splits.Groups()
         self._keys = array("d")
         self._classes = array("i")
-        self._given = array("b")
+        self._source_splits = array("b")
         self._written = array("b")
         self._export = False
         self._ids: set[bytes] = set()
         self._rows: list[tuple[Any, ...]] = []
         self._size = 0
 
-    def enter(self, chunk: Sequence[Item], found: Sequence[Examined]) -> None:
-        """Enter items; ``found`` is what was examined of those that no reason stands against.
+    def enter(self, chunk: Sequence[Item], examined: Sequence[Examined]) -> None:
+        """Enter items; ``examined`` is what was examined of those that no reason stands against.
 
         Raises SplitError when the source has a group in two splits.
         """
-        examined = iter(found)
+        results = iter(examined)
         for item in chunk:
-            data, facts, reason = (b"", None, item.reason) if item.reason else next(examined)
+            data, facts, reason = (b"", None, item.reason) if item.reason else next(results)
             if facts is not None:
                 self._keep(item, item.data if isinstance(item.data, bytes) else data, facts)
             elif reason == SIDE_FILE:
@@ -108,14 +108,14 @@ class Ledger:
 
     def settled(self) -> NDArray[np.int8]:
         """The final split of each row. A source that names no split but train has given none."""
-        given = np.frombuffer(self._given, np.int8)
-        if not self._export and given.max(initial=splits.OPEN) <= splits.TRAIN:
-            given = np.full_like(given, splits.OPEN)
+        source_splits = np.frombuffer(self._source_splits, np.int8)
+        if not self._export and source_splits.max(initial=splits.OPEN) <= splits.TRAIN:
+            source_splits = np.full_like(source_splits, splits.OPEN)
         shares = self._settings.split
         return splits.settle(
             np.frombuffer(self._keys, np.float64),
             np.frombuffer(self._classes, np.int32),
-            given,
+            source_splits,
             valid=shares.valid,
             test=shares.test,
         )
@@ -135,7 +135,7 @@ class Ledger:
             "reasons": dict(self._reasons.most_common()),
             "splits": _by_split(np.bincount(final, minlength=len(table.SPLITS))),
             "unlabelled": int((~named).sum()),
-            "groups": len(self._groups.given),
+            "groups": len(self._groups.splits),
             "width": _range(self._widths),
             "height": _range(self._heights),
             "modes": dict(self._modes.most_common()),
@@ -177,16 +177,16 @@ class Ledger:
         shares = self._settings.split
         word = digest if item.group is None else item.group
         key = seeding.unit(self._settings.seed, "split", word)
-        number = given = splits.OPEN
+        number = source_split = splits.OPEN
         split = splits.TRAIN
         if item.label is not None:
             number = self.classes.setdefault(item.label, len(self.classes))
             split = splits.by_hash(key, shares.valid, shares.test)
         if item.split is not None:
-            split = given = table.SPLITS.index(item.split)
+            split = source_split = table.SPLITS.index(item.split)
         self._keys.append(key)
         self._classes.append(number)
-        self._given.append(given)
+        self._source_splits.append(source_split)
         self._written.append(split)
         return table.SPLITS[split]
 
@@ -202,8 +202,8 @@ class Ledger:
 def two_classes(source: str, labels: Collection[str]) -> None:
     """Raises IngestError for fewer than two labels."""
     if len(labels) < 2:
-        found = f"one class only, {next(iter(labels))!r}" if labels else "no labelled image"
-        raise IngestError(f"{source}: {found}; at least two classes are needed")
+        problem = f"one class only, {next(iter(labels))!r}" if labels else "no labelled image"
+        raise IngestError(f"{source}: {problem}; at least two classes are needed")
 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
@@ -225,7 +225,7 @@ def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
         "mode": modes,
     }
     if any(facts):
-        columns |= {name: [one.get(name) for one in facts] for name in _PROVENANCE}
+        columns |= {name: [row_facts.get(name) for row_facts in facts] for name in _PROVENANCE}
     fields = [table.SCHEMA.field(name) for name in columns]
     try:
         arrays = [

@@ -113,9 +113,9 @@ def _named(
     source: _Source, items: Iterable[Item], pattern: re.Pattern[str] | None
 ) -> Iterator[Item]:
     """The items with their labels judged and their groups found; at least one is an image."""
-    found = False
+    any_image = False
     for item in items:
-        found = found or item.reason != SIDE_FILE
+        any_image = any_image or item.reason != SIDE_FILE
         if not source.labelled:
             item = item._replace(label=None, split=None)
         if pattern is not None and item.group is None and (match := pattern.search(item.path)):
@@ -124,7 +124,7 @@ def _named(
             item = item._replace(reason="blank label")
         texts = (item.path, item.label or "", item.group or "")
         yield item if all(map(str.isascii, texts)) else _in_utf8(item)
-    if not found:
+    if not any_image:
         raise IngestError(f"{source.name}: no image found")
 
 
@@ -156,7 +156,7 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
             groups.note(item.group, item.split)
         if item.label is not None:
             labels.add(item.label)
-        if len(labels) > 1 and not groups.given:
+        if len(labels) > 1 and not groups.splits:
             return
     if source.labelled:
         two_classes(source.name, labels)
@@ -171,8 +171,8 @@ def _fill(
     with progress.bar() as display:
         task = display.add_task("ingest", total=total, note="")
         try:
-            for chunk, found in workers.mapped(images.examine_many, work, executor):
-                ledger.enter(chunk, found)
+            for chunk, examined in workers.mapped(images.examine_many, work, executor):
+                ledger.enter(chunk, examined)
                 display.advance(task, len(chunk))
         except BrokenProcessPool:
             raise IngestError(

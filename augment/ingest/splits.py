@@ -27,16 +27,16 @@ class Groups:
 
     def __init__(self) -> None:
         """No group is known yet."""
-        self.given: dict[str, str | None] = {}
+        self.splits: dict[str, str | None] = {}
 
     def note(self, group: str, split: str | None) -> None:
         """Remember a group's split, if it is given. Raises SplitError when another one was."""
-        known = self.given.setdefault(group, split)
-        if known is None:
-            self.given[group] = split
-        elif split is not None and split != known:
+        earlier = self.splits.setdefault(group, split)
+        if earlier is None:
+            self.splits[group] = split
+        elif split is not None and split != earlier:
             raise SplitError(
-                f"group {group!r} stands in {known} and in {split}: mend the source's splits, "
+                f"group {group!r} stands in {earlier} and in {split}: mend the source's splits, "
                 f"or the groups"
             )
 
@@ -49,7 +49,7 @@ def by_hash(key: float, valid: float, test: float) -> int:
 def settle(
     keys: NDArray[np.float64],
     classes: NDArray[np.int32],
-    given: NDArray[np.int8],
+    source_splits: NDArray[np.int8],
     *,
     valid: float,
     test: float,
@@ -65,8 +65,10 @@ def settle(
     """
     unique, place = np.unique(keys, return_inverse=True)
     fixed = np.full(len(unique), OPEN, dtype=np.int8)
-    has_given = np.flatnonzero(given != OPEN)[::-1]  # backwards, so that the first one stays
-    fixed[place[has_given]] = given[has_given]
+    fixing_rows = np.flatnonzero(source_splits != OPEN)[
+        ::-1
+    ]  # backwards, so that the first one stays
+    fixed[place[fixing_rows]] = source_splits[fixing_rows]
     hashed = np.select([unique < test, unique < test + valid], [TEST, VALID], TRAIN)
     split = np.where(fixed == OPEN, hashed, fixed).astype(np.int8)
     labelled = classes != OPEN
@@ -74,7 +76,7 @@ def settle(
     followed = fixed != OPEN
     followed[place[labelled]] = True
     alone = np.where(followed[place], split[place], TRAIN)
-    return np.where(given == OPEN, alone, given).astype(np.int8)
+    return np.where(source_splits == OPEN, alone, source_splits).astype(np.int8)
 
 
 def _fill(
@@ -102,22 +104,22 @@ def _fill(
     def leaves_some(key: int) -> bool:
         return bool((counts[classes_of(key), split[key]] > 1).all())
 
-    def distance(key: int, wanted: int) -> float:
-        low, high = spans[wanted]
+    def distance(key: int, target: int) -> float:
+        low, high = spans[target]
         return max(low - float(hashes[key]), float(hashes[key]) - high)
 
     due = np.array([True, valid > 0, test > 0])
     enough = counts.sum(axis=1, keepdims=True) >= _ENOUGH
     lacking = (counts == 0) & due & (enough | (np.arange(len(SPLITS)) == TRAIN))
     for number in np.flatnonzero(lacking.any(axis=1)):
-        own = pairs[slice(*np.searchsorted(pairs[:, 0], [number, number + 1])), 1]
-        for wanted in map(int, np.flatnonzero(lacking[number])):
-            if counts[number, wanted]:  # a key that moved for another class brought it
+        class_keys = pairs[slice(*np.searchsorted(pairs[:, 0], [number, number + 1])), 1]
+        for target in map(int, np.flatnonzero(lacking[number])):
+            if counts[number, target]:  # a key that moved for another class brought it
                 continue
-            free = [key for key in own if movable[key]]
-            spare = [key for key in free if leaves_some(key)] or (free if wanted == TRAIN else [])
+            free = [key for key in class_keys if movable[key]]
+            spare = [key for key in free if leaves_some(key)] or (free if target == TRAIN else [])
             if spare:
-                key = min(spare, key=lambda one: distance(one, wanted))
+                key = min(spare, key=lambda candidate: distance(candidate, target))
                 counts[classes_of(key), split[key]] -= 1
-                split[key] = wanted
-                counts[classes_of(key), wanted] += 1
+                split[key] = target
+                counts[classes_of(key), target] += 1

@@ -35,9 +35,9 @@ def recognise(source: str) -> str:
     Raises AugmentError when there is no such source, when no reader knows it or several do.
     """
     parts = [READERS.describe(name) for name in READERS.names()]
-    found = [part for part in parts if part.facts["recognises"](source)]
-    first = [part.name for part in found if not part.facts.get("fallback")]
-    names = first or [part.name for part in found]
+    matching = [part for part in parts if part.facts["recognises"](source)]
+    first = [part.name for part in matching if not part.facts.get("fallback")]
+    names = first or [part.name for part in matching]
     if len(names) == 1:
         return names[0]
     if names:

@@ -169,7 +169,9 @@ def text_of(value: str | float | None) -> str:
 def _typed(name: str, value: Any) -> Any:
     kind = table.SCHEMA.field(name).type
     if pa.types.is_list(kind):
-        return [float(one) for one in (json.loads(value) if isinstance(value, str) else value)]
+        return [
+            float(number) for number in (json.loads(value) if isinstance(value, str) else value)
+        ]
     if pa.types.is_integer(kind):
         return int(value)
     return float(value) if pa.types.is_floating(kind) else str(value)

@@ -26,12 +26,12 @@ def builtin(source: str) -> Listing:
     """
     name = source.removeprefix(PREFIX)
     if name not in _SETS:
-        known = ", ".join(PREFIX + known for known in _SETS)
-        raise AugmentError(f"unknown source {source!r}; known: {known}")
+        sources = ", ".join(PREFIX + builtin_name for builtin_name in _SETS)
+        raise AugmentError(f"unknown source {source!r}; known: {sources}")
     pixels, labels = _SETS[name]()
     items = (
-        Item(f"{name}/{place}", images.encode(one), str(label))
-        for place, (one, label) in enumerate(zip(pixels, labels, strict=True))
+        Item(f"{name}/{place}", images.encode(image), str(label))
+        for place, (image, label) in enumerate(zip(pixels, labels, strict=True))
     )
     return Listing(items, len(pixels))
 
@@ -40,8 +40,8 @@ def _digits() -> tuple[images.Pixels, Any]:
     """Handwritten digits; 0…16 is scaled to 0…255 (Alpaydin and Kaynak, 1998)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target
+    raw = load_digits()
+    return np.rint(raw.images * (255 / 16)).astype(np.uint8), raw.target
 
 
 def _mnist5k() -> tuple[images.Pixels, Any]:

@@ -78,20 +78,20 @@ def _files(folder: Path, subset: str | None) -> dict[str, Path]:
     """The file of images of each split; one that is unpacked comes before its archive."""
     if not folder.is_dir():
         raise AugmentError(f"{folder}: no such folder")
-    found: dict[str, dict[str, Path]] = {}
+    subsets: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: natural(path.name), reverse=True):
         match = _IMAGES.fullmatch(path.name)
         if match:
             split = split_of(match["part"]) or ""
-            found.setdefault(match["subset"] or "", {})[split] = path
-    if not found:
+            subsets.setdefault(match["subset"] or "", {})[split] = path
+    if not subsets:
         raise AugmentError(f"{folder}: no IDX images (such as train-images-idx3-ubyte)")
-    if subset is None and len(found) == 1:
-        (subset,) = found
-    if subset not in found:
-        known = ", ".join(sorted(found))
-        raise AugmentError(f"{folder}: option subset: expected one of {known}, found {subset!r}")
-    return found[subset]
+    if subset is None and len(subsets) == 1:
+        (subset,) = subsets
+    if subset not in subsets:
+        names = ", ".join(sorted(subsets))
+        raise AugmentError(f"{folder}: option subset: expected one of {names}, found {subset!r}")
+    return subsets[subset]
 
 
 def _pair(split: str, path: Path, labelled: bool) -> _Pair:
@@ -121,21 +121,23 @@ def _shape(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
         with _opened(path) as file:
             head = file.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or head[3] not in dimensions:
-                wanted = " or ".join(f"0x000008{number:02x}" for number in dimensions)
-                raise AugmentError(f"{path}: IDX magic {wanted} expected, found 0x{head.hex()}")
+                magics = " or ".join(f"0x000008{number:02x}" for number in dimensions)
+                raise AugmentError(f"{path}: IDX magic {magics} expected, found 0x{head.hex()}")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
                 raise AugmentError(f"{path}: ends in the header")
             shape = struct.unpack(f">{head[3]}I", sizes)
-            wanted_bytes = math.prod(shape)
-            found = 0
-            while found <= wanted_bytes and (block := file.read(_BLOCK)):
-                found += len(block)
+            expected_bytes = math.prod(shape)
+            counted = 0
+            while counted <= expected_bytes and (block := file.read(_BLOCK)):
+                counted += len(block)
     except (OSError, EOFError, zlib.error) as error:
         raise AugmentError(f"{path}: cannot be read: {error}") from None
-    if found != wanted_bytes:
-        more = "more" if found > wanted_bytes else f"only {found}"
-        raise AugmentError(f"{path}: {wanted_bytes} bytes expected after the header, found {more}")
+    if counted != expected_bytes:
+        more = "more" if counted > expected_bytes else f"only {counted}"
+        raise AugmentError(
+            f"{path}: {expected_bytes} bytes expected after the header, found {more}"
+        )
     return shape
 
 

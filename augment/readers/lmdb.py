@@ -27,14 +27,14 @@ def lmdb(source: str) -> Listing:
     Raises AugmentError before the first item: no environment, a damaged one, no number of samples.
     """
     folder = Path(source)
-    found = _environments(folder)
-    if not found:
+    environments = _environments(folder)
+    if not environments:
         raise AugmentError(f"{source}: no {_DATA} there, nor in train, valid or test folders")
-    counts = {path: _count(path) for path in found}
-    rows = provenance.rows(folder, {split: counts[path] for path, split in found.items()})
+    counts = {path: _count(path) for path in environments}
+    rows = provenance.rows(folder, {split: counts[path] for path, split in environments.items()})
     items = (
         described(item, row)
-        for path, split in found.items()
+        for path, split in environments.items()
         for item, row in zip(_items(path, counts[path], split), rows[split], strict=False)
     )
     return Listing(items, sum(counts.values()))
@@ -76,11 +76,11 @@ def _values(path: Path) -> Iterator[Any]:
 
 def _count(path: Path) -> int:
     with _values(path) as values:
-        found = values.get(b"num-samples", b"")
+        stored = values.get(b"num-samples", b"")
         most = values.stat()["entries"]
-    if not found.isdigit() or int(found) > most:
-        raise AugmentError(f"{path}: num-samples: a number up to {most} expected, found {found!r}")
-    return int(found)
+    if not stored.isdigit() or int(stored) > most:
+        raise AugmentError(f"{path}: num-samples: a number up to {most} expected, found {stored!r}")
+    return int(stored)
 
 
 def _items(path: Path, count: int, split: str | None) -> Iterator[Item]:

@@ -59,8 +59,8 @@ def _files(path: Path) -> list[Path]:
     """Parquet files at most two folders deep, without what an export keeps beside its images."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
-    found = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
-    files = [file for file in found if file.name != provenance.FILE]
+    paths = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
+    files = [file for file in paths if file.name != provenance.FILE]
     return sorted(files, key=lambda file: table.natural(file.as_posix()))
 
 
@@ -93,9 +93,9 @@ def _items(
     where = path.name if path == folder else path.relative_to(folder).as_posix()
     split = split_in(PurePosixPath(where))
     with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
-        known = set(file.schema_arrow.names)
-        export = known >= _EXPORT
-        read = sorted(known & ({*table.COLUMNS} if export else {image, *columns}))
+        present = set(file.schema_arrow.names)
+        export = present >= _EXPORT
+        read = sorted(present & ({*table.COLUMNS} if export else {image, *columns}))
         batches = file.iter_batches(batch_size=_rows(file.metadata), columns=read)
         rows = (row for batch in batches for row in batch.to_pylist())
         for place, row in enumerate(rows):

@@ -38,16 +38,16 @@ def recognises(source: str) -> bool:
     shards = _shards(path)
     if not shards or not tar.is_tar(shards[0]):
         return False
-    endings: dict[str, set[str]] = {}
+    endings_by_key: dict[str, set[str]] = {}
     try:
         for member in itertools.islice(tar.members(shards[0]), _GLANCE):
             key, ending = _key(member.path)
-            endings.setdefault(key, set()).add(ending)
+            endings_by_key.setdefault(key, set()).add(ending)
     except AugmentError:
         return False
     return any(
-        not found.isdisjoint(_IMAGES) and not found.isdisjoint((*_NAMES, _ROW))
-        for found in endings.values()
+        not endings.isdisjoint(_IMAGES) and not endings.isdisjoint((*_NAMES, _ROW))
+        for endings in endings_by_key.values()
     )
 
 
@@ -82,7 +82,7 @@ def _key(path: str) -> tuple[str, str]:
 
 def _items(shard: Path) -> Iterator[Item]:
     split = split_in(PurePosixPath(shard.name))
-    for key, members in itertools.groupby(tar.members(shard), lambda one: _key(one.path)[0]):
+    for key, members in itertools.groupby(tar.members(shard), lambda member: _key(member.path)[0]):
         path, image, reason = f"{shard.name}/{key}", b"", MISSING
         texts: dict[str, bytes] = {}
         for member in members:

@@ -32,17 +32,17 @@ def cached(
     path = folder / f"{kind}-{name_of(key)}.safetensors"
     try:
         values = load(path.read_bytes())
-        if bytes(values.pop(_CHECKSUM)).hex() == digest(*_sorted(values)):
+        if bytes(values.pop(_CHECKSUM)).hex() == digest_of_arrays(*_sorted(values)):
             return values
     except (FileNotFoundError, SafetensorError, KeyError, ValueError):
         pass  # not there, or damaged
     values = {name: np.ascontiguousarray(value) for name, value in compute().items()}
-    checksum = np.frombuffer(bytes.fromhex(digest(*_sorted(values))), np.uint8)
+    checksum = np.frombuffer(bytes.fromhex(digest_of_arrays(*_sorted(values))), np.uint8)
     files.write_bytes(path, save({**values, _CHECKSUM: checksum}))
     return values
 
 
-def digest(*arrays: NDArray[Any]) -> str:
+def digest_of_arrays(*arrays: NDArray[Any]) -> str:
     """SHA-256 of arrays: types, shapes and contents."""
     total = hashlib.sha256()
     for array in arrays:

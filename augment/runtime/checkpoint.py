@@ -45,7 +45,7 @@ def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], Any]:
         raise CheckpointError(f"{path}: damaged ({error})") from None
 
 
-def digest(folder: Path, name: str) -> str:
+def digest_of_checkpoint(folder: Path, name: str) -> str:
     """SHA-256 of what save_state wrote under ``name``."""
     total = hashlib.sha256()
     for suffix in ("json", "safetensors"):
@@ -96,5 +96,5 @@ def steps(folder: Path) -> list[Path]:
 
 def latest(folder: Path) -> tuple[dict[str, Tensor], Any] | None:
     """The newest complete checkpoint, or None."""
-    found = steps(folder)
-    return load_state(found[-1], "state") if found else None
+    checkpoints = steps(folder)
+    return load_state(checkpoints[-1], "state") if checkpoints else None

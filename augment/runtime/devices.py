@@ -11,7 +11,7 @@ class DeviceError(AugmentError):
     """A device that this machine does not have."""
 
 
-def resolve(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """``auto`` is the first GPU, else the CPU. Raises DeviceError for one that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -42,10 +42,10 @@ def bar() -> Progress:
     )
 
 
-def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
     """Pass ``items`` through, showing how many have gone by."""
     with bar() as display:
-        task = display.add_task(what, total=total, note="")
+        task = display.add_task(title, total=total, note="")
         for item in items:
             yield item
             display.advance(task)

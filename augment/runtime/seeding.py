@@ -39,7 +39,7 @@ def places(count: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
 
     A function of its arguments alone, so that a run can be taken up at any step.
     """
-    return _drawn(np.arange(step * batch, (step + 1) * batch), count, seed)
+    return _samples_at(np.arange(step * batch, (step + 1) * batch), count, seed)
 
 
 def balanced_places(
@@ -52,21 +52,23 @@ def balanced_places(
     round. Within a batch the order is random. A function of its arguments alone.
     """
     turns, whose = np.divmod(np.arange(step * batch, (step + 1) * batch), len(members))
-    chosen = np.empty(batch, np.int64)
-    for number, own in enumerate(members):
+    samples = np.empty(batch, np.int64)
+    for number, class_places in enumerate(members):
         here = whose == number
-        chosen[here] = own[_drawn(turns[here], len(own), derive(seed, "class", number))]
-    return rng(seed, "order", step).permutation(chosen)
+        samples[here] = class_places[
+            _samples_at(turns[here], len(class_places), derive(seed, "class", number))
+        ]
+    return rng(seed, "order", step).permutation(samples)
 
 
-def _drawn(positions: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+def _samples_at(positions: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """What stands at ``positions`` of an endless row of shuffled epochs of ``count`` samples."""
     epochs, offsets = np.divmod(positions, count)
-    chosen = np.empty(len(positions), np.int64)
+    samples = np.empty(len(positions), np.int64)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        chosen[here] = _shuffled(count, int(epoch), seed)[offsets[here]]
-    return chosen
+        samples[here] = _shuffled(count, int(epoch), seed)[offsets[here]]
+    return samples
 
 
 @functools.lru_cache(maxsize=4)

@@ -46,7 +46,7 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     images of different shapes.
     """
     settings = params.score
-    device = devices.resolve(settings.device)
+    device = devices.choose_device(settings.device)
     specs = _specs(settings, root, device.type == "cuda")
     network = CLASSIFIERS.resolve(settings.judge)
     recipe = JudgeRecipe(network, settings.steps, settings.batch, device)
@@ -71,7 +71,7 @@ def prove(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     For a longer measurement than each run of ``score`` can afford; fitted arms are kept, and shared
     with ``score`` where the steps are the same. Raises AugmentError like run.
     """
-    device = devices.resolve(params.score.device)
+    device = devices.choose_device(params.score.device)
     study = _study(params, device, _read(root), root)
     report: dict[str, Any] = files.finite(protocol.measure(study, _plan(params.score)))
     files.write_json(root / REPORTS / "uplift.json", report)

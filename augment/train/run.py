@@ -13,7 +13,7 @@ import torch
 
 from augment.classifiers.classifier import Classifier, load_classifier
 from augment.classifiers.fit import CLASSIC, fit_classifier
-from augment.data import table
+from augment.data import files
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
@@ -35,12 +35,12 @@ def run(params: Params, root: Path = Path(".")) -> dict[str, Any]:
     """Train on the train split of data/clean; write models/generator and reports/train.json."""
     settings = params.train
     resolved = resolve(settings)
-    device = devices.resolve(settings.device)
+    device = devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN)
     assemble.build(settings, train.shape, len(train.classes))  # what does not fit is said now
     pool = _pool(resolved["model"], train, root / CLEAN)
-    key = _digest({"settings": resolved, "data": table.digest(root / CLEAN)})
+    key = _digest({"settings": resolved, "data": files.digest_of_folder(root / CLEAN)})
     home = root / CACHE / "train" / key[:16]
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:

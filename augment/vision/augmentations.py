@@ -112,8 +112,8 @@ class Adaptive(nn.Module):
         draws = torch.rand(
             len(self.parts), len(images), generator=generator, device=generator.device
         )
-        chosen = draws.to(self.p) < self.p
-        for part, mask in zip(self.parts, chosen[..., None, None, None], strict=True):
+        changed = draws.to(self.p) < self.p
+        for part, mask in zip(self.parts, changed[..., None, None, None], strict=True):
             images = torch.where(mask, part(images, generator), images)
         return images
 

@@ -34,8 +34,8 @@ def slant(pixels: Pixels) -> Floats:
     From the central moments, μ11 / μ02; meant for one glyph, since a line of text has a slope of
     its own. NaN where the ink is no higher than a pixel.
     """
-    found = moments(pixels)
-    return found.xy / np.where(found.yy > 1e-9, found.yy, np.nan)
+    measured = moments(pixels)
+    return measured.xy / np.where(measured.yy > 1e-9, measured.yy, np.nan)
 
 
 @FACTORS.register(
@@ -65,31 +65,31 @@ def size(pixels: Pixels) -> Floats:
 
     The diagonal of the rectangle of the image's shape that has the ink's second moments.
     """
-    found = moments(pixels)
-    own = 1 / 12  # the moment of a pixel, which is no point
-    diagonal = 12 * (found.xx + own + found.yy + own)
-    return (diagonal / (found.height**2 + found.width**2)) ** 0.5
+    measured = moments(pixels)
+    pixel_moment = 1 / 12  # the moment of a pixel, which is no point
+    diagonal = 12 * (measured.xx + pixel_moment + measured.yy + pixel_moment)
+    return (diagonal / (measured.height**2 + measured.width**2)) ** 0.5
 
 
 @FACTORS.register("horizontal")
 def horizontal(pixels: Pixels) -> Floats:
     """Where the ink's centre of mass lies: -1 at the left edge, 1 at the right one."""
-    found = moments(pixels)
-    return found.x / (found.width / 2)
+    measured = moments(pixels)
+    return measured.x / (measured.width / 2)
 
 
 @FACTORS.register("vertical")
 def vertical(pixels: Pixels) -> Floats:
     """Where the ink's centre of mass lies: -1 at the lower edge, 1 at the upper one."""
-    found = moments(pixels)
-    return found.y / (found.height / 2)
+    measured = moments(pixels)
+    return measured.y / (measured.height / 2)
 
 
 @FACTORS.register("brightness")
 def brightness(pixels: Pixels) -> Floats:
     """How much the ink differs from the background on average: 1 for white on black, to 0."""
-    drawn = _drawn(pixels)
-    mean: Floats = drawn.sum((1, 2)) / np.maximum((drawn > 0).sum((1, 2)), 1)
+    strokes = _strokes(pixels)
+    mean: Floats = strokes.sum((1, 2)) / np.maximum((strokes > 0).sum((1, 2)), 1)
     return mean / 255
 
 
@@ -107,8 +107,8 @@ class Moments(NamedTuple):
 
 def moments(pixels: Pixels) -> Moments:
     """Moments of the ink in pixels, each (N,)."""
-    drawn = _drawn(pixels)
-    share = drawn / drawn.sum((1, 2), keepdims=True)
+    strokes = _strokes(pixels)
+    share = strokes / strokes.sum((1, 2), keepdims=True)
     height, width = share.shape[1:]
     across = np.arange(width) - (width - 1) / 2
     up = (height - 1) / 2 - np.arange(height)
@@ -125,12 +125,12 @@ def moments(pixels: Pixels) -> Moments:
     )
 
 
-def _drawn(pixels: Pixels) -> Floats:
+def _strokes(pixels: Pixels) -> Floats:
     """Ink (N, H, W) without what belongs to the background; NaN all over a blank image."""
     ink = _ink(pixels)
-    drawn = np.where(ink > _threshold(ink), ink, 0.0)
-    drawn[_blank(ink)] = np.nan
-    return drawn
+    strokes = np.where(ink > _threshold(ink), ink, 0.0)
+    strokes[_blank(ink)] = np.nan
+    return strokes
 
 
 def _ink(pixels: Pixels) -> Floats:

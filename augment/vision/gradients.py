@@ -54,11 +54,11 @@ def gradients(pixels: Pixels, *, upright: bool) -> Floats:
 
 def _straighten(grey: torch.Tensor, pixels: Pixels) -> torch.Tensor:
     """Images with their ink upright and in the middle; blank ones stay."""
-    found = moments(pixels)
-    slant = np.nan_to_num(found.xy / np.maximum(found.yy, 1e-9))
-    across = np.nan_to_num(found.x / (found.width / 2))
-    up = np.nan_to_num(found.y / (found.height / 2))
-    ratio = found.height / found.width
+    measured = moments(pixels)
+    slant = np.nan_to_num(measured.xy / np.maximum(measured.yy, 1e-9))
+    across = np.nan_to_num(measured.x / (measured.width / 2))
+    up = np.nan_to_num(measured.y / (measured.height / 2))
+    ratio = measured.height / measured.width
     zeros, ones = np.zeros_like(slant), np.ones_like(slant)
     rows = [[ones, -slant * ratio, across], [zeros, ones, -up]]  # of a place, y downwards
     move = torch.from_numpy(np.stack([np.stack(row, 1) for row in rows], 1)).float()

@@ -22,15 +22,15 @@ def kid(real: Floats, other: Floats) -> float:
     return within - 2 * _kernel_sum(real, other) / len(real) / len(other)
 
 
-def _kernel_sum(these: Floats, those: Floats, diagonal: bool = True) -> float:
+def _kernel_sum(left: Floats, right: Floats, diagonal: bool = True) -> float:
     total = 0.0
-    for start in range(0, len(these), ROWS):
-        some = these[start : start + ROWS]
-        base = some @ those.T
-        base /= these.shape[1]
+    for start in range(0, len(left), ROWS):
+        block = left[start : start + ROWS]
+        base = block @ right.T
+        base /= left.shape[1]
         base += 1
         total += float((base * base * base).sum(dtype=np.float64))
         if not diagonal:
-            own = np.einsum("ij,ij->i", some, some) / these.shape[1] + 1
-            total -= float((own**3).sum(dtype=np.float64))
+            self_kernels = np.einsum("ij,ij->i", block, block) / left.shape[1] + 1
+            total -= float((self_kernels**3).sum(dtype=np.float64))
     return total

@@ -24,7 +24,7 @@ def graph(described: Floats) -> sparse.csr_array:
     return sparse.csr_array((near + near.T) / 2)
 
 
-def clusters(found: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int64]:
+def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int64]:
     """Which of ``kinds`` clusters each image is of (N,), by cutting a ``graph`` where it is thin.
 
     Source: Ng, Jordan & Weiss 2001; Damle, Minden & Ying 2019 for the assignment.
@@ -32,20 +32,20 @@ def clusters(found: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int64
     method = SpectralClustering(
         kinds, affinity="precomputed", assign_labels="cluster_qr", random_state=seed % 2**32
     )
-    labels: NDArray[np.int64] = method.fit_predict(sparse.csr_matrix(found)).astype(np.int64)
+    labels: NDArray[np.int64] = method.fit_predict(sparse.csr_matrix(weights)).astype(np.int64)
     return labels
 
 
-def spread(found: sparse.csr_array, labels: NDArray[np.int64], classes: int) -> Floats:
+def spread(weights: sparse.csr_array, labels: NDArray[np.int64], classes: int) -> Floats:
     """Probabilities (N, ``classes``) from labels (N,) that are -1 where unknown, along a ``graph``.
 
     Images that no labelled one is joined to get equal ones. Source: Zhou et al. 2004, Learning with
     Local and Global Consistency.
     """
-    scale = sparse.diags_array(1 / np.sqrt(found.sum(1)))
-    system = sparse.eye_array(len(labels)) - ALPHA * (scale @ found @ scale)
-    known = np.eye(classes + 1)[labels][:, :classes]
-    solved = np.stack([cg(system, column, rtol=1e-6)[0] for column in known.T], axis=1)
+    scale = sparse.diags_array(1 / np.sqrt(weights.sum(1)))
+    system = sparse.eye_array(len(labels)) - ALPHA * (scale @ weights @ scale)
+    targets = np.eye(classes + 1)[labels][:, :classes]
+    solved = np.stack([cg(system, column, rtol=1e-6)[0] for column in targets.T], axis=1)
     mass = np.clip(solved, 0, None) + 1e-12
     probabilities: Floats = mass / mass.sum(1, keepdims=True)
     return probabilities

@@ -87,7 +87,7 @@ def run(params: Params, root: Path = Path("."), *, force: bool = False) -> dict[
         "remark": _remark(settings, chosen),
         **_counts(chosen, table.count(root / CLEAN)),
         "adoption": _adoption(chosen, _json(root / REPORTS / "adopt.json")),
-        "inputs": {place: table.digest(root / place) for place in places},
+        "inputs": {place: files.digest_of_folder(root / place) for place in places},
     }
     made_by = params.model_dump(mode="json", include={"clean", "train", "synth", "write"})
     temporary = files.temporary_beside(root / AUGMENTED)
