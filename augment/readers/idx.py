@@ -24,7 +24,7 @@ _IMAGES = re.compile(
     r"-images[-.]idx[34]-ubyte(?:\.gz)?"
 )
 _BLOCK = 4 << 20  # bytes read at a time
-_SIDE = 1 << 14  # pixels; what claims more is no image of this format
+_SIDE = 1 << 14  # pixels of a side, at most; a header with more is taken for damage
 
 
 class _Pair(NamedTuple):
@@ -50,13 +50,13 @@ def idx(
     transpose: bool = False,
     labelled: bool = True,
 ) -> Listing:
-    """A folder of MNIST's or EMNIST's IDX files (.gz too): ``train-images-idx3-ubyte`` and so on.
+    """A folder of IDX files as of MNIST or EMNIST, also .gz: ``train-images-idx3-ubyte`` and so on.
 
-    ``subset`` chooses one of several sets, such as ``emnist-letters``. Labels are the numbers in
-    decimal, or by ``mapping``, a file in the folder, the characters whose codes follow the number
-    on its line (the first of them), or the text that follows it. EMNIST's images lie on their side:
-    ``transpose`` sets them upright.
-    Raises AugmentError before the first item: a missing file, wrong magic, wrong lengths.
+    ``subset`` chooses among several sets in the folder, such as ``emnist-letters``. Labels are the
+    numbers in decimal. ``mapping`` names a file in the folder whose lines translate them: after a
+    number stands a character's code (further codes do not count) or a text. ``transpose`` sets the
+    images of EMNIST upright, which lie on their side. Raises AugmentError before the first item for
+    a missing file, a wrong magic number or a wrong length.
     """
     folder = Path(source)
     pairs = [_pair(split, path, labelled) for split, path in _files(folder, subset).items()]
@@ -75,7 +75,7 @@ def idx(
 
 
 def _files(folder: Path, subset: str | None) -> dict[str, Path]:
-    """The file of images of each split; one that is unpacked comes before its archive."""
+    """The file of images of each split; an unpacked file comes before its .gz."""
     if not folder.is_dir():
         raise AugmentError(f"{folder}: no such folder")
     subsets: dict[str, dict[str, Path]] = {}
@@ -95,6 +95,7 @@ def _files(folder: Path, subset: str | None) -> dict[str, Path]:
 
 
 def _pair(split: str, path: Path, labelled: bool) -> _Pair:
+    """The images in ``path`` and the file of their labels, both checked by header and length."""
     shape = _shape(path, (3, 4))
     if len(shape) == 4 and shape[3] != 3:
         raise AugmentError(f"{path}: 3 channels expected, found {shape[3]}")
@@ -116,7 +117,7 @@ def _pair(split: str, path: Path, labelled: bool) -> _Pair:
 
 
 def _shape(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that a file's header gives, after the whole length was found to agree with it."""
+    """The shape in a file's header, checked against the length of the whole file."""
     try:
         with _opened(path) as file:
             head = file.read(4)
@@ -142,6 +143,7 @@ def _shape(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _labels(pair: _Pair, names: dict[int, str] | None) -> Iterator[str]:
+    """The class names in order. Raises AugmentError for a number that ``names`` lacks."""
     if pair.labels is None:
         return itertools.repeat("")
     with _opened(pair.labels) as file:
@@ -155,7 +157,7 @@ def _labels(pair: _Pair, names: dict[int, str] | None) -> Iterator[str]:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Label -> name from lines such as ``0 48`` (a character's code) or ``0 T-shirt/top``."""
+    """Names by number, from lines such as ``0 48`` (a character's code) or ``0 T-shirt/top``."""
     names: dict[int, str] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -21,10 +21,11 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("lmdb", recognises=_recognises)
 def lmdb(source: str) -> Listing:
-    """LMDB with ``image-%09d``, ``label-%09d``, ``num-samples``: one, or one in each split folder.
+    """LMDB with ``image-%09d``, ``label-%09d``, ``num-samples``, also in folders named by split.
 
-    Needs the package lmdb, which trusts its files: a damaged one can end the process.
-    Raises AugmentError before the first item: no environment, a damaged one, no number of samples.
+    Needs the package lmdb, which trusts its files: a damaged file can end the process. Raises
+    AugmentError before the first item when an environment is missing, damaged or without a number
+    of samples.
     """
     folder = Path(source)
     environments = _environments(folder)
@@ -84,6 +85,7 @@ def _count(path: Path) -> int:
 
 
 def _items(path: Path, count: int, split: str | None) -> Iterator[Item]:
+    """The samples 1 to ``count`` of an environment."""
     with _values(path) as values:
         for number in range(1, count + 1):
             image = values.get(b"image-%09d" % number)
