@@ -1,7 +1,7 @@
-"""Arrays that were computed before, kept on disk.
+"""A cache of computed arrays on disk.
 
-The cache is a folder of safetensors whose names are digests of everything that the content follows
-from: data, settings, code. It may be deleted at any time.
+The cache is a folder of safetensors files. A file's name is a digest of data, settings and code,
+from which the content follows. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ Values = dict[str, NDArray[Any]]
 def cached(
     folder: Path, kind: str, key: Mapping[str, Any], compute: Callable[[], Values]
 ) -> Values:
-    """The arrays of ``compute``, read from ``folder`` where they were kept whole under ``key``."""
+    """The arrays of ``compute``, by name; read from ``folder`` if it has a whole file for ``key``.
+
+    ``kind`` begins the file's name; ``key`` must determine the result.
+    """
     path = folder / f"{kind}-{name_of(key)}.safetensors"
     try:
         values = load(path.read_bytes())
@@ -43,7 +46,7 @@ def cached(
 
 
 def digest_of_arrays(*arrays: NDArray[Any]) -> str:
-    """SHA-256 of arrays: types, shapes and contents."""
+    """SHA-256 of the types, shapes and contents of arrays, in order."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(f"{array.dtype.str}{array.shape}".encode())
@@ -56,12 +59,12 @@ def _sorted(values: Values) -> list[NDArray[Any]]:
 
 
 def name_of(key: Mapping[str, Any]) -> str:
-    """A file name's worth of the digest of ``key``: 32 hexadecimal digits."""
+    """The first 32 hexadecimal digits of the SHA-256 of ``key``, for a file name."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def code_digest(*modules: ModuleType) -> str:
-    """Digest of torch's version and of ``modules``, so that older code's results are not taken."""
+    """SHA-256 of torch's version and the sources of ``modules``: other code, other results."""
     total = hashlib.sha256(version("torch").encode())
     for module in modules:
         total.update(Path(str(module.__file__)).read_bytes())

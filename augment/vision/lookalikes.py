@@ -1,4 +1,4 @@
-"""How near images are to the eye: pixel by pixel, moved by up to one either way."""
+"""How near images look: differences pixel by pixel, under moves by up to one pixel."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-_ENTRIES = 2**20  # of a block of squared distances: 4 MiB stay in a cache
+_ENTRIES = 2**20  # squared distances in a block: 4 MiB fit into a processor's cache
 
 
 def nearest(
