@@ -63,7 +63,7 @@ def test_an_error_in_a_task_arrives() -> None:
 
 SCRIPT = """
 import os, signal, time
-from augment import workers
+from augment.runtime import workers
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # CI may have it ignored
