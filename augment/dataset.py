@@ -21,7 +21,11 @@ from augment.runtime import seeding
 
 
 class Dataset(torch.utils.data.Dataset[tuple[Any, int]]):
-    """Images with class indices; ``classes`` are the names, ``table`` the facts of each sample."""
+    """Pairs of an image and its class index.
+
+    ``classes`` are the class names, ``targets`` the class indices, ``table`` the other columns of
+    the sample table.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,7 @@ class Dataset(torch.utils.data.Dataset[tuple[Any, int]]):
         classes: list[str],
         transform: Callable[[Image.Image], Any] | None = None,
     ):
-        """Serve the rows of ``samples``; images are decoded on access."""
+        """Serve the rows of ``samples``, a sample table; an image is decoded when it is taken."""
         self.classes = classes
         self.transform = transform
         self.table: pd.DataFrame = samples.drop_columns(["image"]).to_pandas()
@@ -57,13 +61,15 @@ def load(
     synthetic_ratio: float | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """An augmented set as a torch ``Dataset`` of (PIL image or ``transform``'s result, index).
+    """An augmented set as a torch ``Dataset`` of pairs: a PIL image and its class index.
 
-    ``split`` is train, valid, test or None for all. ``origin`` keeps real or synthetic samples
-    only; images whose label was inferred are real ones, and left out if ``inferred`` is false.
-    ``synthetic_ratio`` keeps at most that many synthetic samples per real one, drawn with
-    ``seed``. The class order is that of the whole set, whatever is selected. Reads sample tables
-    and every format that ``write`` produces. Raises DatasetError for an empty selection.
+    ``path`` holds a sample table or any format that ``write`` produces. ``split`` is train, valid,
+    test, or None for all samples. ``origin`` selects real or synthetic samples. Images with an
+    inferred label are real; ``inferred=False`` leaves them out. ``synthetic_ratio`` limits the
+    number of synthetic samples to that multiple of the real ones, drawn with ``seed``.
+    ``transform`` is applied to each image. Class indices are those of the whole set, whatever is
+    selected. Raises DatasetError for an empty selection and for a ratio that is negative or comes
+    with ``origin``.
     """
     folder = Path(path)
     if synthetic_ratio is not None and (synthetic_ratio < 0 or origin is not None):
@@ -71,9 +77,9 @@ def load(
     samples = _samples(folder)
     classes = table.classes_of(samples.column("label").unique().to_pylist())
     keep = pc.is_valid(samples.column("label"))
-    for column, wanted in (("split", split), ("origin", origin)):
-        if wanted is not None:
-            keep = pc.and_(keep, pc.equal(samples.column(column), wanted))
+    for column, value in (("split", split), ("origin", origin)):
+        if value is not None:
+            keep = pc.and_(keep, pc.equal(samples.column(column), value))
     if not inferred:
         keep = pc.and_not(keep, pc.fill_null(pc.equal(samples["label_source"], "inferred"), False))
     samples = samples.filter(keep)
@@ -88,8 +94,8 @@ def _mixed(samples: pa.Table, ratio: float, seed: int) -> NDArray[np.int64]:
     origin = np.asarray(samples.column("origin").to_pylist())
     real, synthetic = np.flatnonzero(origin == "real"), np.flatnonzero(origin == "synthetic")
     count = min(len(synthetic), round(ratio * len(real)))
-    drawn = seeding.rng(seed, "mix").permutation(synthetic)[:count]
-    return np.sort(np.concatenate([real, drawn]))
+    picked = seeding.rng(seed, "mix").permutation(synthetic)[:count]
+    return np.sort(np.concatenate([real, picked]))
 
 
 def _samples(folder: Path) -> pa.Table:

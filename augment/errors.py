@@ -1,5 +1,5 @@
-"""What stops a run because of the data, the settings or the machine: one clear line, exit 1."""
+"""Errors in data, settings or machine: a run stops with a clear line and exit code 1."""
 
 
 class AugmentError(Exception):
-    """Base of every error that a user can mend; the command line prints it without a trace."""
+    """An error that a user can mend; the command line prints its message without a traceback."""

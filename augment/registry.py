@@ -1,7 +1,7 @@
-"""Named parts: a strict registry per kind of part.
+"""Named parts: a strict registry for each kind of part.
 
-A part's options are its own keyword-only arguments, with their annotations and defaults; there is
-no central list of knobs. Whatever the caller supplies at run time is positional.
+The options of a part are its keyword-only arguments, with their annotations and defaults; there is
+no central list of them. Arguments that the caller supplies at run time are positional.
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ from augment.errors import AugmentError
 Spec = str | Mapping[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
-Count = Annotated[int, Field(ge=1)]  # for the annotations of options; the registry checks them
+# Annotations of options; the registry checks their bounds.
+Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class PartError(AugmentError, ValueError):
-    """A part that does not exist, exists twice, or was given an option it does not have."""
+    """A part does not exist or exists twice, or an option is unknown or has a wrong value."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What is known of a registered part."""
+    """A registered part.
+
+    ``target`` is the function or class, ``paper`` its source, ``facts`` the further keywords of its
+    registration, and ``schema`` the model that checks its options.
+    """
 
     kind: str
     name: str
@@ -43,12 +48,12 @@ class Part:
 
     @property
     def summary(self) -> str:
-        """First line of the part's docstring."""
+        """The first line of the part's docstring."""
         return (inspect.getdoc(self.target) or "").partition("\n")[0]
 
     @property
     def options(self) -> dict[str, Any]:
-        """Each option with its default; a required one has the value ``...``."""
+        """The default of each option, by name; ``...`` for a required option."""
         return {
             name: ... if field.is_required() else field.default
             for name, field in self.schema.model_fields.items()
@@ -59,14 +64,15 @@ class Registry:
     """The parts of one kind, by name."""
 
     def __init__(self, kind: str):
-        """Start an empty registry; ``kind`` is the noun that errors use."""
+        """Start empty; ``kind`` is the noun for its parts in messages."""
         self.kind = kind
         self._parts: dict[str, Part] = {}
 
     def register(self, name: str, *, paper: str = "", **facts: Any) -> Callable[[F], F]:
-        """Register a function or a class under ``name``; ``facts`` are kept as they are.
+        """A decorator that registers a function or a class under ``name``.
 
-        Raises PartError for a name that is taken or a part without a docstring.
+        ``facts`` are kept unchanged. The decorator raises PartError for a name that is taken, for a
+        part without a docstring, and for a part that takes ``**options``.
         """
 
         def add(target: F) -> F:
@@ -87,24 +93,27 @@ class Registry:
         return sorted(self._parts)
 
     def __iter__(self) -> Iterator[str]:
-        """All names, in the order of their registration."""
+        """All names, in the order of registration."""
         return iter(self._parts)
 
     def describe(self, name: str) -> Part:
-        """The part called ``name``; PartError lists the known ones otherwise."""
+        """The part called ``name``. Raises PartError, which lists the known names."""
         if name not in self._parts:
             raise PartError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
         return self._parts[name]
 
     def lacking(self, name: str) -> str | None:
-        """The library that the part needs (its fact ``module``), where it is not installed."""
+        """The library that the part needs (its fact ``module``) and that is not installed, or None.
+
+        Raises PartError for an unknown name.
+        """
         module: str | None = self.describe(name).facts.get("module")
         return module if module and importlib.util.find_spec(module) is None else None
 
     def resolve(self, spec: Spec) -> dict[str, Any]:
-        """``spec`` with every option filled in and checked: ``{"name": ..., option: value}``.
+        """``spec`` with all options, checked: ``{"name": ..., option: value}``.
 
-        Raises PartError naming the option, the value found and what is known.
+        Raises PartError, which names the option, its value and the known options.
         """
         name, options = _split(self.kind, spec)
         part = self.describe(name)
@@ -115,7 +124,10 @@ class Registry:
         return {"name": name, **{key: getattr(checked, key) for key in part.schema.model_fields}}
 
     def build(self, spec: Spec, *arguments: Any) -> Any:
-        """An instance of the class ``spec`` names, or its function with the options bound."""
+        """The part of ``spec``: a class is called, a function gets its arguments bound.
+
+        ``arguments`` come first, then the options. Raises PartError like ``resolve``.
+        """
         resolved = self.resolve(spec)
         target = self.describe(resolved.pop("name")).target
         if inspect.isclass(target):
@@ -134,11 +146,14 @@ def _split(kind: str, spec: Spec) -> tuple[str, dict[str, Any]]:
 
 
 def _schema(kind: str, name: str, target: Callable[..., Any]) -> type[BaseModel]:
+    """A model of the keyword-only arguments of ``target``, which checks options."""
     fields: dict[str, Any] = {}
     function: Any = target.__init__ if inspect.isclass(target) else target
-    own = () if function is object.__init__ else inspect.signature(function).parameters.values()
+    parameters = (
+        () if function is object.__init__ else inspect.signature(function).parameters.values()
+    )
     hints = get_type_hints(function, include_extras=True)
-    for parameter in own:
+    for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
             raise PartError(f"{kind} {name!r} takes **{parameter.name}; name each option")
         if parameter.kind is parameter.KEYWORD_ONLY:
@@ -154,6 +169,6 @@ def _explain(error: ValidationError, part: Part) -> str:
     first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(part.options) or "none"
-        return f"unknown option {where!r}; known: {known}"
+        options = ", ".join(part.options) or "none"
+        return f"unknown option {where!r}; known: {options}"
     return f"option {where!r}: {first['msg']} (found {first.get('input')!r})"

@@ -73,7 +73,7 @@ def ask(made: argparse.ArgumentParser, argv: Sequence[str] | None, **quick: Any)
     if made.parse_args(argv).quick:
         made.set_defaults(**{**QUICK, **quick})
     asked = made.parse_args(argv)
-    asked.device = devices.resolve(asked.device)
+    asked.device = devices.choose_device(asked.device)
     return asked
 
 

@@ -87,7 +87,7 @@ def copier(case: str, seed: int) -> runs.Row:
     order = seeding.rng(seed, "copier").permutation(len(pixels))
     train, held = np.split(pixels[order], [int(0.6 * len(pixels))])
     known = Lookalikes(train)
-    limit = np.quantile(known.gaps(train, own=np.arange(len(train))), QUANTILE)
+    limit = np.quantile(known.gaps(train, self_places=np.arange(len(train))), QUANTILE)
     planted = perturbed(train[: len(train) // 20], seed)
     return {
         "recall": float((known.gaps(planted) <= limit).mean()),

@@ -54,25 +54,25 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "table", rows)
 
 
-def levels(found: Dataset) -> list[int]:
-    return [int(np.asarray(image)[0, 0]) for image, _ in (found[n] for n in range(len(found)))]
+def levels(samples: Dataset) -> list[int]:
+    return [int(np.asarray(image)[0, 0]) for image, _ in (samples[n] for n in range(len(samples)))]
 
 
 def test_load_gives_images_and_class_indices(folder: Path) -> None:
-    found = augment.load(folder, origin="real")
-    assert isinstance(found, augment.Dataset)
-    assert levels(found) == [0, 2, 4, 6, 8, 10]
-    image, target = found[1]
+    samples = augment.load(folder, origin="real")
+    assert isinstance(samples, augment.Dataset)
+    assert levels(samples) == [0, 2, 4, 6, 8, 10]
+    image, target = samples[1]
     assert isinstance(image, Image.Image) and (image.size, image.mode) == ((12, 8), "L")
-    assert found.classes == CLASSES
-    assert [found.classes[target] for _, target in (found[n] for n in range(6))] == [
+    assert samples.classes == CLASSES
+    assert [samples.classes[target] for _, target in (samples[n] for n in range(6))] == [
         "10", "1", "2", "10", "1", "2",
     ]  # fmt: skip
-    assert found.targets == [target for _, target in (found[n] for n in range(6))]
-    assert found.table["label"].tolist() == [CLASSES[target] for target in found.targets]
-    assert "image" not in found.table and found.table["id"].is_unique
+    assert samples.targets == [target for _, target in (samples[n] for n in range(6))]
+    assert samples.table["label"].tolist() == [CLASSES[target] for target in samples.targets]
+    assert "image" not in samples.table and samples.table["id"].is_unique
     with pytest.raises(IndexError):
-        found[len(found)]
+        samples[len(samples)]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_load_gives_images_and_class_indices(folder: Path) -> None:
     ],
 )
 def test_what_is_selected(folder: Path, options: dict[str, Any], expected: list[int]) -> None:
-    found = dataset.load(folder, **options)
-    assert levels(found) == expected
-    assert len(found) == len(found.table) == len(expected)
-    assert found.classes == CLASSES  # whatever is selected
+    samples = dataset.load(folder, **options)
+    assert levels(samples) == expected
+    assert len(samples) == len(samples.table) == len(expected)
+    assert samples.classes == CLASSES  # whatever is selected
 
 
 @pytest.mark.parametrize("writer", WRITERS.names())
@@ -116,31 +116,31 @@ def test_inferred_labels_are_real_ones_that_can_be_left_out(tmp_path: Path, writ
 
 @pytest.mark.parametrize(("ratio", "count"), [(0.5, 3), (1.0, 6), (2.0, 12), (0.4, 2)])
 def test_mixing_ratio(folder: Path, ratio: float, count: int) -> None:
-    found = dataset.load(folder, synthetic_ratio=ratio)
-    assert Counter(found.table["origin"]) == {"real": 6, "synthetic": count}
-    assert levels(found) == sorted(levels(found))
-    assert levels(found) == levels(dataset.load(folder, synthetic_ratio=ratio))
+    mixed = dataset.load(folder, synthetic_ratio=ratio)
+    assert Counter(mixed.table["origin"]) == {"real": 6, "synthetic": count}
+    assert levels(mixed) == sorted(levels(mixed))
+    assert levels(mixed) == levels(dataset.load(folder, synthetic_ratio=ratio))
     others = [
         levels(dataset.load(folder, synthetic_ratio=ratio, seed=seed)) for seed in range(1, 5)
     ]
-    assert any(other != levels(found) for other in others)
+    assert any(other != levels(mixed) for other in others)
 
 
 def test_transform_and_loader(folder: Path) -> None:
     def to_tensor(image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.array(image)).float()
 
-    found = dataset.load(folder, transform=to_tensor)
-    pixels, targets = next(iter(torch.utils.data.DataLoader(found, batch_size=46)))
+    samples = dataset.load(folder, transform=to_tensor)
+    pixels, targets = next(iter(torch.utils.data.DataLoader(samples, batch_size=46)))
     assert pixels.shape == (46, 8, 12) and targets.dtype == torch.int64
     assert pixels[:, 0, 0].tolist() == levels(dataset.load(folder))
-    assert targets.tolist() == found.targets
+    assert targets.tolist() == samples.targets
 
 
 def test_travels_to_worker_processes(folder: Path) -> None:
-    found = dataset.load(folder, transform=np.array)
+    samples = dataset.load(folder, transform=np.array)
     workers = torch.utils.data.DataLoader(
-        found, batch_size=46, num_workers=1, multiprocessing_context="spawn"
+        samples, batch_size=46, num_workers=1, multiprocessing_context="spawn"
     )
     pixels, _ = next(iter(workers))
     assert pixels[:, 0, 0].tolist() == levels(dataset.load(folder))
@@ -151,11 +151,11 @@ def test_every_format_that_write_produces(folder: Path, tmp_path: Path, writer: 
     rows = [row for row in table.rows(folder) if row["label"] is not None]
     WRITERS.build(writer)(rows, tmp_path / "out")
     for options in ({}, {"split": "valid"}, {"origin": "synthetic"}, {"synthetic_ratio": 0.5}):
-        expected, found = (dataset.load(path, **options) for path in (folder, tmp_path / "out"))
-        assert found.classes == CLASSES
-        assert Counter(found.table["origin"]) == Counter(expected.table["origin"])
+        expected, written = (dataset.load(path, **options) for path in (folder, tmp_path / "out"))
+        assert written.classes == CLASSES
+        assert Counter(written.table["origin"]) == Counter(expected.table["origin"])
         if "synthetic_ratio" not in options:  # which ones are drawn depends on the order
-            assert sorted(zip(levels(found), found.targets, strict=True)) == sorted(
+            assert sorted(zip(levels(written), written.targets, strict=True)) == sorted(
                 zip(levels(expected), expected.targets, strict=True)
             )
 
@@ -183,14 +183,14 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 
 def test_arrays(folder: Path) -> None:
-    found = load_arrays(folder, split="train", origin="real")
-    assert found.pixels.shape == (6, 1, 8, 12) and found.pixels.dtype == np.uint8
-    assert found.pixels.flags.c_contiguous
-    assert found.pixels[:, 0, 3, 3].tolist() == [0, 2, 4, 6, 8, 10]
-    assert [found.classes[label] for label in found.labels] == ["10", "1", "2"] * 2
-    assert (found.classes, found.labels.dtype) == (CLASSES, np.int64)
-    assert found.ids == table.frame(folder, ["id"], split="train", origin="real")["id"].tolist()[:6]
-    assert (len(found), found.shape) == (6, (1, 8, 12))
+    train = load_arrays(folder, split="train", origin="real")
+    assert train.pixels.shape == (6, 1, 8, 12) and train.pixels.dtype == np.uint8
+    assert train.pixels.flags.c_contiguous
+    assert train.pixels[:, 0, 3, 3].tolist() == [0, 2, 4, 6, 8, 10]
+    assert [train.classes[label] for label in train.labels] == ["10", "1", "2"] * 2
+    assert (train.classes, train.labels.dtype) == (CLASSES, np.int64)
+    assert train.ids == table.frame(folder, ["id"], split="train", origin="real")["id"].tolist()[:6]
+    assert (len(train), train.shape) == (6, (1, 8, 12))
     assert len(load_arrays(folder)) == 53  # unlabelled ones are left out
     other = load_arrays(folder, split="valid", classes=["2", "1", "10"])
     assert other.labels.tolist() == [0, 2, 1, 0, 2, 1] and other.classes == ["2", "1", "10"]
@@ -198,9 +198,9 @@ def test_arrays(folder: Path) -> None:
 
 def test_arrays_of_colour_and_of_nothing(tmp_path: Path, folder: Path) -> None:
     colour = np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3)
-    found = load_arrays(write(tmp_path / "colour", [sample(0, "a", pixels=colour)]))
-    assert found.shape == (3, 8, 12)
-    assert (found.pixels[0] == colour.transpose(2, 0, 1)).all()
+    arrays = load_arrays(write(tmp_path / "colour", [sample(0, "a", pixels=colour)]))
+    assert arrays.shape == (3, 8, 12)
+    assert (arrays.pixels[0] == colour.transpose(2, 0, 1)).all()
     for options, shape in (({}, (1, 8, 12)), ({"shape": (3, 4, 5)}, (3, 4, 5))):
         nothing = load_arrays(folder, split="valid", origin="synthetic", **options)
         assert (len(nothing), nothing.shape, len(nothing.labels)) == (0, shape, 0)

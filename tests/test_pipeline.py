@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from augment import dataset, new_project, params, pipeline
-from augment.data import decisions, table
+from augment.data import decisions, files, table
 from augment.data.places import (
     ADOPTED,
     AUGMENTED,
@@ -131,12 +131,12 @@ def test_through_dvc(tmp_path: Path, small) -> None:
         return done.stdout
 
     assert repro().count("Running stage") == len(pipeline.STAGES) + 1
-    before = table.digest(root / "data/synthetic")
+    before = files.digest_of_folder(root / "data/synthetic")
     assert repro().count("Running stage") == 1  # code, which looks whether augment changed
     shutil.rmtree(root / "data/synthetic")
     shutil.rmtree(root / ".dvc/cache")
     repro()
-    assert table.digest(root / "data/synthetic") == before
+    assert files.digest_of_folder(root / "data/synthetic") == before
     shown = subprocess.run(
         ["dvc", "metrics", "show"], cwd=root, env=ENVIRONMENT,
         capture_output=True, text=True,
@@ -185,14 +185,14 @@ def test_a_failed_gate_stops_dvc_and_leaves_the_last_set(whole: Path) -> None:
     done = repro()
     assert done.returncode == 0, done.stderr + done.stdout
     report = root / "reports/write.json"
-    before = table.digest(root / "data"), report.read_bytes()
+    before = files.digest_of_folder(root / "data"), report.read_bytes()
     lock = (root / "dvc.lock").read_bytes()
     done = repro("label_accuracy > 1", "fid >= 0")
     assert done.returncode != 0
     said = done.stderr.splitlines()
     assert any("1 of 2 gates failed" in line for line in said)
     assert any(line.startswith("label_accuracy") and "failed" in line for line in said)
-    assert (table.digest(root / "data"), report.read_bytes()) == before
+    assert (files.digest_of_folder(root / "data"), report.read_bytes()) == before
     page = (root / "reports/index.html").read_text()
     assert "Where one fails nothing is written." in page
     assert (root / "dvc.lock").read_bytes() == lock

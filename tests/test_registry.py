@@ -72,9 +72,9 @@ def test_resolve_fills_in_every_option(things: Registry) -> None:
 
 
 def test_resolve_leaves_the_given_mapping_alone(things: Registry) -> None:
-    given = {"name": "sum", "times": 3}
-    things.resolve(given)
-    assert given == {"name": "sum", "times": 3}
+    spec = {"name": "sum", "times": 3}
+    things.resolve(spec)
+    assert spec == {"name": "sum", "times": 3}
 
 
 def test_build_binds_a_function_and_calls_a_class(things: Registry) -> None:
@@ -157,10 +157,10 @@ def test_ranges_from_both_sides(kind: Any, good: tuple[Any, ...], bad: tuple[Any
             registry.resolve({"name": "part", "option": value})
 
 
-def wrong(part: Part, given: dict[str, Any]) -> set[Any]:
+def wrong(part: Part, options: dict[str, Any]) -> set[Any]:
     """The options that a part's checks find fault with."""
     try:
-        part.schema.model_validate(given)
+        part.schema.model_validate(options)
     except ValidationError as error:
         return {problem["loc"][0] for problem in error.errors()}
     return set()
@@ -171,9 +171,9 @@ def test_every_registered_part(registry: Registry, name: str) -> None:
     """Words, options that are checked, defaults that its own checks let pass."""
     part = registry.describe(name)
     assert part.summary.endswith((".", ":")), part.summary
-    given = {option: value for option, value in part.options.items() if value is not ...}
-    assert wrong(part, given) == part.options.keys() - given.keys()  # the required ones
-    for option, value in given.items():
+    options = {option: value for option, value in part.options.items() if value is not ...}
+    assert wrong(part, options) == part.options.keys() - options.keys()  # the required ones
+    for option, value in options.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            assert option in wrong(part, given | {option: math.nan})
+            assert option in wrong(part, options | {option: math.nan})
     assert "no_such_option" in wrong(part, {"no_such_option": 1})

@@ -40,7 +40,7 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
             classes,
             upright=settings.profile == "glyph",
             home=root / GENERATOR,
-            device=devices.resolve(settings.device),
+            device=devices.choose_device(settings.device),
             steps=settings.steps,
             rounds=settings.rounds,
             batch=settings.batch,

@@ -22,11 +22,11 @@ Floats = NDArray[np.float32]
 
 
 class ClassifierError(AugmentError, ValueError):
-    """Images, labels or settings that no classifier can be fitted to."""
+    """No classifier can be fitted to the images, labels or settings."""
 
 
 class Classifier:
-    """A fitted network. An image's results do not depend on which others come with it."""
+    """A fitted network. The result for an image does not depend on the other images of a call."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Classifier:
     def both(self, pixels: images.Pixels) -> tuple[Floats, Floats]:
         """Features (N, F) and probabilities (N, K) of uint8 images (N, C, H, W).
 
-        Runs chunks of one fixed size, the last one padded, so that sums are always taken in the
-        same order. Raises ClassifierError for images of another shape.
+        The network runs on chunks of a fixed size, of which the last is padded, so that sums are
+        always taken in the same order. Raises ClassifierError for images of another shape.
         """
         check_shape(pixels, self.shape)
         features = np.empty((len(pixels), FEATURES), np.float32)
@@ -67,14 +67,16 @@ class Classifier:
             count = min(size, len(pixels) - start)
             chunk[:count] = pixels[start : start + count]
             with torch.inference_mode():
-                found, logits = self.network(signed_batch(torch.from_numpy(chunk), self.device))
-                features[start : start + count] = found[:count].cpu().numpy()
+                batch_features, logits = self.network(
+                    signed_batch(torch.from_numpy(chunk), self.device)
+                )
+                features[start : start + count] = batch_features[:count].cpu().numpy()
                 probabilities[start : start + count] = logits.softmax(1)[:count].cpu().numpy()
         return features, probabilities
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the weights and of what they belong to."""
+        """SHA-256 of network, shape, number of classes and weights."""
         total = hashlib.sha256(json.dumps(self._meta, sort_keys=True).encode())
         for name, value in sorted(self.network.state_dict().items()):
             total.update(name.encode() + b"\0" + value.cpu().contiguous().numpy().tobytes())
@@ -91,7 +93,7 @@ class Classifier:
 
 
 def load_classifier(folder: Path, name: str, device: torch.device | str = "cpu") -> Classifier:
-    """Read what Classifier.save wrote. Raises CheckpointError naming the file."""
+    """The classifier that ``Classifier.save`` wrote. Raises CheckpointError naming the file."""
     tensors, meta = checkpoint.load_state(folder, name)
     try:
         channels, height, width = meta["shape"]
@@ -110,7 +112,7 @@ def load_classifier(folder: Path, name: str, device: torch.device | str = "cpu")
 def build_classifier(
     network: Spec, shape: Shape, classes: int, device: torch.device | str
 ) -> Classifier:
-    """A classifier with fresh weights. Raises PartError for an unknown network or option."""
+    """A classifier with random weights. Raises PartError for an unknown network or option."""
     spec = CLASSIFIERS.resolve(network)
     place = torch.device(device)
     module = CLASSIFIERS.build(spec, shape, classes)
@@ -126,7 +128,7 @@ def signed_batch(pixels: Tensor, device: torch.device) -> Tensor:
 
 
 def check_shape(pixels: images.Pixels, shape: tuple[int, ...]) -> None:
-    """Raise ClassifierError where ``pixels`` are no uint8 images (N, *``shape``)."""
+    """Raise ClassifierError unless ``pixels`` are uint8 images (N, *``shape``)."""
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape:
         raise ClassifierError(
             f"expected uint8 images (N, {', '.join(map(str, shape))}), "

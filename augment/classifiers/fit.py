@@ -1,4 +1,4 @@
-"""The fitting of a classifier: AdamW under one cycle of the rate, every draw seeded."""
+"""Fitting a classifier: AdamW under a one-cycle rate, with every draw seeded."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from augment.vision import augmentations
 from augment.vision.augmentations import Augmentation
 
 CLASSIC: tuple[Spec, ...] = ("elastic",)  # affine and elastic: changes no label
-PEAK_RATE = 5e-3
-DECAY = 1e-2
-WARM_UP = 0.15
+# Chosen by hand.
+PEAK_RATE = 5e-3  # learning rate at the top of the cycle
+DECAY = 1e-2  # weight decay
+WARM_UP = 0.15  # share of the steps in which the rate rises
 
 
 def fit_classifier(
@@ -47,13 +48,13 @@ def fit_classifier(
 ) -> Classifier:
     """Fit ``network`` to uint8 images (N, C, H, W) and their class indices (N,).
 
-    AdamW under one cycle of the rate; each step's draws follow from ``seed`` and the step alone.
-    ``augment`` names augmentations or is one function of a batch and a generator.
-    ``weights`` (N,) multiply the samples' losses. With ``even`` images of smaller classes are shown
-    more often, until all classes are equally likely: who judges samples is asked about as many of a
-    rare class as of any, and taught by 10 of it among 400 of each other would never name it. Raises
-    ClassifierError for labels outside 0 … ``classes`` - 1 or arrays that do not fit together,
-    PartError for an unknown part.
+    AdamW under a one-cycle rate; the draws of a step follow from ``seed`` and the step alone.
+    ``augment`` names augmentations or is a function of a batch and a generator. ``weights`` (N,)
+    multiply the samples' losses. With ``even`` images of smaller classes are shown more often, so
+    that all classes are equally likely. A judge needs this: it sees as many samples of a rare class
+    as of any other, and after a fit to 10 images of that class among 400 of each other it would
+    never name it. Raises ClassifierError for labels outside 0 … ``classes`` - 1 and for arrays that
+    do not fit together, PartError for an unknown part.
     """
     _check(pixels, labels, classes, weights)
     _, channels, height, width = pixels.shape
@@ -64,9 +65,9 @@ def fit_classifier(
     optimiser = torch.optim.AdamW(model.parameters(), PEAK_RATE, weight_decay=DECAY, fused=True)
     every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
-    shown = evenly(labels) if even else np.arange(len(labels))
-    chosen = _batches(len(shown), batch, steps, seed)
-    for step, turns in enumerate(progress.track(chosen, title, total=steps)):
+    shown = even_places(labels) if even else np.arange(len(labels))
+    batches = _batches(len(shown), batch, steps, seed)
+    for step, turns in enumerate(progress.track(batches, title, total=steps)):
         places = shown[turns]
         draws = seeding.generator(seed, "classifier", step)
         signed = change(signed_batch(every[places], classifier.device), draws)
@@ -85,15 +86,15 @@ def fit_classifier(
     return classifier
 
 
-def evenly(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places of all images, those of smaller classes repeated until all classes are as large."""
+def even_places(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of all images; those of smaller classes repeat until all classes are equally large."""
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     largest = max(map(len, members), default=0)
-    return np.sort(np.concatenate([np.resize(own, largest) for own in members] or [labels]))
+    return np.sort(np.concatenate([np.resize(places, largest) for places in members] or [labels]))
 
 
 def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Places of the samples of each step: one permutation after another, cut into batches."""
+    """The places (``batch``,) of the samples of each step: permutations in a row, cut up."""
     left = np.empty(0, np.int64)
     epoch = 0
     for _ in range(steps):
@@ -105,7 +106,7 @@ def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[
 
 
 def _cycle(done: float) -> float:
-    """Share of the peak rate when a share ``done`` of the steps is done: up, then a cosine down."""
+    """The rate as a share of its peak, after a share ``done`` of the steps: up, then a cosine."""
     if done < WARM_UP:
         return done / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
@@ -114,6 +115,7 @@ def _cycle(done: float) -> float:
 def _check(
     pixels: images.Pixels, labels: NDArray[np.int64], classes: int, weights: NDArray[Any] | None
 ) -> None:
+    """Raise ClassifierError for arrays to which no classifier can be fitted."""
     if not len(pixels):
         raise ClassifierError("no images to fit a classifier to")
     if classes < 2:

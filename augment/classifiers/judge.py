@@ -1,4 +1,4 @@
-"""The judge, a classifier that measures samples, and the features that it gives."""
+"""The judge, a classifier that measures samples, and its features."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from augment.classifiers.networks import CLASSIFIERS
 from augment.data import images
 from augment.data.arrays import Arrays
 from augment.registry import Spec
-from augment.runtime.cache import Values, cached, code_digest, digest, name_of
+from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays, name_of
 from augment.runtime.checkpoint import CheckpointError
 from augment.vision import augmentations
 
-CODE = (augmentations, classifier, fit, networks)  # what a classifier's answers follow from
+CODE = (augmentations, classifier, fit, networks)  # a classifier's answers follow from these
 
 
 @dataclass(frozen=True)
 class JudgeRecipe:
-    """How the judge is made from images."""
+    """How the judge is fitted to images."""
 
     network: Spec
     steps: int
@@ -32,7 +32,7 @@ class JudgeRecipe:
     device: torch.device
 
     def fit(self, data: Arrays, seed: int, title: str) -> Classifier:
-        """A classifier of ``data`` under the classic augmentation, to which no class is rare."""
+        """A classifier of ``data``, fitted under classic augmentation with all classes even."""
         return fit_classifier(
             data.pixels,
             data.labels,
@@ -48,21 +48,21 @@ class JudgeRecipe:
         )
 
     def key(self, data: Arrays, seed: int) -> dict[str, Any]:
-        """Everything that ``fit``'s result follows from."""
+        """The key of the result of ``fit``: data, settings and code."""
         return {
             "network": CLASSIFIERS.resolve(self.network),
             "steps": self.steps,
             "batch": self.batch,
             "device": self.device.type,
             "seed": seed,
-            "data": digest(data.pixels, data.labels),
+            "data": digest_of_arrays(data.pixels, data.labels),
             "classes": len(data.classes),
             "code": code_digest(*CODE),
         }
 
 
 def fit_judge(folder: Path, recipe: JudgeRecipe, train: Arrays, seed: int) -> Classifier:
-    """The classifier that measures, fitted to the real train images or read from ``folder``."""
+    """The judge, fitted to ``train`` (real train images) or read from ``folder`` if it is there."""
     name = f"judge-{name_of(recipe.key(train, seed))}"
     try:
         return load_classifier(folder, name, recipe.device)
@@ -82,8 +82,8 @@ def extract(folder: Path, classifier: Classifier, pixels: images.Pixels) -> tupl
     key = {
         "classifier": classifier.digest,
         "device": classifier.device.type,
-        "pixels": digest(pixels),
+        "pixels": digest_of_arrays(pixels),
         "code": code_digest(*CODE),
     }
-    found = cached(folder, "features", key, compute)
-    return found["features"], found["probabilities"]
+    arrays = cached(folder, "features", key, compute)
+    return arrays["features"], arrays["probabilities"]

@@ -1,8 +1,8 @@
 """Small classifier architectures.
 
-Three of them are small, so that the judge is neither the labeller nor the second one that
-selectors ask; one is large and well known. All take any size from 8 to 256 pixels and end in a
-feature vector before the class scores.
+Three are small and differ, so that labeller, second classifier and judge need not share an
+architecture; ``resnet18`` is large and well known. All take any size from 8 to 256 pixels and give
+a feature vector before the class scores.
 """
 
 from __future__ import annotations
@@ -127,5 +127,5 @@ def _convolution(before: int, after: int, stride: int = 1, size: int = 3) -> nn.
 
 
 def _halvings(shape: Shape) -> int:
-    """How often to halve so that the longer side ends at 2 to 7 pixels; at least twice."""
+    """The number of halvings, at least 2, that brings the longer side to 2 to 7 pixels."""
     return max(2, math.ceil(math.log2(max(shape[1:]) / 7)))

@@ -35,7 +35,7 @@ def run(settings: CodesSettings, root: Path = Path(".")) -> dict[str, Any]:
     Raises CodesError for fewer categories than classes or a class without a labelled train image.
     """
     home = root / GENERATOR
-    device = devices.resolve(settings.device)
+    device = devices.choose_device(settings.device)
     generator = Generator.load(home, device=str(device))
     head = None if generator.matched else class_head.load(home, device)
     matching = _no_matching(generator) if head is None else _match(root, generator, head)

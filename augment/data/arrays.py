@@ -16,14 +16,14 @@ Origin = Literal["real", "synthetic"]
 
 
 class DatasetError(AugmentError, ValueError):
-    """A table, split or class that is not there, or images that do not fit together."""
+    """A table, split or class does not exist, or images do not fit together."""
 
 
 @dataclass(frozen=True)
 class Arrays:
     """Labelled images in memory: uint8 (N, C, H, W), class indices (N,), ids, class names.
 
-    ``codes`` (N, F) are what continuous codes of a model should be for them, NaN where unknown.
+    ``codes`` (N, F) are the values that a model's continuous codes should have, NaN where unknown.
     """
 
     pixels: NDArray[np.uint8]
@@ -49,11 +49,11 @@ class Arrays:
 
 
 def join(*parts: Arrays) -> Arrays:
-    """All images of ``parts``, which have the same classes, one part after another."""
+    """All images of ``parts``, part after part; all parts have the same classes."""
     return Arrays(
         np.concatenate([part.pixels for part in parts]),
         np.concatenate([part.labels for part in parts]),
-        [one for part in parts for one in part.ids],
+        [name for part in parts for name in part.ids],
         parts[0].classes,
     )
 
@@ -69,12 +69,11 @@ def load_arrays(
 ) -> Arrays:
     """Decode the labelled samples of a cleaned table, all of one size and mode.
 
-    With ``unlabelled`` those without a label as well; theirs is -1.
-
-    ``classes`` fixes the order of the labels; default is that of the whole table. ``shape`` is
-    what channels, height, width must be; default is what the first image has. Raises DatasetError
-    for an image of another shape, for a label that is none of the classes, and for a table without
-    rows when no shape is given; a selection may be empty.
+    With ``unlabelled`` the samples without a label come as well, under the label -1. ``classes``
+    fixes the order of the labels; the default is all classes of the table in natural order.
+    ``shape`` (channels, height, width) defaults to the shape of the first image. A selection may be
+    empty. Raises DatasetError for an image of another shape, for a label outside ``classes``, and
+    for a table without rows when no shape is given.
     """
     if classes is None:
         classes = table.classes_of(table.frame(folder, ["label"])["label"])
@@ -91,12 +90,12 @@ def load_arrays(
                 continue
             if row["label"] not in index:
                 raise DatasetError(f"{folder}: label {row['label']!r} is none of {classes}")
-            one = images.pixels(row["image"]["bytes"], row["mode"])
-            one = one[None] if one.ndim == 2 else one.transpose(2, 0, 1)
-            shape = shape or one.shape
-            if one.shape != shape:
-                raise DatasetError(f"{folder}: {row['id']} is {one.shape}, not {shape}")
-            pixels.append(one)
+            image = images.pixels(row["image"]["bytes"], row["mode"])
+            image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+            shape = shape or image.shape
+            if image.shape != shape:
+                raise DatasetError(f"{folder}: {row['id']} is {image.shape}, not {shape}")
+            pixels.append(image)
             labels.append(index[row["label"]])
             ids.append(row["id"])
     stacked = np.stack(pixels) if pixels else np.zeros((0, *(shape or _shape(folder))), np.uint8)

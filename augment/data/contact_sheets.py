@@ -14,17 +14,17 @@ from augment.data.images import Pixels
 
 GAP = 2
 PAPER = 255
-ROWS = 64  # classes in one picture; a script may have thousands
+ROWS = 64  # classes in a picture, at most; a script may have thousands
 _INK = (40, 40, 40)
-_SIZE = 15  # of captions
-_NARROW, _WIDE = 40, 130  # pixels that a caption takes
-_SPACE = 6  # around it
+_SIZE = 15  # of the captions' font
+_NARROW, _WIDE = 40, 130  # pixels of a caption's width, at least and at most
+_SPACE = 6  # pixels around a caption
 
 
 def grid(tiles: Pixels, columns: int, *, target: int = 48) -> Pixels:
-    """Images (N, C, H, W) row by row in a picture (H', W', 3), each about ``target`` pixels wide.
+    """Images (N, C, H, W) row by row in a picture (H', W', 3), each about ``target`` pixels large.
 
-    Enlargement is by whole factors, so that pixels stay square and sharp.
+    Images are enlarged by a whole factor, so that pixels stay square and sharp.
     """
     count, channels, height, width = tiles.shape
     factor = max(1, round(target / max(height, width)))
@@ -40,7 +40,7 @@ def grid(tiles: Pixels, columns: int, *, target: int = 48) -> Pixels:
 
 
 def by_class(tiles: Mapping[str, Pixels], columns: int = 12, *, target: int = 48) -> Pixels:
-    """One row a class, its name in front; each value is (N, C, H, W) with N up to ``columns``.
+    """A row for each class behind its name: the first ``columns`` images of its (N, C, H, W).
 
     Of more than ROWS classes the first are shown, and a last line counts the others.
     """
@@ -84,9 +84,9 @@ def beside(
 
 
 def captioned(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pixels:
-    """Images (C, H, W) of one height row by row as they are, each with its caption below.
+    """Images (C, H, W) of equal height, row by row and not enlarged, each above its caption.
 
-    All have the place that the widest takes; image and caption stand at its right.
+    Every image gets the width of the widest; image and caption stand at its right.
     """
     width = max(tile.shape[2] for tile in tiles)
     labelled = []
@@ -118,8 +118,10 @@ def _line(text: str, width: int, height: int) -> Pixels:
 
 
 def _fitted(name: str, width: int = _WIDE) -> str:
-    """``name`` in letters that the font has, others as their code points, cut to its place."""
-    text = "".join(one if _drawable(one) else f" U+{ord(one):04X} " for one in name[:_WIDE])
+    """``name`` cut to ``width`` pixels, with code points for letters that the font lacks."""
+    text = "".join(
+        letter if _drawable(letter) else f" U+{ord(letter):04X} " for letter in name[:_WIDE]
+    )
     text, end = " ".join(text.split()), ""
     while _font(_SIZE).getlength(text + end) > width:
         text, end = text[:-1].rstrip(), "…"
@@ -128,13 +130,13 @@ def _fitted(name: str, width: int = _WIDE) -> str:
 
 @cache
 def _drawable(letter: str) -> bool:
-    """Whether the font has ``letter``; for what it has not it draws a box."""
-    box, found = (_font(_SIZE).getmask(one) for one in ("\uffff", letter))
-    return letter.isprintable() and (found.size, bytes(found)) != (box.size, bytes(box))
+    """Whether the font has ``letter``; otherwise it would draw a box."""
+    box, drawing = (_font(_SIZE).getmask(text) for text in ("\uffff", letter))
+    return letter.isprintable() and (drawing.size, bytes(drawing)) != (box.size, bytes(box))
 
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # as it always is where a size is given
+    assert isinstance(font, ImageFont.FreeTypeFont)  # always so where a size is given
     return font

@@ -1,7 +1,7 @@
-"""Decisions: what a person says of single images, in a CSV file that git keeps.
+"""Decisions of a person about single images, in a CSV file that git keeps.
 
-``decisions.csv`` is text that may be edited by hand. Lines are added at its end and never changed,
-and the last one about an image counts. ``clean`` and ``write`` follow it.
+``decisions.csv`` is text that may be edited by hand. Lines are added at its end and never changed;
+the last line about an image counts. ``clean`` and ``write`` follow it.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from augment.errors import AugmentError
 
 FILE = "decisions.csv"
 ACTIONS = ("keep", "drop", "relabel", "repair")
-UNDO = "undo"  # takes an earlier decision back
+UNDO = "undo"  # takes back an earlier decision
 
 
 class DecisionError(AugmentError, ValueError):
-    """A decision that cannot be understood; in a file the message names its line."""
+    """A decision cannot be understood; for a file the message names the line."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What somebody decided about the image ``id``; ``label`` is the new one of a "relabel".
+    """A decision about the image ``id``; ``label`` is the new label of a "relabel".
 
-    ``when`` is ISO 8601 in UTC. ``who``, ``when`` and ``note`` are for readers: nothing depends on
-    them. Raises DecisionError without an id, for an unknown action, and for a label that is
-    missing or that the action does not take.
+    ``when`` is ISO 8601 in UTC. ``who``, ``when`` and ``note`` are for people; the code does not
+    depend on them. Raises DecisionError without an id, for an unknown action, for a "relabel"
+    without a label and for another action with a label.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Decision:
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Check what others rely on."""
+        """Check id, action and label."""
         if not self.id:
             raise DecisionError("no id")
         if self.action not in (*ACTIONS, UNDO):
@@ -59,30 +59,30 @@ HEADER = edited_csv.line(COLUMNS) + "\n"
 
 
 def load(path: Path) -> dict[str, Decision]:
-    """The decision that counts for each image, by id; none where there is no such file.
+    """The decision that counts for each image, by id; an empty dict where ``path`` does not exist.
 
     Raises HandwrittenError and DecisionError naming file and line.
     """
     try:
-        return _standing(path, edited_csv.parse(path, path.read_bytes(), COLUMNS))
+        return _standing(path, edited_csv.parse_edited_csv(path, path.read_bytes(), COLUMNS))
     except FileNotFoundError:
         return {}
 
 
 def record(path: Path, decisions: Sequence[Decision]) -> None:
-    """Add ``decisions`` at the end of ``path``, all or none of them, at once.
+    """Add ``decisions`` at the end of ``path``, all of them or none.
 
-    Waits for other threads and processes that record, so that nothing is lost. What stands there
-    stays, with its order of columns and its line ends. Raises like ``load``; then nothing is
-    written, because lines below a broken one would not be read.
+    Waits for other threads and processes that record, so that no decision is lost. The existing
+    text stays, and new lines keep its order of columns and its line ends. Raises like ``load`` when
+    a line of the file is broken, and then writes nothing.
     """
     lock = path.parent / CACHE / f"{path.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock).acquire(poll_interval=0.01):
         before = (path.read_bytes() if path.exists() else b"") or HEADER.encode()
-        sheet = edited_csv.parse(path, before, COLUMNS)
+        sheet = edited_csv.parse_edited_csv(path, before, COLUMNS)
         _standing(path, sheet)
-        rows = [asdict(one) for one in decisions]
+        rows = [asdict(decision) for decision in decisions]
         added = [edited_csv.line([row[name] for name in sheet.names]) for row in rows]
         gap = "" if before.endswith((b"\n", b"\r")) else sheet.end
         text = gap + "".join(line + sheet.end for line in added)
@@ -90,14 +90,15 @@ def record(path: Path, decisions: Sequence[Decision]) -> None:
 
 
 def _standing(path: Path, sheet: edited_csv.Sheet) -> dict[str, Decision]:
-    found: dict[str, Decision] = {}
+    """The last decision about each image, unless it is an undo. Raises DecisionError."""
+    standing: dict[str, Decision] = {}
     for number, cells in sheet.rows:
         tidy = {"id": cells["id"].strip(), "action": cells["action"].strip().lower()}
         try:
             decision = Decision(**cells | tidy)
         except DecisionError as error:
             raise DecisionError(f"{path}, line {number}: {error}") from None
-        found.pop(decision.id, None)
+        standing.pop(decision.id, None)
         if decision.action != UNDO:
-            found[decision.id] = decision
-    return found
+            standing[decision.id] = decision
+    return standing

@@ -1,7 +1,7 @@
-"""CSV files that people edit: every mistake is told by its line, and any text comes back as it was.
+"""CSV files that people edit: errors name the line, and any text comes back unchanged.
 
 Spreadsheets calculate cells that begin like a formula, and a label may be ``=`` or ``-1``. Such a
-cell is written with an apostrophe in front, as people do it, which reading takes away again.
+cell is written with an apostrophe in front, as people do by hand; reading removes it again.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ _END = re.compile(r"\r\n|\r|\n")
 
 
 class HandwrittenError(AugmentError, ValueError):
-    """A file that is no such CSV; the message names file and line."""
+    """The file is no such CSV; the message names file and line."""
 
 
 class Sheet(NamedTuple):
-    """The names of the columns as they stand, the line end, and rows with their line numbers."""
+    """The names of the columns in order, the line end, and the rows with their line numbers."""
 
     names: list[str]
     end: str
     rows: list[tuple[int, dict[str, str]]]
 
 
-def parse(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
+def parse_edited_csv(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
     """Read ``data``, the content of ``path``, whose first line names ``columns`` in any order.
 
-    A byte order mark, any line ends and blank lines are fine. Raises HandwrittenError: not UTF-8,
-    columns missing, unknown or there twice, an open quotation mark, too few or too many cells.
+    A byte order mark, any line ends and blank lines are allowed. Raises HandwrittenError when the
+    text is not UTF-8, a column is missing, unknown or repeated, a quotation mark stays open, or a
+    line has too few or too many cells.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -60,8 +61,10 @@ def parse(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
         if not names:
             names = [cell.strip() for cell in cells]
             if sorted(names) != sorted(columns):
-                expected, found = ",".join(columns), ",".join(names)
-                raise HandwrittenError(f"{path}, line {number}: expected {expected}; found {found}")
+                expected, actual = ",".join(columns), ",".join(names)
+                raise HandwrittenError(
+                    f"{path}, line {number}: expected {expected}; found {actual}"
+                )
         elif len(cells) != len(names):
             raise HandwrittenError(
                 f"{path}, line {number}: expected {len(names)} cells, found {len(cells)}"
@@ -75,7 +78,7 @@ def parse(path: Path, data: bytes, columns: Sequence[str]) -> Sheet:
 
 
 def line(cells: Sequence[str]) -> str:
-    """The cells as one line without its end; ``parse`` gives them back unchanged."""
+    """The cells as a line without its end; ``parse_edited_csv`` gives them back unchanged."""
     return ",".join(map(_written, cells))
 
 

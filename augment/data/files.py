@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, and damage that a library meets in them."""
+"""Files written whole or not at all, read with clear errors, and hashed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,12 +17,15 @@ import pyarrow as pa
 
 from augment.errors import AugmentError
 
-ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError)  # by damaged Parquet
+ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError)  # of damaged Parquet
 
 
 @contextmanager
 def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
-    """What a damaged file makes a library raise, as one AugmentError of one line."""
+    """Turn ``errors``, which a library raises for a damaged ``path``, into an AugmentError.
+
+    ``kind`` names the format in the message, which has a single line.
+    """
     try:
         yield
     except errors as error:
@@ -30,9 +34,9 @@ def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 def temporary_beside(destination: Path) -> Path:
-    """A new empty folder on the same file system, named so that nobody takes it for whole.
+    """A new empty folder on the file system of ``destination``, under a hidden, temporary name.
 
-    Those that killed runs left beside ``destination`` are removed.
+    Removes the temporary folders of runs that were killed.
     """
     parent = destination.parent
     parent.mkdir(parents=True, exist_ok=True)
@@ -46,8 +50,8 @@ def temporary_beside(destination: Path) -> Path:
 
 
 def _runs(process: int) -> bool:
-    """Whether there is such a process, for all that can be known."""
-    if os.name != "posix":  # elsewhere the signal 0 is no question
+    """Whether the process exists; true where the system does not tell."""
+    if os.name != "posix":  # elsewhere the signal 0 would do harm
         return True
     try:
         os.kill(process, 0)
@@ -59,7 +63,7 @@ def _runs(process: int) -> bool:
 
 
 def publish(temporary: Path, destination: Path) -> None:
-    """Put the folder ``temporary`` in the place of ``destination``."""
+    """Rename the folder ``temporary`` to ``destination``; an old folder there is removed."""
     if destination.exists():
         old = temporary_beside(destination)
         destination.rename(old / "old")
@@ -69,13 +73,23 @@ def publish(temporary: Path, destination: Path) -> None:
         temporary.rename(destination)
 
 
+def digest_of_folder(folder: Path) -> str:
+    """SHA-256 of all files of a folder, at any depth: their relative names and bytes, sorted."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file atomically."""
+    """Write text as UTF-8, atomically; makes the folder if needed."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically."""
+    """Write a file atomically; makes the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -89,13 +103,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically and deterministically; NaN and infinity become null."""
+    """Write JSON atomically; equal values give equal bytes, NaN and infinity become null."""
     text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def finite(value: Any) -> Any:
-    """``value`` as JSON can say it: plain numbers, None for NaN and infinity, text keys."""
+    """``value`` as JSON can hold it: plain numbers, None for NaN and infinity, keys as text."""
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

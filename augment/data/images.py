@@ -1,7 +1,7 @@
-"""The only file that decodes or encodes images; and uint8 <-> [-1, 1].
+"""Images decoded and encoded, here only; and uint8 <-> [-1, 1].
 
-Decoded means upright, eight bits a channel, mode ``L`` or ``RGB``. Formats are limited to raster
-formats that Pillow decodes itself, so no file can start another program.
+A decoded image is upright, with eight bits a channel, of mode ``L`` or ``RGB``. Pillow decodes all
+allowed formats itself, so that no file can start another program.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow opens M
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
 )  # fmt: skip
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 64_000_000  # of an image; a larger one is rejected as a decompression bomb
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 Pixels = NDArray[np.uint8]
 
 
 class ImageError(AugmentError, ValueError):
-    """Bytes that are no usable image; the message is the reason, in a few words."""
+    """The bytes are no usable image; the message is the reason, in a few words."""
 
 
 class Facts(NamedTuple):
-    """What ingest notes of one image: its digest, upright size and the mode found in the file."""
+    """SHA-256 of an image's bytes, its upright size in pixels, and the mode in the file."""
 
     id: str
     width: int
@@ -44,15 +44,15 @@ class Facts(NamedTuple):
 def decode(data: bytes) -> Image.Image:
     """The image in ``data``, upright, as ``L`` or ``RGB``.
 
-    16 bits are scaled to 8, one bit and palettes are expanded, alpha is laid over white, CMYK is
-    converted. Raises ImageError: empty, not an image, truncated, decompression bomb, animated,
-    unsupported mode.
+    16 bits are scaled to 8, one bit and palettes are expanded, transparent images are laid over
+    white, CMYK is converted. Raises ImageError for bytes that are empty, no image, truncated, a
+    decompression bomb, animated or of an unsupported mode.
     """
     return _eight_bits(_open(data))
 
 
 def examine(data: bytes) -> Facts:
-    """Decode ``data`` fully and note its facts. Raises ImageError like decode."""
+    """Decode ``data`` fully and return its facts. Raises ImageError like ``decode``."""
     image = _open(data)
     mode = image.mode
     upright = _eight_bits(image)
@@ -60,54 +60,54 @@ def examine(data: bytes) -> Facts:
 
 
 def examine_many(items: Iterable[bytes | str]) -> list[tuple[bytes, Facts | None, str]]:
-    """Read and examine several images: the bytes of a path, facts and, where unusable, the reason.
+    """Read and examine several images; each gives its bytes, its facts, and a reason if unusable.
 
-    One task of a worker process; text is a path, which is read here, and bytes that the caller has
-    are not sent back, so that they cross processes once.
+    An item is a path as text, or bytes. This is the task of a worker process: bytes that the caller
+    sent are not returned (empty instead), so that they cross between processes once.
     """
-    found: list[tuple[bytes, Facts | None, str]] = []
+    results: list[tuple[bytes, Facts | None, str]] = []
     for item in items:
         try:
             if isinstance(item, str):
                 with open(item, "rb") as file:
                     data = file.read()
-                found.append((data, examine(data), ""))
+                results.append((data, examine(data), ""))
             else:
-                found.append((b"", examine(item), ""))
+                results.append((b"", examine(item), ""))
         except ImageError as error:
-            found.append((b"", None, str(error)))
+            results.append((b"", None, str(error)))
         except FileNotFoundError:
-            found.append((b"", None, "missing file"))
+            results.append((b"", None, "missing file"))
         except OSError:
-            found.append((b"", None, "unreadable file"))
-    return found
+            results.append((b"", None, "unreadable file"))
+    return results
 
 
 def encode(pixels: Pixels) -> bytes:
-    """PNG bytes of an (H, W) or (H, W, 3) array; the same array gives the same bytes."""
+    """PNG bytes of an (H, W) or (H, W, 3) array. Equal arrays give equal bytes."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def encode_many(pixels: Pixels) -> list[bytes]:
-    """PNG bytes of each image of an (N, H, W) or (N, H, W, 3) array; one task of a worker."""
-    return [encode(one) for one in pixels]
+    """PNG bytes of each image of an (N, H, W) or (N, H, W, 3) array: a worker's task."""
+    return [encode(image) for image in pixels]
 
 
 def pixels(data: bytes, mode: str) -> Pixels:
-    """Decode to an array: (H, W) for mode ``L``, (H, W, 3) for ``RGB``."""
+    """Decode to an array: (H, W) for mode ``L``, (H, W, 3) for ``RGB``. Raises ImageError."""
     return np.asarray(decode(data).convert(mode))
 
 
 def channels_last(batch: Pixels) -> Pixels:
-    """(N, C, H, W) to (N, H, W, 3), or (N, H, W) for one channel: what encode_many takes."""
+    """(N, C, H, W) to (N, H, W, 3), or to (N, H, W) for one channel, as encode_many takes it."""
     moved = batch.transpose(0, 2, 3, 1)
     return moved[..., 0] if moved.shape[-1] == 1 else moved
 
 
 def to_signed(values: Any) -> Any:
-    """0…255 to [-1, 1]; arrays and tensors alike (give floats to keep their type)."""
+    """0…255 to [-1, 1], for arrays and tensors; floats keep their type."""
     return values / 127.5 - 1.0
 
 
@@ -118,6 +118,7 @@ def to_uint8(values: NDArray[Any]) -> Pixels:
 
 
 def _open(data: bytes) -> Image.Image:
+    """The image in ``data``, loaded, in the mode of the file. Raises ImageError."""
     if not data:
         raise ImageError("empty file")
     with warnings.catch_warnings():
@@ -163,7 +164,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _convert(image: Image.Image) -> Image.Image:
-    """Any other supported mode as L or RGB, EXIF kept for _upright."""
+    """An image of another mode as ``L`` or ``RGB``; its EXIF stays for ``_upright``."""
     mode = image.mode
     if mode.startswith("I;16") or mode == "I":
         wide = np.asarray(image, dtype=np.int64)
@@ -200,7 +201,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def animation(frames: list[Pixels], seconds: float = 0.25) -> bytes:
-    """An endless GIF of equal-sized (H, W, 3) frames; the last one stays four times as long."""
+    """An endless GIF of (H, W, 3) frames of equal size; the last frame stays four times as long."""
     pictures = [Image.fromarray(frame) for frame in frames]
     durations = [int(seconds * 1000)] * (len(frames) - 1) + [int(seconds * 4000)]
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Single images of a sample table by their id, without reading the others."""
+"""Single images of a sample table by id, without reading the others."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 
 from augment.data import table
 
-_KEPT_BYTES = 256 << 20  # of row groups that stay in memory
+_KEPT_BYTES = 256 << 20  # bytes of images that stay in memory; chosen by hand
 
 
 class Lookup:
-    """The encoded images of a table, found by an index that is built once.
+    """The encoded images of a table by id, found through an index that is built once.
 
-    A row group is read at a time, and the last ones stay in memory. Several threads may ask at
-    once. Where the table is replaced meanwhile, the images of the old one are still given (where
-    the system keeps open files). Raises TableError for a folder that is no sample table.
+    Reading goes by row group, and the latest groups stay in memory. Several threads may read at
+    once. When the table is replaced meanwhile, the images of the old table are still given, on
+    systems that keep open files. Raises TableError for a folder that is no sample table.
     """
 
     def __init__(self, folder: Path):
@@ -50,15 +50,16 @@ class Lookup:
             return self._read(group)[place - self._starts[group]]
 
     def _read(self, group: int) -> list[bytes]:
+        """The encoded images of a row group, from memory or from its file."""
         if group in self._kept:
             self._kept.move_to_end(group)
             return self._kept[group]
         file, number = self._groups[group]
         images = file.read_row_group(number, columns=["image"]).column("image")
-        found: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
-        self._kept[group] = found
-        self._bytes += sum(map(len, found))
+        encoded: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
+        self._kept[group] = encoded
+        self._bytes += sum(map(len, encoded))
         while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
             _, old = self._kept.popitem(last=False)
             self._bytes -= sum(map(len, old))
-        return found
+        return encoded

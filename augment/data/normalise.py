@@ -1,4 +1,4 @@
-"""Forms: the one size and mode that the kept images of a set are brought to."""
+"""Forms: the common size and mode to which ``clean`` brings the images of a set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from PIL import Image
 from augment.data import images
 
 SIZES = (8, 16, 28, 32, 48, 64, 96, 128)
-GREY_LEVELS = 16  # that channels may differ by in a grey image: the colour noise of JPEG
-GREY_SHARE = 0.99  # of the pixels that must keep to it
+# Chosen by hand.
+GREY_LEVELS = 16  # levels by which channels of a grey image may differ: JPEG's colour noise
+GREY_SHARE = 0.99  # share of the pixels that must not differ by more
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Form:
 def to_form(data: bytes, form: Form) -> bytes:
     """The encoded image ``data`` in the given form, as PNG bytes.
 
-    Resampling is Lanczos; an image that has the size already is not resampled. ``pad`` keeps the
-    whole image and its aspect and fills with the median of its border, so that paper goes on as
-    paper; ``fit`` stretches; ``crop`` keeps the aspect and cuts the centre out.
+    Resampling is Lanczos; an image of the right size is not resampled. ``pad`` keeps the whole
+    image and its aspect and fills the rest with the median of its border, so that paper continues
+    as paper; ``fit`` stretches; ``crop`` keeps the aspect and cuts the centre out.
     """
     image = images.decode(data).convert(form.mode)
     height, width = form.size
@@ -41,7 +42,7 @@ def to_form(data: bytes, form: Form) -> bytes:
 
 
 def small(pixels: images.Pixels, side: int) -> images.Pixels:
-    """An (H, W) or (H, W, 3) array in a square of ``side`` pixels and three channels, padded."""
+    """An (H, W) or (H, W, 3) array as (``side``, ``side``, 3), padded to a square."""
     image = Image.fromarray(pixels)
     if image.size != (side, side):
         image = _pad(image, side, side)
@@ -49,16 +50,16 @@ def small(pixels: images.Pixels, side: int) -> images.Pixels:
 
 
 def auto_size(longer: Sequence[int] | NDArray[Any]) -> int:
-    """The common side for images with these longer sides, in pixels.
+    """The common side, in pixels, for images with these longer sides.
 
-    The nearest of SIZES to their median; the smaller one of two that are equally near.
+    The member of SIZES nearest to their median, and the smaller of two equally near.
     """
     median = float(np.median(longer))
     return min(SIZES, key=lambda size: (abs(size - median), size))
 
 
 def is_grey(pixels: images.Pixels) -> bool:
-    """Whether an (H, W) or (H, W, 3) array shows no colour beyond what JPEG adds by itself."""
+    """Whether an (H, W) or (H, W, 3) array has no more colour than JPEG adds by itself."""
     if pixels.ndim == 2:
         return True
     spread = pixels.max(axis=2) - pixels.min(axis=2)

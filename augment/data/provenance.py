@@ -1,4 +1,9 @@
-"""provenance.parquet: every column of the table but the pixels, beside an export's images."""
+"""provenance.parquet: every column of the sample table except the image, beside an export.
+
+Formats that cannot hold these columns keep them here. A writer passes its samples through
+``recorded``; the reader of that format takes the rows back from ``rows``. Within a split the rows
+stand in the order of the images.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,48 +22,15 @@ from augment.data.table import FACTS, ROWS, SCHEMA, SPLITS, Row
 from augment.errors import AugmentError
 
 FILE = "provenance.parquet"
-KIND = "provenance table"
-
-
-def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Iterator[Any]]:
-    """For each split its rows in written order, or endless empty rows where the file is absent.
-
-    ``counts`` says how many samples of each split the folder holds.
-    Raises AugmentError when the file is damaged or has another number of rows for a split.
-    """
-    path = folder / FILE
-    if not path.exists():
-        return {split: itertools.repeat({}) for split in counts}
-    with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
-        written = Counter(
-            split
-            for batch in file.iter_batches(columns=["split"])
-            for split in batch.column("split").to_pylist()
-        )
-    for split in {*counts, *written}:
-        if counts.get(split, 0) != written[split]:
-            raise AugmentError(
-                f"{path}: {written[split]} rows for split {split}, beside {counts.get(split, 0)} "
-                f"samples; without this file all samples are read as real ones"
-            )
-    return {split: _rows(path, split) for split in counts}
-
-
-def _rows(path: Path, split: str | None) -> Iterator[dict[str, Any]]:
-    with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=1024):
-            yield from (row for row in batch.to_pylist() if row["split"] == split)
-
-
-FILE = "provenance.parquet"
+_KIND = "provenance table"  # in messages
 _SCHEMA = pa.schema([SCHEMA.field(name) for name in FACTS])
 
 
 def recorded(samples: Iterable[Row], path: Path) -> Iterator[Row]:
-    """The samples unchanged; once they have all gone by, ``path`` holds their facts.
+    """Yield the samples unchanged; after the last one, write their facts to ``path``.
 
-    Rows stand in the order they went by within a split, the splits as train, valid, test: the
-    order of formats that keep a file for each split. Rows wait on disk, beside ``path``.
+    The splits stand as train, valid, test, which is the order of formats with a file for each
+    split. Rows wait on disk, in a temporary folder beside ``path``.
     """
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         parts = {split: Path(folder) / split for split in SPLITS}
@@ -87,3 +58,33 @@ def recorded(samples: Iterable[Row], path: Path) -> Iterator[Row]:
                 for batch in pq.ParquetFile(part).iter_batches(ROWS):
                     file.write_batch(batch)
         joined.replace(path)
+
+
+def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Iterator[Row]]:
+    """For each split the recorded rows in order; endless empty rows where there is no file.
+
+    ``counts`` gives the number of images that ``folder`` holds of each split. Raises AugmentError
+    when the file is damaged or has another number of rows for a split.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return {split: itertools.repeat({}) for split in counts}
+    with refusing(path, _KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
+        written = Counter(
+            split
+            for batch in file.iter_batches(columns=["split"])
+            for split in batch.column("split").to_pylist()
+        )
+    for split in {*counts, *written}:
+        if counts.get(split, 0) != written[split]:
+            raise AugmentError(
+                f"{path}: {written[split]} rows for split {split}, beside {counts.get(split, 0)} "
+                f"samples; without this file all samples are read as real ones"
+            )
+    return {split: _rows(path, split) for split in counts}
+
+
+def _rows(path: Path, split: str | None) -> Iterator[Row]:
+    with refusing(path, _KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS):
+            yield from (row for row in batch.to_pylist() if row["split"] == split)

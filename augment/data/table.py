@@ -1,7 +1,7 @@
 """The sample table: the one format that travels between stages.
 
-A folder of Parquet shards (``part-00000.parquet`` …, zstd) in which a row is a sample. Writing is
-atomic: shards go to a temporary folder beside the destination, which is renamed at the end.
+A table is a folder of Parquet shards (``part-00000.parquet`` …, zstd) in which a row is a sample.
+Shards are written to a temporary folder beside the destination, which is renamed at the end.
 """
 
 from __future__ import annotations
@@ -49,23 +49,24 @@ SCHEMA = pa.schema([*REAL, *PROVENANCE])
 COLUMNS = tuple(SCHEMA.names)
 FACTS = tuple(name for name in COLUMNS if name != "image")
 SPLITS = ("train", "valid", "test")
-SHARD_BYTES = 192 << 20  # of image bytes; zstd and the other columns stay below 256 MiB
-ROWS = 1024  # a batch, a row group
+SHARD_BYTES = 192 << 20  # in memory; the file of a shard then stays below 256 MiB
+ROWS = 1024  # of a batch and of a row group
 
 
 class TableError(AugmentError, ValueError):
-    """A folder that is no sample table, or a row that breaks its schema."""
+    """A folder is no sample table, or a row breaks the schema."""
 
 
 Row = dict[str, Any]
-_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # what a damaged file makes Arrow raise
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # Arrow's errors for damaged files
 
 
 class TableWriter:
-    """Writes a table row by row in bounded memory; nothing appears until it is closed unharmed.
+    """Writes a table row by row, in bounded memory.
 
-    Use as a context manager. Raises FileExistsError when ``folder`` exists and is not empty,
-    unless ``overwrite``; TableError for a row whose columns or values break the schema.
+    Use it as a context manager: the table appears when the context ends without an error. Raises
+    FileExistsError when ``folder`` is not empty, unless ``overwrite`` is set, and TableError for a
+    row whose columns or values break the schema.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool = False):
@@ -81,14 +82,17 @@ class TableWriter:
         self._bytes = 0
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Append one sample; absent columns are null."""
+        """Append a sample; absent columns become null. Raises TableError for an unknown column."""
         _known(row)
         self._pending.append(dict(row))
         if len(self._pending) >= ROWS:
             self._flush()
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
-        """Append samples that are in Arrow already; absent columns are null."""
+        """Append samples that are already in Arrow; absent columns become null.
+
+        Raises TableError for an unknown column or a value of another type.
+        """
         _known(batch.schema.names)
         self._flush()
         try:
@@ -132,6 +136,7 @@ class TableWriter:
             self._write(batch)
 
     def _write(self, batch: pa.RecordBatch) -> None:
+        """Write a batch to the open shard, or to a new one where it would grow too large."""
         size = batch.nbytes
         if self._shard is not None and self._bytes + size > SHARD_BYTES:
             self._close_shard()
@@ -157,17 +162,17 @@ def _known(names: Iterable[str]) -> None:
 
 
 def shards(folder: Path) -> list[Path]:
-    """The Parquet files of a table, in order. Raises TableError when there are none."""
-    found = sorted(Path(folder).glob("part-*.parquet"))
-    if not found:
+    """The paths of a table's shards, in order. Raises TableError when there are none."""
+    paths = sorted(Path(folder).glob("part-*.parquet"))
+    if not paths:
         raise TableError(
             f"{folder}: no sample table there (no part-*.parquet); run the stage before"
         )
-    return found
+    return paths
 
 
 def count(folder: Path) -> int:
-    """The number of samples, without reading them. Raises TableError like stream."""
+    """The number of samples, read from the files' metadata. Raises TableError like ``stream``."""
     total = 0
     for path in shards(folder):
         try:
@@ -185,14 +190,15 @@ def stream(
     origin: str | None = None,
     rows: int = ROWS,
 ) -> Iterator[pa.RecordBatch]:
-    """The table's batches in order, at most ``rows`` long, in bounded memory.
+    """The table in order, in batches of at most ``rows`` samples, in bounded memory.
 
-    Raises TableError for a folder or a file that is no sample table.
+    ``columns`` defaults to all columns. ``split`` and ``origin`` select the samples with these
+    values. Raises TableError for a folder or a file that is no sample table.
     """
-    wanted = list(COLUMNS if columns is None else columns)
+    selected = list(COLUMNS if columns is None else columns)
     pairs = (("split", split), ("origin", origin))
     conditions = {name: value for name, value in pairs if value is not None}
-    read = {*wanted, *conditions}
+    read = {*selected, *conditions}
     for path in shards(folder):
         try:
             with pq.ParquetFile(path) as file:
@@ -203,19 +209,19 @@ def stream(
                     for name, value in conditions.items():
                         batch = batch.filter(pc.equal(batch.column(name), value))
                     if len(batch):
-                        yield batch.select(wanted)
+                        yield batch.select(selected)
         except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
 
 
 def rows(folder: Path, **conditions: Any) -> Iterator[Row]:
-    """The table's samples one by one, as dictionaries; conditions as in stream."""
+    """The samples of a table in order, as dictionaries; ``conditions`` go to ``stream``."""
     for batch in stream(folder, **conditions):
         yield from batch.to_pylist()
 
 
 def frame(folder: Path, columns: Sequence[str] = FACTS, **conditions: Any) -> pd.DataFrame:
-    """Everything but the pixels, as a data frame in table order; conditions as in stream."""
+    """A data frame in table order, without images by default; ``conditions`` go to ``stream``."""
     batches = list(stream(folder, columns, **conditions))
     schema = pa.schema([SCHEMA.field(name) for name in columns])
     table: pd.DataFrame = pa.Table.from_batches(batches, schema=schema).to_pandas()
@@ -223,31 +229,21 @@ def frame(folder: Path, columns: Sequence[str] = FACTS, **conditions: Any) -> pd
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which "2" comes before "10"."""
+    """A sort key for names in natural order, in which "2" comes before "10"."""
     parts = re.findall(r"\d+|\D+", name)
     return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
 
 
 def classes_of(labels: Iterable[str | None]) -> list[str]:
-    """The distinct labels in natural order; a label's index is its place here."""
+    """The distinct labels in natural order; a label's class index is its place in this list."""
     return sorted({label for label in labels if isinstance(label, str)}, key=natural)
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of the files of a folder: their names and bytes, in order."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in Path(folder).rglob("*") if p.is_file()):
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
-
-
 def validate(folder: Path) -> int:
-    """Check every row against the table's rules and count them.
+    """Check every row against the rules of the table; return the number of rows.
 
-    Raises TableError: a missing column, a repeated id, a label, split or origin that is not
-    allowed, a group that straddles splits.
+    Raises TableError for a missing column, a repeated id, a blank label, an unknown split or
+    origin, and a group that straddles splits.
     """
     facts = frame(folder)
     repeated = facts["id"][facts["id"].duplicated()]
@@ -267,5 +263,5 @@ def validate(folder: Path) -> int:
 
 
 def sample_id(generator: str, seed: int, label: str, index: int) -> str:
-    """The id of a synthetic sample."""
+    """The id of a synthetic sample: SHA-256 of generator digest, seed, label and index."""
     return hashlib.sha256(f"{generator}\0{seed}\0{label}\0{index}".encode()).hexdigest()

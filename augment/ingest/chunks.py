@@ -1,4 +1,4 @@
-"""Tasks of bounded number and weight from a stream of items."""
+"""A stream of items, cut into chunks: each is a task for a worker."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator
 
 from augment.readers.base import MAX_BYTES, MISSING, TOO_LARGE, UNREADABLE, Item
 
-_CHUNK = 256  # items a task
-_CHUNK_BYTES = 4 << 20
-_MANY = 2048  # items, or
-_HEAVY = 32 << 20  # bytes of items, for which processes are started
+# Chosen by hand.
+_CHUNK = 256  # items in a chunk, at most
+_CHUNK_BYTES = 4 << 20  # bytes in a chunk of several items, at most
+_MANY = 2048  # from this many items on, or
+_HEAVY = 32 << 20  # from this many bytes on, processes are started
 
 
 def chunked(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
-    """Tasks of bounded number and weight, with their weight in bytes."""
+    """Chunks of up to 256 items and 4 MiB (a larger item comes alone), and the bytes of each."""
     chunk: list[Item] = []
     size = 0
     for item in items:
@@ -31,7 +32,10 @@ def chunked(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
 
 
 def look_ahead(chunks: Iterator[tuple[list[Item], int]]) -> tuple[Iterator[list[Item]], int]:
-    """The chunks, and how many items there are, counted only as far as many."""
+    """All chunks, and the number of items.
+
+    Counting stops at 2,048 items or 32 MiB; then the number is 2,048.
+    """
     first: list[list[Item]] = []
     count = weight = 0
     for chunk, size in chunks:
@@ -44,19 +48,19 @@ def look_ahead(chunks: Iterator[tuple[list[Item], int]]) -> tuple[Iterator[list[
 
 
 def _weigh(item: Item) -> tuple[int, str]:
-    """The bytes that an item will take, and the reason why it is not read."""
+    """The bytes that an item will take in memory; a reason where it must not be read."""
     if item.reason:
         return 0, item.reason
     if isinstance(item.data, bytes):
         size = len(item.data)
     else:
         try:
-            found = os.stat(item.data)
+            status = os.stat(item.data)
         except (FileNotFoundError, NotADirectoryError):
             return 0, MISSING
         except (OSError, ValueError):  # a name that the system does not take
             return 0, UNREADABLE
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return 0, UNREADABLE
-        size = found.st_size
+        size = status.st_size
     return (0, TOO_LARGE) if size > MAX_BYTES else (size, "")

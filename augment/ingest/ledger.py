@@ -1,4 +1,4 @@
-"""The ledger of an ingest: a row of the sample table or a reason for each item, and the counts."""
+"""The ledger of an ingest: it writes each item as a row or as a rejection, and counts them all."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from augment.ingest.settings import IngestSettings
 from augment.readers.base import SIDE_FILE, Item
 from augment.runtime import seeding
 
-Examined = tuple[bytes, Facts | None, str]  # as images.examine_many gives it
+Examined = tuple[bytes, Facts | None, str]  # an element of images.examine_many's result
 
-_BATCH_BYTES = 32 << 20  # of images in one row group
+_BATCH_BYTES = 32 << 20  # bytes of images in one row group; chosen by hand
 _PROVENANCE = tuple(field.name for field in table.PROVENANCE)
 
 
 class IngestError(AugmentError, ValueError):
-    """A source that cannot be used, or of which too much was rejected."""
+    """The source cannot be used, or too many of its images were rejected."""
 
 
 class Lines(Protocol):
-    """What takes the lines of a CSV."""
+    """A csv.writer, or anything else with its method ``writerow``."""
 
     def writerow(self, row: Sequence[str], /) -> object:
-        """Take a line."""
+        """Write a line."""
 
 
 class Ledger:
-    """Enters each item as kept, rejected or ignored, and says at the end which split each has.
+    """Enters each item as kept, rejected or ignored, and settles the splits at the end.
 
-    Of a kept image some 150 bytes stay in memory: its place among the hashes, its class, its split
-    and a digest of its id.
+    For each kept image some 150 bytes stay in memory: its hash, class, split and a digest of its
+    id.
     """
 
     def __init__(self, settings: IngestSettings, writer: table.TableWriter, rejections: Lines):
-        """Rows go to ``writer``, rejected items to ``rejections`` as path, label and reason."""
+        """Send rows to ``writer``; path, label and reason of rejected items to ``rejections``."""
         self.last = ""
         self.classes: dict[str, int] = {}
         self._settings = settings
@@ -59,21 +59,22 @@ class Ledger:
         self._groups = splits.Groups()
         self._keys = array("d")
         self._classes = array("i")
-        self._given = array("b")
+        self._source_splits = array("b")
         self._written = array("b")
         self._export = False
         self._ids: set[bytes] = set()
         self._rows: list[tuple[Any, ...]] = []
         self._size = 0
 
-    def enter(self, chunk: Sequence[Item], found: Sequence[Examined]) -> None:
-        """Enter items; ``found`` is what was examined of those that no reason stands against.
+    def enter(self, chunk: Sequence[Item], examined: Sequence[Examined]) -> None:
+        """Enter the items of a chunk, in order.
 
-        Raises SplitError when the source has a group in two splits.
+        ``examined`` holds an entry for each item without a reason, in the same order. Raises
+        SplitError when the source has a group in two splits.
         """
-        examined = iter(found)
+        results = iter(examined)
         for item in chunk:
-            data, facts, reason = (b"", None, item.reason) if item.reason else next(examined)
+            data, facts, reason = (b"", None, item.reason) if item.reason else next(results)
             if facts is not None:
                 self._keep(item, item.data if isinstance(item.data, bytes) else data, facts)
             elif reason == SIDE_FILE:
@@ -90,7 +91,7 @@ class Ledger:
             self._rows, self._size = [], 0
 
     def judge(self, source: str) -> None:
-        """Raises IngestError when too much was rejected, or fewer than two classes are left."""
+        """Raise IngestError when too much was rejected or fewer than two classes are left."""
         rejected = sum(self._reasons.values())
         read = len(self._keys) + rejected
         most = self._settings.max_rejected
@@ -103,19 +104,22 @@ class Ledger:
         two_classes(source, self.classes)
 
     def written(self) -> NDArray[np.int8]:
-        """The split that each row was written with."""
+        """The split with which each row was written: indices (N,) into table.SPLITS."""
         return np.frombuffer(self._written, np.int8)
 
     def settled(self) -> NDArray[np.int8]:
-        """The final split of each row. A source that names no split but train has given none."""
-        given = np.frombuffer(self._given, np.int8)
-        if not self._export and given.max(initial=splits.OPEN) <= splits.TRAIN:
-            given = np.full_like(given, splits.OPEN)
+        """The final split of each row: indices (N,) into table.SPLITS.
+
+        A source that names only train is taken to name no split at all, unless it is an export.
+        """
+        source_splits = np.frombuffer(self._source_splits, np.int8)
+        if not self._export and source_splits.max(initial=splits.OPEN) <= splits.TRAIN:
+            source_splits = np.full_like(source_splits, splits.OPEN)
         shares = self._settings.split
         return splits.settle(
             np.frombuffer(self._keys, np.float64),
             np.frombuffer(self._classes, np.int32),
-            given,
+            source_splits,
             valid=shares.valid,
             test=shares.test,
         )
@@ -135,7 +139,7 @@ class Ledger:
             "reasons": dict(self._reasons.most_common()),
             "splits": _by_split(np.bincount(final, minlength=len(table.SPLITS))),
             "unlabelled": int((~named).sum()),
-            "groups": len(self._groups.given),
+            "groups": len(self._groups.splits),
             "width": _range(self._widths),
             "height": _range(self._heights),
             "modes": dict(self._modes.most_common()),
@@ -146,6 +150,7 @@ class Ledger:
         }
 
     def _keep(self, item: Item, data: bytes, facts: Facts) -> None:
+        """Count a good image and queue its row; ``data`` are the encoded bytes."""
         if item.group is not None:
             self._groups.note(item.group, item.split)
         self._modes[facts.mode] += 1
@@ -155,7 +160,7 @@ class Ledger:
         carried = item.facts
         self._export = self._export or bool(carried)
         row = (
-            self._own(carried.get("id", facts.id), item.path, data),
+            self._unique_id(carried.get("id", facts.id), item.path, data),
             data,
             item.path,
             item.label,
@@ -173,25 +178,25 @@ class Ledger:
             self.flush()
 
     def _place(self, item: Item, digest: str) -> str:
-        """Note what the item's split depends on; returns the split for the time being."""
+        """Record key, class and source split of an item; return the split it gets for now."""
         shares = self._settings.split
         word = digest if item.group is None else item.group
         key = seeding.unit(self._settings.seed, "split", word)
-        number = given = splits.OPEN
+        number = source_split = splits.OPEN
         split = splits.TRAIN
         if item.label is not None:
             number = self.classes.setdefault(item.label, len(self.classes))
             split = splits.by_hash(key, shares.valid, shares.test)
         if item.split is not None:
-            split = given = table.SPLITS.index(item.split)
+            split = source_split = table.SPLITS.index(item.split)
         self._keys.append(key)
         self._classes.append(number)
-        self._given.append(given)
+        self._source_splits.append(source_split)
         self._written.append(split)
         return table.SPLITS[split]
 
-    def _own(self, id: str, path: str, data: bytes) -> str:
-        """``id``, or another one for an item whose id an earlier one has."""
+    def _unique_id(self, id: str, path: str, data: bytes) -> str:
+        """``id``; for an id that an earlier item has, the SHA-256 of ``data`` and ``path``."""
         while (short := hashlib.blake2b(id.encode(), digest_size=8).digest()) in self._ids:
             data += b"\0" + path.encode()
             id = hashlib.sha256(data).hexdigest()
@@ -200,13 +205,14 @@ class Ledger:
 
 
 def two_classes(source: str, labels: Collection[str]) -> None:
-    """Raises IngestError for fewer than two labels."""
+    """Raise IngestError for fewer than two labels."""
     if len(labels) < 2:
-        found = f"one class only, {next(iter(labels))!r}" if labels else "no labelled image"
-        raise IngestError(f"{source}: {found}; at least two classes are needed")
+        problem = f"one class only, {next(iter(labels))!r}" if labels else "no labelled image"
+        raise IngestError(f"{source}: {problem}; at least two classes are needed")
 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    """Rows as Ledger._keep queues them, in Arrow. Raises IngestError for damaged provenance."""
     ids, data, paths, labels, places, groups, origins, widths, heights, modes, facts = zip(
         *rows, strict=True
     )
@@ -225,7 +231,7 @@ def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
         "mode": modes,
     }
     if any(facts):
-        columns |= {name: [one.get(name) for one in facts] for name in _PROVENANCE}
+        columns |= {name: [row_facts.get(name) for row_facts in facts] for name in _PROVENANCE}
     fields = [table.SCHEMA.field(name) for name in columns]
     try:
         arrays = [

@@ -1,9 +1,10 @@
 """Ingest: read a source, reject what is unusable with its reason, split, write the sample table.
 
-Original bytes are kept. A label is the class name exactly as the source has it, spaces, slashes and
-all; only one that is blank is none. An id is the SHA-256 of an image's bytes; a later item with the
-same bytes is told apart by its path. What is no candidate for an image (dot files, texts, tables
-beside the images) is counted as ignored; all the rest is read, and read = kept + rejected.
+Original bytes are kept. A label is the class name exactly as the source has it, with its spaces and
+slashes; a blank label counts as none. An id is the SHA-256 of an image's bytes; a later item with
+the same bytes gets the SHA-256 of bytes and path. Files that are no candidates for an image (dot
+files, texts, tables beside the images) are counted as ignored; all others are read, and
+read = kept + rejected.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
 
 
 def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Source:
+    """The source ``name`` of the settings, relative to ``root``, with its reader."""
     if not name.strip():
         raise IngestError(
             f"ingest.{'source' if labelled else 'unlabelled'}: blank, names no images"
@@ -112,10 +114,13 @@ def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Sour
 def _named(
     source: _Source, items: Iterable[Item], pattern: re.Pattern[str] | None
 ) -> Iterator[Item]:
-    """The items with their labels judged and their groups found; at least one is an image."""
-    found = False
+    """The items with their groups, and with a reason where the label is blank or not UTF-8.
+
+    Raises IngestError at the end of a source without any image.
+    """
+    any_image = False
     for item in items:
-        found = found or item.reason != SIDE_FILE
+        any_image = any_image or item.reason != SIDE_FILE
         if not source.labelled:
             item = item._replace(label=None, split=None)
         if pattern is not None and item.group is None and (match := pattern.search(item.path)):
@@ -124,12 +129,12 @@ def _named(
             item = item._replace(reason="blank label")
         texts = (item.path, item.label or "", item.group or "")
         yield item if all(map(str.isascii, texts)) else _in_utf8(item)
-    if not found:
+    if not any_image:
         raise IngestError(f"{source.name}: no image found")
 
 
 def _in_utf8(item: Item) -> Item:
-    """``item``, with escapes in a path that UTF-8 cannot hold, and rejected if its label is one."""
+    """``item`` with escapes in a path that is not UTF-8; rejected for such a label or group."""
     for text in filter(None, (item.label, item.group)):
         if text != _escaped(text):
             item = item._replace(reason=item.reason or NOT_UTF8)
@@ -141,9 +146,9 @@ def _escaped(text: str) -> str:
 
 
 def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
-    """Look through a source that only lists paths, to find what is wrong before any work.
+    """Look through a source that lists paths, so that its mistakes show before any work.
 
-    It goes on to the second class or, where there are groups, to the end.
+    The look ends at the second class or, where there are groups, at the end of the source.
     """
     if not READERS.describe(source.reader["name"]).facts.get("paths"):
         return
@@ -156,7 +161,7 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
             groups.note(item.group, item.split)
         if item.label is not None:
             labels.add(item.label)
-        if len(labels) > 1 and not groups.given:
+        if len(labels) > 1 and not groups.splits:
             return
     if source.labelled:
         two_classes(source.name, labels)
@@ -165,14 +170,14 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
 def _fill(
     ledger: Ledger, chunks: Iterable[list[Item]], executor: Executor | None, total: int
 ) -> None:
-    """Read, hash and decode the items and enter what becomes of each into the ledger."""
+    """Read, hash and decode the items, in ``executor`` or here, and enter them into ``ledger``."""
     work = ((chunk, [_sent(item.data) for item in chunk if not item.reason]) for chunk in chunks)
-    gc.freeze()  # else what has been imported is searched for garbage again and again
+    gc.freeze()  # or the collector would search all imported modules again and again
     with progress.bar() as display:
         task = display.add_task("ingest", total=total, note="")
         try:
-            for chunk, found in workers.mapped(images.examine_many, work, executor):
-                ledger.enter(chunk, found)
+            for chunk, examined in workers.mapped(images.examine_many, work, executor):
+                ledger.enter(chunk, examined)
                 display.advance(task, len(chunk))
         except BrokenProcessPool:
             raise IngestError(
@@ -190,7 +195,7 @@ def _sent(data: bytes | Path) -> bytes | str:
 
 @contextmanager
 def _rejections(path: Path) -> Iterator[Lines]:
-    """The lines of rejected.csv, which appears when all are written."""
+    """A writer of lines for ``path``, a file that appears whole when the context ends."""
     draft = files.temporary_beside(path)
     try:
         with open(
@@ -207,7 +212,7 @@ def _rejections(path: Path) -> Iterator[Lines]:
 def _publish(
     draft: Path, destination: Path, written: NDArray[np.int8], final: NDArray[np.int8]
 ) -> None:
-    """Put the draft in its place, copied with the final splits where they are not as written."""
+    """Publish the draft as it is, or copied where the final splits differ from the written ones."""
     if (written == final).all():
         files.publish(draft, destination)
         return

@@ -1,8 +1,9 @@
-"""Splits: those that a source gives are kept, the rest follow from a hash of group or content.
+"""Splits: a split that the source gives is kept, the others follow from a hash.
 
-The hash is a number in [0, 1): below the share ``test`` stands the test split, then valid, then
-train. So an image keeps its split when others are added, equal bytes and the images of a group
-stay together, and every class is cut in nearly the same shares.
+The hash, of an image's group or else of its bytes, is a number in [0, 1). Numbers below the share
+``test`` mean test, the next ones up to ``test + valid`` mean valid, the others train. So an image
+keeps its split when others are added, equal bytes and the images of a group stay together, and
+every class is cut in nearly the same shares.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from augment.data.table import SPLITS
 from augment.errors import AugmentError
 
 TRAIN, VALID, TEST = (SPLITS.index(name) for name in ("train", "valid", "test"))
-OPEN = -1  # no split is given; in ``classes``: no label
-_ENOUGH = 3  # keys a class must have before it is due an image in each split
+OPEN = -1  # among splits: the source gives none; among classes: no label
+_ENOUGH = 3  # keys a class must have before it is due an image in each of the three splits
 
 
 class SplitError(AugmentError, ValueError):
-    """A group that the source's own splits break."""
+    """The source itself puts a group into two splits."""
 
 
 class Groups:
@@ -27,46 +28,50 @@ class Groups:
 
     def __init__(self) -> None:
         """No group is known yet."""
-        self.given: dict[str, str | None] = {}
+        self.splits: dict[str, str | None] = {}
 
     def note(self, group: str, split: str | None) -> None:
-        """Remember a group's split, if it is given. Raises SplitError when another one was."""
-        known = self.given.setdefault(group, split)
-        if known is None:
-            self.given[group] = split
-        elif split is not None and split != known:
+        """Remember the split of a group; None where the source gives none.
+
+        Raises SplitError when the group had another split before.
+        """
+        earlier = self.splits.setdefault(group, split)
+        if earlier is None:
+            self.splits[group] = split
+        elif split is not None and split != earlier:
             raise SplitError(
-                f"group {group!r} stands in {known} and in {split}: mend the source's splits, "
+                f"group {group!r} stands in {earlier} and in {split}: mend the source's splits, "
                 f"or the groups"
             )
 
 
 def by_hash(key: float, valid: float, test: float) -> int:
-    """The split of a key, by its place on the line from 0 to 1."""
+    """The split, as an index into SPLITS, of a hash ``key`` in [0, 1)."""
     return TEST if key < test else VALID if key < test + valid else TRAIN
 
 
 def settle(
     keys: NDArray[np.float64],
     classes: NDArray[np.int32],
-    given: NDArray[np.int8],
+    source_splits: NDArray[np.int8],
     *,
     valid: float,
     test: float,
 ) -> NDArray[np.int8]:
     """The split of each row, as an index into SPLITS.
 
-    A row has a key (hash of its group or content), a class and, or OPEN, a given split. Rows of one
-    key follow the first given split among them. Then, where hashes alone leave a class without
-    train, or one of at least three keys without valid or test, the key whose hash is nearest moves
-    there, unless that would leave a class without another split; that alone can change when images
-    are added. Rows without a class are train, except that they stay with labelled rows of the
-    same key.
+    ``keys`` (N,) are hashes of group or content, ``classes`` (N,) class numbers or OPEN, and
+    ``source_splits`` (N,) the splits that the source gives, or OPEN. Rows of one key follow the
+    first source split among them; a key without any follows its hash. A class may then lack train,
+    or, if it has at least three keys, valid or test. The key with the nearest hash moves there,
+    unless a class would lose its last key in another split (train is filled even then). Only these
+    moves can change when images are added. Rows without a class are train, or stay with labelled
+    rows of the same key.
     """
     unique, place = np.unique(keys, return_inverse=True)
     fixed = np.full(len(unique), OPEN, dtype=np.int8)
-    has_given = np.flatnonzero(given != OPEN)[::-1]  # backwards, so that the first one stays
-    fixed[place[has_given]] = given[has_given]
+    fixing_rows = np.flatnonzero(source_splits != OPEN)[::-1]  # backwards: the first row wins
+    fixed[place[fixing_rows]] = source_splits[fixing_rows]
     hashed = np.select([unique < test, unique < test + valid], [TEST, VALID], TRAIN)
     split = np.where(fixed == OPEN, hashed, fixed).astype(np.int8)
     labelled = classes != OPEN
@@ -74,7 +79,7 @@ def settle(
     followed = fixed != OPEN
     followed[place[labelled]] = True
     alone = np.where(followed[place], split[place], TRAIN)
-    return np.where(given == OPEN, alone, given).astype(np.int8)
+    return np.where(source_splits == OPEN, alone, source_splits).astype(np.int8)
 
 
 def _fill(
@@ -86,7 +91,7 @@ def _fill(
     valid: float,
     test: float,
 ) -> None:
-    """Move keys into the splits that a class lacks; changes ``split``, one entry a key."""
+    """Move keys into splits that a class lacks; changes ``split`` (K,), the split of each key."""
     if not len(classes):
         return
     codes = np.unique(classes.astype(np.int64) * len(hashes) + keys)
@@ -102,22 +107,22 @@ def _fill(
     def leaves_some(key: int) -> bool:
         return bool((counts[classes_of(key), split[key]] > 1).all())
 
-    def distance(key: int, wanted: int) -> float:
-        low, high = spans[wanted]
+    def distance(key: int, target: int) -> float:
+        low, high = spans[target]
         return max(low - float(hashes[key]), float(hashes[key]) - high)
 
     due = np.array([True, valid > 0, test > 0])
     enough = counts.sum(axis=1, keepdims=True) >= _ENOUGH
     lacking = (counts == 0) & due & (enough | (np.arange(len(SPLITS)) == TRAIN))
     for number in np.flatnonzero(lacking.any(axis=1)):
-        own = pairs[slice(*np.searchsorted(pairs[:, 0], [number, number + 1])), 1]
-        for wanted in map(int, np.flatnonzero(lacking[number])):
-            if counts[number, wanted]:  # a key that moved for another class brought it
+        class_keys = pairs[slice(*np.searchsorted(pairs[:, 0], [number, number + 1])), 1]
+        for target in map(int, np.flatnonzero(lacking[number])):
+            if counts[number, target]:  # a key that moved for another class brought it
                 continue
-            free = [key for key in own if movable[key]]
-            spare = [key for key in free if leaves_some(key)] or (free if wanted == TRAIN else [])
+            free = [key for key in class_keys if movable[key]]
+            spare = [key for key in free if leaves_some(key)] or (free if target == TRAIN else [])
             if spare:
-                key = min(spare, key=lambda one: distance(one, wanted))
+                key = min(spare, key=lambda candidate: distance(candidate, target))
                 counts[classes_of(key), split[key]] -= 1
-                split[key] = wanted
-                counts[classes_of(key), wanted] += 1
+                split[key] = target
+                counts[classes_of(key), target] += 1

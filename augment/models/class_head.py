@@ -102,6 +102,6 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Head | None:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         path = folder / f"{NAME}.json"
         raise checkpoint.CheckpointError(f"{path}: is no class head ({error})") from None
-    place = devices.resolve(str(device))
+    place = devices.choose_device(str(device))
     critic.to(place).to(memory_format=torch.channels_last)
     return Head(critic, meta["conditions"], place, classes)

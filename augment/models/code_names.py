@@ -28,7 +28,7 @@ def resolve(name: str, root: Path = Path(".")) -> tuple[int, int]:
         raise CodesError(f"code {name!r}: no {path} to look it up; run augment codes") from None
     except (ValueError, KeyError, TypeError):
         raise CodesError(f"{path}: damaged; run augment codes") from None
-    if seen != checkpoint.digest(root / GENERATOR, "generator"):
+    if seen != checkpoint.digest_of_checkpoint(root / GENERATOR, "generator"):
         raise CodesError(f"{path}: is of another generator; run augment codes")
     if name not in names:
         raise CodesError(f"unknown code {name!r}; known: {', '.join(names) or 'numbers only'}")

@@ -84,8 +84,8 @@ class Generator:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             path = folder / "generator.json"
             raise checkpoint.CheckpointError(f"{path}: is no generator ({error})") from None
-        network.to(devices.resolve(device)).to(memory_format=torch.channels_last)
-        digest = checkpoint.digest(folder, "generator")
+        network.to(devices.choose_device(device)).to(memory_format=torch.channels_last)
+        digest = checkpoint.digest_of_checkpoint(folder, "generator")
         return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
 
     def sample(

@@ -1,8 +1,8 @@
-"""Readers: each turns one kind of source into a stream of items, a path or bytes at a time.
+"""Readers: each turns one kind of source into a stream of items.
 
-A reader is called with its source and checks what can be checked; the items come afterwards.
-Facts at registration: ``recognises(source)`` is a cheap look at a source; ``paths`` marks readers
-whose items are paths, which are listed fast; ``fallback`` those that take what no other claims.
+Calling a reader checks its source as far as possible before the first item. Facts at registration:
+``recognises(source)`` is a cheap look at a source; ``paths`` marks a reader that only lists paths,
+which is fast; ``fallback`` marks a reader for sources that no other reader recognises.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ __all__ = ["READERS", "Item", "as_table", "recognise"]
 def recognise(source: str) -> str:
     """The name of the reader for ``source``.
 
-    Raises AugmentError when there is no such source, when no reader knows it or several do.
+    Raises AugmentError when the source does not exist, and when no reader or several readers
+    recognise it.
     """
     parts = [READERS.describe(name) for name in READERS.names()]
-    found = [part for part in parts if part.facts["recognises"](source)]
-    first = [part.name for part in found if not part.facts.get("fallback")]
-    names = first or [part.name for part in found]
+    matching = [part for part in parts if part.facts["recognises"](source)]
+    first = [part.name for part in matching if not part.facts.get("fallback")]
+    names = first or [part.name for part in matching]
     if len(names) == 1:
         return names[0]
     if names:
@@ -48,10 +49,10 @@ def recognise(source: str) -> str:
 
 
 def as_table(source: str) -> pa.Table:
-    """All samples of a set that ``write`` made, in any of its formats, as one sample table.
+    """All samples of a source in one sample table: of a set by ``write``, or of any other set.
 
-    Samples that carry no id or origin (the set is not from ``write``) get the SHA-256 of their
-    bytes and real, without a split train. Raises AugmentError for an image that cannot be used.
+    Samples of another set get the SHA-256 of their bytes as id, the origin real, and train where
+    they have no split. Raises AugmentError for an image that cannot be used.
     """
     rows = []
     for item in READERS.build(recognise(source), source)():

@@ -1,4 +1,4 @@
-"""Archives of a folder of images, read without unpacking them to disk."""
+"""Archives of a folder of images, read without unpacking to disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from augment.readers.base import (
 
 _NAMES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the two that are unpacked in small steps
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # only these unpack in small steps
 
 
 def _recognises(source: str) -> bool:
@@ -45,10 +45,10 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("archive", recognises=_recognises)
 def archive(source: str) -> Listing:
-    """A zip or tar (.gz, .bz2, .xz) of such a folder as image_folder reads.
+    """A zip or tar archive (.gz, .bz2, .xz) of a folder such as image_folder reads.
 
-    Raises AugmentError before the first item: no such archive, a damaged one, an encrypted one, or
-    one with members that are absolute, climb out, are links or devices.
+    Raises AugmentError before the first item when the archive is missing, damaged or encrypted, or
+    when a member has an absolute path, climbs out of the archive, or is a link or a device.
     """
     path = Path(source)
     if not path.is_file():
@@ -72,6 +72,7 @@ class _Zip:
             self._add(path, info)
 
     def _add(self, archive: Path, info: zipfile.ZipInfo) -> None:
+        """Enter a member. Raises AugmentError for a member that no honest archive has."""
         name = tar.safe_path(archive, info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if stat.S_ISLNK(kind):
@@ -93,6 +94,7 @@ class _Zip:
             yield folders, self.folders[folders]
 
     def fetch(self, path: str) -> tuple[bytes | Path, str]:
+        """The bytes of a member and no reason, or no bytes and the reason."""
         info = self.members.get(path)
         if info is None:
             return b"", MISSING
@@ -102,7 +104,7 @@ class _Zip:
             return b"", "unsupported compression"
         try:
             with self.opened.open(info) as file:
-                return file.read(info.file_size + 1), ""  # a size, or zlib unpacks without end
+                return file.read(info.file_size + 1), ""  # without a size zlib unpacks without end
         except _ERRORS:
             return b"", DAMAGED
 
@@ -115,7 +117,7 @@ class _Zip:
 
 
 def _tar_items(path: Path) -> Listing:
-    """Two passes: this one finds how the archive is laid out, the other reads it in its order."""
+    """The items of a tar archive: one pass reads layout and metadata, a second the images."""
     holding: set[tree.Folders] = set()
     listing: list[tree.Folders] = []
     rows: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -141,6 +143,7 @@ def _tar_stream(
     listing: list[tree.Folders],
     rows: dict[str, tuple[str, dict[str, Any]]],
 ) -> Iterator[Item]:
+    """The second pass: items in the archive's order, then metadata rows without a member."""
     seen: set[str] = set()
     for path, size, read in tar.members(archive):
         *above, name = path.split("/")

@@ -1,4 +1,4 @@
-"""What readers share: the item they yield, their registry, and how names are understood."""
+"""The base of all readers: their registry, the items they yield, and the meaning of names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAMAGED = "truncated or damaged"
 TOO_LARGE = "file too large"
 NOT_UTF8 = "label is not UTF-8"
 LEAVES = "path leaves its folder"
-MAX_BYTES = 256 << 20  # of one encoded image; what is larger is rejected unread
+MAX_BYTES = 256 << 20  # bytes of an encoded image; a larger one is rejected unread
 SPLITS = MappingProxyType(
     {
         "train": "train", "training": "train",
@@ -45,14 +45,14 @@ _SIDE_SUFFIXES = frozenset(
 
 
 class Item(NamedTuple):
-    """One image as a reader found it, before it is decoded.
+    """An image of a source, before it is decoded.
 
-    ``path`` says where it came from, relative to the source, with forward slashes. ``data`` is the
-    encoded image or the file that holds it. ``label`` is the class name as the source has it, blank
-    where the source should name a class and does not, None where an export says that there is none.
-    ``reason`` says why the image cannot be read; the reason SIDE_FILE marks what is no image at all
-    and is only counted. ``facts`` holds columns of the sample table that an augmented set carries
-    back (CARRIED).
+    ``path`` is its place, relative to the source, with forward slashes. ``data`` is the encoded
+    image or the file that holds it. ``label`` is the class name as the source has it. A blank label
+    means that the source should name a class and does not; None means that an export holds the
+    image as unlabelled. ``reason`` says why the image cannot be read; the reason SIDE_FILE marks a
+    file that is no image and is only counted. ``facts`` are further columns of the sample table
+    (CARRIED), which an augmented set brings back.
     """
 
     path: str
@@ -65,10 +65,10 @@ class Item(NamedTuple):
 
 
 class Listing(Iterator[Item]):
-    """Items, and about how many there will be (operator.length_hint), for a progress bar."""
+    """Items and their approximate number, which a progress bar takes from operator.length_hint."""
 
     def __init__(self, items: Iterable[Item], count: int):
-        """Pass on ``items``."""
+        """Pass on ``items``; ``count`` is their approximate number."""
         self._items = iter(items)
         self._count = count
 
@@ -81,31 +81,31 @@ class Listing(Iterator[Item]):
         return next(self._items)
 
     def __length_hint__(self) -> int:
-        """How many items there were at first, side files among them."""
+        """The number given at the start, side files included."""
         return self._count
 
 
 def split_of(name: str) -> str | None:
-    """The split that a folder, a cell or a word names, in any spelling of SPLITS."""
+    """The split that the name of a folder or a cell means, in any spelling of SPLITS."""
     return SPLITS.get(name.strip().lower())
 
 
 def split_in(path: PurePosixPath) -> str | None:
-    """The split that a shard's relative path names: ``train-00000.tar``, ``test/0000.parquet``."""
+    """The split in a shard's relative path, as in ``train-00000.tar`` or ``test/0000.parquet``."""
     words = [re.split(r"[-_.]", path.name)[0], *reversed(path.parts[:-1])]
     return next((split for word in words if (split := split_of(word))), None)
 
 
 def is_junk_folder(name: str) -> bool:
-    """Whether a folder is a tool's own; any other folder, leading dot or not, may be a class."""
+    """Whether a folder belongs to a tool; any other may be a class, even with a leading dot."""
     return name.lower() in _JUNK_FOLDERS
 
 
 def is_side_file(name: str) -> bool:
-    """Whether a file is no candidate for an image: dot files, junk, texts and tables.
+    """Whether a file name rules out an image: dot files, junk, texts and tables.
 
-    Everything else is judged by its bytes, so that a photograph in a format that is not supported
-    is rejected in the open.
+    All other files are judged by their bytes, so that a photograph in an unsupported format appears
+    among the rejected images.
     """
     lower = name.lower()
     return (
@@ -117,7 +117,7 @@ def is_side_file(name: str) -> bool:
 
 
 def locate(folder: Path, name: str) -> tuple[Path, str]:
-    """The file that a list calls ``name``, and the reason why it may not be read, or nothing."""
+    """The file that a list calls ``name``, and a reason where it must not be read."""
     if not name.strip():
         return folder, "blank path"
     pure = PurePosixPath(name)
@@ -127,10 +127,11 @@ def locate(folder: Path, name: str) -> tuple[Path, str]:
 
 
 def described(item: Item, row: Mapping[str, Any]) -> Item:
-    """``item`` with the label, split, group and facts that a row of a table has for it.
+    """``item`` with label, split, group and facts from a row of a table, where it has them.
 
-    Columns that are absent change nothing. Values may be typed or text; a blank text is none. A row
-    that carries an id and an origin comes from an augmented set: there, no label means unlabelled.
+    Values may be typed or text; a blank text counts as no value. A row with an id and an origin
+    comes from an augmented set, in which an image without a label is unlabelled. A value that
+    cannot be understood becomes the item's reason.
     """
     row = {
         name: "" if isinstance(cell, str) and cell.isspace() else cell for name, cell in row.items()
@@ -160,7 +161,7 @@ def described(item: Item, row: Mapping[str, Any]) -> Item:
 
 
 def text_of(value: str | float | None) -> str:
-    """A cell as a name: whole numbers in decimal, nothing for null and NaN."""
+    """A cell as a class name: whole numbers in decimal, an empty text for null and NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -169,7 +170,9 @@ def text_of(value: str | float | None) -> str:
 def _typed(name: str, value: Any) -> Any:
     kind = table.SCHEMA.field(name).type
     if pa.types.is_list(kind):
-        return [float(one) for one in (json.loads(value) if isinstance(value, str) else value)]
+        return [
+            float(number) for number in (json.loads(value) if isinstance(value, str) else value)
+        ]
     if pa.types.is_integer(kind):
         return int(value)
     return float(value) if pa.types.is_floating(kind) else str(value)

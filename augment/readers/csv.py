@@ -11,7 +11,7 @@ from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing, described, locate
 
 _SUFFIXES = (".csv", ".tsv")
-_LINE = 1 << 16  # characters of a first line that recognition looks at
+_LINE = 1 << 16  # characters of the first line that recognition reads, at most
 
 
 def _recognises(source: str) -> bool:
@@ -32,11 +32,11 @@ def csv(
     delimiter: str | None = None,
     labelled: bool = True,
 ) -> Listing:
-    """A CSV or TSV file, or a folder with one, of path, label and, if there, split and group.
+    """A CSV or TSV file, or a folder with one, with path, label and optionally split and group.
 
     The options name the columns; the delimiter is a comma, in a .tsv file a tab. Paths are relative
-    to the folder of the CSV and may not leave it.
-    Raises AugmentError for a file without the columns, or one that is no CSV in UTF-8.
+    to the folder of the CSV and must not leave it. Raises AugmentError for a file that is no CSV in
+    UTF-8 or lacks the columns.
     """
     file = Path(source)
     if file.is_dir():
@@ -45,20 +45,20 @@ def csv(
     if len(delimiter) != 1:
         raise AugmentError(f"{file}: delimiter: one character, found {delimiter!r}")
     with _opened(file) as opened:
-        found = header(opened, str(file), delimiter)
+        names = header(opened, str(file), delimiter)
     with open(file, "rb") as raw:
         lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(1 << 20), b""))
-    missing = [name for name in (path, label)[: 1 + labelled] if name not in found]
+    missing = [name for name in (path, label)[: 1 + labelled] if name not in names]
     if missing:
         raise AugmentError(
-            f"{file}: no column {', '.join(map(repr, missing))}; columns: {', '.join(found)}"
+            f"{file}: no column {', '.join(map(repr, missing))}; columns: {', '.join(names)}"
         )
     columns = {path: "path", label: "label", split: "split", group: "group"}
     return Listing(_items(file, columns, delimiter), max(0, lines - 1))
 
 
 def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
-    """The names of the columns. Raises AugmentError, naming ``where``, for what is no CSV."""
+    """The names of the columns. Raises AugmentError naming ``where`` if the file is no CSV."""
     try:
         return next(cells.reader(file, delimiter=delimiter), [])
     except (cells.Error, UnicodeDecodeError) as error:
@@ -66,7 +66,7 @@ def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
 
 
 def rows(file: TextIO, where: str, delimiter: str = ",") -> Iterator[dict[str, Any]]:
-    """The rows by column name; a cell that is absent is None. Raises AugmentError like header."""
+    """The rows by column name; an absent cell is None. Raises AugmentError like ``header``."""
     reader = cells.DictReader(file, delimiter=delimiter)
     try:
         yield from reader
@@ -77,10 +77,10 @@ def rows(file: TextIO, where: str, delimiter: str = ",") -> Iterator[dict[str, A
 def _items(file: Path, columns: dict[str, str], delimiter: str) -> Iterator[Item]:
     with _opened(file) as opened:
         for row in rows(opened, str(file), delimiter):
-            known = {name: row[column] for column, name in columns.items() if column in row}
-            name = known.pop("path") or ""
+            values = {name: row[column] for column, name in columns.items() if column in row}
+            name = values.pop("path") or ""
             data, reason = locate(file.parent, name)
-            yield described(Item(name, data, "", reason=reason), known)
+            yield described(Item(name, data, "", reason=reason), values)
 
 
 def _opened(file: Path) -> TextIO:
@@ -91,20 +91,20 @@ def _opened(file: Path) -> TextIO:
 
 
 def _lists(folder: Path) -> list[Path]:
-    """The files of a folder that have the usual columns."""
-    found = []
+    """The CSV and TSV files of a folder whose first line names path and label."""
+    lists = []
     for file in sorted(folder.iterdir()):
         if file.suffix.lower() in _SUFFIXES and file.is_file():
             with open(file, encoding="utf-8-sig", errors="replace") as opened:
                 first = opened.readline(_LINE)
             if {"path", "label"} <= set(first.strip().replace("\t", ",").split(",")):
-                found.append(file)
-    return found
+                lists.append(file)
+    return lists
 
 
 def _only_list(folder: Path) -> Path:
-    found = _lists(folder)
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+    lists = _lists(folder)
+    if len(lists) != 1:
+        names = ", ".join(file.name for file in lists) or "none"
         raise AugmentError(f"{folder}: one CSV with path and label expected, found {names}")
-    return found[0]
+    return lists[0]

@@ -20,10 +20,10 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("image_folder", recognises=_recognises, fallback=True, paths=True)
 def image_folder(source: str) -> Listing:
-    """A folder per class, or train, valid and test folders of these; metadata.csv is followed.
+    """A folder for each class, perhaps inside train, valid and test folders; reads metadata.csv.
 
-    Deeper folders belong to their class. Links are followed, to folders too, but never in a circle.
-    Raises AugmentError when ``source`` is no folder.
+    Deeper folders belong to their class. Links to files and folders are followed, but never in a
+    circle. Raises AugmentError when ``source`` is no folder.
     """
     if not Path(source).is_dir():
         raise AugmentError(f"{source}: no such folder")
@@ -47,10 +47,11 @@ class _Disk:
 def _walk(
     folder: str, folders: tree.Folders, above: tuple[str, ...]
 ) -> Iterator[tuple[tree.Folders, list[str]]]:
-    """Files first, then folders; ``above`` are the real paths of this folder and its parents.
+    """This folder, if it has files, then the folders in it.
 
-    A folder that is not entered stands among the files: a tool's own as a side file, one that leads
-    in a circle or may not be read as an unreadable file.
+    ``above`` are the real paths of this folder and its parents. A folder that is not entered stands
+    among the files: a tool's folder becomes a side file; a folder that leads in a circle or may not
+    be read becomes an unreadable file.
     """
     files: list[str] = []
     inner: list[tuple[str, str]] = []

@@ -24,7 +24,7 @@ _IMAGES = re.compile(
     r"-images[-.]idx[34]-ubyte(?:\.gz)?"
 )
 _BLOCK = 4 << 20  # bytes read at a time
-_SIDE = 1 << 14  # pixels; what claims more is no image of this format
+_SIDE = 1 << 14  # pixels of a side, at most; a header with more is taken for damage
 
 
 class _Pair(NamedTuple):
@@ -50,13 +50,13 @@ def idx(
     transpose: bool = False,
     labelled: bool = True,
 ) -> Listing:
-    """A folder of MNIST's or EMNIST's IDX files (.gz too): ``train-images-idx3-ubyte`` and so on.
+    """A folder of IDX files as of MNIST or EMNIST, also .gz: ``train-images-idx3-ubyte`` and so on.
 
-    ``subset`` chooses one of several sets, such as ``emnist-letters``. Labels are the numbers in
-    decimal, or by ``mapping``, a file in the folder, the characters whose codes follow the number
-    on its line (the first of them), or the text that follows it. EMNIST's images lie on their side:
-    ``transpose`` sets them upright.
-    Raises AugmentError before the first item: a missing file, wrong magic, wrong lengths.
+    ``subset`` chooses among several sets in the folder, such as ``emnist-letters``. Labels are the
+    numbers in decimal. ``mapping`` names a file in the folder whose lines translate them: after a
+    number stands a character's code (further codes do not count) or a text. ``transpose`` sets the
+    images of EMNIST upright, which lie on their side. Raises AugmentError before the first item for
+    a missing file, a wrong magic number or a wrong length.
     """
     folder = Path(source)
     pairs = [_pair(split, path, labelled) for split, path in _files(folder, subset).items()]
@@ -75,26 +75,27 @@ def idx(
 
 
 def _files(folder: Path, subset: str | None) -> dict[str, Path]:
-    """The file of images of each split; one that is unpacked comes before its archive."""
+    """The file of images of each split; an unpacked file comes before its .gz."""
     if not folder.is_dir():
         raise AugmentError(f"{folder}: no such folder")
-    found: dict[str, dict[str, Path]] = {}
+    subsets: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: natural(path.name), reverse=True):
         match = _IMAGES.fullmatch(path.name)
         if match:
             split = split_of(match["part"]) or ""
-            found.setdefault(match["subset"] or "", {})[split] = path
-    if not found:
+            subsets.setdefault(match["subset"] or "", {})[split] = path
+    if not subsets:
         raise AugmentError(f"{folder}: no IDX images (such as train-images-idx3-ubyte)")
-    if subset is None and len(found) == 1:
-        (subset,) = found
-    if subset not in found:
-        known = ", ".join(sorted(found))
-        raise AugmentError(f"{folder}: option subset: expected one of {known}, found {subset!r}")
-    return found[subset]
+    if subset is None and len(subsets) == 1:
+        (subset,) = subsets
+    if subset not in subsets:
+        names = ", ".join(sorted(subsets))
+        raise AugmentError(f"{folder}: option subset: expected one of {names}, found {subset!r}")
+    return subsets[subset]
 
 
 def _pair(split: str, path: Path, labelled: bool) -> _Pair:
+    """The images in ``path`` and the file of their labels, both checked by header and length."""
     shape = _shape(path, (3, 4))
     if len(shape) == 4 and shape[3] != 3:
         raise AugmentError(f"{path}: 3 channels expected, found {shape[3]}")
@@ -116,30 +117,33 @@ def _pair(split: str, path: Path, labelled: bool) -> _Pair:
 
 
 def _shape(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that a file's header gives, after the whole length was found to agree with it."""
+    """The shape in a file's header, checked against the length of the whole file."""
     try:
         with _opened(path) as file:
             head = file.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or head[3] not in dimensions:
-                wanted = " or ".join(f"0x000008{number:02x}" for number in dimensions)
-                raise AugmentError(f"{path}: IDX magic {wanted} expected, found 0x{head.hex()}")
+                magics = " or ".join(f"0x000008{number:02x}" for number in dimensions)
+                raise AugmentError(f"{path}: IDX magic {magics} expected, found 0x{head.hex()}")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
                 raise AugmentError(f"{path}: ends in the header")
             shape = struct.unpack(f">{head[3]}I", sizes)
-            wanted_bytes = math.prod(shape)
-            found = 0
-            while found <= wanted_bytes and (block := file.read(_BLOCK)):
-                found += len(block)
+            expected_bytes = math.prod(shape)
+            counted = 0
+            while counted <= expected_bytes and (block := file.read(_BLOCK)):
+                counted += len(block)
     except (OSError, EOFError, zlib.error) as error:
         raise AugmentError(f"{path}: cannot be read: {error}") from None
-    if found != wanted_bytes:
-        more = "more" if found > wanted_bytes else f"only {found}"
-        raise AugmentError(f"{path}: {wanted_bytes} bytes expected after the header, found {more}")
+    if counted != expected_bytes:
+        more = "more" if counted > expected_bytes else f"only {counted}"
+        raise AugmentError(
+            f"{path}: {expected_bytes} bytes expected after the header, found {more}"
+        )
     return shape
 
 
 def _labels(pair: _Pair, names: dict[int, str] | None) -> Iterator[str]:
+    """The class names in order. Raises AugmentError for a number that ``names`` lacks."""
     if pair.labels is None:
         return itertools.repeat("")
     with _opened(pair.labels) as file:
@@ -153,7 +157,7 @@ def _labels(pair: _Pair, names: dict[int, str] | None) -> Iterator[str]:
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Label -> name from lines such as ``0 48`` (a character's code) or ``0 T-shirt/top``."""
+    """Names by number, from lines such as ``0 48`` (a character's code) or ``0 T-shirt/top``."""
     names: dict[int, str] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

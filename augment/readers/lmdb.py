@@ -21,20 +21,21 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("lmdb", recognises=_recognises)
 def lmdb(source: str) -> Listing:
-    """LMDB with ``image-%09d``, ``label-%09d``, ``num-samples``: one, or one in each split folder.
+    """LMDB with ``image-%09d``, ``label-%09d``, ``num-samples``, also in folders named by split.
 
-    Needs the package lmdb, which trusts its files: a damaged one can end the process.
-    Raises AugmentError before the first item: no environment, a damaged one, no number of samples.
+    Needs the package lmdb, which trusts its files: a damaged file can end the process. Raises
+    AugmentError before the first item when an environment is missing, damaged or without a number
+    of samples.
     """
     folder = Path(source)
-    found = _environments(folder)
-    if not found:
+    environments = _environments(folder)
+    if not environments:
         raise AugmentError(f"{source}: no {_DATA} there, nor in train, valid or test folders")
-    counts = {path: _count(path) for path in found}
-    rows = provenance.rows(folder, {split: counts[path] for path, split in found.items()})
+    counts = {path: _count(path) for path in environments}
+    rows = provenance.rows(folder, {split: counts[path] for path, split in environments.items()})
     items = (
         described(item, row)
-        for path, split in found.items()
+        for path, split in environments.items()
         for item, row in zip(_items(path, counts[path], split), rows[split], strict=False)
     )
     return Listing(items, sum(counts.values()))
@@ -76,14 +77,15 @@ def _values(path: Path) -> Iterator[Any]:
 
 def _count(path: Path) -> int:
     with _values(path) as values:
-        found = values.get(b"num-samples", b"")
+        stored = values.get(b"num-samples", b"")
         most = values.stat()["entries"]
-    if not found.isdigit() or int(found) > most:
-        raise AugmentError(f"{path}: num-samples: a number up to {most} expected, found {found!r}")
-    return int(found)
+    if not stored.isdigit() or int(stored) > most:
+        raise AugmentError(f"{path}: num-samples: a number up to {most} expected, found {stored!r}")
+    return int(stored)
 
 
 def _items(path: Path, count: int, split: str | None) -> Iterator[Item]:
+    """The samples 1 to ``count`` of an environment."""
     with _values(path) as values:
         for number in range(1, count + 1):
             image = values.get(b"image-%09d" % number)

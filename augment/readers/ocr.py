@@ -13,7 +13,7 @@ from augment.errors import AugmentError
 from augment.readers.base import READERS, SPLITS, Item, Listing, described, locate, split_of
 
 _WORDS = {*SPLITS, "rec", "gt", "list", "label", "labels"}
-_LINE = 1 << 16  # bytes of a first line that recognition looks at
+_LINE = 1 << 16  # bytes of the first line that recognition reads, at most
 
 
 def _recognises(source: str) -> bool:
@@ -23,10 +23,10 @@ def _recognises(source: str) -> bool:
 
 @READERS.register("ocr_list", recognises=_recognises, paths=True)
 def ocr_list(source: str) -> Listing:
-    """PaddleOCR's lists, ``train.txt`` or ``rec_gt_train.txt``, of ``relative/path<TAB>label``.
+    """PaddleOCR's lists (``train.txt``, ``rec_gt_train.txt``) of ``relative/path<TAB>label``.
 
-    Paths are relative to the folder of the lists and may not leave it.
-    Raises AugmentError before the first item when there is no list or one is not UTF-8.
+    Paths are relative to the folder of the lists and must not leave it. Raises AugmentError before
+    the first item when there is no list or a list is not UTF-8.
     """
     folder = Path(source)
     lists = _lists(folder) if folder.is_dir() else []
@@ -44,7 +44,7 @@ def ocr_list(source: str) -> Listing:
 
 
 def _lists(folder: Path) -> list[Path]:
-    """The text files with a list's name whose first line is one of a list."""
+    """The text files that are named like a list and have a tab in their first line."""
     named = [path for path in folder.glob("*.txt") if _WORDS.issuperset(_words(path))]
     return sorted(filter(_is_list, named), key=lambda path: natural(path.name))
 

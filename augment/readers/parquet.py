@@ -16,8 +16,8 @@ from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing, described, split_in
 
 _BATCH = 8 << 20  # bytes read at a time
-KIND = "Parquet file"
-_EXPORT = {field.name for field in table.REAL}  # by which a table of ours is known
+KIND = "Parquet file"  # in messages
+_EXPORT = {field.name for field in table.REAL}  # a file with these columns is a sample table
 
 
 def _recognises(source: str) -> bool:
@@ -36,10 +36,10 @@ def parquet(
 ) -> Listing:
     """A Parquet file or a folder of them: sample tables and the image tables of Hugging Face.
 
-    The options name the columns. Images are bytes or a struct with bytes and path; labels are text
-    or numbers, which the class names in the schema's metadata translate. The name of a file or of
-    its folder may say the split.
-    Raises AugmentError before the first item: no such file, a damaged one, columns missing.
+    The options name the columns. Images are bytes or a struct with bytes and path. Labels are text,
+    or numbers that the class names in the schema's metadata translate. A file or its folder may be
+    named after the split. Raises AugmentError before the first item for a file that is missing,
+    damaged or without these columns.
     """
     folder = Path(source)
     files = _files(folder)
@@ -56,15 +56,16 @@ def parquet(
 
 
 def _files(path: Path) -> list[Path]:
-    """Parquet files at most two folders deep, without what an export keeps beside its images."""
+    """The Parquet files at most two folders deep, without the provenance of other formats."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" else []
-    found = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
-    files = [file for file in found if file.name != provenance.FILE]
+    paths = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
+    files = [file for file in paths if file.name != provenance.FILE]
     return sorted(files, key=lambda file: table.natural(file.as_posix()))
 
 
 def _schema(path: Path, image: str, label: str | None) -> pa.Schema:
+    """The schema of a file. Raises AugmentError without the columns or without encoded images."""
     with refusing(path, KIND, *ARROW_ERRORS):
         schema = pq.read_schema(path)
     for name in (image, label):
@@ -90,12 +91,13 @@ def _class_names(schema: pa.Schema, label: str) -> list[str]:
 def _items(
     path: Path, folder: Path, image: str, columns: Mapping[str, str], names: list[str]
 ) -> Iterator[Item]:
+    """The rows of a file as items; ``columns`` maps its columns to those of the sample table."""
     where = path.name if path == folder else path.relative_to(folder).as_posix()
     split = split_in(PurePosixPath(where))
     with refusing(path, KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
-        known = set(file.schema_arrow.names)
-        export = known >= _EXPORT
-        read = sorted(known & ({*table.COLUMNS} if export else {image, *columns}))
+        present = set(file.schema_arrow.names)
+        export = present >= _EXPORT
+        read = sorted(present & ({*table.COLUMNS} if export else {image, *columns}))
         batches = file.iter_batches(batch_size=_rows(file.metadata), columns=read)
         rows = (row for batch in batches for row in batch.to_pylist())
         for place, row in enumerate(rows):
@@ -109,7 +111,7 @@ def _items(
 
 
 def _rows(metadata: pq.FileMetaData) -> int:
-    """How many rows to read at a time, so that they stay small together."""
+    """The number of rows to read at a time, so that they take about 8 MiB."""
     groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
     size = sum(group.total_byte_size for group in groups)
     most: int = _BATCH * metadata.num_rows // max(1, size)

@@ -28,14 +28,12 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
-_EXTENDED_BYTES = 1 << 20  # of a name or a set of attributes, which tarfile takes into memory
-
-
+_EXTENDED_BYTES = 1 << 20  # bytes of a name or of attributes, at most: tarfile loads them whole
 _ERRORS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
 class Member(NamedTuple):
-    """A file in an archive; ``read`` works until the next member is asked for."""
+    """A file in an archive; ``read`` works until the next member is taken."""
 
     path: str
     size: int
@@ -43,10 +41,11 @@ class Member(NamedTuple):
 
 
 class _Header(tarfile.TarInfo):
-    """A header that stops the reading when it is damaged; tarfile takes that for the end."""
+    """A header that raises ReadError when it is damaged; tarfile would take it for the end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """The header in ``buf``. Raises ReadError for damage and for absurd sizes."""
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
@@ -67,10 +66,10 @@ def is_tar(file: Path) -> bool:
 
 
 def members(archive: Path) -> Iterator[Member]:
-    """The files of a tar archive in their order.
+    """The files of a tar archive in order.
 
     Raises AugmentError for an archive that is damaged or ends early, and for a member that is a
-    link or a device or whose name is absolute or climbs out.
+    link or a device, has an absolute path or climbs out of the archive.
     """
     with (
         refusing(archive, "tar archive", *_ERRORS),
@@ -89,9 +88,9 @@ def members(archive: Path) -> Iterator[Member]:
 
 
 def safe_path(archive: Path, name: str) -> str:
-    """A member's path with plain slashes; what lies in a tool's own folder becomes that folder.
+    """A member's path with single slashes; a path inside a tool's folder is cut to that folder.
 
-    Raises AugmentError for a name that is absolute or climbs out, in the ways of any system.
+    Raises AugmentError for a path that is absolute or climbs out on any operating system.
     """
     parts = re.split(r"[/\\]", name)
     if parts[0] == "" or re.fullmatch(r"[A-Za-z]:", parts[0]) and len(parts) > 1:

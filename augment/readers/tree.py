@@ -1,8 +1,8 @@
 """Trees of images, on disk or in an archive: class folders, split folders, ``metadata.csv``.
 
-The label is the first folder of a path, after folders that hold everything else and after a split
+The label is the first folder of a path, after any folders that hold all others and after a split
 folder. Where a folder holds ``metadata.csv`` with a column ``file_name`` (the imagefolder layout of
-Hugging Face), its rows say what the images below that folder are.
+Hugging Face), its rows describe the images below that folder.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class Tree(Protocol):
         """Each folder that holds files, in natural order, with the names of its files."""
 
     def fetch(self, path: str) -> tuple[bytes | Path, str]:
-        """The data of an image and, where there is none, the reason."""
+        """The data of an image, or empty data and the reason."""
 
     def text(self, path: str) -> AbstractContextManager[TextIO]:
         """A text file, opened for the csv module."""
 
 
 class Layout(NamedTuple):
-    """How the folders of a path are understood."""
+    """The meaning of the folders of a path."""
 
-    depth: int  # folders that hold everything and say nothing
-    splits: bool  # whether the next one is a split
+    depth: int  # number of outer folders that hold all others
+    splits: bool  # whether the next folder is a split
 
     def place(self, folders: Folders) -> tuple[str | None, str]:
-        """The split and the label of the images in a folder; blank where no folder names one."""
+        """Split and label of the images in a folder; None and blank where no folder names them."""
         rest = folders[self.depth :]
         split = None
         if self.splits and rest:
@@ -54,8 +54,8 @@ class Layout(NamedTuple):
 def layout_of(folders: Collection[Folders]) -> Layout:
     """The layout of a tree whose images lie in ``folders``.
 
-    Folders named like splits are splits when all are and class folders lie in one of them; so a
-    set with the classes ``train`` and ``car``, or ``train`` and ``test``, keeps its classes.
+    Folders are splits when all of them are named like splits and at least one has folders inside.
+    So a set with the classes ``train`` and ``car``, or ``train`` and ``test``, keeps its classes.
     """
     depth = 0
     while True:
@@ -70,12 +70,12 @@ def layout_of(folders: Collection[Folders]) -> Layout:
 
 
 def has_images(names: Iterable[str]) -> bool:
-    """Whether a folder with these files holds candidates for an image."""
+    """Whether any of these files may be an image, by its name."""
     return not all(is_side_file(name) for name in names)
 
 
 def items(tree: Tree) -> Listing:
-    """The items of a tree: the rows of its metadata in order, then what they do not list.
+    """The items of a tree: the rows of its metadata in order, then all files without a row.
 
     Raises AugmentError for metadata that is no CSV in UTF-8.
     """
@@ -94,6 +94,7 @@ def items(tree: Tree) -> Listing:
 
 
 def _items(tree: Tree, layout: Layout, listing: list[Folders]) -> Iterator[Item]:
+    """The items; ``listing`` are the folders whose metadata lists images."""
     listed: set[str] = set()
     for folders in listing:
         with tree.text(joined(folders, METADATA)) as file:
@@ -117,23 +118,23 @@ def _items(tree: Tree, layout: Layout, listing: list[Folders]) -> Iterator[Item]
 def item_at(
     path: str, data: bytes | Path, reason: str, layout: Layout, row: Mapping[str, Any]
 ) -> Item:
-    """The item at ``path``: what its folders say, then what its row in the metadata says."""
+    """The item at ``path``, described by its folders and then by its row in the metadata."""
     split, label = layout.place(tuple(path.split("/")[:-1]))
     return described(Item(path, data, label, split, reason=reason), row)
 
 
 def is_below(folders: Folders, listing: Collection[Folders]) -> bool:
-    """Whether a folder lies in the reach of one of the ``listing`` folders' metadata."""
+    """Whether a folder is a ``listing`` folder or lies below one."""
     return any(folders[: len(top)] == top for top in listing)
 
 
 def joined(folders: Folders, name: str) -> str:
-    """The path of a file."""
+    """The path of the file ``name`` in ``folders``."""
     return "/".join((*folders, name))
 
 
 def listed_files(file: TextIO, folders: Folders) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each row of a metadata file: the path it speaks of, why that may not be read, the row."""
+    """Each row of a metadata file after its image's path and a reason not to read it, or none."""
     for row in csv.rows(file, joined(folders, METADATA)):
         name = row[FILE_NAME] or ""
         _, reason = locate(Path(), name)

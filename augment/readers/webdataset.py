@@ -1,4 +1,4 @@
-"""Tar shards in which the files of one sample share a name: ``key.png``, ``key.cls``."""
+"""Tar shards in which the files of a sample share a name: ``key.png``, ``key.cls``."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from augment.readers.base import (
 )
 
 _IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
-_NAMES = ("cls", "txt")  # hold the label, the first one found wins
+_NAMES = ("cls", "txt")  # endings of files that hold the label; cls comes before txt
 _ROW = "json"
-MAX_TEXT = 1 << 20  # bytes of a label or a row
+MAX_TEXT = 1 << 20  # bytes of a label or a row, at most
 _GLANCE = 64  # members that recognition looks at
 
 
@@ -38,16 +38,16 @@ def recognises(source: str) -> bool:
     shards = _shards(path)
     if not shards or not tar.is_tar(shards[0]):
         return False
-    endings: dict[str, set[str]] = {}
+    endings_by_key: dict[str, set[str]] = {}
     try:
         for member in itertools.islice(tar.members(shards[0]), _GLANCE):
             key, ending = _key(member.path)
-            endings.setdefault(key, set()).add(ending)
+            endings_by_key.setdefault(key, set()).add(ending)
     except AugmentError:
         return False
     return any(
-        not found.isdisjoint(_IMAGES) and not found.isdisjoint((*_NAMES, _ROW))
-        for found in endings.values()
+        not endings.isdisjoint(_IMAGES) and not endings.isdisjoint((*_NAMES, _ROW))
+        for endings in endings_by_key.values()
     )
 
 
@@ -56,7 +56,7 @@ def webdataset(source: str) -> Listing:
     """A tar shard or a folder of them: ``key.png`` beside ``key.cls``, ``key.txt`` or ``key.json``.
 
     The JSON may hold any column of the sample table. A shard's name may begin with its split.
-    Raises AugmentError before the first item: no shard, a damaged one, unsafe members.
+    Raises AugmentError before the first item for a missing or damaged shard or an unsafe member.
     """
     folder = Path(source)
     shards = _shards(folder)
@@ -74,15 +74,16 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _key(path: str) -> tuple[str, str]:
-    """A member's sample and its ending; the name of a sample ends at the first dot."""
+    """The key of a member's sample, up to the first dot of the name, and the member's ending."""
     folder, slash, name = path.rpartition("/")
     stem, _, ending = name.partition(".")
     return folder + slash + stem, ending.lower()
 
 
 def _items(shard: Path) -> Iterator[Item]:
+    """The samples of a shard and its side files; members of a sample stand side by side."""
     split = split_in(PurePosixPath(shard.name))
-    for key, members in itertools.groupby(tar.members(shard), lambda one: _key(one.path)[0]):
+    for key, members in itertools.groupby(tar.members(shard), lambda member: _key(member.path)[0]):
         path, image, reason = f"{shard.name}/{key}", b"", MISSING
         texts: dict[str, bytes] = {}
         for member in members:
@@ -99,6 +100,7 @@ def _items(shard: Path) -> Iterator[Item]:
 
 
 def _with_texts(item: Item, texts: dict[str, bytes]) -> Item:
+    """``item`` described by the texts of its sample, by ending: JSON row and label."""
     try:
         row: Any = json.loads(texts.get(_ROW, b"{}"))
     except (ValueError, RecursionError):

@@ -66,7 +66,7 @@ def read(root: Path, path: Path) -> Mapping[str, int]:
     """
     queue, standing = load(root), decisions.load(root / decisions.FILE)
     read_back: dict[str, tuple[int, Decision]] = {}
-    for number, cells in edited_csv.parse(path, _content(path), COLUMNS).rows:
+    for number, cells in edited_csv.parse_edited_csv(path, _content(path), COLUMNS).rows:
         if not cells["action"].strip():
             if cells["new_label"].strip():
                 raise ReviewError(f"{path}, line {number}: new_label without the action relabel")

@@ -1,1 +1,1 @@
-"""What long work needs: seeds, devices, workers, progress, checkpoints, the cache."""
+"""Support for long work: seeds, devices, workers, progress, checkpoints, the cache."""

@@ -1,7 +1,7 @@
-"""Arrays that were computed before, kept on disk.
+"""A cache of computed arrays on disk.
 
-The cache is a folder of safetensors whose names are digests of everything that the content follows
-from: data, settings, code. It may be deleted at any time.
+The cache is a folder of safetensors files. A file's name is a digest of data, settings and code,
+from which the content follows. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,22 +28,25 @@ Values = dict[str, NDArray[Any]]
 def cached(
     folder: Path, kind: str, key: Mapping[str, Any], compute: Callable[[], Values]
 ) -> Values:
-    """The arrays of ``compute``, read from ``folder`` where they were kept whole under ``key``."""
+    """The arrays of ``compute``, by name; read from ``folder`` if it has a whole file for ``key``.
+
+    ``kind`` begins the file's name; ``key`` must determine the result.
+    """
     path = folder / f"{kind}-{name_of(key)}.safetensors"
     try:
         values = load(path.read_bytes())
-        if bytes(values.pop(_CHECKSUM)).hex() == digest(*_sorted(values)):
+        if bytes(values.pop(_CHECKSUM)).hex() == digest_of_arrays(*_sorted(values)):
             return values
     except (FileNotFoundError, SafetensorError, KeyError, ValueError):
         pass  # not there, or damaged
     values = {name: np.ascontiguousarray(value) for name, value in compute().items()}
-    checksum = np.frombuffer(bytes.fromhex(digest(*_sorted(values))), np.uint8)
+    checksum = np.frombuffer(bytes.fromhex(digest_of_arrays(*_sorted(values))), np.uint8)
     files.write_bytes(path, save({**values, _CHECKSUM: checksum}))
     return values
 
 
-def digest(*arrays: NDArray[Any]) -> str:
-    """SHA-256 of arrays: types, shapes and contents."""
+def digest_of_arrays(*arrays: NDArray[Any]) -> str:
+    """SHA-256 of the types, shapes and contents of arrays, in order."""
     total = hashlib.sha256()
     for array in arrays:
         total.update(f"{array.dtype.str}{array.shape}".encode())
@@ -56,12 +59,12 @@ def _sorted(values: Values) -> list[NDArray[Any]]:
 
 
 def name_of(key: Mapping[str, Any]) -> str:
-    """A file name's worth of the digest of ``key``: 32 hexadecimal digits."""
+    """The first 32 hexadecimal digits of the SHA-256 of ``key``, for a file name."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def code_digest(*modules: ModuleType) -> str:
-    """Digest of torch's version and of ``modules``, so that older code's results are not taken."""
+    """SHA-256 of torch's version and the sources of ``modules``: other code, other results."""
     total = hashlib.sha256(version("torch").encode())
     for module in modules:
         total.update(Path(str(module.__file__)).read_bytes())

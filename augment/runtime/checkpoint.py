@@ -1,7 +1,7 @@
 """State dictionaries as safetensors with settings as JSON beside them; nothing loaded runs code.
 
-A checkpoint is a folder ``step-00000500`` that appears whole (written aside, then renamed); older
-ones are removed afterwards, so a killed run always leaves a complete one.
+A checkpoint is a folder ``step-00000500`` that appears whole (written aside, then renamed). Older
+checkpoints are removed afterwards, so that a killed run always leaves a complete one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from augment.errors import AugmentError
 
 
 class CheckpointError(AugmentError):
-    """A file that is missing, damaged or of other settings."""
+    """A file is missing, damaged or of other settings."""
 
 
 def save_state(folder: Path, name: str, tensors: Mapping[str, Tensor], meta: Any) -> None:
@@ -33,7 +33,7 @@ def save_state(folder: Path, name: str, tensors: Mapping[str, Tensor], meta: Any
 
 
 def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], Any]:
-    """Read what save_state wrote. Raises CheckpointError naming the file."""
+    """Tensors and ``meta`` as ``save_state`` wrote them. Raises CheckpointError naming the file."""
     path = folder / f"{name}.json"
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
@@ -45,8 +45,8 @@ def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], Any]:
         raise CheckpointError(f"{path}: damaged ({error})") from None
 
 
-def digest(folder: Path, name: str) -> str:
-    """SHA-256 of what save_state wrote under ``name``."""
+def digest_of_checkpoint(folder: Path, name: str) -> str:
+    """SHA-256 of the two files that ``save_state`` wrote under ``name``."""
     total = hashlib.sha256()
     for suffix in ("json", "safetensors"):
         total.update(hashlib.sha256((folder / f"{name}.{suffix}").read_bytes()).digest())
@@ -74,13 +74,13 @@ def nest(flat: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix.``, without it."""
+    """The tensors whose names begin with ``prefix.``, under their names without it."""
     start = f"{prefix}."
     return {key[len(start) :]: value for key, value in tensors.items() if key.startswith(start)}
 
 
 def write_step(folder: Path, step: int, tensors: Mapping[str, Tensor], meta: Any) -> None:
-    """Keep the state after ``step`` steps and forget older ones."""
+    """Write the state after ``step`` steps as a checkpoint and remove older checkpoints."""
     destination = folder / f"step-{step:08d}"
     temporary = files.temporary_beside(destination)
     save_state(temporary, "state", tensors, meta)
@@ -95,6 +95,6 @@ def steps(folder: Path) -> list[Path]:
 
 
 def latest(folder: Path) -> tuple[dict[str, Tensor], Any] | None:
-    """The newest complete checkpoint, or None."""
-    found = steps(folder)
-    return load_state(found[-1], "state") if found else None
+    """Tensors and meta of the newest complete checkpoint, or None. Raises CheckpointError."""
+    checkpoints = steps(folder)
+    return load_state(checkpoints[-1], "state") if checkpoints else None

@@ -1,4 +1,4 @@
-"""Which device computes, and how much of it is ours to use."""
+"""The device that computes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from augment.errors import AugmentError
 
 
 class DeviceError(AugmentError):
-    """A device that this machine does not have."""
+    """The machine does not have the device."""
 
 
-def resolve(name: str) -> torch.device:
-    """``auto`` is the first GPU, else the CPU. Raises DeviceError for one that is not there."""
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is the first GPU, or else the CPU.
+
+    Raises DeviceError for a device that cannot be used here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,4 +1,4 @@
-"""Progress on stderr: rate and remaining time on a terminal, silence elsewhere."""
+"""Progress on stderr: a bar with rate and remaining time on a terminal, silence elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Rate(ProgressColumn):
 
 
 def bar() -> Progress:
-    """A progress display that stays quiet when stderr is no terminal."""
+    """A progress display, which stays silent when stderr is no terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -42,10 +42,10 @@ def bar() -> Progress:
     )
 
 
-def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Pass ``items`` through, showing how many have gone by."""
+def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items`` unchanged and count them in a bar called ``title``, out of ``total``."""
     with bar() as display:
-        task = display.add_task(what, total=total, note="")
+        task = display.add_task(title, total=total, note="")
         for item in items:
             yield item
             display.advance(task)

@@ -1,6 +1,6 @@
-"""Randomness: every draw follows from a seed and a few words that say what it is for.
+"""Randomness: every draw follows from a seed and a few words that name its purpose.
 
-The only file that touches a global random state.
+No other file touches a global random state.
 """
 
 from __future__ import annotations
@@ -30,43 +30,45 @@ def unit(seed: int, *purpose: object) -> float:
 
 
 def rng(seed: int, *purpose: object) -> np.random.Generator:
-    """A NumPy generator for one purpose."""
+    """A NumPy generator for a purpose, seeded by ``derive``."""
     return np.random.default_rng(derive(seed, *purpose))
 
 
 def places(count: int, batch: int, step: int, seed: int) -> NDArray[np.int64]:
-    """Which of ``count`` samples make up the batch of ``step``: epoch after epoch, each shuffled.
+    """The batch of ``step``: places (``batch``,) among ``count`` samples, shuffled in each epoch.
 
-    A function of its arguments alone, so that a run can be taken up at any step.
+    The result depends on the arguments alone, so that a run can be taken up at any step.
     """
-    return _drawn(np.arange(step * batch, (step + 1) * batch), count, seed)
+    return _samples_at(np.arange(step * batch, (step + 1) * batch), count, seed)
 
 
 def balanced_places(
     members: Sequence[NDArray[np.int64]], batch: int, step: int, seed: int
 ) -> NDArray[np.int64]:
-    """Which samples make up the batch of ``step`` where all classes come equally often.
+    """The batch of ``step``, places (``batch``,), where all classes come equally often.
 
-    ``members`` holds the places of the samples of each class, none of them empty. Classes take
-    turns, on from one batch to the next, and so do the samples of each, shuffled anew every time
-    round. Within a batch the order is random. A function of its arguments alone.
+    ``members`` holds the places of the samples of each class; no class is empty. Classes take
+    turns across batches, and so do the samples of a class, shuffled anew in each round. Within a
+    batch the order is random. The result depends on the arguments alone.
     """
     turns, whose = np.divmod(np.arange(step * batch, (step + 1) * batch), len(members))
-    chosen = np.empty(batch, np.int64)
-    for number, own in enumerate(members):
+    samples = np.empty(batch, np.int64)
+    for number, class_places in enumerate(members):
         here = whose == number
-        chosen[here] = own[_drawn(turns[here], len(own), derive(seed, "class", number))]
-    return rng(seed, "order", step).permutation(chosen)
+        samples[here] = class_places[
+            _samples_at(turns[here], len(class_places), derive(seed, "class", number))
+        ]
+    return rng(seed, "order", step).permutation(samples)
 
 
-def _drawn(positions: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """What stands at ``positions`` of an endless row of shuffled epochs of ``count`` samples."""
+def _samples_at(positions: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Places at ``positions`` (N,) of an endless row of shuffled epochs of ``count`` samples."""
     epochs, offsets = np.divmod(positions, count)
-    chosen = np.empty(len(positions), np.int64)
+    samples = np.empty(len(positions), np.int64)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        chosen[here] = _shuffled(count, int(epoch), seed)[offsets[here]]
-    return chosen
+        samples[here] = _shuffled(count, int(epoch), seed)[offsets[here]]
+    return samples
 
 
 @functools.lru_cache(maxsize=4)
@@ -75,7 +77,7 @@ def _shuffled(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
 
 
 def generator(seed: int, *purpose: object, device: Any = "cpu") -> torch.Generator:
-    """A torch generator for one purpose."""
+    """A torch generator on ``device`` for a purpose, seeded by ``derive``."""
     import torch
 
     return torch.Generator(device=device).manual_seed(derive(seed, *purpose))
@@ -84,8 +86,8 @@ def generator(seed: int, *purpose: object, device: Any = "cpu") -> torch.Generat
 def everything(seed: int, *purpose: object) -> None:
     """Seed the global states of random, NumPy and torch.
 
-    Called once a training step with the step's number, so that a step's randomness never depends
-    on what ran before it and a resumed run repeats an unbroken one bit for bit.
+    Training calls this once a step with the step's number. So the randomness of a step never
+    depends on earlier steps, and a resumed run repeats an unbroken run bit for bit.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Worker processes: one task for many chunks of work, in order and in bounded memory."""
+"""Worker processes: the same task for many chunks of work, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ A = TypeVar("A")
 C = TypeVar("C")
 R = TypeVar("R")
 
-_INLINE = 2000  # items that are done before processes would have started
-_WAITING = 2  # chunks a process, so that none has to wait for the next
+_INLINE = 2000  # items, about as many as are done while processes start; chosen by hand
+_WAITING = 2  # chunks for each process, so that no process waits for its next chunk
 
 
 def _read_from_a_pipe() -> bool:
-    """Whether the program has no file that another process could import it from."""
+    """Whether the program has no file from which another process could import it."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     return file is not None and not os.path.exists(file)
 
 
 def _follow_parent() -> None:
-    """Make a worker leave ctrl-C to its parent and end when its parent does, even if killed."""
+    """Make a worker leave ctrl-C to its parent and end when its parent ends, even if killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -42,10 +42,11 @@ def _follow_parent() -> None:
 
 @contextmanager
 def pool(processes: int, items: int) -> Iterator[Executor | None]:
-    """Processes for ``items`` small pieces of work; None where they cost more than they save.
+    """Processes for ``items`` small pieces of work, or None where starting them costs more.
 
-    ``processes`` of 0 means one a core. They are never forked from this one, whose threads a fork
-    would cut off; so a script that comes here needs the guard ``if __name__ == "__main__"``.
+    With ``processes`` 0 every core gets a process. This process is never forked, because a fork
+    would cut off its threads; so a script that calls this needs the guard
+    ``if __name__ == "__main__"``.
     """
     processes = processes or os.cpu_count() or 1
     if processes == 1 or items < _INLINE or _read_from_a_pipe():
@@ -68,9 +69,9 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
 def mapped(
     task: Callable[[A], R], work: Iterable[tuple[C, A]], executor: Executor | None
 ) -> Iterator[tuple[C, R]]:
-    """For each pair of a companion and an argument the companion and ``task(argument)``, in order.
+    """Turn pairs (companion, argument) into pairs (companion, ``task(argument)``), in order.
 
-    The companion stays in this process. Without an executor the task runs here.
+    The companions stay in this process. Without an executor the task runs here.
     """
     if executor is None:
         for companion, argument in work:

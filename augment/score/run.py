@@ -44,7 +44,7 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     Raises AugmentError for an unknown part, a missing library, weights, table or train split, or
     images of different shapes.
     """
-    device = devices.resolve(settings.device)
+    device = devices.choose_device(settings.device)
     specs = _specs(settings, root, device.type == "cuda")
     network = CLASSIFIERS.resolve(settings.judge)
     recipe = JudgeRecipe(network, settings.steps, settings.batch, device)
@@ -69,7 +69,7 @@ def prove(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     For a longer measurement than each run of ``score`` can afford; fitted arms are kept, and shared
     with ``score`` where the steps are the same. Raises AugmentError like run.
     """
-    device = devices.resolve(settings.device)
+    device = devices.choose_device(settings.device)
     study = _study(settings, device, _read(root), root)
     report: dict[str, Any] = files.finite(protocol.measure(study, _plan(settings)))
     files.write_json(root / REPORTS / "uplift.json", report)

@@ -64,7 +64,7 @@ class Filter:
         gaps = nearest(reference, reference, same=True)[1]
         threshold = float(np.quantile(gaps, quantile))
         known = Lookalikes(train.pixels)
-        seen = known.gaps(train.pixels, own=np.arange(len(train)))
+        seen = known.gaps(train.pixels, self_places=np.arange(len(train)))
         visible = float(np.quantile(seen, quantile))
         return cls(labeller, reference, train, known, probability, threshold, visible)
 

@@ -22,7 +22,7 @@ from augment.synth.settings import SynthSettings
 
 def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arrays]:
     """The generator, the filter of its samples, and the real train images that fitted it."""
-    device = str(devices.resolve(settings.device))
+    device = str(devices.choose_device(settings.device))
     generator = Generator.load(root / GENERATOR, device=device)
     labeller = load_classifier(root / GENERATOR, "labeller", device)
     train = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
@@ -58,4 +58,4 @@ def wide_codes(settings: SynthSettings, train: Arrays, root: Path) -> dict[str, 
     """How each class's codes are drawn; where nothing is said, uniformly."""
     if settings.codes == "uniform":
         return {}
-    return code_ranges.by_class(root / GENERATOR, train, devices.resolve(settings.device))
+    return code_ranges.by_class(root / GENERATOR, train, devices.choose_device(settings.device))

@@ -53,7 +53,7 @@ def publish_generator(
     files.publish(progress_folder, reports / "progress")
     labelled = labeller.predict(valid.pixels).argmax(1) == valid.labels
     report = {
-        "generator": checkpoint.digest(destination, "generator"),
+        "generator": checkpoint.digest_of_checkpoint(destination, "generator"),
         "classes": train.classes,
         "shape": list(train.shape),
         "images": {"train": len(train), "valid": len(valid), "unlabelled": len(pool) - len(train)},

@@ -13,7 +13,7 @@ import torch
 
 from augment.classifiers.classifier import Classifier, load_classifier
 from augment.classifiers.fit import CLASSIC, fit_classifier
-from augment.data import table
+from augment.data import files
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
@@ -36,12 +36,13 @@ class TrainError(AugmentError):
 def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Train on the train split of data/clean; write models/generator and reports/train.json."""
     resolved = resolve(settings)
-    device = devices.resolve(settings.device)
+    device = devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN)
     model = assemble.build(settings, train.shape, len(train.classes))  # what does not fit is said
     pool = _pool(model.needs, train, root / CLEAN)
-    key = _digest({"settings": resolved, "data": table.digest(root / CLEAN), "format": FORMAT})
+    data = files.digest_of_folder(root / CLEAN)
+    key = _digest({"settings": resolved, "data": data, "format": FORMAT})
     home = root / CACHE / "train" / key[:16]
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:

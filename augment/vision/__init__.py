@@ -1,1 +1,1 @@
-"""Images compared, described and varied, without a model of them."""
+"""Images compared, described and varied, without a trained model."""

@@ -1,11 +1,11 @@
 """Label-safe augmentations of a batch, differentiable, drawn per sample from one generator.
 
-One set serves both uses: in front of the discriminator (DiffAugment, Zhao et al. 2020) and as the
-classic augmentation of classifiers. What keeps a label depends on the images: each augmentation
-states the profiles that it is safe for. A ``glyph`` is never flipped, turned by 90° or coloured; a
-``natural`` image may be mirrored and coloured.
-torchvision's transforms draw one set of parameters for a whole batch, hence these. Channels are
-1, 3 or 4, or those of several images in a pack, which then change together.
+The same set serves in front of the discriminator (DiffAugment, Zhao et al. 2020) and as the classic
+augmentation of classifiers. Whether a change keeps the label depends on the images, so each
+augmentation states the profiles for which it is safe. A ``glyph`` is never flipped, turned by 90°
+or coloured; a ``natural`` image may be mirrored and coloured. torchvision's transforms do not
+serve: they draw the same parameters for a whole batch. Channels are 1, 3 or 4, or those of several
+images in a pack, which then change together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _UPRIGHT = {"glyph": {"degrees": 30.0}}  # at 45° an N is as near to a Z
 def safe(specs: Sequence[Spec], profile: str) -> None:
     """Raise PartError where an augmentation changes labels of images of ``profile``.
 
-    By its nature, or by an option beyond what the profile allows; the error says which.
+    An augmentation may do so by its nature or by an option beyond the profile's limit; the error
+    says which.
     """
     if profile not in DEFAULTS:
         raise PartError(f"unknown profile {profile!r}; known: {', '.join(DEFAULTS)}")
@@ -64,7 +65,7 @@ def safe(specs: Sequence[Spec], profile: str) -> None:
 
 
 def compose(specs: Sequence[Spec]) -> Augmentation:
-    """One function that applies the named augmentations in order."""
+    """A function that applies the named augmentations in order."""
     parts: list[Any] = [AUGMENTATIONS.build(spec) for spec in specs]
 
     def augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -80,8 +81,8 @@ class Adaptive(nn.Module):
 
     Each augmentation changes each image with probability ``p``, which rises while the discriminator
     is too sure of real images and falls otherwise. As long as ``p`` stays clear of 1, unchanged
-    images are the likeliest and the generator learns those. An augmentation that has a chance of
-    its own changes p × chance of the images. ``p`` is a buffer, so it travels in checkpoints.
+    images are the likeliest, and the generator learns those. An augmentation with its own option
+    ``chance`` changes p × chance of the images. ``p`` is a buffer and so travels in checkpoints.
     """
 
     p: Tensor
@@ -96,8 +97,8 @@ class Adaptive(nn.Module):
     ):
         """Start at ``p`` and steer the mean sign of logits of real images towards ``target``.
 
-        ``images`` is how many real images it takes to move ``p`` from 0 to 1: the paper's 500,000
-        suit its runs over millions of images, the default suits thousands of steps.
+        ``images`` is the number of real images that moves ``p`` from 0 to 1. The paper's 500,000
+        suit its runs over millions of images; the default suits thousands of steps.
         """
         super().__init__()
         self.parts: list[Any] = [AUGMENTATIONS.build(spec) for spec in specs]
@@ -112,8 +113,8 @@ class Adaptive(nn.Module):
         draws = torch.rand(
             len(self.parts), len(images), generator=generator, device=generator.device
         )
-        chosen = draws.to(self.p) < self.p
-        for part, mask in zip(self.parts, chosen[..., None, None, None], strict=True):
+        changed = draws.to(self.p) < self.p
+        for part, mask in zip(self.parts, changed[..., None, None, None], strict=True):
             images = torch.where(mask, part(images, generator), images)
         return images
 
@@ -122,8 +123,8 @@ class Adaptive(nn.Module):
         """Move ``p`` by ``count / images``, within 0 … 1, after ``count`` real images.
 
         ``sign`` is the paper's r_t, a scalar in [-1, 1]: the mean sign of the discriminator's
-        logits of real images. Up when it is above the target, down when below. Never waits for a
-        GPU.
+        logits of real images. ``p`` rises when it is above the target and falls when it is below.
+        The call never waits for a GPU.
         """
         self.p.add_((sign - self.target).sign() * (count / self.images)).clamp_(0, 1)
 
@@ -137,7 +138,7 @@ def flip(images: Tensor, generator: torch.Generator, *, chance: Fraction = 0.5) 
 
 @AUGMENTATIONS.register("shift", paper=_DIFFAUGMENT, profiles=_ALL)
 def shift(images: Tensor, generator: torch.Generator, *, fraction: Fraction = 0.125) -> Tensor:
-    """Move by whole pixels, up to ``fraction`` of each side; the border's pixels continue."""
+    """Move by whole pixels, up to ``fraction`` of each side; border pixels are repeated."""
     count, _, height, width = images.shape
     rows = _moved(count, height, fraction, images, generator)
     columns = _moved(count, width, fraction, images, generator)
@@ -158,7 +159,7 @@ def affine(
 ) -> Tensor:
     """Turn by ±``degrees``, scale by 1 ± ``scale``, shear by ±``shear``, move by ±``shift``.
 
-    Bilinear; shift is a fraction of the side; the border's pixels continue.
+    Bilinear. ``shift`` is a fraction of the side. Border pixels are repeated.
     """
     grid = functional.affine_grid(
         _matrices(images, generator, degrees, scale, shear, shift),
@@ -269,6 +270,7 @@ def _matrices(
     shear: float,
     shift: float,
 ) -> Tensor:
+    """Affine maps (N, 2, 3) for affine_grid, with uniform draws up to ± each amount."""
     draws = _uniform(images, generator, len(images), 6) * 2 - 1
     angle = draws[:, 0] * math.radians(degrees)
     wide, high = 1 + draws[:, 1] * scale, 1 + draws[:, 2] * scale

@@ -1,8 +1,8 @@
-"""Factors: what of an image a continuous code may move, each measured as one number.
+"""Factors: properties of an image that a continuous code may move, each measured as a number.
 
-A factor is ``factor(pixels) -> float64 (N,)`` on uint8 images (N, C, H, W). Ink is what differs
-from the background, the median of the border, so that dark on light and light on dark measure the
-same. An image on which nothing stands out gives NaN, never an error.
+A factor is ``factor(pixels) -> float64 (N,)`` on uint8 images (N, C, H, W). Ink is the difference
+from the background, which is the median of the border; so dark on light and light on dark measure
+the same. A blank image gives NaN, never an error.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from augment.data.images import Pixels
 from augment.registry import Registry
 
 FACTORS = Registry("factor")
-FAINT = 16.0  # levels; an image whose ink differs less than this from the background is blank
+FAINT = 16.0  # levels; an image with less ink than this everywhere is blank; chosen by hand
 
 Floats = NDArray[np.float64]
 
 
 def measure(pixels: Pixels) -> dict[str, Floats]:
-    """Every registered factor of uint8 images (N, C, H, W), each (N,), by name."""
+    """Every registered factor, by name: values (N,) of uint8 images (N, C, H, W)."""
     return {name: FACTORS.build(name)(pixels) for name in FACTORS.names()}
 
 
@@ -31,11 +31,11 @@ def measure(pixels: Pixels) -> dict[str, Floats]:
 def slant(pixels: Pixels) -> Floats:
     """How far strokes lean: sideways per upwards, the tangent; positive to the right, as italics.
 
-    From the central moments, μ11 / μ02; meant for one glyph, since a line of text has a slope of
-    its own. NaN where the ink is no higher than a pixel.
+    Computed from the central moments as μ11 / μ02. Meant for a single glyph, since a line of text
+    also has a slope. NaN where the ink is no higher than a pixel.
     """
-    found = moments(pixels)
-    return found.xy / np.where(found.yy > 1e-9, found.yy, np.nan)
+    measured = moments(pixels)
+    return measured.xy / np.where(measured.yy > 1e-9, measured.yy, np.nan)
 
 
 @FACTORS.register(
@@ -61,40 +61,44 @@ def width(pixels: Pixels) -> Floats:
 
 @FACTORS.register("size")
 def size(pixels: Pixels) -> Floats:
-    """Extent of the ink relative to the image: 1 where it fills it evenly, towards 0 for a dot.
+    """Extent of the ink relative to the image: 1 where ink fills it evenly, near 0 for a dot.
 
-    The diagonal of the rectangle of the image's shape that has the ink's second moments.
+    Computed as the diagonal of the rectangle that has the image's shape and the ink's second
+    moments, over the diagonal of the image.
     """
-    found = moments(pixels)
-    own = 1 / 12  # the moment of a pixel, which is no point
-    diagonal = 12 * (found.xx + own + found.yy + own)
-    return (diagonal / (found.height**2 + found.width**2)) ** 0.5
+    measured = moments(pixels)
+    pixel_moment = 1 / 12  # the second moment of a pixel, which is a square
+    diagonal = 12 * (measured.xx + pixel_moment + measured.yy + pixel_moment)
+    return (diagonal / (measured.height**2 + measured.width**2)) ** 0.5
 
 
 @FACTORS.register("horizontal")
 def horizontal(pixels: Pixels) -> Floats:
     """Where the ink's centre of mass lies: -1 at the left edge, 1 at the right one."""
-    found = moments(pixels)
-    return found.x / (found.width / 2)
+    measured = moments(pixels)
+    return measured.x / (measured.width / 2)
 
 
 @FACTORS.register("vertical")
 def vertical(pixels: Pixels) -> Floats:
     """Where the ink's centre of mass lies: -1 at the lower edge, 1 at the upper one."""
-    found = moments(pixels)
-    return found.y / (found.height / 2)
+    measured = moments(pixels)
+    return measured.y / (measured.height / 2)
 
 
 @FACTORS.register("brightness")
 def brightness(pixels: Pixels) -> Floats:
-    """How much the ink differs from the background on average: 1 for white on black, to 0."""
-    drawn = _drawn(pixels)
-    mean: Floats = drawn.sum((1, 2)) / np.maximum((drawn > 0).sum((1, 2)), 1)
+    """Mean difference of ink from background: 1 for white on black, near 0 for faint ink."""
+    strokes = _strokes(pixels)
+    mean: Floats = strokes.sum((1, 2)) / np.maximum((strokes > 0).sum((1, 2)), 1)
     return mean / 255
 
 
 class Moments(NamedTuple):
-    """Of images of one size: centres of mass from the middle, y upwards, and central moments."""
+    """Of N images of a size in pixels: centres of mass ``x``, ``y``, and central second moments.
+
+    Centres count from the middle of the image, ``x`` rightwards and ``y`` upwards. Each is (N,).
+    """
 
     height: int
     width: int
@@ -106,9 +110,9 @@ class Moments(NamedTuple):
 
 
 def moments(pixels: Pixels) -> Moments:
-    """Moments of the ink in pixels, each (N,)."""
-    drawn = _drawn(pixels)
-    share = drawn / drawn.sum((1, 2), keepdims=True)
+    """Moments of the ink of uint8 images (N, C, H, W); NaN for a blank image."""
+    strokes = _strokes(pixels)
+    share = strokes / strokes.sum((1, 2), keepdims=True)
     height, width = share.shape[1:]
     across = np.arange(width) - (width - 1) / 2
     up = (height - 1) / 2 - np.arange(height)
@@ -125,16 +129,16 @@ def moments(pixels: Pixels) -> Moments:
     )
 
 
-def _drawn(pixels: Pixels) -> Floats:
-    """Ink (N, H, W) without what belongs to the background; NaN all over a blank image."""
+def _strokes(pixels: Pixels) -> Floats:
+    """Ink (N, H, W) in levels, 0 on the background; NaN all over a blank image."""
     ink = _ink(pixels)
-    drawn = np.where(ink > _threshold(ink), ink, 0.0)
-    drawn[_blank(ink)] = np.nan
-    return drawn
+    strokes = np.where(ink > _threshold(ink), ink, 0.0)
+    strokes[_blank(ink)] = np.nan
+    return strokes
 
 
 def _ink(pixels: Pixels) -> Floats:
-    """Difference from the background (N, H, W) in levels, the mean over the channels."""
+    """Absolute difference from the background (N, H, W) in levels, averaged over the channels."""
     edges = (pixels[:, :, 0], pixels[:, :, -1], pixels[..., 0], pixels[..., -1])
     background = np.median(np.concatenate(edges, axis=2), axis=2)
     ink: Floats = np.abs(pixels - background[:, :, None, None]).mean(1)

@@ -1,4 +1,4 @@
-"""Images described by where lines run in which direction."""
+"""Images described by the directions in which lines run, place by place."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from augment.vision.factors import moments
 
 SIDE = 28  # pixels; images of any size are described at this one
 BINS = 9  # directions
-SPACING = 2  # pixels between the places where gradients are pooled, and the pools' deviation
-COMPONENTS = 60
+SPACING = 2  # pixels between pools, and standard deviation of a pool
+COMPONENTS = 60  # numbers that describe an image, at most; chosen by hand
 Floats = NDArray[np.float64]
 
 
 def describe(pixels: Pixels, *, upright: bool) -> Floats:
-    """Descriptors (N, D) of uint8 images (N, C, H, W): first components of their ``gradients``."""
+    """Descriptors (N, D), D ≤ 60, of uint8 images (N, C, H, W): PCA of their ``gradients``."""
     roots = gradients(pixels, upright=upright)
     count = min(COMPONENTS, *roots.shape)
     described: Floats = PCA(count, random_state=0).fit_transform(roots)
@@ -28,11 +28,11 @@ def describe(pixels: Pixels, *, upright: bool) -> Floats:
 
 
 def gradients(pixels: Pixels, *, upright: bool) -> Floats:
-    """Where lines run in which direction in uint8 images (N, C, H, W): rows (N, D) of length 1.
+    """Histograms of gradient directions of uint8 images (N, C, H, W): rows (N, D) of length 1.
 
-    Pooled histograms of gradient directions, their square roots. ``upright`` first takes slant and
-    place from each image, which in handwriting tell the hand and not the letter. Dark on light and
-    light on dark give the same. Source: Dalal & Triggs 2005.
+    Histograms are pooled by place; their square roots are returned. ``upright`` first removes slant
+    and displacement, which in handwriting depend on the hand and not on the letter. Dark on light
+    and light on dark give equal rows. Source: Dalal & Triggs 2005.
     """
     grey = torch.from_numpy(pixels).float().mean(1, keepdim=True) / 255
     if upright:
@@ -53,12 +53,12 @@ def gradients(pixels: Pixels, *, upright: bool) -> Floats:
 
 
 def _straighten(grey: torch.Tensor, pixels: Pixels) -> torch.Tensor:
-    """Images with their ink upright and in the middle; blank ones stay."""
-    found = moments(pixels)
-    slant = np.nan_to_num(found.xy / np.maximum(found.yy, 1e-9))
-    across = np.nan_to_num(found.x / (found.width / 2))
-    up = np.nan_to_num(found.y / (found.height / 2))
-    ratio = found.height / found.width
+    """Grey images (N, 1, H, W) with the ink upright and centred; blank images stay unchanged."""
+    measured = moments(pixels)
+    slant = np.nan_to_num(measured.xy / np.maximum(measured.yy, 1e-9))
+    across = np.nan_to_num(measured.x / (measured.width / 2))
+    up = np.nan_to_num(measured.y / (measured.height / 2))
+    ratio = measured.height / measured.width
     zeros, ones = np.zeros_like(slant), np.ones_like(slant)
     rows = [[ones, -slant * ratio, across], [zeros, ones, -up]]  # of a place, y downwards
     move = torch.from_numpy(np.stack([np.stack(row, 1) for row in rows], 1)).float()

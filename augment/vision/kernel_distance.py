@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-ROWS = 1024  # of a block of kernel values
+ROWS = 1024  # rows of a block of kernel values
 
 
 def kid(real: Floats, other: Floats) -> float:
     """Kernel distance of two sets of features (N, F), (M, F): unbiased, over all pairs.
 
-    The squared maximum mean discrepancy under the kernel (x·y / F + 1)³ (Bińkowski et al. 2018):
-    around 0 for equal distributions, also below it. NaN for a set of less than two.
+    The squared maximum mean discrepancy under the kernel (x·y / F + 1)³ (Bińkowski et al. 2018). It
+    is near 0 for equal distributions, and may be negative. NaN for a set of fewer than two.
     """
     if min(len(real), len(other)) < 2:
         return float("nan")
@@ -22,15 +22,16 @@ def kid(real: Floats, other: Floats) -> float:
     return within - 2 * _kernel_sum(real, other) / len(real) / len(other)
 
 
-def _kernel_sum(these: Floats, those: Floats, diagonal: bool = True) -> float:
+def _kernel_sum(left: Floats, right: Floats, diagonal: bool = True) -> float:
+    """Sum of the kernel over all pairs; without ``diagonal`` no row is paired with itself."""
     total = 0.0
-    for start in range(0, len(these), ROWS):
-        some = these[start : start + ROWS]
-        base = some @ those.T
-        base /= these.shape[1]
+    for start in range(0, len(left), ROWS):
+        block = left[start : start + ROWS]
+        base = block @ right.T
+        base /= left.shape[1]
         base += 1
         total += float((base * base * base).sum(dtype=np.float64))
         if not diagonal:
-            own = np.einsum("ij,ij->i", some, some) / these.shape[1] + 1
-            total -= float((own**3).sum(dtype=np.float64))
+            self_kernels = np.einsum("ij,ij->i", block, block) / left.shape[1] + 1
+            total -= float((self_kernels**3).sum(dtype=np.float64))
     return total

@@ -1,6 +1,6 @@
-"""A graph of which images look alike: clusters, and labels that spread along it.
+"""A graph that joins images that look alike.
 
-Where nothing is labelled the graph falls into clusters; where some images are, their labels spread.
+Without labels the graph is cut into clusters; the labels of a few images spread along it.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from sklearn.neighbors import kneighbors_graph
 
 from augment.vision.gradients import Floats
 
-NEIGHBOURS = 8
-ALPHA = 0.99  # share of an image's label that comes from its neighbours
+NEIGHBOURS = 8  # nearest images to which an image is joined; chosen by hand
+ALPHA = 0.99  # share of an image's label that comes from its neighbours, as in Zhou et al. 2004
 
 
 def graph(described: Floats) -> sparse.csr_array:
-    """Weights (N, N): 1 between images that are among each other's nearest, ½ where one is."""
+    """Weights (N, N) from descriptors (N, D): 1 between mutual neighbours, ½ if only one way."""
     near = kneighbors_graph(described, min(NEIGHBOURS, len(described) - 1))
     return sparse.csr_array((near + near.T) / 2)
 
 
-def clusters(found: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int64]:
-    """Which of ``kinds`` clusters each image is of (N,), by cutting a ``graph`` where it is thin.
+def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int64]:
+    """Clusters (N,) from 0 to ``kinds`` - 1, by cutting a ``graph`` (N, N) where it is thin.
 
-    Source: Ng, Jordan & Weiss 2001; Damle, Minden & Ying 2019 for the assignment.
+    Sources: Ng, Jordan & Weiss 2001; for the assignment Damle, Minden & Ying 2019.
     """
     method = SpectralClustering(
         kinds, affinity="precomputed", assign_labels="cluster_qr", random_state=seed % 2**32
     )
-    labels: NDArray[np.int64] = method.fit_predict(sparse.csr_matrix(found)).astype(np.int64)
+    labels: NDArray[np.int64] = method.fit_predict(sparse.csr_matrix(weights)).astype(np.int64)
     return labels
 
 
-def spread(found: sparse.csr_array, labels: NDArray[np.int64], classes: int) -> Floats:
-    """Probabilities (N, ``classes``) from labels (N,) that are -1 where unknown, along a ``graph``.
+def spread(weights: sparse.csr_array, labels: NDArray[np.int64], classes: int) -> Floats:
+    """Probabilities (N, ``classes``) from labels (N,), -1 where unknown, along a ``graph`` (N, N).
 
-    Images that no labelled one is joined to get equal ones. Source: Zhou et al. 2004, Learning with
-    Local and Global Consistency.
+    Images without a path to a labelled image get equal probabilities. Source: Zhou et al. 2004,
+    Learning with Local and Global Consistency.
     """
-    scale = sparse.diags_array(1 / np.sqrt(found.sum(1)))
-    system = sparse.eye_array(len(labels)) - ALPHA * (scale @ found @ scale)
-    known = np.eye(classes + 1)[labels][:, :classes]
-    solved = np.stack([cg(system, column, rtol=1e-6)[0] for column in known.T], axis=1)
+    scale = sparse.diags_array(1 / np.sqrt(weights.sum(1)))
+    system = sparse.eye_array(len(labels)) - ALPHA * (scale @ weights @ scale)
+    targets = np.eye(classes + 1)[labels][:, :classes]
+    solved = np.stack([cg(system, column, rtol=1e-6)[0] for column in targets.T], axis=1)
     mass = np.clip(solved, 0, None) + 1e-12
     probabilities: Floats = mass / mass.sum(1, keepdims=True)
     return probabilities

@@ -1,4 +1,4 @@
-"""How near images are to the eye: pixel by pixel, moved by up to one either way."""
+"""How near images look: differences pixel by pixel, under moves by up to one pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter
 from augment.vision.neighbours import nearest
 
 SIDE = 14  # pixels; larger images are looked up at about this size
-CANDIDATES = 8  # that are looked up by size and then compared pixel by pixel
+CANDIDATES = 8  # images a query that are compared pixel by pixel; chosen by hand
 _BLOCK = 128  # images compared at once
 
 Pixels = NDArray[np.uint8]
@@ -19,19 +19,20 @@ Floats = NDArray[np.float64]
 
 
 class Lookalikes:
-    """Images (M, C, H, W) that others are compared with."""
+    """Images (M, C, H, W) with which others are compared."""
 
     def __init__(self, pixels: Pixels):
-        """Make small ones to look up by."""
+        """Keep ``pixels`` and make the small images by which the nearest are looked up."""
         self.pixels = pixels
         self._small = _small(pixels)
 
-    def gaps(self, others: Pixels, *, own: NDArray[np.int64] | None = None) -> Floats:
+    def gaps(self, others: Pixels, *, self_places: NDArray[np.int64] | None = None) -> Floats:
         """Root mean squared difference of each of ``others`` (N, C, H, W) to the nearest image.
 
-        In levels, 0 to 255, the best of the nine places up to one pixel away; infinite where there
-        is none to compare with. ``own`` (N,) says which images they are themselves, so that none
-        is its own neighbour. The nearest is sought among those that are so in small.
+        In levels, 0 to 255: the least over the nine moves by up to one pixel, infinite where there
+        is no image to compare with. ``self_places`` (N,) gives the place of each of ``others``
+        among the images, for no image is its own neighbour. Only the images that are nearest in
+        small are compared pixel by pixel.
         """
         small = max(others.shape[2:]) <= SIDE  # then a pixel counts, and every place is looked up
         looked = [
@@ -40,13 +41,13 @@ class Lookalikes:
         ]
         places, far = (np.hstack(part) for part in zip(*looked, strict=True))
         barred = np.isinf(far)  # there are fewer images than that
-        if own is not None:
-            barred |= places == own[:, None]
+        if self_places is not None:
+            barred |= places == self_places[:, None]
         least = np.full(len(others), np.inf)
         for start in range(0, len(others), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            found = _gaps(others[rows], self.pixels[places[rows]])
-            least[rows] = np.where(barred[rows], np.inf, found).min(1)
+            distances = _gaps(others[rows], self.pixels[places[rows]])
+            least[rows] = np.where(barred[rows], np.inf, distances).min(1)
         return least
 
 
@@ -55,34 +56,36 @@ _PLACES = sorted(
 )
 
 
-def pixel_gaps(these: Pixels, those: Pixels) -> Floats:
-    """Root mean squared difference of images (N, C, H, W) pair by pair, the best of nine places.
+def pixel_gaps(left: Pixels, right: Pixels) -> Floats:
+    """Root mean squared difference (N,) of images (N, C, H, W) pair by pair, in levels 0 to 255.
 
-    Exact to a tenth of a level, and up to 1,024 values an image to float64's precision.
+    The least over the nine moves by up to one pixel. Exact to a tenth of a level; for images of up
+    to 1,024 values exact to float64's precision.
     """
-    return _gaps(these, those[:, None])[:, 0]
+    return _gaps(left, right[:, None])[:, 0]
 
 
-def _gaps(these: Pixels, those: Pixels) -> Floats:
-    """As ``pixel_gaps``, of each image (N, C, H, W) and its ``those`` (N, K, C, H, W): (N, K).
+def _gaps(images: Pixels, candidates: Pixels) -> Floats:
+    """``pixel_gaps`` (N, K) of images (N, C, H, W) and their ``candidates`` (N, K, C, H, W).
 
-    A product with a moved image is the product of the image with what moves back, so that each of
-    ``these`` is moved nine times and no other is. Around the middle grey sums stay small.
+    The product of an image with a moved candidate equals the product of the image, moved back, with
+    the candidate. So only ``images`` are moved, nine times. Levels are taken from the middle grey,
+    which keeps the sums small.
     """
-    size = math.prod(these.shape[1:])
-    many = np.subtract(those, np.float32(128)).reshape(*those.shape[:2], size)
-    middle = np.subtract(these, np.float32(128))
+    size = math.prod(images.shape[1:])
+    centred = np.subtract(candidates, np.float32(128)).reshape(*candidates.shape[:2], size)
+    middle = np.subtract(images, np.float32(128))
     back = np.stack([_returned(middle, *at) for at in _PLACES]).reshape(len(_PLACES), -1, size)
-    one = np.ones_like(middle[:1])
-    weights = np.stack([_returned(one, *at) for at in _PLACES]).reshape(len(_PLACES), size)
-    twice = 2 * (many @ back.transpose(1, 2, 0))
-    squares = np.square(many) @ weights.T + np.square(middle).sum((1, 2, 3))[:, None, None]
+    ones = np.ones_like(middle[:1])
+    weights = np.stack([_returned(ones, *at) for at in _PLACES]).reshape(len(_PLACES), size)
+    twice = 2 * (centred @ back.transpose(1, 2, 0))
+    squares = np.square(centred) @ weights.T + np.square(middle).sum((1, 2, 3))[:, None, None]
     roots: Floats = np.sqrt(np.maximum((squares - twice).min(2), 0.0) / np.float64(size))
     return roots
 
 
 def _returned(images: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
-    """The transpose of moving: moved back, and what falls out is added to the edge."""
+    """The transpose of ``_moved``: images move back, and lines that fall out add to the edge."""
     for axis, step in ((2, down), (3, right)):
         if step:
             images = np.roll(images, -step, axis)
@@ -102,14 +105,14 @@ def _moved(pixels: Pixels, down: int, right: int) -> Pixels:
 
 
 def _small(pixels: Pixels) -> NDArray[np.float32]:
-    """Means over squares, of images that are larger than ``SIDE`` blurred first; one row each."""
+    """Means over squares, one row an image; images larger than ``SIDE`` are blurred first."""
     factor = -(-max(pixels.shape[2:]) // SIDE)
-    found = pixels.astype(np.float32)
+    small = pixels.astype(np.float32)
     if factor > 1:
-        found = uniform_filter(found, (1, 1, 3, 3), mode="nearest")
-        spare = [(0, 0), (0, 0), *((0, -side % factor) for side in found.shape[2:])]
-        found = np.pad(found, spare, mode="edge")
-        count, channels, height, width = found.shape
+        small = uniform_filter(small, (1, 1, 3, 3), mode="nearest")
+        spare = [(0, 0), (0, 0), *((0, -side % factor) for side in small.shape[2:])]
+        small = np.pad(small, spare, mode="edge")
+        count, channels, height, width = small.shape
         squares = (count, channels, height // factor, factor, width // factor, factor)
-        found = found.reshape(squares).mean((3, 5))
-    return found.reshape(len(pixels), math.prod(found.shape[1:]))
+        small = small.reshape(squares).mean((3, 5))
+    return small.reshape(len(pixels), math.prod(small.shape[1:]))

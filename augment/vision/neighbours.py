@@ -9,53 +9,54 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-_ENTRIES = 2**20  # of a block of squared distances: 4 MiB stay in a cache
+_ENTRIES = 2**20  # squared distances in a block: 4 MiB fit into a processor's cache
 
 
 def nearest(
-    these: Floats, those: Floats, count: int = 1, *, same: bool = False
+    queries: Floats, references: Floats, count: int = 1, *, same: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Places (N, ``count``) and distances of the nearest of ``those`` (M, F), nearest first.
+    """Places (N, ``count``) and distances of the nearest of ``references`` (M, F), nearest first.
 
-    ``same`` says that both are the same rows, so that nothing is its own neighbour. The distances
-    are exact: equal rows are 0 apart. Where M has no ``count`` others, distances are infinite.
+    ``queries`` are rows (N, F). ``same`` says that both are the same rows; then no row is its own
+    neighbour. Distances are Euclidean and exact: equal rows are 0 apart. Where there are fewer than
+    ``count`` other rows, the distances that remain are infinite.
     """
-    places = np.zeros((len(these), count), np.int64)
-    distances = np.full((len(these), count), np.inf)
-    known = min(count, len(those) - same)
-    if known < 1:
+    places = np.zeros((len(queries), count), np.int64)
+    distances = np.full((len(queries), count), np.inf)
+    available = min(count, len(references) - same)
+    if available < 1:
         return places, distances
-    for start, squares in blocks(these, those):
+    for start, squares in blocks(queries, references):
         rows = np.arange(len(squares))
         if same:
             squares[rows, start + rows] = np.inf
-        if known == 1:
-            found = squares.argmin(1)[:, None]
+        if available == 1:
+            candidates = squares.argmin(1)[:, None]
         else:
-            found = np.argpartition(squares, known - 1, axis=1)[:, :known]
-        gaps = these[start + rows, None].astype(np.float64) - those[found]
+            candidates = np.argpartition(squares, available - 1, axis=1)[:, :available]
+        gaps = queries[start + rows, None].astype(np.float64) - references[candidates]
         exact = np.sqrt(np.square(gaps).sum(2))
         order = np.argsort(exact, axis=1, kind="stable")
-        places[start + rows, :known] = np.take_along_axis(found, order, 1)
-        distances[start + rows, :known] = np.take_along_axis(exact, order, 1)
+        places[start + rows, :available] = np.take_along_axis(candidates, order, 1)
+        distances[start + rows, :available] = np.take_along_axis(exact, order, 1)
     return places, distances
 
 
-def blocks(these: Floats, those: Floats) -> Iterator[tuple[int, Floats]]:
-    """Squared distances of some of ``these`` to all of ``those``, with the first one's place.
+def blocks(queries: Floats, references: Floats) -> Iterator[tuple[int, Floats]]:
+    """Blocks of queries: the place of the first, and squared distances (B, M) to ``references``.
 
-    They come by a matrix product, so rounding leaves an error near 1e-6 of the squared lengths.
+    A matrix product gives them; rounding leaves an error near 1e-6 of the squared lengths.
     """
-    if not len(these) or not len(those):
+    if not len(queries) or not len(references):
         return
-    centre = those.mean(0)
-    others = those - centre
-    lengths = np.einsum("ij,ij->i", others, others)
-    others *= -2
-    size = max(1, _ENTRIES // len(those))
-    for start in range(0, len(these), size):
-        some = these[start : start + size] - centre
-        squares = some @ others.T
+    centre = references.mean(0)
+    centred_references = references - centre
+    lengths = np.einsum("ij,ij->i", centred_references, centred_references)
+    centred_references *= -2
+    size = max(1, _ENTRIES // len(references))
+    for start in range(0, len(queries), size):
+        centred = queries[start : start + size] - centre
+        squares = centred @ centred_references.T
         squares += lengths
-        squares += np.einsum("ij,ij->i", some, some)[:, None]
+        squares += np.einsum("ij,ij->i", centred, centred)[:, None]
         yield start, squares

@@ -89,7 +89,7 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
         "remark": _remark(settings, chosen),
         **_counts(chosen, table.count(root / CLEAN)),
         "adoption": _adoption(chosen, _json(root / REPORTS / "adopt.json")),
-        "inputs": {place: table.digest(root / place) for place in places},
+        "inputs": {place: files.digest_of_folder(root / place) for place in places},
         "settings": settings.resolved(),
     }
     made_by = {

@@ -1,8 +1,8 @@
-"""Writers: each puts a stream of samples into a folder in one format that others read.
+"""Writers: each writes a stream of samples to a folder, in a format that other programs read.
 
-``writer(samples, destination, *, options)`` takes rows of the sample table, labelled and in any
-order, and an empty or absent folder. It streams: memory does not grow with the set. The same
-samples give the same bytes. A caller who wants the folder to appear at once publishes it.
+``writer(samples, destination, *, options)`` takes labelled rows of the sample table, in any order,
+and an empty or absent folder. It streams, so that memory does not grow with the set. Equal samples
+give equal bytes. For a folder that appears at once, the caller writes aside and publishes.
 
 A format that cannot hold all columns of the table leaves them in ``provenance.parquet`` beside the
 images. The registered fact ``data_files``, where there is one, tells Hugging Face which files of
@@ -22,18 +22,18 @@ WRITERS = Registry("writer")
 
 
 class WriterError(AugmentError, ValueError):
-    """A destination that is not empty, or a sample that the format cannot hold."""
+    """The destination is not empty, or the format cannot hold a sample."""
 
 
 def prepare(destination: Path) -> None:
-    """Make the folder ``destination``; raises WriterError when something is in it."""
+    """Make the folder ``destination``. Raises WriterError when it is not empty."""
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise WriterError(f"{destination}: not an empty folder")
     destination.mkdir(parents=True, exist_ok=True)
 
 
 def labelled(samples: Iterable[Row]) -> Iterator[Row]:
-    """The samples unchanged; raises WriterError for one without a label or a known split."""
+    """The samples unchanged. Raises WriterError for a missing label or an unknown split."""
     for row in samples:
         if not isinstance(row["label"], str):
             raise WriterError(f"sample {row['id']}: no label; this format holds labelled images")

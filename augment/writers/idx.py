@@ -1,4 +1,4 @@
-"""The format of MNIST: one file of pixels and one of labels for each split."""
+"""The format of MNIST: a file of pixels and a file of labels for each split."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from augment.data.provenance import FILE, recorded
 from augment.data.table import Row
 from augment.writers.base import WRITERS, WriterError, labelled, prepare
 
-_IMAGES, _LABELS = 0x00000803, 0x00000801  # unsigned bytes in three dimensions, in one
-_CLASSES = 256
+_IMAGES, _LABELS = 0x00000803, 0x00000801  # magic: unsigned bytes in three dimensions, in one
+_CLASSES = 256  # at most, since a label is a byte
 
 
 @WRITERS.register("idx", paper="LeCun et al. 1998, MNIST (yann.lecun.com/exdb/mnist)")
 def idx(samples: Iterable[Row], destination: Path) -> None:
     """``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and so on for each split.
 
-    A label is its index in classes.json. Raises WriterError for colour, for images of more than
-    one size and for more than 256 classes: the format cannot hold them.
+    A label is an index into classes.json. Raises WriterError for colour, for images of different
+    sizes and for more than 256 classes, which the format cannot hold.
     """
     prepare(destination)
     numbers: dict[str, int] = {}  # in the order of appearance; the final index is known at the end

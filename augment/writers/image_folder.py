@@ -17,17 +17,17 @@ from augment.writers import names
 from augment.writers.base import WRITERS, labelled, prepare
 
 METADATA = "metadata.csv"
-ABSENT = " "  # an absent text
+ABSENT = " "  # the cell of an absent text
 
 
 @WRITERS.register("image_folder", paper="Hugging Face datasets, ImageFolder with metadata")
 def image_folder(samples: Iterable[Row], destination: Path) -> None:
     """``split/class/000000.png`` and ``split/metadata.csv`` with the true labels.
 
-    The first column, file_name, is relative to the metadata; the other columns of the table
-    follow. Codes are JSON. An absent number is an empty cell, an absent text a single space:
-    Hugging Face guesses types by what a column holds and refuses splits whose types differ, and it
-    would take an empty column for numbers.
+    The first column, file_name, is relative to the metadata; the other columns of the table follow.
+    Codes are JSON. An absent number is an empty cell, an absent text a single space: Hugging Face
+    guesses the types of columns, refuses splits whose types differ, and would take an empty column
+    for numbers.
     """
     prepare(destination)
     folders = names.Folders(taken=METADATA)

@@ -13,8 +13,8 @@ from augment.data.provenance import FILE, recorded
 from augment.data.table import SPLITS, Row
 from augment.writers.base import WRITERS, WriterError, labelled, prepare
 
-_BATCH = 256  # samples a transaction
-_SPACE = 16 << 20  # bytes at first; doubled whenever it is full
+_BATCH = 256  # samples in a transaction
+_SPACE = 16 << 20  # bytes of an environment at first; doubled whenever it is full
 
 
 @WRITERS.register(
@@ -55,7 +55,7 @@ def lmdb(samples: Iterable[Row], destination: Path) -> None:
 
 
 def _put(package: Any, environment: Any, pairs: list[tuple[bytes, bytes]]) -> None:
-    """Store ``pairs`` in one transaction, in more space if they do not fit."""
+    """Store ``pairs`` in a transaction; give the environment more space if they do not fit."""
     while True:
         try:
             with environment.begin(write=True) as transaction:

@@ -1,4 +1,4 @@
-"""File names that every file system takes: a folder for a label, an extension for an image."""
+"""Names that every file system accepts: a folder for a label, an extension for an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from augment.writers.base import WriterError
 _RESERVED = {"CON", "PRN", "AUX", "NUL"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"
 }
-_BYTES = 80  # of a cut name, in UTF-8: no file system allows fewer than 143
+_BYTES = 80  # of a name in UTF-8, at most; every file system allows at least 143
 _SIGNATURES = (
     (b"\x89PNG", ".png"),
     (b"\xff\xd8", ".jpg"),
@@ -26,7 +26,7 @@ _SIGNATURES = (
 def suffix(data: bytes) -> str:
     """The file extension of an encoded image, by its first bytes.
 
-    Raises WriterError for none of the formats that are read.
+    Raises WriterError for a format that ``augment.data.images`` does not read.
     """
     for signature, extension in _SIGNATURES:
         if data.startswith(signature):
@@ -35,14 +35,14 @@ def suffix(data: bytes) -> str:
 
 
 class Folders:
-    """One folder name for each label, different even where case does not count.
+    """A folder name for each label, unique even where case does not count.
 
-    A label that is a safe name stays as it is. Any other is cleaned, cut, and told apart by the
-    start of its SHA-256; the true label stands in the metadata.
+    A label that is a safe name stays unchanged. Any other label is cleaned and cut, and gets the
+    start of its SHA-256 appended; the metadata holds the true label.
     """
 
     def __init__(self, taken: str):
-        """``taken`` is a name in the same place that no label may have."""
+        """Start without labels; ``taken`` is a name in the same folder, not free for labels."""
         self._names: dict[str, str] = {}
         self._taken = {_folded(taken)}
 
@@ -58,7 +58,7 @@ class Folders:
 
 
 def _safe(label: str) -> str:
-    """``label`` as a portable folder name, or as much of it as can stay."""
+    """The part of ``label`` that is a portable folder name; ``label`` itself if all of it is."""
     kept = "".join(
         character if character.isalnum() or character in " -_.+()" or _is_mark(character) else "_"
         for character in unicodedata.normalize("NFC", label)

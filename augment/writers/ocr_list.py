@@ -1,4 +1,4 @@
-"""Image files with a list of their texts: what PaddleOCR trains a recogniser from."""
+"""Image files with a list of their texts, from which PaddleOCR trains a recogniser."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from augment.writers.base import WRITERS, WriterError, labelled, prepare
 def ocr_list(samples: Iterable[Row], destination: Path) -> None:
     r"""``images/``, ``train.txt`` (``path\ttext`` in each line) and so on, and ``dict.txt``.
 
-    The dictionary holds each character of the labels once, a line each, by code point; the blank
-    is left out, for PaddleOCR adds it itself (``use_space_char``). Raises WriterError for a label
-    with a tab or a line break.
+    The dictionary holds each character of the labels on its own line, sorted by code point. It has
+    no blank, because PaddleOCR adds that itself (``use_space_char``). Raises WriterError for a
+    label with a tab or a line break.
     """
     prepare(destination)
     characters: set[str] = set()

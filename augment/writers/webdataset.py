@@ -27,7 +27,7 @@ def webdataset(
 ) -> None:
     """``train-000000.tar`` … with ``KEY.png`` and ``KEY.json``, which holds all other columns.
 
-    At most ``per_shard`` samples stand in a shard; times and owners are zero.
+    A shard holds at most ``per_shard`` samples; times and owners are zero.
     """
     prepare(destination)
     counts: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from augment.adopt import run as adopt
 from augment.adopt.combine import AdoptError, Held, Opinion
 from augment.adopt.opinions import OPINIONS, Pool
 from augment.adopt.settings import AdoptSettings
-from augment.data import images, table
+from augment.data import files, images, table
 from augment.data.places import ADOPTED, CLEAN, REPORTS
 from augment.models import class_head
 
@@ -304,7 +304,7 @@ def test_the_test_split_changes_nothing(tmp_path: Path) -> None:
             out.add(row | ({"label": "0"} if row["split"] == "test" else {}))
     for name in ("one", "two"):
         adopt.run(settings, tmp_path / name)
-    same = [table.digest(tmp_path / name / ADOPTED) for name in ("one", "two")]
+    same = [files.digest_of_folder(tmp_path / name / ADOPTED) for name in ("one", "two")]
     assert same[0] == same[1] and report(tmp_path / "one") == report(tmp_path / "two")
 
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from augment.classifiers.classifier import Classifier, ClassifierError, load_classifier
-from augment.classifiers.fit import CLASSIC, _batches, _cycle, evenly, fit_classifier
+from augment.classifiers.fit import CLASSIC, _batches, _cycle, even_places, fit_classifier
 from augment.classifiers.networks import CLASSIFIERS
 from augment.params import Params
 from augment.registry import PartError
@@ -45,8 +45,12 @@ def digits() -> tuple:
 def test_who_chooses_is_never_who_measures():
     """Labeller, second classifier and judge are of three architectures by default."""
     settings = Params.model_validate({"ingest": {"source": "x"}})
-    asked = (settings.train.labeller.network, settings.synth.second.network, settings.score.judge)
-    assert len({CLASSIFIERS.describe(name).target for name in asked}) == 3
+    networks = (
+        settings.train.labeller.network,
+        settings.synth.second.network,
+        settings.score.judge,
+    )
+    assert len({CLASSIFIERS.describe(name).target for name in networks}) == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,9 +125,9 @@ def test_equal_weights_are_no_weights_and_zero_weights_remove():
 
 
 def test_a_rare_class_is_named_by_one_who_was_shown_all_evenly():
-    assert evenly(np.array([1, 0, 1, 3, 1])).tolist() == [0, 1, 1, 1, 2, 3, 3, 3, 4]
-    assert evenly(np.array([2, 0, 2, 0])).tolist() == [0, 1, 2, 3]
-    assert evenly(np.zeros(0, np.int64)).tolist() == []
+    assert even_places(np.array([1, 0, 1, 3, 1])).tolist() == [0, 1, 1, 1, 2, 3, 3, 3, 4]
+    assert even_places(np.array([2, 0, 2, 0])).tolist() == [0, 1, 2, 3]
+    assert even_places(np.zeros(0, np.int64)).tolist() == []
     pixels, labels = digits()
     train = np.flatnonzero((labels != 8) | (np.cumsum(labels == 8) <= 5))[:1000]
     rare = pixels[1000:][labels[1000:] == 8]
@@ -131,13 +135,13 @@ def test_a_rare_class_is_named_by_one_who_was_shown_all_evenly():
     fitted = (
         fit_classifier(pixels[train], labels[train], even=even, **both) for even in (False, True)
     )
-    before, after = ((one.predict(rare).argmax(1) == 8).mean() for one in fitted)
+    before, after = ((classifier.predict(rare).argmax(1) == 8).mean() for classifier in fitted)
     assert before < 0.2 < 0.4 < after
 
 
 def test_batches_walk_through_permutations():
     batches = list(_batches(10, 4, 5, seed=0))
-    assert [len(one) for one in batches] == [4] * 5
+    assert [len(places) for places in batches] == [4] * 5
     walked = np.concatenate(batches)
     assert sorted(walked[:10]) == sorted(walked[10:]) == list(range(10))
     assert len(next(_batches(3, 8, 1, seed=0))) == 8
@@ -164,9 +168,11 @@ def test_the_rate_rises_and_falls():
 )
 def test_what_cannot_be_fitted(change, message):
     pixels, labels = stripes(40, (1, 8, 8))
-    given = {"pixels": pixels, "labels": labels, "classes": 2, "network": "cnn", **change}
+    arguments = {"pixels": pixels, "labels": labels, "classes": 2, "network": "cnn", **change}
     with pytest.raises(ClassifierError, match=message):
-        fit_classifier(given.pop("pixels"), given.pop("labels"), steps=1, batch=4, seed=0, **given)
+        fit_classifier(
+            arguments.pop("pixels"), arguments.pop("labels"), steps=1, batch=4, seed=0, **arguments
+        )
 
 
 def test_unknown_network_and_other_shape():

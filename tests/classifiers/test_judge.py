@@ -85,8 +85,8 @@ def test_features_are_those_of_the_classifier_and_kept(tmp_path, recipe, monkeyp
     first = extract(tmp_path, judge, pixels)
     monkeypatch.setattr(type(judge), "both", None)
     again = extract(tmp_path, judge, pixels)
-    for one, two, three in zip(expected, first, again, strict=True):
-        assert np.array_equal(one, two) and np.array_equal(one, three)
+    for direct, kept, read in zip(expected, first, again, strict=True):
+        assert np.array_equal(direct, kept) and np.array_equal(direct, read)
     with pytest.raises(TypeError):  # not kept for other pixels
         extract(tmp_path, judge, pixels[::-1])
 
@@ -111,8 +111,8 @@ def test_a_damaged_file_is_computed_again(tmp_path, damage):
             "foreign": b"\x80\x04cos\nsystem\n.",
         }[damage]
     )
-    found = cache.cached(tmp_path, "kind", {"a": 1}, compute)
-    assert np.array_equal(found["rows"], compute()["rows"]) and found.keys() == {"rows", "more"}
+    values = cache.cached(tmp_path, "kind", {"a": 1}, compute)
+    assert np.array_equal(values["rows"], compute()["rows"]) and values.keys() == {"rows", "more"}
     assert path.read_bytes() == whole
 
 
@@ -126,8 +126,8 @@ def test_a_whole_file_is_not_computed_again(tmp_path):
 
 
 def ask(folder: Path, seed: int = 0, learner: str = "judge", **changes) -> np.ndarray:
-    known = arrays(seed=changes.pop("data", 0))
-    training = Training(known.pixels, known.labels, changes.pop("policy", "affine"))
+    data = arrays(seed=changes.pop("data", 0))
+    training = Training(data.pixels, data.labels, changes.pop("policy", "affine"))
     shown = arrays(seed=changes.pop("shown", 1)).pixels
     terms = Terms(2, 40, 8, "cnn", "glyph", torch.device("cpu"))
     terms = dataclasses.replace(terms, **changes)
@@ -162,12 +162,16 @@ def test_what_takes_no_steps_is_fitted_once_for_all(tmp_path):
 
 def test_digest_sees_type_shape_and_content():
     rows = np.arange(6, dtype=np.int32)
-    same = {cache.digest(rows), cache.digest(rows.copy()), cache.digest(rows[::1])}
+    same = {
+        cache.digest_of_arrays(rows),
+        cache.digest_of_arrays(rows.copy()),
+        cache.digest_of_arrays(rows[::1]),
+    }
     others = {
-        cache.digest(rows[::-1]),
-        cache.digest(rows.reshape(2, 3)),
-        cache.digest(rows.astype(np.int64)),
-        cache.digest(rows, rows),
-        cache.digest(rows.view(np.float32)),
+        cache.digest_of_arrays(rows[::-1]),
+        cache.digest_of_arrays(rows.reshape(2, 3)),
+        cache.digest_of_arrays(rows.astype(np.int64)),
+        cache.digest_of_arrays(rows, rows),
+        cache.digest_of_arrays(rows.view(np.float32)),
     }
     assert len(same) == 1 and len(others) == 5 and not same & others

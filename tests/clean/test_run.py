@@ -26,7 +26,7 @@ from augment.clean import run as clean
 from augment.clean.checks.base import CHECKS, defaults
 from augment.clean.checks.evidence import Evidence
 from augment.clean.settings import CleanSettings
-from augment.data import decisions, images, normalise, table
+from augment.data import decisions, files, images, normalise, table
 from augment.data.decisions import Decision
 from augment.data.normalise import Form, to_form
 from augment.registry import PartError
@@ -231,17 +231,20 @@ def test_twice_gives_the_same_bytes(tmp_path: Path, quick: None) -> None:
     places = [root / place for place in ("data/clean", "data/quarantine", "reports")]
     report = clean.run(settings(checks="auto", max_dropped=1.0), root)
     assert report["verdicts"]["repair"] and set(report["thresholds"]) == set(MEASURED)
-    first = [table.digest(place) for place in places]
+    first = [files.digest_of_folder(place) for place in places]
     clean.run(settings(checks="auto", max_dropped=1.0), root)
-    assert [table.digest(place) for place in places] == first
+    assert [files.digest_of_folder(place) for place in places] == first
 
 
 def test_worker_processes_change_nothing(dirty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean.run(settings(), dirty)
-    inline = table.digest(dirty / "data/clean"), table.digest(dirty / "reports")
+    inline = files.digest_of_folder(dirty / "data/clean"), files.digest_of_folder(dirty / "reports")
     monkeypatch.setattr("augment.runtime.workers._INLINE", 0)
     clean.run(settings(workers=2), dirty)
-    assert (table.digest(dirty / "data/clean"), table.digest(dirty / "reports")) == inline
+    assert (
+        files.digest_of_folder(dirty / "data/clean"),
+        files.digest_of_folder(dirty / "reports"),
+    ) == inline
 
 
 def test_a_set_without_fault_loses_nothing(tmp_path: Path) -> None:
@@ -295,9 +298,9 @@ MENDED = {"ruled.png": ["ruling_lines"], "sealed.png": ["main_component"],
 
 
 def test_repairs_are_told_and_done_and_the_original_stays(mixed: Path) -> None:
-    before = table.digest(mixed / "data/ingested")
+    before = files.digest_of_folder(mixed / "data/ingested")
     report = clean.run(settings(), mixed)
-    assert table.digest(mixed / "data/ingested") == before
+    assert files.digest_of_folder(mixed / "data/ingested") == before
     assert report["verdicts"]["repair"] == len(MENDED)
     sheet = {line["path"]: line for line in listed(mixed)}
     kept, old = stored(mixed, "clean"), stored(mixed, "ingested")
@@ -420,11 +423,14 @@ def test_a_repair_that_a_person_asks_for_turns_no_sound_image_over(mixed: Path) 
 
 def test_decisions_about_images_that_are_gone_are_counted(mixed: Path) -> None:
     clean.run(settings(max_dropped=0.5), mixed)
-    before = table.digest(mixed / "data/clean"), (mixed / "reports/clean.csv").read_bytes()
+    before = (
+        files.digest_of_folder(mixed / "data/clean"),
+        (mixed / "reports/clean.csv").read_bytes(),
+    )
     report = decide(mixed, ("gone", "drop", ""), ("too", "relabel", "z"), ("was", "undo", ""))
     assert report["decisions"] == dict.fromkeys(decisions.ACTIONS, 0) | {"elsewhere": 2}
     assert (
-        table.digest(mixed / "data/clean"),
+        files.digest_of_folder(mixed / "data/clean"),
         (mixed / "reports/clean.csv").read_bytes(),
     ) == before
 
@@ -551,14 +557,14 @@ def test_nothing_ingested(tmp_path: Path) -> None:
 def test_a_check_that_drops_too_much_stops_and_leaves_the_old_result(tmp_path: Path) -> None:
     root = ingested(tmp_path, good())
     clean.run(settings(), root)
-    before = table.digest(root / "data/clean")
+    before = files.digest_of_folder(root / "data/clean")
     blank = np.full((28, 28), 255, np.uint8)
     blanks = [row(blank // n, "b", path=f"{n}.png") for n in (1, 2, 3)]
     ingested(root, [*good(), *blanks])
     with pytest.raises(verdicts.CleanError, match=r"'ink_share' drops 3 of 13 images of class 'b'"):
         clean.run(settings(), root)
     assert sum(line["verdict"] == "drop" for line in listed(root)) == 3
-    assert table.digest(root / "data/clean") == before
+    assert files.digest_of_folder(root / "data/clean") == before
     assert clean.run(settings(max_dropped=0.25), root)["dropped"] == 3
 
 

@@ -326,7 +326,7 @@ def test_names_are_looked_up(project: Path, trained: Callable[..., None]) -> Non
         code_names.resolve("slant", project)
     for suffix in ("json", "safetensors"):
         files.write_text(project / GENERATOR / f"generator.{suffix}", "weights")
-    trained(FakeGenerator(digest=checkpoint.digest(project / GENERATOR, "generator")))
+    trained(FakeGenerator(digest=checkpoint.digest_of_checkpoint(project / GENERATOR, "generator")))
     run(SETTINGS, project)
     assert code_names.resolve("slant", project) == (0, -1)
     assert code_names.resolve("horizontal", project) == (1, 1)

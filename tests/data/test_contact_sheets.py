@@ -28,17 +28,17 @@ def tiles(count: int, channels: int = 1, height: int = 8, width: int = 8) -> np.
     ],
 )
 def test_grid(channels: int, height: int, width: int, target: int, factor: int) -> None:
-    given = tiles(5, channels, height, width)
-    picture = contact_sheets.grid(given, 3, target=target)
+    images = tiles(5, channels, height, width)
+    picture = contact_sheets.grid(images, 3, target=target)
     tall, wide = height * factor + GAP, width * factor + GAP
     assert picture.shape == (2 * tall + GAP, 3 * wide + GAP, 3) and picture.dtype == np.uint8
     covered = np.zeros(picture.shape[:2], bool)
-    for place, tile in enumerate(given):
+    for place, tile in enumerate(images):
         top, left = GAP + place // 3 * tall, GAP + place % 3 * wide
-        found = picture[top : top + tall - GAP, left : left + wide - GAP]
+        shown = picture[top : top + tall - GAP, left : left + wide - GAP]
         covered[top : top + tall - GAP, left : left + wide - GAP] = True
         large = np.kron(tile.transpose(1, 2, 0), np.ones((factor, factor, 1), np.uint8))
-        assert (found == large).all()
+        assert (shown == large).all()
     assert (picture[~covered] == PAPER).all()
 
 
@@ -99,9 +99,11 @@ def test_captions_of_other_letters_differ() -> None:
 
 
 def test_of_very_many_classes_the_first_are_shown() -> None:
-    many = {str(number): tiles(1) for number in range(contact_sheets.ROWS + 3)}
-    few = dict(list(many.items())[: contact_sheets.ROWS])
-    picture, all_of_them = (contact_sheets.by_class(named, 2, target=8) for named in (many, few))
+    classes = {str(number): tiles(1) for number in range(contact_sheets.ROWS + 3)}
+    first_classes = dict(list(classes.items())[: contact_sheets.ROWS])
+    picture, all_of_them = (
+        contact_sheets.by_class(named, 2, target=8) for named in (classes, first_classes)
+    )
     assert (picture[: len(all_of_them)] == all_of_them).all()
     assert (picture[len(all_of_them) :] < 128).any()
     assert len(picture) - len(all_of_them) < 40

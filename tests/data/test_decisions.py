@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
-import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,29 +32,32 @@ made = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(made, max_size=5, unique_by=lambda one: one.id))
-def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, given: list) -> None:
+@given(st.lists(made, max_size=5, unique_by=lambda decision: decision.id))
+def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, written: list) -> None:
     path = tmp_path_factory.mktemp("d") / "decisions.csv"
-    record(path, given)
-    assert load(path) == {one.id: one for one in given}
-    record(path, given)
-    assert load(path) == {one.id: one for one in given}
+    record(path, written)
+    assert load(path) == {decision.id: decision for decision in written}
+    record(path, written)
+    assert load(path) == {decision.id: decision for decision in written}
 
 
-@pytest.mark.parametrize("one", TEXTS)
-def test_no_cell_is_a_formula_for_a_spreadsheet(one: str) -> None:
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_cell_is_a_formula_for_a_spreadsheet(text: str) -> None:
     """Read as a program reads CSV; a spreadsheet calculates what begins with these."""
-    line = edited_csv.line(["x", one, "y"])
+    line = edited_csv.line(["x", text, "y"])
     ((_, cell, _),) = csv.reader(io.StringIO(line, newline=""), strict=True)
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert cell.removeprefix("'") == one or cell == one
+    assert cell.removeprefix("'") == text or cell == text
 
 
 def test_the_last_line_of_an_image_counts(tmp_path: Path) -> None:
     path = tmp_path / "decisions.csv"
     assert load(path) == {}
     record(path, [Decision("a", "drop"), Decision("b", "relabel", "7"), Decision("a", "keep")])
-    assert {name: one.action for name, one in load(path).items()} == {"b": "relabel", "a": "keep"}
+    assert {name: decision.action for name, decision in load(path).items()} == {
+        "b": "relabel",
+        "a": "keep",
+    }
     record(path, [Decision("b", "undo"), Decision("c", "undo")])
     assert load(path) == {"a": Decision("a", "keep")}
     assert path.read_text() == HEADER + "".join(
@@ -121,23 +124,19 @@ def test_other_columns_are_a_mistake(head: str, tmp_path: Path) -> None:
         load(path)
 
 
-def many(path: Path, name: str, count: int) -> None:
-    for number in range(count):
-        record(path, [Decision(f"{name}{number}", "drop"), Decision(f"{name}x{number}", "keep")])
-
-
 def test_processes_and_threads_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / decisions.FILE
-    context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=many, args=(path, name, 25)) for name in "pq"]
-    others += [threading.Thread(target=many, args=(path, name, 25)) for name in "st"]  # type: ignore[list-item]
-    for one in others:
-        one.start()
-    for one in others:
-        one.join()
-    assert len(load(path)) == 4 * 25 * 2
-    assert len(path.read_text().splitlines()) == 1 + 4 * 25 * 2
-    left = {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*")}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as processes, ThreadPoolExecutor(2) as threads:
+        recorded = [
+            executor.submit(record, path, [Decision(name + "a", "drop"), Decision(name, "keep")])
+            for number in range(50)
+            for executor, name in ((processes, f"p{number}"), (threads, f"t{number}"))
+        ]
+    assert [future.result() for future in recorded] == [None] * 100
+    assert len(load(path)) == 200
+    assert len(path.read_text().splitlines()) == 1 + 200
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert left == {"decisions.csv", ".augment", ".augment/decisions.csv.lock"}
 
 

@@ -148,8 +148,8 @@ def test_reasons(name: str) -> None:
 @pytest.mark.parametrize("format", images.FORMATS)
 def test_formats(format: str) -> None:
     smooth = np.full((8, 8, 3), (200, 100, 50), np.uint8)
-    found = np.asarray(images.decode(encoded(smooth, format)), int)
-    assert abs(found - smooth).max() <= (4 if format in ("JPEG", "WEBP") else 0)
+    decoded = np.asarray(images.decode(encoded(smooth, format)), int)
+    assert abs(decoded - smooth).max() <= (4 if format in ("JPEG", "WEBP") else 0)
 
 
 def test_multi_picture_jpeg_gives_its_first() -> None:
@@ -211,9 +211,9 @@ def test_examine_many_reads_paths_and_says_why_not(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(good)
     (tmp_path / "bad.png").write_bytes(b"bad")
     paths = [str(tmp_path / name) for name in ("good.png", "bad.png", "none.png", "")]
-    found = images.examine_many([paths[0], good, *paths[1:], b""])
+    examined = images.examine_many([paths[0], good, *paths[1:], b""])
     facts = images.examine(good)
-    assert found == [
+    assert examined == [
         (good, facts, ""),
         (b"", facts, ""),
         (b"", None, "not an image"),

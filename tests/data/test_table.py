@@ -52,7 +52,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_rows_come_back_with_every_column(tmp_path: Path) -> None:
-    given = [
+    rows = [
         sample(0),
         sample(
             1, group="g", generator="d", seed=2**62, index=3, codes=[0.5, -1.0], truncation=0.5,
@@ -62,9 +62,9 @@ def test_rows_come_back_with_every_column(tmp_path: Path) -> None:
         sample(2, label=None),
         sample(3, label="../ß 漢字\n" + "x" * 300, codes=[]),
     ]  # fmt: skip
-    folder = write(tmp_path / "t", given)
+    folder = write(tmp_path / "t", rows)
     assert names(folder) == ["part-00000.parquet"]
-    assert list(table.rows(folder)) == [dict.fromkeys(table.COLUMNS) | row for row in given]
+    assert list(table.rows(folder)) == [dict.fromkeys(table.COLUMNS) | row for row in rows]
     assert pq.read_schema(folder / "part-00000.parquet").names == list(table.COLUMNS)
 
 
@@ -78,9 +78,9 @@ def test_same_rows_same_bytes(tmp_path: Path) -> None:
     rows = [sample(place) for place in range(3000)]
     for name in "ab":
         write(tmp_path / name, rows)
-    assert table.digest(tmp_path / "a") == table.digest(tmp_path / "b")
+    assert files.digest_of_folder(tmp_path / "a") == files.digest_of_folder(tmp_path / "b")
     write(tmp_path / "c", rows[:-1])
-    assert table.digest(tmp_path / "a") != table.digest(tmp_path / "c")
+    assert files.digest_of_folder(tmp_path / "a") != files.digest_of_folder(tmp_path / "c")
 
 
 def test_digest_sees_names_and_bytes(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_digest_sees_names_and_bytes(tmp_path: Path) -> None:
     for name, data in (("a", b"x"), ("a", b"y"), ("b", b"x"), ("sub/a", b"x")):
         (home := tmp_path / f"{len(digests)}").mkdir()
         files.write_bytes(home / name, data)
-        digests.add(table.digest(home))
+        digests.add(files.digest_of_folder(home))
     assert len(digests) == 4
 
 
@@ -102,11 +102,11 @@ def test_nothing_appears_before_the_end_or_after_an_error(tmp_path: Path) -> Non
 
 
 def test_an_error_leaves_the_old_table(folder: Path) -> None:
-    before = table.digest(folder)
+    before = files.digest_of_folder(folder)
     with pytest.raises(KeyError), TableWriter(folder, overwrite=True) as writer:
         writer.add(sample(77))
         raise KeyError
-    assert table.digest(folder) == before
+    assert files.digest_of_folder(folder) == before
     assert names(folder.parent) == ["table"]
 
 
@@ -213,7 +213,7 @@ def test_damaged_files_are_table_errors(folder: Path) -> None:
     path = folder / "part-00000.parquet"
     whole = path.read_bytes()
     draw = random.Random(0)
-    found = 0
+    refused = 0
     for attempt in range(60):
         damaged = bytearray(whole)
         if attempt % 3:
@@ -227,8 +227,8 @@ def test_damaged_files_are_table_errors(folder: Path) -> None:
                 ask()
             except TableError as error:
                 assert str(path) in str(error)
-                found += 1
-    assert found > 60
+                refused += 1
+    assert refused > 60
 
 
 def test_a_sound_table_is_counted(folder: Path) -> None:

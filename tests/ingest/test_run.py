@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augment.data import images, table
+from augment.data import files, images, table
 from augment.data.places import INGESTED
 from augment.errors import AugmentError
 from augment.ingest import chunks
@@ -56,10 +56,10 @@ def run(root: Path, source: Path | str, **changes: Any) -> dict[str, Any]:
 
 def rows(root: Path) -> pd.DataFrame:
     table.validate(root / INGESTED)
-    found = pd.DataFrame(list(table.rows(root / INGESTED)))
-    found["path"] = [image["path"] for image in found["image"]]
-    found["bytes"] = [image["bytes"] for image in found["image"]]
-    return found
+    frame = pd.DataFrame(list(table.rows(root / INGESTED)))
+    frame["path"] = [image["path"] for image in frame["image"]]
+    frame["bytes"] = [image["bytes"] for image in frame["image"]]
+    return frame
 
 
 def rejected(root: Path) -> dict[str, str]:
@@ -155,9 +155,9 @@ class TestOddImages:
         report = run(tmp_path, source)
         assert rejected(tmp_path) == {}
         adds_up(report, tmp_path)
-        found = rows(tmp_path).set_index("path")
+        kept = rows(tmp_path).set_index("path")
         for name, (data, size, mode) in GOOD.items():
-            row = found.loc[f"a/{name}"]
+            row = kept.loc[f"a/{name}"]
             assert (row["bytes"], (row["width"], row["height"]), row["mode"]) == (data, size, mode)
             assert row["id"] == hashlib.sha256(data).hexdigest()
         assert report["modes"] == {"L": 13, "P": 2, "I;16": 1, "1": 1, "CMYK": 1, "RGBA": 1}
@@ -208,8 +208,8 @@ class TestLabels:
                 (root / f"in/{number}.png").write_bytes(png(number))
                 lines.writerow([f"{number}.png", label])
         report = run(root, root / "in/list.csv")
-        found = rows(root).set_index("path")["label"]
-        assert [found[f"{number}.png"] for number in range(len(labels))] == labels
+        labels_by_path = rows(root).set_index("path")["label"]
+        assert [labels_by_path[f"{number}.png"] for number in range(len(labels))] == labels
         assert set(report["classes"]) == set(labels)
         assert set((root / "data").iterdir()) == {root / INGESTED}
 
@@ -256,8 +256,8 @@ class TestIds:
         lines = [f"{path.relative_to(source)},{path.parent.name}" for path in source.rglob("*.png")]
         (source / "list.csv").write_text("\n".join(["path,label", *sorted(lines), "a/0.png,b"]))
         run(tmp_path, source, reader="csv")
-        found = rows(tmp_path)
-        same = found[found["bytes"] == png(0)]
+        kept = rows(tmp_path)
+        same = kept[kept["bytes"] == png(0)]
         assert len(same) == 4 and same["id"].is_unique
         assert len(set(same["split"])) == 1
         plain = hashlib.sha256(png(0)).hexdigest()
@@ -281,19 +281,19 @@ class TestSplits:
 
     def test_follow_the_seed(self, tmp_path: Path) -> None:
         source = fill(tmp_path / "in", per_class=30)
-        found = []
+        splits = []
         for seed in (0, 0, 1):
             run(tmp_path, source, seed=seed)
-            found.append(list(rows(tmp_path)["split"]))
-        assert found[0] == found[1] != found[2]
+            splits.append(list(rows(tmp_path)["split"]))
+        assert splits[0] == splits[1] != splits[2]
 
     def test_small_classes_have_each_split(self, tmp_path: Path) -> None:
         classes = tuple(f"c{number}" for number in range(12))
         report = run(tmp_path, fill(tmp_path / "in", per_class=3, classes=classes))
         assert all(sorted(c.values()) == [1, 1, 1] for c in report["classes"].values())
-        found = rows(tmp_path)
-        assert all((found["bytes"].map(lambda b: hashlib.sha256(b).hexdigest())) == found["id"])
-        counted = Counter(zip(found["label"], found["split"], strict=True))
+        kept = rows(tmp_path)
+        assert all((kept["bytes"].map(lambda b: hashlib.sha256(b).hexdigest())) == kept["id"])
+        counted = Counter(zip(kept["label"], kept["split"], strict=True))
         assert counted == {
             (label, split): 1 for label in classes for split in ("train", "valid", "test")
         }
@@ -326,16 +326,16 @@ class TestGroups:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(png(number))
         report = run(tmp_path, source, group=r"/(w\d+)_")
-        found = rows(tmp_path)  # validated: no group straddles
-        assert report["groups"] == found["group"].nunique() == 15
-        assert set(found["group"]) == {f"w{number}" for number in range(15)}
+        kept = rows(tmp_path)  # validated: no group straddles
+        assert report["groups"] == kept["group"].nunique() == 15
+        assert set(kept["group"]) == {f"w{number}" for number in range(15)}
         assert all(report["splits"].values())
 
     def test_a_pattern_without_a_group_is_taken_whole(self, tmp_path: Path) -> None:
         run(tmp_path, fill(tmp_path / "in"), group=r"[13579]\.png")
-        found = rows(tmp_path)
-        assert found.set_index("path")["group"].to_dict()["a/3.png"] == "3.png"
-        assert found["group"].isna().sum() == 6
+        kept = rows(tmp_path)
+        assert kept.set_index("path")["group"].to_dict()["a/3.png"] == "3.png"
+        assert kept["group"].isna().sum() == 6
 
     def test_a_column_comes_before_the_pattern(self, tmp_path: Path) -> None:
         source = fill(tmp_path / "in")
@@ -353,8 +353,8 @@ class TestGroups:
             )
         (source / "list.csv").write_text("\n".join(lines))
         run(tmp_path, source / "list.csv")
-        found = rows(tmp_path)
-        assert set(found[found["group"].isin(["w4", "w5"])]["split"]) == {"test"}
+        kept = rows(tmp_path)
+        assert set(kept[kept["group"].isin(["w4", "w5"])]["split"]) == {"test"}
 
     def test_splits_of_the_source_that_break_a_group_stop_it(self, tmp_path: Path) -> None:
         for split in ("train", "test"):
@@ -376,9 +376,9 @@ class TestUnlabelled:
             (tmp_path / f"more/{number}.png").write_bytes(png(number))
         (tmp_path / "more/bad.png").write_bytes(b"")
         report = run(tmp_path, source, unlabelled=str(tmp_path / "more"), max_rejected=0.1)
-        found = rows(tmp_path)
-        assert report["unlabelled"] == found["label"].isna().sum() == 10
-        assert set(found[found["label"].isna()]["split"]) == {"train"}
+        kept = rows(tmp_path)
+        assert report["unlabelled"] == kept["label"].isna().sum() == 10
+        assert set(kept[kept["label"].isna()]["split"]) == {"train"}
         assert set(report["classes"]) == {"a", "b"}
         assert rejected(tmp_path) == {"bad.png": "empty file"}
         adds_up(report, tmp_path)
@@ -390,16 +390,16 @@ class TestUnlabelled:
         for more, count in (("more", 12), ("list.csv", 2), ("builtin:digits", 1797)):
             where = more if more.startswith("builtin") else str(tmp_path / more)
             report = run(tmp_path, fill(tmp_path / "in"), unlabelled=where)
-            found = rows(tmp_path)
+            kept = rows(tmp_path)
             assert report["unlabelled"] == count
-            assert set(found[found["label"].isna()]["split"]) == {"train"}
+            assert set(kept[kept["label"].isna()]["split"]) == {"train"}
 
     def test_a_copy_of_a_test_image_does_not_reach_train(self, tmp_path: Path) -> None:
         source = fill(tmp_path / "in", per_class=20)
         run(tmp_path, source, unlabelled=str(source))
-        found = rows(tmp_path)
-        assert (found.groupby("bytes")["split"].nunique() == 1).all()
-        assert set(found["split"]) == {"train", "valid", "test"}
+        kept = rows(tmp_path)
+        assert (kept.groupby("bytes")["split"].nunique() == 1).all()
+        assert set(kept["split"]) == {"train", "valid", "test"}
 
 
 class TestStops:
@@ -476,12 +476,12 @@ class TestStops:
     def test_a_table_from_before_stays(self, tmp_path: Path) -> None:
         source = fill(tmp_path / "in")
         run(tmp_path, source)
-        before = table.digest(tmp_path / INGESTED)
+        before = files.digest_of_folder(tmp_path / INGESTED)
         for path in (source / "a").iterdir():
             path.write_bytes(b"")
         with pytest.raises(AugmentError, match="rejected"):
             run(tmp_path, source)
-        assert table.digest(tmp_path / INGESTED) == before
+        assert files.digest_of_folder(tmp_path / INGESTED) == before
 
 
 class TestRuns:
@@ -491,7 +491,7 @@ class TestRuns:
         digests = []
         for place in ("one", "two"):
             run(tmp_path / place, source)
-            digests.append(table.digest(tmp_path / place))
+            digests.append(files.digest_of_folder(tmp_path / place))
         assert digests[0] == digests[1]
 
     def test_processes_change_nothing(
@@ -504,7 +504,7 @@ class TestRuns:
         monkeypatch.setattr(chunks, "_MANY", 10)
         monkeypatch.setattr(workers, "_INLINE", 10)
         run(tmp_path / "two", source, workers=2)
-        assert table.digest(tmp_path / "one") == table.digest(tmp_path / "two")
+        assert files.digest_of_folder(tmp_path / "one") == files.digest_of_folder(tmp_path / "two")
 
     def test_small_sets_start_no_process(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -531,14 +531,14 @@ class TestRuns:
         assert not (tmp_path / INGESTED).exists()
 
     def test_chunks_and_row_groups_weigh_little(self, tmp_path: Path) -> None:
-        found = list(
+        weighed = list(
             chunks.chunked(
                 base.Item(str(n), bytes(size), "a")
                 for n, size in enumerate([1, 3 << 20, 2 << 20, 5 << 20, *[1] * 600])
             )
         )
-        assert [len(chunk) for chunk, _ in found] == [2, 1, 1, 256, 256, 88]
-        assert [size for _, size in found][:3] == [(3 << 20) + 1, 2 << 20, 5 << 20]
+        assert [len(chunk) for chunk, _ in weighed] == [2, 1, 1, 256, 256, 88]
+        assert [size for _, size in weighed][:3] == [(3 << 20) + 1, 2 << 20, 5 << 20]
 
     def test_relative_sources_lie_in_the_project(self, tmp_path: Path) -> None:
         fill(tmp_path / "in")
@@ -549,7 +549,7 @@ class TestRuns:
     def test_an_export_comes_back_as_it_was(self, tmp_path: Path) -> None:
         run(tmp_path / "one", fill(tmp_path / "in"), unlabelled=str(fill(tmp_path / "more")))
         run(tmp_path / "two", tmp_path / "one" / INGESTED)
-        assert table.digest(tmp_path / "one" / INGESTED) == table.digest(
+        assert files.digest_of_folder(tmp_path / "one" / INGESTED) == files.digest_of_folder(
             tmp_path / "two" / INGESTED
         )
 

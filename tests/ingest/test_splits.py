@@ -17,11 +17,11 @@ def settled(
     keys: Any, classes: Any, splits: Any = None, *, valid: float = 0.1, test: float = 0.2
 ) -> list[int]:
     keys = np.asarray(keys, np.float64)
-    given = np.full(len(keys), OPEN) if splits is None else np.asarray(splits)
-    found = settle(
-        keys, np.asarray(classes, np.int32), given.astype(np.int8), valid=valid, test=test
+    source_splits = np.full(len(keys), OPEN) if splits is None else np.asarray(splits)
+    final = settle(
+        keys, np.asarray(classes, np.int32), source_splits.astype(np.int8), valid=valid, test=test
     )
-    return list(map(int, found))
+    return list(map(int, final))
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_places_on_the_line(key: float, split: int) -> None:
 def test_shares_are_kept_within_each_class() -> None:
     keys = [seeding.unit(0, "split", n) for n in range(6000)]
     classes = np.arange(6000) % 3
-    found = np.array(settled(keys, classes))
+    split = np.array(settled(keys, classes))
     for number in range(3):
-        shares = np.bincount(found[classes == number], minlength=3) / 2000
+        shares = np.bincount(split[classes == number], minlength=3) / 2000
         np.testing.assert_allclose(shares[[TRAIN, VALID, TEST]], [0.7, 0.1, 0.2], atol=0.03)
 
 
@@ -48,14 +48,14 @@ def test_shares_are_kept_within_each_class() -> None:
 )
 def test_what_always_holds(rows: list[tuple[int, float]], valid: float, test: float) -> None:
     classes, keys = map(np.array, zip(*rows, strict=True))
-    found = np.array(settled(keys, classes, valid=valid, test=test))
+    split = np.array(settled(keys, classes, valid=valid, test=test))
     for key in np.unique(keys):
-        assert len(set(found[keys == key])) == 1
+        assert len(set(split[keys == key])) == 1
     for number in np.unique(classes):
-        assert (found[classes == number] == TRAIN).any() or len(np.unique(keys)) < len(rows)
+        assert (split[classes == number] == TRAIN).any() or len(np.unique(keys)) < len(rows)
     if len(np.unique(keys)) == len(rows):  # keys of one image each: nothing stands in the way
         for number in np.unique(classes):
-            mine = found[classes == number]
+            mine = split[classes == number]
             assert (mine == TRAIN).any()
             if len(mine) >= 3:
                 assert valid == 0 or (mine == VALID).any()
@@ -96,8 +96,8 @@ class TestWhatClassesAreDue:
 
 class TestGiven:
     def test_is_kept_against_every_hash(self) -> None:
-        given = [TEST, TRAIN, VALID, TEST]
-        assert settled([0.9, 0.0, 0.5, 0.8], [0, 0, 1, 1], given) == given
+        source_splits = [TEST, TRAIN, VALID, TEST]
+        assert settled([0.9, 0.0, 0.5, 0.8], [0, 0, 1, 1], source_splits) == source_splits
 
     def test_rows_of_the_same_key_follow(self) -> None:
         assert settled([0.9, 0.9, 0.5], [0, 0, 0], [OPEN, TEST, OPEN])[:2] == [TEST, TEST]
@@ -123,7 +123,7 @@ class TestGroups:
         groups = Groups()
         for split in (None, "train", "train", None):
             groups.note("w", split)
-        assert groups.given == {"w": "train"}
+        assert groups.splits == {"w": "train"}
 
     def test_two_splits_are_not(self) -> None:
         groups = Groups()

@@ -164,8 +164,10 @@ class TestEveryReader:
 
     def test_gives_each_image_with_its_label(self, name: str, tmp_path: Path) -> None:
         items = candidates(SOURCES[name](tmp_path / "set"))
-        found = [(item.label, int(images.pixels(content(item), "L")[0, 0])) for item in items]
-        assert found == EXPECTED
+        labels_and_levels = [
+            (item.label, int(images.pixels(content(item), "L")[0, 0])) for item in items
+        ]
+        assert labels_and_levels == EXPECTED
         assert {item.reason for item in items} == {""}
         assert {item.split for item in items} == ({"train"} if name == "idx" else {None})
 
@@ -256,7 +258,7 @@ class TestLayout:
         ],
     )
     def test_of_folders(self, folders: list[str], layout: Layout) -> None:
-        assert layout_of([tuple(filter(None, one.split("/"))) for one in folders]) == layout
+        assert layout_of([tuple(filter(None, folder.split("/"))) for folder in folders]) == layout
 
     def test_places(self) -> None:
         assert Layout(1, True).place(("set", "Validation", "a", "deep")) == ("valid", "a")
@@ -270,14 +272,14 @@ class TestImageFolder:
         for name in ("10/2.png", "9/10.png", "9/9.png", "10/1.png"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(png())
-        found = [item.path for item in read(tmp_path)]
-        assert found == ["9/9.png", "9/10.png", "10/1.png", "10/2.png"]
+        paths = [item.path for item in read(tmp_path)]
+        assert paths == ["9/9.png", "9/10.png", "10/1.png", "10/2.png"]
 
     def test_split_folders(self, tmp_path: Path) -> None:
         for split in ("train", "val", "test"):
             as_folder(tmp_path / split)
-        found = {(item.path.split("/")[0], item.split, item.label) for item in read(tmp_path)}
-        assert found == {
+        folders = {(item.path.split("/")[0], item.split, item.label) for item in read(tmp_path)}
+        assert folders == {
             (folder, split, label)
             for folder, split in (("train", "train"), ("val", "valid"), ("test", "test"))
             for label in "01"
@@ -300,9 +302,9 @@ class TestImageFolder:
         judged = ["0/photo.heic", "0/noending", "stray.png"]
         for name in judged:
             (tmp_path / name).write_bytes(b"?")
-        found = {item.path: item.label for item in candidates(tmp_path)}
-        assert set(found) == {"0/10.png", "0/20.png", "1/30.png", *judged}
-        assert found["stray.png"] == ""  # in no class folder: a blank label
+        labels = {item.path: item.label for item in candidates(tmp_path)}
+        assert set(labels) == {"0/10.png", "0/20.png", "1/30.png", *judged}
+        assert labels["stray.png"] == ""  # in no class folder: a blank label
         side = {item.path for item in read(tmp_path) if item.reason == SIDE_FILE}
         assert side == {*junk, "__MACOSX"}
 
@@ -312,8 +314,8 @@ class TestImageFolder:
         (tmp_path / "set/a").symlink_to(tmp_path / "elsewhere/0")
         (tmp_path / "set/b/loop").symlink_to(tmp_path / "set")
         (tmp_path / "set/b/gone.png").symlink_to(tmp_path / "nowhere")
-        found = {item.path for item in candidates(tmp_path / "set")}
-        assert found == {"a/10.png", "a/20.png", "b/loop", "b/gone.png"}
+        paths = {item.path for item in candidates(tmp_path / "set")}
+        assert paths == {"a/10.png", "a/20.png", "b/loop", "b/gone.png"}
 
     def test_metadata_says_what_the_images_are(self, tmp_path: Path) -> None:
         as_folder(tmp_path)
@@ -325,8 +327,8 @@ class TestImageFolder:
             "/etc/passwd,a,,\n"
             "0/gone.png,a,holdout,\n"
         )
-        found = {item.path: item[2:6] for item in candidates(tmp_path)}
-        assert found == {
+        described_items = {item.path: item[2:6] for item in candidates(tmp_path)}
+        assert described_items == {
             "1/30.png": ("x/..", "test", "w1", ""),
             "0/10.png": ("", None, None, ""),
             "../up.png": ("a", None, None, "path leaves its folder"),
@@ -339,8 +341,8 @@ class TestImageFolder:
         as_folder(tmp_path)
         lines = [f"{label}/{value}.png,w{value}" for label, value in EXPECTED]
         (tmp_path / "metadata.csv").write_text("\n".join(["file_name,group", *lines]))
-        found = [(item.label, item.group) for item in candidates(tmp_path)]
-        assert found == [(label, f"w{value}") for label, value in EXPECTED]
+        items = [(item.label, item.group) for item in candidates(tmp_path)]
+        assert items == [(label, f"w{value}") for label, value in EXPECTED]
 
     def test_metadata_that_is_no_text(self, tmp_path: Path) -> None:
         as_folder(tmp_path)
@@ -445,8 +447,8 @@ class TestArchive:
         data = bytearray(source.read_bytes())
         data[data.index(png(9)) + 20] ^= 255
         source.write_bytes(data)
-        found = [(item.path, item.reason) for item in read(source)]
-        assert found == [("a/1.png", ""), ("b/2.png", "truncated or damaged")]
+        reasons = [(item.path, item.reason) for item in read(source)]
+        assert reasons == [("a/1.png", ""), ("b/2.png", "truncated or damaged")]
 
     def test_a_member_that_unpacks_to_too_much_is_not_unpacked(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -454,8 +456,8 @@ class TestArchive:
             with archive.open("b/2.png", "w", force_zip64=True) as file:
                 for _ in range(257):
                     file.write(bytes(1 << 20))
-        found = [item.reason for item in read(tmp_path / "s.zip")]
-        assert found == ["", "file too large"]
+        reasons = [item.reason for item in read(tmp_path / "s.zip")]
+        assert reasons == ["", "file too large"]
 
     def test_a_size_that_lies_unpacks_no_further(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "s.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -495,9 +497,9 @@ class TestArchive:
             with tarfile.open(tmp_path / "s.tar", "w") as tar:
                 for name in names:
                     tar.add(tmp_path / name, name, recursive=False)
-        found = [(i.label, i.split, content(i)) for i in candidates(tmp_path / f"s.{kind}")]
-        wanted = [(i.label, i.split, content(i)) for i in candidates(tmp_path / "set")]
-        assert sorted(found) == sorted(wanted)
+        from_archive = [(i.label, i.split, content(i)) for i in candidates(tmp_path / f"s.{kind}")]
+        from_folder = [(i.label, i.split, content(i)) for i in candidates(tmp_path / "set")]
+        assert sorted(from_archive) == sorted(from_folder)
         side = [item for item in read(tmp_path / f"s.{kind}") if item.reason == SIDE_FILE]
         assert len(side) == (2 if kind == "zip" else 1)
 
@@ -511,8 +513,8 @@ class TestArchive:
                     archive.writestr(name, data)
         else:
             write_tar(tmp_path / "s.tar", members)
-        found = {i.path: (i.label, i.split, i.reason) for i in candidates(tmp_path / f"s.{kind}")}
-        assert found == {
+        items = {i.path: (i.label, i.split, i.reason) for i in candidates(tmp_path / f"s.{kind}")}
+        assert items == {
             "s/a/1.png": ("x/y", "test", ""),
             "s/a/gone.png": ("z", None, "missing file"),
             "s/a/2.png": ("a", None, "not in metadata.csv"),
@@ -546,8 +548,8 @@ class TestCsv:
 
     def test_columns_by_option_and_tabs(self, tmp_path: Path) -> None:
         (tmp_path / "list.tsv").write_text("file\tname\n1.png\tä b\n")
-        (found,) = read(tmp_path / "list.tsv", "csv", path="file", label="name")
-        assert (found.data, found.label) == (tmp_path / "1.png", "ä b")
+        (item,) = read(tmp_path / "list.tsv", "csv", path="file", label="name")
+        assert (item.data, item.label) == (tmp_path / "1.png", "ä b")
 
     def test_missing_columns_stop_it(self, tmp_path: Path) -> None:
         (tmp_path / "list.csv").write_text("path,class\n1.png,a\n")
@@ -579,8 +581,8 @@ class TestIdx:
         write_idx(tmp_path, "train", np.arange(24).reshape(2, 4, 3), [3, 255], ".gz")
         write_idx(tmp_path, "t10k", np.zeros((1, 4, 3)), [7], ".gz")
         items = read(tmp_path)
-        found = {item.label: item.split for item in items}
-        assert found == {"3": "train", "255": "train", "7": "test"}
+        splits = {item.label: item.split for item in items}
+        assert splits == {"3": "train", "255": "train", "7": "test"}
         first = next(item for item in items if item.label == "3")
         np.testing.assert_array_equal(
             images.pixels(content(first), "L"), np.arange(12).reshape(4, 3)
@@ -666,9 +668,9 @@ class TestParquet:
         features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
         info = json.dumps({"info": {"features": features}})
         rows = [{"image": {"bytes": png(), "path": None}, "label": n} for n in (1, 0, -1, 2, None)]
-        found = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": info})
+        written = pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": info})
         (tmp_path / "data").mkdir()
-        pq.write_table(found, tmp_path / "data/validation-00000-of-00001.parquet")
+        pq.write_table(written, tmp_path / "data/validation-00000-of-00001.parquet")
         items = read(tmp_path)
         assert [item.label for item in items] == ["dog", "cat", "", "", ""]
         assert [item.reason for item in items] == [
@@ -858,8 +860,8 @@ class TestProvenance:
         self.write(
             tmp_path, [self.row("train", id="a", origin="synthetic"), self.row("test", id="b")]
         )
-        found = {item.split: (item.label, item.facts) for item in read(tmp_path)}
-        assert found == {
+        items = {item.split: (item.label, item.facts) for item in read(tmp_path)}
+        assert items == {
             "train": ("true name", {"id": "a", "origin": "synthetic"}),
             "test": ("true name", {"id": "b", "origin": "real"}),
         }
@@ -897,8 +899,8 @@ class TestDescribed:
 
     @pytest.mark.parametrize("wrong", [{"seed": "x"}, {"codes": "["}, {"codes": 1}, {"index": []}])
     def test_provenance_that_cannot_be_read(self, wrong: dict[str, Any]) -> None:
-        found = described(self.ITEM, {"id": "x", "origin": "real", **wrong})
-        assert found.reason == "damaged provenance"
+        item = described(self.ITEM, {"id": "x", "origin": "real", **wrong})
+        assert item.reason == "damaged provenance"
 
 
 @pytest.mark.parametrize(
@@ -914,10 +916,10 @@ def test_side_files(name: str, side: bool) -> None:
 
 
 def test_as_table_takes_any_source(tmp_path: Path) -> None:
-    found = readers.as_table(as_folder(tmp_path))
-    assert found.schema == table.SCHEMA
-    assert found.column("label").to_pylist() == ["0", "0", "1"]
-    assert set(found.column("split").to_pylist()) == {"train"}
+    samples = readers.as_table(as_folder(tmp_path))
+    assert samples.schema == table.SCHEMA
+    assert samples.column("label").to_pylist() == ["0", "0", "1"]
+    assert set(samples.column("split").to_pylist()) == {"train"}
     (tmp_path / "0/10.png").write_bytes(b"")
     with pytest.raises(AugmentError, match="0/10.png: empty file"):
         readers.as_table(str(tmp_path))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment.data import files, table
+from augment.data import files
 from augment.runtime import checkpoint
 from augment.runtime.checkpoint import CheckpointError
 
@@ -41,12 +41,16 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_same_state_same_bytes_and_digest(tmp_path: Path) -> None:
     for name in ("one", "two"):
         checkpoint.save_state(tmp_path / name, "model", TENSORS, META)
-    one, two = (checkpoint.digest(tmp_path / name, "model") for name in ("one", "two"))
-    assert one == two and table.digest(tmp_path / "one") == table.digest(tmp_path / "two")
+    first, second = (
+        checkpoint.digest_of_checkpoint(tmp_path / name, "model") for name in ("one", "two")
+    )
+    assert first == second and files.digest_of_folder(tmp_path / "one") == files.digest_of_folder(
+        tmp_path / "two"
+    )
     checkpoint.save_state(tmp_path / "two", "model", TENSORS, META | {"step": 4})
-    assert checkpoint.digest(tmp_path / "two", "model") != one
+    assert checkpoint.digest_of_checkpoint(tmp_path / "two", "model") != first
     checkpoint.save_state(tmp_path / "two", "model", TENSORS | {"a": torch.zeros(1)}, META)
-    assert checkpoint.digest(tmp_path / "two", "model") != one
+    assert checkpoint.digest_of_checkpoint(tmp_path / "two", "model") != first
 
 
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
@@ -94,8 +98,8 @@ def test_an_optimisers_state_survives(tmp_path: Path) -> None:
 
     again, fresh = trained()
     again.load_state_dict(checkpoint.part_of(tensors, "model"))
-    found = checkpoint.nest(checkpoint.part_of(tensors, "optimiser"))
-    fresh.load_state_dict({**fresh.state_dict(), "state": found})
+    restored = checkpoint.nest(checkpoint.part_of(tensors, "optimiser"))
+    fresh.load_state_dict({**fresh.state_dict(), "state": restored})
     for pair in ((model, optimiser), (again, fresh)):
         step(*pair)
     for a, b in zip(model.parameters(), again.parameters(), strict=True):
@@ -117,9 +121,9 @@ def test_steps_keep_the_newest_only(tmp_path: Path) -> None:
     for step in (5, 50, 500, 500):
         checkpoint.write_step(home, step, tensor(step), {"step": step})
         assert [path.name for path in home.iterdir()] == [f"step-{step:08}"]
-        found = checkpoint.latest(home)
-        assert found is not None
-        assert (found[0]["value"].item(), found[1]) == (step, {"step": step})
+        newest = checkpoint.latest(home)
+        assert newest is not None
+        assert (newest[0]["value"].item(), newest[1]) == (step, {"step": step})
 
 
 def test_a_killed_write_leaves_the_last_whole_one(
@@ -134,8 +138,8 @@ def test_a_killed_write_leaves_the_last_whole_one(
     with pytest.raises(KeyboardInterrupt):
         checkpoint.write_step(tmp_path, 10, tensor(10), {})
     assert len(list(tmp_path.iterdir())) == 2  # the temporary one has another name
-    found = checkpoint.latest(tmp_path)
-    assert found is not None and found[0]["value"] == 5
+    newest = checkpoint.latest(tmp_path)
+    assert newest is not None and newest[0]["value"] == 5
 
 
 def test_both_stand_until_the_old_one_is_removed(
@@ -150,5 +154,5 @@ def test_both_stand_until_the_old_one_is_removed(
     with pytest.raises(KeyboardInterrupt):
         checkpoint.write_step(tmp_path, 100, tensor(100), {})
     assert [path.name for path in checkpoint.steps(tmp_path)] == ["step-00000099", "step-00000100"]
-    found = checkpoint.latest(tmp_path)
-    assert found is not None and found[0]["value"] == 100
+    newest = checkpoint.latest(tmp_path)
+    assert newest is not None and newest[0]["value"] == 100

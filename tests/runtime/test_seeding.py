@@ -58,13 +58,13 @@ def test_everything_depends_on_purpose() -> None:
 @pytest.mark.parametrize(("count", "batch"), [(10, 4), (10, 10), (3, 7), (1, 2), (5, 1)])
 def test_places_go_through_every_sample_epoch_by_epoch(count: int, batch: int) -> None:
     steps = 3 * count  # whole epochs, whatever the batch
-    drawn = np.concatenate([seeding.places(count, batch, step, 0) for step in range(steps)])
-    epochs = drawn.reshape(-1, count)
+    walked = np.concatenate([seeding.places(count, batch, step, 0) for step in range(steps)])
+    epochs = walked.reshape(-1, count)
     assert (np.sort(epochs) == np.arange(count)).all()
     if count >= 5:
         assert len({tuple(epoch) for epoch in epochs}) > 1
         other = np.concatenate([seeding.places(count, batch, step, 1) for step in range(steps)])
-        assert (other != drawn).any()
+        assert (other != walked).any()
 
 
 def test_places_of_a_step_do_not_depend_on_earlier_ones() -> None:

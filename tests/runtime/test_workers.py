@@ -30,19 +30,19 @@ def test_small_sets_stay_in_this_process() -> None:
 def test_processes_keep_the_order() -> None:
     with workers.pool(2, 1_000_000) as executor:
         assert executor is not None
-        found = list(workers.mapped(abs, work(50), executor))
-    assert found == list(workers.mapped(abs, work(50), None))
-    assert found == [(f"c{number}", number) for number in range(50)]
+        pairs = list(workers.mapped(abs, work(50), executor))
+    assert pairs == list(workers.mapped(abs, work(50), None))
+    assert pairs == [(f"c{number}", number) for number in range(50)]
 
 
 @pytest.mark.parametrize("threads", [True, False])
 def test_little_work_is_asked_for_ahead(threads: bool) -> None:
-    asked = 0
+    taken = 0
 
     def counted() -> Iterator[tuple[None, int]]:
-        nonlocal asked
+        nonlocal taken
         for number in range(1000):
-            asked += 1
+            taken += 1
             yield None, number
 
     def first(executor: Executor | None) -> None:
@@ -53,7 +53,7 @@ def test_little_work_is_asked_for_ahead(threads: bool) -> None:
             first(executor)
     else:
         first(None)
-    assert asked <= workers._WAITING * (os.cpu_count() or 1) + 1
+    assert taken <= workers._WAITING * (os.cpu_count() or 1) + 1
 
 
 def test_an_error_in_a_task_arrives() -> None:
@@ -63,7 +63,7 @@ def test_an_error_in_a_task_arrives() -> None:
 
 SCRIPT = """
 import os, signal, time
-from augment import workers
+from augment.runtime import workers
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # CI may have it ignored

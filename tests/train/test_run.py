@@ -15,7 +15,7 @@ import yaml
 from augment import params
 from augment.classifiers.classifier import Classifier
 from augment.classifiers.fit import fit_classifier
-from augment.data import table
+from augment.data import files, table
 from augment.data.files import finite
 from augment.data.images import decode
 from augment.models.generator import Generator
@@ -111,7 +111,7 @@ def test_killed_run_ends_bit_identical(
     assert not (root / "models/generator").exists()
     train.run(params.load(root / "params.yaml").train, root)
     for name in ("models/generator", "reports"):
-        assert table.digest(root / name) == table.digest(whole / name), name
+        assert files.digest_of_folder(root / name) == files.digest_of_folder(whole / name), name
 
 
 def test_stale_checkpoints_are_not_resumed(root: Path) -> None:

@@ -74,8 +74,8 @@ def test_shape_type_and_range(name: str, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_draw_a_sample_and_all_its_channels(name: str) -> None:
-    one = batch(32, channels=3) / 2
-    changed = AUGMENTATIONS.build({"name": name, **CASES[name][1]})(one, seeded())
+    grey = batch(32, channels=3) / 2
+    changed = AUGMENTATIONS.build({"name": name, **CASES[name][1]})(grey, seeded())
     distinct = len({tuple(image.flatten().tolist()) for image in changed})
     assert distinct == 2 if name == "flip" else distinct > 16
     assert torch.allclose(changed, changed[:, :1].expand_as(changed))
@@ -99,7 +99,7 @@ def test_no_glyph_is_flipped_or_turned(name: str, options: int) -> None:
         """Distance to the nearest shifted copy, so that a shift alone decides nothing."""
         places = range(-3, 4)
         moved = [other.roll((y, x), (2, 3)) for y in places for x in places]
-        return torch.stack([(changed - one).square().mean((1, 2, 3)) for one in moved]).amin(0)
+        return torch.stack([(changed - copy).square().mean((1, 2, 3)) for copy in moved]).amin(0)
 
     others = [images.flip(3), images.flip(2), images.rot90(1, (2, 3)), images.rot90(2, (2, 3))]
     for other in (*others, images.rot90(3, (2, 3))):
@@ -278,7 +278,7 @@ def test_colour_draws_saturation_and_contrast_apart() -> None:
 def test_colour_treats_each_image_of_a_pack_as_if_alone(channels: int, size: int) -> None:
     images = torch.rand(16, channels, 6, 6, generator=seeded()) * 2 - 1
     augment = AUGMENTATIONS.build("colour")
-    alone = [augment(one, seeded(1)) for one in images.chunk(channels // size, 1)]
+    alone = [augment(image, seeded(1)) for image in images.chunk(channels // size, 1)]
     assert torch.allclose(augment(images, seeded(1)), torch.cat(alone, 1), atol=1e-6)
 
 
@@ -302,8 +302,8 @@ def test_adaptive_changes_a_share_of_images_by_each_augmentation_on_its_own(p: f
     changed = Adaptive(specs, p=p)(images, seeded())
     holed = (changed == 0).flatten(1).any(1)
     lit = (changed.flatten(1).amax(1) - 0.5).abs() > 1e-6
-    for found, share in ((holed, p), (lit, p), (holed & lit, p * p)):
-        assert found.float().mean().item() == pytest.approx(share, abs=0.03)
+    for mask, share in ((holed, p), (lit, p), (holed & lit, p * p)):
+        assert mask.float().mean().item() == pytest.approx(share, abs=0.03)
     assert torch.equal(changed[~holed & ~lit], images[~holed & ~lit])
 
 

@@ -71,9 +71,9 @@ CASES = {
 
 def digits() -> np.ndarray:
     """One digit of each class, 32 × 32 with room around it."""
-    found = load_digits()
-    chosen = [np.flatnonzero(found.target == label)[0] for label in range(10)]
-    large = ndimage.zoom(found.images[chosen] / 16, (1, 2, 2), order=1)
+    data = load_digits()
+    rows = [np.flatnonzero(data.target == label)[0] for label in range(10)]
+    large = ndimage.zoom(data.images[rows] / 16, (1, 2, 2), order=1)
     return np.pad(large, ((0, 0), (8, 8), (8, 8)))
 
 
@@ -104,8 +104,8 @@ def test_every_factor_has_cases() -> None:
 @pytest.mark.parametrize("name", FACTORS.names())
 def test_closed_form(name: str) -> None:
     for image, expected in CASES[name]:
-        found = FACTORS.build(name)(image[None, None])
-        assert found == pytest.approx([expected], abs=1e-9, nan_ok=True)
+        amount = FACTORS.build(name)(image[None, None])
+        assert amount == pytest.approx([expected], abs=1e-9, nan_ok=True)
 
 
 @pytest.mark.parametrize("name", FACTORS.names())
@@ -124,15 +124,15 @@ def test_contract(name: str) -> None:
     factor = FACTORS.build(name)
     plain = np.rint(255 * digits()).astype(np.uint8)[:, None]
     before = plain.copy()
-    found = factor(plain)
-    assert found.shape == (10,) and found.dtype == np.float64 and np.isfinite(found).all()
+    amounts = factor(plain)
+    assert amounts.shape == (10,) and amounts.dtype == np.float64 and np.isfinite(amounts).all()
     assert (plain == before).all()
     one_by_one = np.concatenate([factor(image[None]) for image in plain])
-    assert found == pytest.approx(one_by_one, abs=1e-12)
-    assert factor(255 - plain) == pytest.approx(found, abs=1e-9)  # dark on light
-    assert factor(plain.repeat(3, axis=1)) == pytest.approx(found, abs=1e-9)
+    assert amounts == pytest.approx(one_by_one, abs=1e-12)
+    assert factor(255 - plain) == pytest.approx(amounts, abs=1e-9)  # dark on light
+    assert factor(plain.repeat(3, axis=1)) == pytest.approx(amounts, abs=1e-9)
     coloured = np.concatenate([plain, 255 - plain, plain], axis=1)  # purple on green
-    assert factor(coloured) == pytest.approx(found, abs=1e-9)
+    assert factor(coloured) == pytest.approx(amounts, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", FACTORS.names())

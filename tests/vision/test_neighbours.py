@@ -14,8 +14,8 @@ def points(count: int, seed: int, offset: float = 0.0) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=(count, 5)) + offset).astype(np.float32)
 
 
-def plain(these: np.ndarray, those: np.ndarray) -> np.ndarray:
-    gaps = these[:, None].astype(float) - those[None]
+def plain(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+    gaps = queries[:, None].astype(float) - references[None]
     return np.sqrt((gaps**2).sum(2))
 
 
@@ -28,9 +28,9 @@ def entries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 @pytest.mark.parametrize("count", [1, 3, 20])
 def test_nearest(entries: int, count: int, offset: float) -> None:
-    these, those = points(17, 0, offset), points(20, 1, offset)
-    places, distances = neighbours.nearest(these, those, count)
-    truth = plain(these, those)
+    queries, references = points(17, 0, offset), points(20, 1, offset)
+    places, distances = neighbours.nearest(queries, references, count)
+    truth = plain(queries, references)
     assert distances == pytest.approx(np.sort(truth, 1)[:, :count], rel=1e-9)
     assert np.take_along_axis(truth, places, 1) == pytest.approx(distances, rel=1e-9)
     assert places.dtype == np.int64
@@ -38,25 +38,25 @@ def test_nearest(entries: int, count: int, offset: float) -> None:
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_nothing_is_its_own_neighbour(entries: int, count: int) -> None:
-    these = points(12, 0)
-    truth = plain(these, these)
+    rows = points(12, 0)
+    truth = plain(rows, rows)
     np.fill_diagonal(truth, np.inf)
-    places, distances = neighbours.nearest(these, these, count, same=True)
+    places, distances = neighbours.nearest(rows, rows, count, same=True)
     assert distances == pytest.approx(np.sort(truth, 1)[:, :count], rel=1e-9)
     assert not (places == np.arange(12)[:, None]).any()
 
 
 def test_equal_rows_are_exactly_zero_apart(entries: int) -> None:
-    these = points(9, 0, 1000.0)
-    places, distances = neighbours.nearest(these, these[::-1])
+    rows = points(9, 0, 1000.0)
+    places, distances = neighbours.nearest(rows, rows[::-1])
     assert (distances == 0).all() and places[:, 0].tolist() == list(range(9))[::-1]
-    twins = np.concatenate([these, these])
+    twins = np.concatenate([rows, rows])
     places, distances = neighbours.nearest(twins, twins, same=True)
     assert (distances == 0).all() and (places[:, 0] == (np.arange(18) + 9) % 18).all()
 
 
 @pytest.mark.parametrize(
-    ("these", "those", "count", "same", "known"),
+    ("queries", "references", "count", "same", "available"),
     [
         (3, 0, 2, False, 0),
         (3, 1, 2, False, 1),
@@ -66,11 +66,13 @@ def test_equal_rows_are_exactly_zero_apart(entries: int) -> None:
     ],
 )
 def test_too_few_neighbours_are_infinitely_far(
-    these: int, those: int, count: int, same: bool, known: int
+    queries: int, references: int, count: int, same: bool, available: int
 ) -> None:
-    places, distances = neighbours.nearest(points(these, 0), points(those, 0), count, same=same)
-    assert places.shape == distances.shape == (these, count)
-    assert np.isfinite(distances[:, :known]).all() and np.isinf(distances[:, known:]).all()
+    places, distances = neighbours.nearest(
+        points(queries, 0), points(references, 0), count, same=same
+    )
+    assert places.shape == distances.shape == (queries, count)
+    assert np.isfinite(distances[:, :available]).all() and np.isinf(distances[:, available:]).all()
 
 
 def test_a_hundred_thousand_images_fit_into_memory() -> None:
@@ -84,13 +86,15 @@ def test_a_hundred_thousand_images_fit_into_memory() -> None:
 
 
 def test_blocks_cover_all_and_stay_small(entries: int) -> None:
-    these, those = points(17, 0), points(20, 1)
-    before = these.copy(), those.copy()
-    starts, found = zip(*neighbours.blocks(these, those), strict=True)
-    assert np.concatenate(found) == pytest.approx(plain(these, those) ** 2, abs=1e-4)
-    assert list(starts) == list(np.cumsum([0, *map(len, found)])[:-1])
-    assert max(block.size for block in found) <= max(entries, 20)
-    assert (these == before[0]).all() and (those == before[1]).all()
+    queries, references = points(17, 0), points(20, 1)
+    before = queries.copy(), references.copy()
+    starts, blocks = zip(*neighbours.blocks(queries, references), strict=True)
+    assert np.concatenate(blocks) == pytest.approx(plain(queries, references) ** 2, abs=1e-4)
+    assert list(starts) == list(np.cumsum([0, *map(len, blocks)])[:-1])
+    assert max(block.size for block in blocks) <= max(entries, 20)
+    assert (queries == before[0]).all() and (references == before[1]).all()
     assert (
-        list(neighbours.blocks(these, those[:0])) == list(neighbours.blocks(these[:0], those)) == []
+        list(neighbours.blocks(queries, references[:0]))
+        == list(neighbours.blocks(queries[:0], references))
+        == []
     )

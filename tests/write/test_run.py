@@ -117,10 +117,10 @@ def test_what_a_person_struck_out_stays_out(root: Path) -> None:
     assert report["decisions_gone"] == 2
     assert "struck 2 out" in (root / "data/augmented/README.md").read_text()
     path.write_text("id;action\n")
-    before = table.digest(root / "data/augmented")
+    before = files.digest_of_folder(root / "data/augmented")
     with pytest.raises(AugmentError, match=r"decisions\.csv, line 1: expected id,action"):
         write.run(settings(), root)
-    assert table.digest(root / "data/augmented") == before
+    assert files.digest_of_folder(root / "data/augmented") == before
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,15 @@ def test_every_writer_with_its_card(name: str, root: Path) -> None:
 @pytest.mark.parametrize("name", WRITERS.names())
 def test_twice_gives_the_same_bytes(name: str, root: Path) -> None:
     write.run(settings(writer=name), root)
-    first = table.digest(root / "data/augmented"), table.digest(root / "reports")
+    first = (
+        files.digest_of_folder(root / "data/augmented"),
+        files.digest_of_folder(root / "reports"),
+    )
     write.run(settings(writer=name), root)
-    assert (table.digest(root / "data/augmented"), table.digest(root / "reports")) == first
+    assert (
+        files.digest_of_folder(root / "data/augmented"),
+        files.digest_of_folder(root / "reports"),
+    ) == first
 
 
 def test_mistakes_stop_before_any_work(tmp_path: Path) -> None:
@@ -196,12 +202,12 @@ def test_inputs_that_do_not_fit(root: Path) -> None:
 
 def test_a_writer_that_fails_leaves_the_old_set(root: Path) -> None:
     write.run(settings(), root)
-    before = table.digest(root / "data/augmented")
+    before = files.digest_of_folder(root / "data/augmented")
     colour = images.encode(np.zeros((8, 8, 3), np.uint8))
     save(root / "data/clean", [row(1, "a"), row(2, "b", image={"bytes": colour, "path": ""})])
     with pytest.raises(Exception, match="idx holds grey"):
         write.run(settings(writer="idx"), root)
-    assert table.digest(root / "data/augmented") == before
+    assert files.digest_of_folder(root / "data/augmented") == before
     assert sorted(path.name for path in (root / "data").iterdir()) == [
         "augmented",
         "clean",
@@ -439,7 +445,7 @@ def test_adopted_images_that_cannot_be(root: Path, rows: list[table.Row], fault:
 
 def test_a_failed_gate_writes_nothing_and_force_says_so(root: Path) -> None:
     write.run(settings(), root)
-    before = table.digest(root / "data"), table.digest(root / "reports")
+    before = files.digest_of_folder(root / "data"), files.digest_of_folder(root / "reports")
     scored(root, label_accuracy=0.5, fid=1.0)
     bounds = ["label_accuracy >= 0.9", "fid < 2", "uplift.low >= 0"]
     with pytest.raises(gates.GateError, match="2 of 3 gates failed, nothing is written") as caught:
@@ -451,7 +457,10 @@ def test_a_failed_gate_writes_nothing_and_force_says_so(root: Path) -> None:
         "uplift.low      not measured  >= 0    failed",
     ]
     (root / "reports/score.json").unlink()
-    assert (table.digest(root / "data"), table.digest(root / "reports")) == before
+    assert (
+        files.digest_of_folder(root / "data"),
+        files.digest_of_folder(root / "reports"),
+    ) == before
 
     scored(root, label_accuracy=0.5, fid=1.0)
     report = write.run(settings(gates=bounds, dose=0.5), root, force=True)

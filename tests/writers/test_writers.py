@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augment.data import images, table
+from augment.data import files, images, table
 from augment.data.provenance import FILE, recorded
 from augment.readers.base import READERS
 from augment.registry import PartError
@@ -81,14 +81,16 @@ def read(name: str, folder: Path) -> list[dict[str, Any]]:
             continue
         assert item.reason == ""
         data = item.data if isinstance(item.data, bytes) else item.data.read_bytes()
-        known = {"label": item.label, "split": item.split, "group": item.group, **item.facts}
-        rows.append({"bytes": data, **{key: known.get(key) for key in CARRIED}})
+        columns = {"label": item.label, "split": item.split, "group": item.group, **item.facts}
+        rows.append({"bytes": data, **{key: columns.get(key) for key in CARRIED}})
     return sorted(rows, key=lambda row: row["id"])
 
 
 def written(rows: Iterable[table.Row]) -> list[dict[str, Any]]:
-    found = [{"bytes": row["image"]["bytes"], **{key: row[key] for key in CARRIED}} for row in rows]
-    return sorted(found, key=lambda row: row["id"])
+    carried = [
+        {"bytes": row["image"]["bytes"], **{key: row[key] for key in CARRIED}} for row in rows
+    ]
+    return sorted(carried, key=lambda row: row["id"])
 
 
 @pytest.mark.parametrize("name", WRITERS.names())
@@ -109,7 +111,7 @@ class TestEveryWriter:
     def test_same_samples_same_bytes(self, name: str, tmp_path: Path) -> None:
         for place in ("one", "two"):
             WRITERS.build(name)(iter(mixed()), tmp_path / place)
-        assert table.digest(tmp_path / "one") == table.digest(tmp_path / "two")
+        assert files.digest_of_folder(tmp_path / "one") == files.digest_of_folder(tmp_path / "two")
 
     def test_leaves_nothing_but_its_files(self, name: str, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
@@ -161,10 +163,10 @@ class TestEveryWriter:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_folder_names_are_safe_and_different(labels: list[str]) -> None:
     folders = names.Folders(taken="metadata.csv")
-    found = {label: folders.of(label) for label in labels}
-    assert found == {label: folders.of(label) for label in labels}
-    assert len({name.casefold() for name in found.values()}) == len(found)
-    for name in found.values():
+    names_by_label = {label: folders.of(label) for label in labels}
+    assert names_by_label == {label: folders.of(label) for label in labels}
+    assert len({name.casefold() for name in names_by_label.values()}) == len(names_by_label)
+    for name in names_by_label.values():
         assert PurePosixPath(name).parts == (name,)
         assert len(name.encode()) <= 100
         assert not set(name) & set('<>:"/\\|?*\0\n\r\t')
@@ -235,11 +237,11 @@ def test_webdataset_shards(tmp_path: Path) -> None:
     assert shards == ["test-000000.tar", *(f"train-00000{n}.tar" for n in range(3))]
     with tarfile.open(tmp_path / "train-000001.tar") as shard:
         members = shard.getmembers()
-        assert [one.name.partition(".")[2] for one in members] == ["png", "json"] * 2
-        assert [one.name[:9] for one in members[::2]] == ["000000002", "000000003"]
-        assert {(one.mtime, one.uid, one.gid, one.uname, one.mode) for one in members} == {
-            (0, 0, 0, "", 0o644)
-        }
+        assert [member.name.partition(".")[2] for member in members] == ["png", "json"] * 2
+        assert [member.name[:9] for member in members[::2]] == ["000000002", "000000003"]
+        assert {
+            (member.mtime, member.uid, member.gid, member.uname, member.mode) for member in members
+        } == {(0, 0, 0, "", 0o644)}
         assert json.load(shard.extractfile(members[1]))["id"] == rows[2]["id"]
     with pytest.raises(PartError, match="per_shard"):
         WRITERS.build({"name": "webdataset", "per_shard": 0})
@@ -263,10 +265,10 @@ def test_idx_says_what_it_cannot_hold(tmp_path: Path) -> None:
         WRITERS.build("idx")(
             [sample(1, "a"), sample(2, "a", image={"bytes": PNG})], tmp_path / "sizes"
         )
-    many = [sample(n, str(n)) for n in range(257)]
-    WRITERS.build("idx")(many[:256], tmp_path / "most")
+    rows = [sample(n, str(n)) for n in range(257)]
+    WRITERS.build("idx")(rows[:256], tmp_path / "most")
     with pytest.raises(WriterError, match="more than 256 classes"):
-        WRITERS.build("idx")(many, tmp_path / "many")
+        WRITERS.build("idx")(rows, tmp_path / "many")
 
 
 def test_ocr_list(tmp_path: Path) -> None:
@@ -292,8 +294,8 @@ def test_lmdb_keys(tmp_path: Path) -> None:
         lmdb.open(str(tmp_path / "train"), readonly=True, lock=False) as environment,
         environment.begin() as values,
     ):
-        found = {bytes(key): bytes(value) for key, value in values.cursor()}
-    assert found == {
+        stored = {bytes(key): bytes(value) for key, value in values.cursor()}
+    assert stored == {
         b"num-samples": b"2",
         b"image-000000001": rows[0]["image"]["bytes"],
         b"image-000000002": rows[1]["image"]["bytes"],
@@ -324,11 +326,11 @@ def test_lmdb_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_provenance_stands_split_by_split(tmp_path: Path) -> None:
     rows = [sample(n, "a", ("test", "train", "valid")[n % 3]) for n in range(3100)]
     assert list(recorded(iter(rows), tmp_path / FILE)) == rows
-    found = pq.read_table(tmp_path / FILE)
-    assert tuple(found.schema.names) == table.FACTS
+    written = pq.read_table(tmp_path / FILE)
+    assert tuple(written.schema.names) == table.FACTS
     order = {"train": 0, "valid": 1, "test": 2}
     expected = sorted(rows, key=lambda row: order[row["split"]])
-    assert found["id"].to_pylist() == [row["id"] for row in expected]
+    assert written["id"].to_pylist() == [row["id"] for row in expected]
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 

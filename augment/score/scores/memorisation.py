@@ -38,7 +38,9 @@ def memorisation(
     known = Lookalikes(train.pixels)
     rows = evenly(np.arange(len(train)), most)
     few = len(train) < 2
-    limit = np.nan if few else np.quantile(known.gaps(train.pixels[rows], own=rows), quantile)
+    limit = (
+        np.nan if few else np.quantile(known.gaps(train.pixels[rows], self_places=rows), quantile)
+    )
 
     def compare(other: Side) -> Callable[[int | None], Numbers]:
         places, gaps = (found[:, 0] for found in nearest(other.features, train.features))

@@ -10,7 +10,7 @@ from augment.classifiers.classifier import Floats
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import images
 from augment.registry import Spec
-from augment.runtime.cache import Values, cached, code_digest, digest
+from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays
 from augment.score.uplift import learners, policies
 from augment.score.uplift.arms import Training
 from augment.score.uplift.learners import LEARNERS, Terms
@@ -28,9 +28,9 @@ def fitted_answers(
     spec = LEARNERS.resolve(learner)
     key: dict[str, Any] = {
         "learner": spec,
-        "data": digest(training.pixels, training.labels),
+        "data": digest_of_arrays(training.pixels, training.labels),
         "classes": terms.classes,
-        "pixels": digest(pixels),
+        "pixels": digest_of_arrays(pixels),
         "code": code_digest(*judge.CODE, learners, policies),
     }
     if LEARNERS.describe(spec["name"]).facts["trained"]:
