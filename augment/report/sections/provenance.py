@@ -13,16 +13,16 @@ _PACKAGES = ("augment", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn", 
              "torchvision")  # fmt: skip
 
 
-def provenance(found: Sources) -> Section:
+def provenance(sources: Sources) -> Section:
     """What made this page's numbers: inputs, generator, settings, versions."""
-    written, trained = found.get("write"), found.get("train")
-    rows: list[tuple[str, Cell]] = [("source", found.get("ingest").get("source"))]
+    written, trained = sources.get("write"), sources.get("train")
+    rows: list[tuple[str, Cell]] = [("source", sources.get("ingest").get("source"))]
     rows.append(("generator", trained.get("generator")))
     rows += [(place, digest) for place, digest in written.get("inputs", {}).items()]
     rows.append(("seeds of the samples", ", ".join(map(str, written.get("seeds", [])))))
     rows.append(("licence", written.get("licence")))
     what = Table(("what", "value or SHA-256"), [row for row in rows if row[1]])
-    groups = found.params.model_dump(mode="json").items()
+    groups = sources.params.model_dump(mode="json").items()
     settings = [(group, json.dumps(keys, ensure_ascii=False)) for group, keys in groups]
     flat = Table(("group of params.yaml", "settings, with all defaults"), settings)
     figures = [
@@ -37,4 +37,6 @@ def provenance(found: Sources) -> Section:
 
 def versions() -> dict[str, str]:
     """What is installed, as far as numbers or bytes depend on it."""
-    return {"python": platform.python_version()} | {one: metadata.version(one) for one in _PACKAGES}
+    return {"python": platform.python_version()} | {
+        package: metadata.version(package) for package in _PACKAGES
+    }
