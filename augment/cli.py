@@ -161,17 +161,17 @@ def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B
     """Judge the scores by the gates of params.yaml; exit code 3 if one fails."""
     from augment import pipeline
     from augment.write import gates
-    from augment.write.run import judged
+    from augment.write.run import gate_results
 
     try:
-        verdicts = judged(pipeline.load(overrides).write)
+        results = gate_results(pipeline.load(overrides).write)
     except AugmentError as error:
         _fail(str(error), 2)
     if as_json:
-        _json(gates.records(verdicts))
+        _json(gates.records(results))
     else:
-        typer.echo(gates.lines(verdicts))
-    if not gates.passed(verdicts):
+        typer.echo(gates.lines(results))
+    if not gates.passed(results):
         raise typer.Exit(3)
 
 

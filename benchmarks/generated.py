@@ -32,6 +32,7 @@ import pandas as pd
 from sklearn.datasets import load_digits
 
 from augment.data.arrays import Arrays, join
+from augment.data.reports import UpliftReport
 from augment.runtime import seeding
 from augment.score.settings import ScoreSettings
 from augment.score.uplift.answers import fitted_answers
@@ -68,8 +69,8 @@ def rare(asked: argparse.Namespace, subset: int, generator: int, cache: Path) ->
     arms = ("oversampling", "oversampling+synthetic")
     plan = Plan(arms, (half,), range(asked.classifiers), ("elastic",))
     recalls = {
-        title.partition("@")[0].rpartition("+")[2]: np.array([*arm["per_class"].values()])
-        for title, arm in measure(study, plan)["arms"].items()
+        title.partition("@")[0].rpartition("+")[2]: np.array([*arm.per_class.values()])
+        for title, arm in measure(study, plan).arms.items()
     }
     sides = {"rare": few, "others": np.setdiff1d(np.arange(len(counts)), few)}
     found = {
@@ -90,7 +91,7 @@ def synthetic_only(asked: argparse.Namespace, subset: int, generator: int, cache
     orders = [Order(name, asked.samples // len(train.classes)) for name in train.classes]
     study = _study(train, held, _samples(supply, orders, asked), _terms(asked), cache)
     plan = Plan(("synthetic_only",), (1.0,), range(asked.classifiers), ("elastic",))
-    arms = measure(study, plan)["arms"]
+    arms = measure(study, plan).as_dict()["arms"]
     only = arms["synthetic_only"]
     return {
         "synthetic_only": only["mean"],
@@ -117,15 +118,16 @@ def verdict(
         settings.judge, "glyph", asked.device,
     )  # fmt: skip
     plan = Plan((*budget.arms, "shuffled"), budget.doses, range(budget.seeds), budget.policies)
-    said = measure(_study(train, test, synthetic, terms, cache, valid), plan)
+    report = measure(_study(train, test, synthetic, terms, cache, valid), plan)
+    said = report.as_dict()
     later = range(LATER, LATER + asked.longer)
     longer = Plan(("synthetic",), budget.doses, later, budget.policies)
-    arms = measure(_study(train, held, synthetic, terms, cache), longer)["arms"]
-    written = _written(train, synthetic, said)
+    arms = measure(_study(train, held, synthetic, terms, cache), longer).as_dict()["arms"]
+    written = _written(train, synthetic, report)
     gain = 0.0
     if len(written):
         longest = Plan(("synthetic",), (float(asked.kept),), later, budget.policies)
-        found = measure(_study(train, held, written, terms, cache), longest)["arms"]
+        found = measure(_study(train, held, written, terms, cache), longest).as_dict()["arms"]
         gain = found[f"synthetic@{asked.kept}"]["gain"]
     chosen = arms.get(f"synthetic@{said['dose']:g}", {})
     return {
@@ -209,11 +211,11 @@ def _study(
     return Study(train, valid, test, synthetic, nothing, nothing.pixels, trained)
 
 
-def _written(train: Arrays, synthetic: Arrays, said: Mapping[str, Any]) -> Arrays:
+def _written(train: Arrays, synthetic: Arrays, uplift: UpliftReport) -> Arrays:
     """The synthetic images that ``write`` would write after such a verdict."""
     names = np.array(train.classes)
     frame = pd.DataFrame({"label": names[synthetic.labels], "index": range(len(synthetic))})
-    chosen = dose.doses("auto", train.classes, said)
+    chosen = dose.doses("auto", train.classes, uplift)
     mask = dose.taken(frame, pd.Series(names[train.labels]), chosen)
     return synthetic.take(np.flatnonzero(mask))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.data import files
+from augment.data.reports import Spread
 from augment.report import terminal
 from benchmarks import boards, summaries
 from benchmarks.record import RESULTS
@@ -21,11 +22,12 @@ def demo(result: dict[str, Any]) -> list[str]:
     """The scoreboard of the demo, each number beside its floor."""
     score = result["rows"]
     lines = ["| score | synthetic | floor: real against real | |", "|---|---|---|---|"]
-    for key, title, hint in terminal.BOARD:
+    for key, facts in terminal.BOARD.items():
         values = (terminal.number(side.get(key)) for side in (score, score["floor"]))
-        lines.append(f"| {title} | {' | '.join(values)} | {hint} |")
+        lines.append(f"| {facts.title} | {' | '.join(values)} | {facts.hint} |")
     for arm, title in terminal.ARMS.items():
-        lines.append(f"| uplift: {title} | {terminal.spread(score['uplift'][arm])} | | |")
+        spread = Spread.from_dict(score["uplift"][arm])
+        lines.append(f"| uplift: {title} | {terminal.mean_and_deviation(spread)} | | |")
     rates = sorted(result["accepted"].values())
     lines += ["", f"Acceptance rate by class: {rates[0]:.2f} to {rates[-1]:.2f}."]
     return lines

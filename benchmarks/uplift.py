@@ -67,7 +67,7 @@ def few(case: str, seed: int, asked: argparse.Namespace) -> runs.Row:
         trained=trained,
     )  # fmt: skip
     plan = Plan(("pseudo_labels", "adopted"), (), range(asked.classifiers), ("elastic",))
-    found = measure(study, plan)
+    found = measure(study, plan).as_dict()
     arms = {name: arm["mean"] for name, arm in found["arms"].items()}
     gain = found["adopted"] or {}
     return {

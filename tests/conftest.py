@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -17,6 +18,7 @@ from sklearn.datasets import load_digits
 
 from augment import pipeline
 from augment.data import images, table
+from augment.data.reports import ArmResult, ClassGain, Confusion, Gain, Spread, UpliftReport
 from benchmarks import mnist, readme, record
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does
@@ -79,6 +81,43 @@ def digits_table() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+def whole_uplift(classes: tuple[str, ...] = ("a", "b"), **changes: Any) -> UpliftReport:
+    """One synthetic image for each real one helps every class; ``changes`` replace fields."""
+    gain = Gain(0.02, 0.01, 0.03, "helps")
+    recalls = dict.fromkeys(classes, 0.9)
+    counts = [[int(row == column) for column in classes] for row in classes]
+    report = UpliftReport(
+        classic=Spread(0.9, 0.01, [0.89, 0.91]),
+        synthetic=Spread(0.92, 0.01, [0.91, 0.93]),
+        gain=Spread(0.02, 0.0, [0.02, 0.02]),
+        seeds=[0, 1],
+        arms={
+            "classic": ArmResult(0.9, 0.01, [0.89, 0.91], 0.9, recalls, None),
+            "synthetic@1": ArmResult(0.92, 0.01, [0.91, 0.93], 0.92, recalls, gain),
+        },
+        policy="elastic",
+        dose=1.0,
+        low=0.01,
+        high=0.03,
+        mcnemar=0.01,
+        verdict="helps",
+        per_class={name: ClassGain(**vars(gain), dose=1.0) for name in classes},
+        learning_curve=[],
+        equal_images=None,
+        data_multiplier=None,
+        adopted=None,
+        controls={},
+        confusion=Confusion(list(classes), counts, counts),
+    )
+    return dataclasses.replace(report, **changes)
+
+
+@pytest.fixture(scope="session")
+def uplift_report() -> Callable[..., UpliftReport]:
+    """Makes a whole report of the uplift, for tests of those who read it: whole_uplift."""
+    return whole_uplift
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augment import cli, pipeline
+from augment.data.reports import Spread, UpliftReport
 from augment.report import terminal
 from augment.synth import run as synth
 from augment.train.recipes import RECIPES
@@ -172,15 +174,17 @@ def test_uplift_prints_a_verdict_and_stores_it(
     assert "minutes" in result.stderr
     text = runner.invoke(cli.app, command).stdout
     assert runner.invoke(cli.app, ["show", "reports/uplift.json"]).stdout == text
-    assert "class 7" in text and terminal.words(report) in text
+    assert "class 7" in text and terminal.uplift_in_words(UpliftReport.from_dict(report)) in text
 
 
-def test_verdicts_in_words() -> None:
-    found: dict[str, object] = {"gain": {"mean": 0.012}, "low": 0.004, "high": 0.02, "dose": 0.5}
+def test_verdicts_in_words(uplift_report: Callable[..., UpliftReport]) -> None:
+    gain = Spread(0.012, 0.0, [0.012])
+    helps = uplift_report(gain=gain, low=0.004, high=0.02, dose=0.5)
     expected = "helps: +1.20 points (+0.40 to +2.00) on real test images, at dose 0.5"
-    assert terminal.words({**found, "verdict": "helps"}) == expected
-    assert "no dose is better" in terminal.words({"verdict": "no difference", "dose": 0})
-    assert terminal.words({"verdict": None}) == terminal.words({}) == "not measured"
+    assert terminal.uplift_in_words(helps) == expected
+    without = uplift_report(verdict="no difference", dose=0.0)
+    assert "no dose is better" in terminal.uplift_in_words(without)
+    assert terminal.uplift_in_words(uplift_report(verdict=None)) == "not measured"
 
 
 def test_long_words_of_a_report_are_printed_whole(tmp_path: Path) -> None:

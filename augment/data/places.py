@@ -1,7 +1,18 @@
-"""Where stages meet, relative to a project's folder."""
+"""The stages in order, and where they meet, relative to a project's folder."""
 
 from __future__ import annotations
 
+STAGE_NAMES = (
+    "ingest",
+    "clean",
+    "train",
+    "codes",
+    "adopt",
+    "synth",
+    "score",
+    "write",
+    "report",
+)  # in order
 INGESTED = "data/ingested"
 CLEAN = "data/clean"
 QUARANTINE = "data/quarantine"

@@ -43,20 +43,20 @@ def lines(
 
     The series need one point at least between them.
     """
-    xs = [x for one in series for x, _ in one.points] + [x for x, _ in marks]
-    ys = [y + side * error for one in series for (_, y), error, side in _ends(one)]
+    xs = [x for line in series for x, _ in line.points] + [x for x, _ in marks]
+    ys = [y + side * error for line in series for (_, y), error, side in _ends(line)]
     ys += [] if level is None else [level[0]]
     across, up = _Scale(xs, _LEFT, _WIDTH - _RIGHT), _Scale(ys, _HEIGHT - _BOTTOM, _TOP)
-    drawn = [_frame(axes, across, up)]
+    shapes = [_frame(axes, across, up)]
     for x, text in marks:
-        drawn.append(
+        shapes.append(
             Markup('<g class="mark"><path d="M{0} {1}V{2}"/><title>{3}</title></g>').format(
                 across(x), _TOP, _HEIGHT - _BOTTOM, text
             )
         )
     if level is not None:
         height = up(level[0])
-        drawn.append(
+        shapes.append(
             Markup('<g class="mark"><path d="M{} {}H{}"/>{}</g>').format(
                 _LEFT,
                 height,
@@ -64,8 +64,8 @@ def lines(
                 _text(_LEFT + 6, float(height) - 5, level[1], "start"),
             )
         )
-    drawn += [_line(one, place % COLOURS, across, up) for place, one in enumerate(series)]
-    return _svg(axes.title, axes.description, _WIDTH, _HEIGHT, drawn)
+    shapes += [_line(line, place % COLOURS, across, up) for place, line in enumerate(series)]
+    return _svg(axes.title, axes.description, _WIDTH, _HEIGHT, shapes)
 
 
 def confusion(
@@ -77,13 +77,13 @@ def confusion(
     """
     left, size = 44, 300
     side = size / max(1, len(names))
-    drawn = []
+    shapes = []
     for row, (name, line) in enumerate(zip(names, counts, strict=True)):
         total = sum(line) or 1
         for column, count in enumerate(line):
             share = count / total
             depth = share if row == column else min(1.0, 4 * share)
-            drawn.append(
+            shapes.append(
                 Markup(
                     '<rect class="{}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}">'
                     "<title>{} taken for {}: {}</title></rect>"
@@ -95,14 +95,14 @@ def confusion(
             )  # fmt: skip
             if count and len(names) <= 12:
                 place = left + (column + 0.5) * side, (row + 0.5) * side + 4
-                drawn.append(_text(*place, count, kind="count"))
+                shapes.append(_text(*place, count, kind="count"))
         if len(names) <= 24:
             short = name if len(name) <= 6 else f"{name[:5]}…"
-            drawn.append(_text(left - 5, (row + 0.5) * side + 4, short, "end"))
+            shapes.append(_text(left - 5, (row + 0.5) * side + 4, short, "end"))
             if len(names) <= 12:
-                drawn.append(_text(left + (row + 0.5) * side, size + 15, short))
-    drawn.append(_text(left + size / 2, size + 32, "predicted"))
-    return _svg(title, description, left + size + 2, size + 40, drawn)
+                shapes.append(_text(left + (row + 0.5) * side, size + 15, short))
+    shapes.append(_text(left + size / 2, size + 32, "predicted"))
+    return _svg(title, description, left + size + 2, size + 40, shapes)
 
 
 class _Scale:
@@ -128,48 +128,48 @@ class _Scale:
         return [self.low + place * self.unit for place in range(count + 1)]
 
 
-def _ends(one: Series) -> list[tuple[tuple[float, float], float, int]]:
-    errors = one.errors or [0.0] * len(one.points)
-    pairs = zip(one.points, errors, strict=True)
+def _ends(line: Series) -> list[tuple[tuple[float, float], float, int]]:
+    errors = line.errors or [0.0] * len(line.points)
+    pairs = zip(line.points, errors, strict=True)
     return [(point, error, side) for point, error in pairs for side in (-1, 1)]
 
 
 def _frame(axes: Axes, across: _Scale, up: _Scale) -> Markup:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-    drawn = []
+    shapes = []
     for tick in up.ticks():
         line = Markup('<path class="grid" d="M{} {}H{}"/>').format(_LEFT, up(tick), right)
-        drawn += [line, _text(_LEFT - 6, float(up(tick)) + 4, _tick(tick), "end")]
+        shapes += [line, _text(_LEFT - 6, float(up(tick)) + 4, _tick(tick), "end")]
     for tick in across.ticks():
-        drawn.append(_text(float(across(tick)), bottom + 15, _tick(tick)))
-    drawn.append(_text((_LEFT + right) / 2, _HEIGHT - 5, axes.x))
-    drawn.append(
+        shapes.append(_text(float(across(tick)), bottom + 15, _tick(tick)))
+    shapes.append(_text((_LEFT + right) / 2, _HEIGHT - 5, axes.x))
+    shapes.append(
         Markup('<text transform="translate(10 {}) rotate(-90)" text-anchor="middle">{}</text>')
         .format(f"{(_TOP + bottom) / 2:.2f}", axes.y)
     )  # fmt: skip
-    return Markup("").join(drawn)
+    return Markup("").join(shapes)
 
 
-def _line(one: Series, colour: int, across: _Scale, up: _Scale) -> Markup:
-    path = " ".join(f"{across(x)},{up(y)}" for x, y in one.points)
-    drawn = [Markup('<polyline points="{}"/>').format(path)]
-    for (x, y), error in zip(one.points, one.errors, strict=False):
-        drawn.append(
+def _line(series: Series, colour: int, across: _Scale, up: _Scale) -> Markup:
+    path = " ".join(f"{across(x)},{up(y)}" for x, y in series.points)
+    shapes = [Markup('<polyline points="{}"/>').format(path)]
+    for (x, y), error in zip(series.points, series.errors, strict=False):
+        shapes.append(
             Markup('<path d="M{0} {1}V{2}"/>').format(across(x), up(y - error), up(y + error))
         )
-    for x, y in one.points:
-        drawn.append(
+    for x, y in series.points:
+        shapes.append(
             Markup('<circle cx="{}" cy="{}" r="2.6"><title>{}: {} at {}</title></circle>').format(
-                across(x), up(y), one.name, f"{y:.4g}", _tick(x)
+                across(x), up(y), series.name, f"{y:.4g}", _tick(x)
             )
         )
-    return Markup('<g class="series s{}">{}</g>').format(colour, Markup("").join(drawn))
+    return Markup('<g class="series s{}">{}</g>').format(colour, Markup("").join(shapes))
 
 
-def _svg(title: str, text: str, width: float, height: float, drawn: Sequence[Markup]) -> Markup:
+def _svg(title: str, text: str, width: float, height: float, shapes: Sequence[Markup]) -> Markup:
     return Markup(
         '<svg role="img" viewBox="0 0 {} {}"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(width, height, title, text, Markup("").join(drawn))
+    ).format(width, height, title, text, Markup("").join(shapes))
 
 
 def _text(x: float, y: float, text: object, anchor: str = "middle", kind: str = "") -> Markup:

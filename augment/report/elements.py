@@ -138,10 +138,10 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Headline:
     """The first thing that is read: a word, its tone, sentences, and a few numbers with names."""
 
-    headline: str
+    text: str
     tone: str
     sentences: Sequence[str]
     facts: Sequence[tuple[str, str]] = ()

@@ -43,18 +43,21 @@ def first_by_class(
     folder: Path, count: int, *, split: str | None = None
 ) -> Mapping[str, list[bytes]]:
     """The first ``count`` images of each class of a table, classes in natural order."""
-    found: dict[str, list[bytes]] = {}
+    encoded: dict[str, list[bytes]] = {}
     for row in table.rows(folder, columns=("image", "label"), split=split):
-        if row["label"] is not None and len(chosen := found.setdefault(row["label"], [])) < count:
-            chosen.append(row["image"]["bytes"])
-    return {name: found[name] for name in table.classes_of(found)}
+        if (
+            row["label"] is not None
+            and len(of_class := encoded.setdefault(row["label"], [])) < count
+        ):
+            of_class.append(row["image"]["bytes"])
+    return {name: encoded[name] for name in table.classes_of(encoded)}
 
 
 def by_id(folder: Path, ids: Iterable[str]) -> Mapping[str, bytes]:
     """The images of a table with these ids, as far as it has them."""
-    wanted: Collection[str] = frozenset(ids)
+    names: Collection[str] = frozenset(ids)
     pairs = ((row["id"], row["image"]) for row in table.rows(folder, columns=("id", "image")))
-    return {name: image["bytes"] for name, image in pairs if name in wanted}
+    return {name: image["bytes"] for name, image in pairs if name in names}
 
 
 def _tiles(encoded: Sequence[bytes]) -> images.Pixels:

@@ -17,7 +17,7 @@ from augment.report import words
 from augment.report.elements import Section
 from augment.report.sections import data, flow, gates, generator, provenance, scores, uplift
 from augment.report.settings import ReportSettings
-from augment.report.sources import Sources, read
+from augment.report.sources import Sources, read_sources
 
 PAGE = f"{REPORTS}/index.html"
 # In the order of the page, each with the reports that it reads.
@@ -45,17 +45,17 @@ def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
     What has not been run is said on the page. Raises ReportError naming a report that is not JSON
     or not what its stage writes, AugmentError for a table or an image that cannot be read.
     """
-    found = read(settings, root)
-    with found.blaming("score"):
-        verdict = uplift.verdict(found)
+    sources = read_sources(settings, root)
+    with sources.blaming("score"):
+        headline = uplift.headline(sources)
     sections = []
     for build, stages in _SECTIONS:
-        with found.blaming(*stages):
-            sections.append(build(found))
+        with sources.blaming(*stages):
+            sections.append(build(sources))
     script = _text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _template().render(
-        verdict=verdict,
+        headline=headline,
         sections=sections,
         style=Markup(_text("page.css")),
         script=Markup(script),
@@ -65,10 +65,10 @@ def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
     report = {
         "page": PAGE,
         "bytes": len(page.encode()),
-        "verdict": verdict.headline,
+        "verdict": headline.text,
         "versions": provenance.versions(),
-        "shown": [one.key for one in sections if not one.missing],
-        "missing": [one.key for one in sections if one.missing],
+        "shown": [section.key for section in sections if not section.missing],
+        "missing": [section.key for section in sections if section.missing],
     }
     files.write_json(root / REPORTS / "report.json", report)
     return report

@@ -22,7 +22,7 @@ def contact_sheet(
     Images of any size are padded to one. Gives the number of samples of each class; raises
     AugmentError when there is nothing to show.
     """
-    chosen: dict[str, list[bytes]] = {}
+    encoded: dict[str, list[bytes]] = {}
     counts: dict[str, int] = {}
     sides: list[int] = []
     columns = ("image", "label", "width", "height")
@@ -30,17 +30,20 @@ def contact_sheet(
         name = UNLABELLED if row["label"] is None else row["label"]
         counts[name] = counts.get(name, 0) + 1
         if counts[name] <= per_class:
-            chosen.setdefault(name, []).append(row["image"]["bytes"])
+            encoded.setdefault(name, []).append(row["image"]["bytes"])
             sides.append(max(row["width"], row["height"]))
-    if not chosen:
+    if not encoded:
         raise AugmentError(f"{folder}: no samples with split {split!r} and origin {origin!r}")
     side = normalise.auto_size(sides)
     form = normalise.Form((side, side), "RGB", "pad")
     tiles = {
         name: np.stack(
-            [images.pixels(normalise.to_form(one, form), "RGB").transpose(2, 0, 1) for one in found]
+            [
+                images.pixels(normalise.to_form(image, form), "RGB").transpose(2, 0, 1)
+                for image in of_class
+            ]
         )
-        for name, found in sorted(chosen.items(), key=lambda item: table.natural(item[0]))
+        for name, of_class in sorted(encoded.items(), key=lambda item: table.natural(item[0]))
     }
     files.write_bytes(out, images.encode(contact_sheets.by_class(tiles, per_class)))
     return {name: counts[name] for name in tiles}

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from augment.data import table
-from augment.data.places import REPORTS
+from augment.data.places import REPORTS, STAGE_NAMES
+from augment.data.reports import ReportShapeError, UpliftReport
 from augment.errors import AugmentError
 from augment.report.settings import ReportSettings
 
 SCORES_FILE = "score.json"
-GATES = "gates"  # written by the stage write before it refuses
-STAGES = ("ingest", "clean", "train", "codes", "adopt", "synth", "score", "write")
+GATES = "gates"  # reports/gates.json, written by the stage write before it refuses
+STAGES = STAGE_NAMES[:-1]  # whose reports the page is made from: all before the stage report
 
 
 class ReportError(AugmentError, ValueError):
@@ -35,6 +36,10 @@ class Sources:
         """The report of ``stage``; an empty one where it has not run."""
         return self.reports.get(stage, {})
 
+    def uplift(self) -> UpliftReport | None:
+        """The uplift that score measured; None where it did not. Raises ReportShapeError."""
+        return UpliftReport.of_scores(self.get("score"))
+
     def has_table(self, place: str) -> bool:
         """Whether there is a sample table with samples in it."""
         folder = self.root / place
@@ -49,19 +54,21 @@ class Sources:
         """Raise ReportError naming the reports of ``stages`` where their shape is a surprise."""
         try:
             yield
-        except AugmentError:
-            raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            files = ", ".join(str(self.file(f"{one}.json")) for one in stages if self.get(one))
+            if isinstance(error, AugmentError) and not isinstance(error, ReportShapeError):
+                raise
+            files = ", ".join(
+                str(self.file(f"{stage}.json")) for stage in stages if self.get(stage)
+            )
             what = f"{type(error).__name__}: {error}"
             raise ReportError(
                 f"{files}: not as the stage writes it ({what}); run it again"
             ) from error
 
 
-def read(settings: ReportSettings, root: Path) -> Sources:
+def read_sources(settings: ReportSettings, root: Path) -> Sources:
     """Read every report of ``root``. Raises ReportError for one that is no JSON object."""
-    found: dict[str, Mapping[str, Any]] = {}
+    reports: dict[str, Mapping[str, Any]] = {}
     for stage in (*STAGES, GATES):
         path = root / REPORTS / f"{stage}.json"
         try:
@@ -73,5 +80,5 @@ def read(settings: ReportSettings, root: Path) -> Sources:
         if not isinstance(report, dict):
             kind = type(report).__name__
             raise ReportError(f"{path}: expected an object, found {kind}; run {stage} again")
-        found[stage] = report
-    return Sources(settings, root, found)
+        reports[stage] = report
+    return Sources(settings, root, reports)

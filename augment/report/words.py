@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
 
+from augment.data.reports import Gain
 from augment.report.elements import Cell
 from augment.report.terminal import number
 
@@ -38,18 +38,18 @@ def percent(share: float) -> str:
 
 
 def points(gain: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
+    """A difference of two shares of 1 in percentage points, with its sign."""
     return f"{100 * gain:+.2f}".replace("-", "−")
 
 
 def span(low: float, high: float) -> str:
-    """The ends of an interval in points."""
+    """The ends of an interval of shares of 1, in percentage points."""
     return f"{points(low)} to {points(high)}"
 
 
-def counted(amount: int, one: str, many: str = "") -> str:
+def counted(amount: int, singular: str, plural: str = "") -> str:
     """``1 image``, ``2,000 images``."""
-    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+    return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"
 
 
 def arm(name: str) -> str:
@@ -65,9 +65,13 @@ def dose_of(name: str) -> float | None:
     return float(dose) if base == "synthetic" and dose else None
 
 
-def judged(measured: Mapping[str, Any]) -> str:
+def verdict_in_words(gain: Gain) -> str:
     """Verdict, gain and interval of one comparison in a few words."""
-    return (
-        f"{measured['verdict']}: {points(measured['gain'])} points "
-        f"({span(measured['low'], measured['high'])})"
-    )
+    if gain.verdict is None:
+        return "not measured"
+    return f"{gain.verdict}: {points(gain.gain)} points ({span(gain.low, gain.high)})"
+
+
+def measured(number: float) -> float | None:
+    """``number``, or None for NaN, as cells of tables have it."""
+    return None if math.isnan(number) else number

@@ -51,7 +51,7 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     data = _read(root)
     study, plan = _study(settings, device, data, root), _plan(settings)
     measured = _measure(
-        root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan)
+        root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan).as_dict()
     )
     report: Numbers = {}
     for spec in specs:
@@ -71,18 +71,19 @@ def prove(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     """
     device = devices.choose_device(settings.device)
     study = _study(settings, device, _read(root), root)
-    report: dict[str, Any] = files.finite(protocol.measure(study, _plan(settings)))
+    uplift = protocol.measure(study, _plan(settings))
+    report: dict[str, Any] = files.finite(uplift.as_dict())
     files.write_json(root / REPORTS / "uplift.json", report)
     return report
 
 
 def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
     """The scores with their options, checked as far as that goes without data."""
-    wanted: list[Spec] = list(settings.scores)
+    requested: list[Spec] = list(settings.scores)
     if settings.inception is not None:
         weights = str(root / settings.inception)
-        wanted.append({"name": "inception", "weights": weights, "cuda": cuda})
-    specs = [require(spec) for spec in wanted]
+        requested.append({"name": "inception", "weights": weights, "cuda": cuda})
+    specs = [require(spec) for spec in requested]
     for spec in specs:
         if spec["name"] == "inception":
             from augment.score.scores import via_torch_fidelity
@@ -119,9 +120,9 @@ def _read(root: Path) -> _Data:
 
 
 def _plan(settings: ScoreSettings) -> Plan:
-    asked = settings.uplift
+    uplift = settings.uplift
     return Plan(
-        asked.arms, asked.doses, range(asked.seeds), asked.policies, curve=asked.learning_curve
+        uplift.arms, uplift.doses, range(uplift.seeds), uplift.policies, curve=uplift.learning_curve
     )
 
 
@@ -141,8 +142,8 @@ def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Pat
     def trained(training: Training, seed: int, title: str) -> Outcome:
         title = f"uplift: {title}, seed {seed}"
         learner = settings.uplift.learner
-        found = fitted_answers(root / FITTED, learner, terms, training, seed, shown, title)
-        return Outcome(*np.split(found, ends))
+        probabilities = fitted_answers(root / FITTED, learner, terms, training, seed, shown, title)
+        return Outcome(*np.split(probabilities, ends))
 
     return Study(
         data.train, data.valid, data.test, data.synthetic, data.adopted, data.unlabelled, trained
@@ -161,9 +162,9 @@ def _measure(
     mean, spread = shown.mean(0), shown.std(0)
     spread = np.maximum(spread, 0.01 * spread.mean() or 1.0)  # a feature may never fire
 
-    def side(found: Arrays) -> Side:
-        values, probabilities = extract(cache, judge, found.pixels)
-        return Side(found.pixels, found.labels, (values - mean) / spread, probabilities)
+    def side(images: Arrays) -> Side:
+        values, probabilities = extract(cache, judge, images.pixels)
+        return Side(images.pixels, images.labels, (values - mean) / spread, probabilities)
 
     return Measured(
         classes=data.train.classes,

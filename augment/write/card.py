@@ -9,35 +9,25 @@ from typing import Any
 
 import yaml
 
+from augment.data.reports import SCORE_KEYS, UpliftReport
 from augment.data.table import SPLITS
 from augment.write import gates
 
-SCORES = (
-    "fid",
-    "kid",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "label_accuracy",
-    "diversity",
-    "duplicate_fraction",
-    "near_copy_fraction",
-    "authenticity",
-)
 UPLIFT = ("classic", "synthetic", "gain", "low", "high", "seeds")
 
 
 def card(
     report: Mapping[str, Any],
     scores: Mapping[str, Any],
+    uplift: UpliftReport | None,
     settings: Mapping[str, Any],
     data_files: str | None = None,
 ) -> str:
     """The text of the card.
 
     ``report`` is that of the stage write, ``scores`` what reports/score.json holds (any of it may
-    be missing), ``settings`` the groups of params.yaml that made the images.
+    be missing), ``uplift`` the part of it about the uplift, ``settings`` the groups of params.yaml
+    that made the images.
     """
     front: dict[str, Any] = {
         "license": report["licence"],
@@ -60,7 +50,7 @@ def card(
         *_doses(report["per_class"]),
         *_struck(report["left_out"]["struck_out"]),
         *_gates(report),
-        *_measured(scores),
+        *_measured(scores, uplift),
         "## How it was made",
         _table(
             ("what", "SHA-256 or value"),
@@ -122,42 +112,41 @@ def _dose(most: float | None) -> str:
 
 
 def _gates(report: Mapping[str, Any]) -> list[str]:
-    verdicts = [gates.Verdict(**record) for record in report["gates"]]
-    if not verdicts:
+    results = [gates.GateResult(**record) for record in report["gates"]]
+    if not results:
         return []
     forced = ["**Written by force: a gate failed.**"] if report["forced"] else []
     head = ("gate", "value", "bound", "verdict")
-    return ["## Gates", *forced, _table(head, gates.cells(verdicts))]
+    return ["## Gates", *forced, _table(head, gates.cells(results))]
 
 
-def _measured(scores: Mapping[str, Any]) -> list[str]:
+def _measured(scores: Mapping[str, Any], uplift: UpliftReport | None) -> list[str]:
     """The sections about scores; none where nothing was measured."""
     floor = scores.get("floor")
     floor = floor if isinstance(floor, Mapping) else {}
     rows = [
         (name, _number(scores[name]), _number(floor.get(name)))
-        for name in SCORES
+        for name in SCORE_KEYS
         if _number(scores.get(name))
     ]
     sections = []
     if rows:
         floor_is = "The floor is the same number for real train images against real held-out ones."
         sections += ["## Scores", floor_is, _table(("score", "value", "floor"), rows)]
-    uplift = scores.get("uplift")
-    if isinstance(uplift, Mapping):
-        gains = [(name, _number(uplift[name])) for name in UPLIFT if _number(uplift.get(name))]
-        if gains:
-            what = "Accuracy of a classifier on real test images, trained with and without them:"
-            sections += ["## Uplift", what, _table(("training", "value"), gains)]
-            if isinstance(uplift.get("verdict"), str):
-                sections.append(f"Verdict on the synthetic images: {_cell(uplift['verdict'])}.")
+    if uplift is not None:
+        plain = uplift.as_dict()
+        gains = [(name, _number(plain[name])) for name in UPLIFT if _number(plain[name])]
+        what = "Accuracy of a classifier on real test images, trained with and without them:"
+        sections += ["## Uplift", what, _table(("training", "value"), gains)]
+        if uplift.verdict is not None:
+            sections.append(f"Verdict on the synthetic images: {_cell(uplift.verdict)}.")
     return sections
 
 
 def _number(value: Any) -> str:
     """A finite number, or the numbers of a mapping or a list, for a table; nothing for others."""
     if isinstance(value, Mapping):
-        parts = [(str(name), _number(one)) for name, one in value.items()]
+        parts = [(str(name), _number(part)) for name, part in value.items()]
         return ", ".join(f"{name} {text}" for name, text in parts if text)
     if isinstance(value, list | tuple):
         return ", ".join(filter(None, map(_number, value)))

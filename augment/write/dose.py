@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from augment.data.reports import ClassGain, UpliftReport
 from augment.errors import AugmentError
-from augment.write.gates import number
 
-Wanted = str | float | Mapping[str, float] | None
+DoseSetting = str | float | Mapping[str, float] | None
+
+
+ROUNDING = 1e-9  # samples: 3 · ⅓ is a whole one, however floats round it; chosen by hand
 
 
 class DoseError(AugmentError, ValueError):
@@ -27,33 +30,31 @@ class Dose(NamedTuple):
     why: str
 
 
-def doses(wanted: Wanted, classes: Sequence[str], uplift: Mapping[str, Any]) -> dict[str, Dose]:
+def doses(
+    setting: DoseSetting, classes: Sequence[str], uplift: UpliftReport | None
+) -> dict[str, Dose]:
     """The dose of each class.
 
-    ``wanted`` is a number, a number for each class (none for the others), None for all, or "auto":
-    what ``uplift``, of score.json, found on valid for each class; nothing where synthetic samples
-    do not help overall; all where that was not measured. Raises DoseError for an unknown class.
+    ``setting`` is a number, a number for each class (none for the others), None for all, or "auto":
+    the dose that ``uplift`` gives each class; nothing where synthetic samples do not help overall;
+    all where the uplift was not measured. Raises DoseError for an unknown class.
     """
-    if isinstance(wanted, Mapping):
-        unknown = sorted(wanted.keys() - set(classes))
+    if isinstance(setting, Mapping):
+        unknown = sorted(setting.keys() - set(classes))
         if unknown:
-            known = ", ".join(classes)
-            raise DoseError(f"write.dose: unknown class {unknown[0]!r}; known: {known}")
-        return {label: Dose(wanted.get(label, 0.0), "set") for label in classes}
-    if not isinstance(wanted, str):
-        return dict.fromkeys(classes, Dose(wanted, "set"))
-    verdict, measured = uplift.get("verdict"), uplift.get("per_class")
-    if verdict is None and not measured:
+            names = ", ".join(classes)
+            raise DoseError(f"write.dose: unknown class {unknown[0]!r}; known: {names}")
+        return {label: Dose(setting.get(label, 0.0), "set") for label in classes}
+    if not isinstance(setting, str):
+        return dict.fromkeys(classes, Dose(setting, "set"))
+    if uplift is None:
         return dict.fromkeys(classes, Dose(None, "not measured"))
-    if verdict != "helps":
-        return dict.fromkeys(classes, Dose(0.0, f"overall: {verdict or 'not measured'}"))
-    found = measured if isinstance(measured, Mapping) else {}
-    return {label: _measured(found.get(label)) for label in classes}
+    if uplift.verdict != "helps":
+        return dict.fromkeys(classes, Dose(0.0, f"overall: {uplift.verdict or 'not measured'}"))
+    return {label: _measured(uplift.per_class.get(label)) for label in classes}
 
 
-def taken(
-    synthetic: pd.DataFrame, real: pd.Series, chosen: Mapping[str, Dose]
-) -> NDArray[np.bool_]:
+def taken(synthetic: pd.DataFrame, real: pd.Series, doses: Mapping[str, Dose]) -> NDArray[np.bool_]:
     """Which synthetic samples go in: of each class the first by index, rounded down.
 
     ``real`` holds the label of each labelled train image; images with an inferred label are not
@@ -62,13 +63,16 @@ def taken(
     rank = synthetic.sort_values("index", kind="stable").groupby("label").cumcount()
     count = real.value_counts()
     most = {
-        label: math.inf if dose.most is None else math.floor(dose.most * count.get(label, 0) + 1e-9)
-        for label, dose in chosen.items()
+        label: math.inf
+        if dose.most is None
+        else math.floor(dose.most * count.get(label, 0) + ROUNDING)
+        for label, dose in doses.items()
     }
-    wanted = synthetic["label"].map(most).astype(float)
-    return (rank.reindex(synthetic.index) < wanted).to_numpy(dtype=bool)
+    limits = synthetic["label"].map(most).astype(float)
+    return (rank.reindex(synthetic.index) < limits).to_numpy(dtype=bool)
 
 
-def _measured(part: Any) -> Dose:
-    most = number(part.get("dose")) if isinstance(part, Mapping) else None
-    return Dose(0.0, "not measured") if most is None else Dose(most, str(part.get("verdict")))
+def _measured(gain: ClassGain | None) -> Dose:
+    if gain is None:
+        return Dose(0.0, "not measured")
+    return Dose(gain.dose, gain.verdict or "not measured")

@@ -35,7 +35,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """What became of a gate; ``value`` is None where the number was not measured."""
 
     gate: str
@@ -44,23 +44,23 @@ class Verdict:
     passed: bool
 
 
-def parse(text: str) -> Gate:
+def parse_gate(text: str) -> Gate:
     """The gate that ``text`` says; raises GateError for one that cannot be read."""
-    found = _GATE.fullmatch(text.strip())
+    match = _GATE.fullmatch(text.strip())
     try:
-        bound = float(found["bound"]) if found else math.nan
+        bound = float(match["bound"]) if match else math.nan
     except ValueError:
         bound = math.nan
-    if not found or not math.isfinite(bound):
+    if not match or not math.isfinite(bound):
         raise GateError(
             f"{text!r} is no gate; expected KEY OP NUMBER, OP one of {' '.join(_COMPARISONS)}"
         )
-    return Gate(found["key"], found["comparison"], bound)
+    return Gate(match["key"], match["comparison"], bound)
 
 
-def judge(gates: Iterable[str], scores: Mapping[str, Any]) -> list[Verdict]:
-    """The verdict on each gate, in order; what was not measured fails."""
-    return [_judged(parse(text), scores) for text in gates]
+def check_gates(gates: Iterable[str], scores: Mapping[str, Any]) -> list[GateResult]:
+    """What became of each gate, in order; one whose number was not measured fails."""
+    return [_check(parse_gate(text), scores) for text in gates]
 
 
 def number(value: Any) -> float | None:
@@ -70,42 +70,42 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
-def passed(verdicts: Iterable[Verdict]) -> bool:
+def passed(results: Iterable[GateResult]) -> bool:
     """Whether no gate failed."""
-    return all(verdict.passed for verdict in verdicts)
+    return all(result.passed for result in results)
 
 
-def refuse(verdicts: Sequence[Verdict]) -> None:
-    """Raise GateError with the table of ``verdicts`` if one of them is no."""
-    failed = sum(not verdict.passed for verdict in verdicts)
+def refuse(results: Sequence[GateResult]) -> None:
+    """Raise GateError with the table of ``results`` if a gate failed."""
+    failed = sum(not result.passed for result in results)
     if failed:
         raise GateError(
-            f"{failed} of {len(verdicts)} gates failed, nothing is written "
-            f"(augment write --force writes all the same)\n{lines(verdicts)}"
+            f"{failed} of {len(results)} gates failed, nothing is written "
+            f"(augment write --force writes all the same)\n{lines(results)}"
         )
 
 
-def records(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
-    """The verdicts as JSON holds them: gate, value, bound, passed."""
-    return [asdict(verdict) for verdict in verdicts]
+def records(results: Iterable[GateResult]) -> list[dict[str, Any]]:
+    """The results as JSON holds them: gate, value, bound, passed."""
+    return [asdict(result) for result in results]
 
 
-def cells(verdicts: Iterable[Verdict]) -> list[tuple[str, str, str, str]]:
-    """The verdicts in words: gate, value, bound, and whether it passed."""
+def cells(results: Iterable[GateResult]) -> list[tuple[str, str, str, str]]:
+    """The results in words: gate, value, bound, and whether it passed."""
     return [
         (
-            verdict.gate,
-            "not measured" if verdict.value is None else f"{verdict.value:.4g}",
-            verdict.bound,
-            "passed" if verdict.passed else "failed",
+            result.gate,
+            "not measured" if result.value is None else f"{result.value:.4g}",
+            result.bound,
+            "passed" if result.passed else "failed",
         )
-        for verdict in verdicts
+        for result in results
     ]
 
 
-def lines(verdicts: Iterable[Verdict]) -> str:
-    """The verdicts as a table in plain text."""
-    rows = [("gate", "value", "bound", ""), *cells(verdicts)]
+def lines(results: Iterable[GateResult]) -> str:
+    """The results as a table in plain text."""
+    rows = [("gate", "value", "bound", ""), *cells(results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -113,28 +113,28 @@ def lines(verdicts: Iterable[Verdict]) -> str:
     )
 
 
-def _judged(gate: Gate, scores: Mapping[str, Any]) -> Verdict:
+def _check(gate: Gate, scores: Mapping[str, Any]) -> GateResult:
     value = _value(gate.key, scores)
     met = value is not None and _COMPARISONS[gate.comparison](value, gate.bound)
-    return Verdict(gate.key, value, f"{gate.comparison} {gate.bound:g}", met)
+    return GateResult(gate.key, value, f"{gate.comparison} {gate.bound:g}", met)
 
 
 def _value(key: str, scores: Mapping[str, Any]) -> float | None:
     if key not in _RATIOS:
-        return number(_found(scores, key.split(".")))
+        return number(_entry(scores, key.split(".")))
     name = _RATIOS[key]
-    value, floor = number(scores.get(name)), number(_found(scores, ["floor", name]))
+    value, floor = number(scores.get(name)), number(_entry(scores, ["floor", name]))
     # An unbiased KID may be 0 or less, and nothing is a multiple of that.
     return value / floor if value is not None and floor is not None and floor > 0 else None
 
 
-def _found(node: Any, steps: Sequence[str]) -> Any:
+def _entry(node: Any, steps: Sequence[str]) -> Any:
     """What stands under a dotted key; a class name may hold dots itself."""
     if not steps:
         return node
     if isinstance(node, Mapping):
         for end in range(1, len(steps) + 1):
-            found = _found(node.get(".".join(steps[:end])), steps[end:])
-            if found is not None:
-                return found
+            value = _entry(node.get(".".join(steps[:end])), steps[end:])
+            if value is not None:
+                return value
     return None

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from augment.data import decisions, files, table
 from augment.data.places import ADOPTED, AUGMENTED, CLEAN, QUARANTINE, REPORTS, SYNTHETIC
 from augment.data.provenance import FILE, recorded
+from augment.data.reports import ReportShapeError, UpliftReport
 from augment.errors import AugmentError
 from augment.runtime import progress
 from augment.write import gates
@@ -42,14 +43,14 @@ class WriteError(AugmentError):
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _Selection:
     """What goes in: real samples as they came, adopted ones, and which of the synthetic.
 
     ``struck`` are the synthetic ones that a person decided to drop, ``gone`` counts the decisions
     about images that are no more.
     """
 
-    given: pd.DataFrame
+    labelled: pd.DataFrame
     adopted: pd.DataFrame
     adopted_why: str
     synthetic: pd.DataFrame
@@ -74,21 +75,22 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
     spec = WRITERS.resolve(settings.writer)
     part = WRITERS.describe(spec["name"])
     scores = _json(root / REPORTS / "score.json")
-    verdicts = gates.judge(settings.gates, scores)
-    files.write_json(root / REPORTS / "gates.json", {"gates": gates.records(verdicts)})
+    results = gates.check_gates(settings.gates, scores)
+    files.write_json(root / REPORTS / "gates.json", {"gates": gates.records(results)})
     if not force:
-        gates.refuse(verdicts)
-    chosen = _choose(settings, scores, root)
-    places = [CLEAN, *([ADOPTED] if len(chosen.adopted) else []), SYNTHETIC]
+        gates.refuse(results)
+    uplift = _uplift(scores, root / REPORTS / "score.json")
+    selection = _choose(settings, uplift, root)
+    places = [CLEAN, *([ADOPTED] if len(selection.adopted) else []), SYNTHETIC]
     report: dict[str, Any] = {
         "writer": spec,
         "licence": settings.licence,
         "dose": settings.dose,
-        "gates": gates.records(verdicts),
-        "forced": not gates.passed(verdicts),
-        "remark": _remark(settings, chosen),
-        **_counts(chosen, table.count(root / CLEAN)),
-        "adoption": _adoption(chosen, _json(root / REPORTS / "adopt.json")),
+        "gates": gates.records(results),
+        "forced": not gates.passed(results),
+        "remark": _remark(settings, selection),
+        **_counts(selection, table.count(root / CLEAN)),
+        "adoption": _adoption(selection, _json(root / REPORTS / "adopt.json")),
         "inputs": {place: files.digest_of_folder(root / place) for place in places},
         "settings": settings.resolved(),
     }
@@ -98,11 +100,11 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
     temporary = files.temporary_beside(root / AUGMENTED)
     try:
         folder, provenance = temporary / "set", temporary / FILE
-        samples = _samples(root, chosen, report["real"] + report["synthetic"])
+        samples = _samples(root, selection, report["real"] + report["synthetic"])
         WRITERS.build(settings.writer)(recorded(samples, provenance), folder)
         provenance.replace(folder / FILE)
         files.write_json(folder / "classes.json", list(report["classes"]))
-        readme = card(report, scores, made_by, part.facts.get("data_files"))
+        readme = card(report, scores, uplift, made_by, part.facts.get("data_files"))
         files.write_text(folder / "README.md", readme)
         files.publish(folder, root / AUGMENTED)
     finally:
@@ -111,45 +113,47 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
     return report
 
 
-def judged(settings: WriteSettings, root: Path = Path(".")) -> list[gates.Verdict]:
-    """The verdict on each of the gates; raises WriteError where nothing was measured."""
+def gate_results(settings: WriteSettings, root: Path = Path(".")) -> list[gates.GateResult]:
+    """What became of each gate; raises WriteError where nothing was measured."""
     path = root / REPORTS / "score.json"
     if not path.exists():
         raise WriteError(f"{path}: no such file; run the stage score first")
-    return gates.judge(settings.gates, _json(path))
+    return gates.check_gates(settings.gates, _json(path))
 
 
-def _choose(settings: WriteSettings, scores: Mapping[str, Any], root: Path) -> _Chosen:
+def _choose(settings: WriteSettings, uplift: UpliftReport | None, root: Path) -> _Selection:
+    """What goes in, by the settings, the uplift, and the decisions of a person."""
     real = _facts(root, CLEAN, "clean")
     synthetic = _facts(root, SYNTHETIC, "synth", "id")
     _check(real, synthetic)
     adopted = _adopted(root, real)
-    given = real[real["label"].notna()]
-    uplift = _part(scores, "uplift")
-    verdict = _part(uplift, "adopted").get("verdict")
+    labelled = real[real["label"].notna()]
+    verdict = uplift.adopted.verdict if uplift and uplift.adopted else None
     adopts, why = settings.adopted, "set"
     if adopts == "auto":
         adopts, why = verdict != "harms", verdict or "not measured"
-    classes = table.classes_of([*given["label"], *synthetic["label"]])
-    chosen = doses(settings.dose, classes, uplift)
+    classes = table.classes_of([*labelled["label"], *synthetic["label"]])
+    dose_of_class = doses(settings.dose, classes, uplift)
     decided = decisions.load(root / decisions.FILE)
-    dropped = {name for name, one in decided.items() if one.action == "drop"}
+    dropped = {name for name, decision in decided.items() if decision.action == "drop"}
     struck = synthetic["id"].isin(dropped).to_numpy()
     takes = ~struck
-    takes[takes] = taken(synthetic[~struck], given.loc[given["split"] == "train", "label"], chosen)
-    return _Chosen(
-        given,
+    takes[takes] = taken(
+        synthetic[~struck], labelled.loc[labelled["split"] == "train", "label"], dose_of_class
+    )
+    return _Selection(
+        labelled,
         adopted if adopts else adopted.iloc[:0],
         why,
         synthetic[takes],
         takes,
         struck,
-        len(decided.keys() - _known(root)) if decided else 0,
-        chosen,
+        len(decided.keys() - _decidable(root)) if decided else 0,
+        dose_of_class,
     )
 
 
-def _known(root: Path) -> set[str]:
+def _decidable(root: Path) -> set[str]:
     """The ids of all images that a decision can be about."""
     places = (root / place for place in (CLEAN, QUARANTINE, SYNTHETIC))
     return {name for place in places if place.exists() for name in table.frame(place, ["id"])["id"]}
@@ -183,9 +187,9 @@ def _adopted(root: Path, real: pd.DataFrame) -> pd.DataFrame:
         | (adopted["label_source"] != "inferred"),
         "of a class without a labelled image": ~adopted["label"].isin(real["label"].dropna()),
     }
-    for fault, found in wrong.items():
-        if found.any():
-            raise WriteError(f"{ADOPTED}: image {adopted['id'][found].iloc[0]} is {fault}")
+    for fault, wrong_rows in wrong.items():
+        if wrong_rows.any():
+            raise WriteError(f"{ADOPTED}: image {adopted['id'][wrong_rows].iloc[0]} is {fault}")
     return adopted
 
 
@@ -216,14 +220,16 @@ def _json(path: Path) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def _part(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = report.get(name)
-    return part if isinstance(part, Mapping) else {}
+def _uplift(scores: Mapping[str, Any], path: Path) -> UpliftReport | None:
+    try:
+        return UpliftReport.of_scores(scores)
+    except ReportShapeError as error:
+        raise WriteError(f"{path}: {error}; run the stage score again") from None
 
 
-def _remark(settings: WriteSettings, chosen: _Chosen) -> str | None:
+def _remark(settings: WriteSettings, selection: _Selection) -> str | None:
     """What a user should hear who asked for synthetic images and gets none."""
-    if settings.dose != "auto" or not len(chosen.takes) or chosen.takes.any():
+    if settings.dose != "auto" or not len(selection.takes) or selection.takes.any():
         return None
     return (
         "no class gains by synthetic images: the set holds the real ones alone "
@@ -231,13 +237,13 @@ def _remark(settings: WriteSettings, chosen: _Chosen) -> str | None:
     )
 
 
-def _counts(chosen: _Chosen, cleaned: int) -> dict[str, Any]:
-    written = pd.concat([chosen.given, chosen.adopted, chosen.synthetic])
-    found = written.groupby(["label", "split", "origin"]).size().to_dict()
-    adopted = chosen.adopted["label"].value_counts()
+def _counts(selection: _Selection, cleaned: int) -> dict[str, Any]:
+    written = pd.concat([selection.labelled, selection.adopted, selection.synthetic])
+    counts = written.groupby(["label", "split", "origin"]).size().to_dict()
+    adopted = selection.adopted["label"].value_counts()
     classes = {
         label: {
-            split: {origin: int(found.get((label, split, origin), 0)) for origin in _ORIGINS}
+            split: {origin: int(counts.get((label, split, origin), 0)) for origin in _ORIGINS}
             for split in table.SPLITS
         }
         for label in table.classes_of(written["label"])
@@ -245,22 +251,22 @@ def _counts(chosen: _Chosen, cleaned: int) -> dict[str, Any]:
     real, synthetic = (int((written["origin"] == origin).sum()) for origin in _ORIGINS)
     return {
         "real": real,
-        "adopted": len(chosen.adopted),
+        "adopted": len(selection.adopted),
         "synthetic": synthetic,
         "left_out": {
             "unlabelled": cleaned - real,
-            "over_dose": int((~chosen.takes & ~chosen.struck).sum()),
-            "struck_out": int(chosen.struck.sum()),
+            "over_dose": int((~selection.takes & ~selection.struck).sum()),
+            "struck_out": int(selection.struck.sum()),
         },
-        "decisions_gone": chosen.gone,
+        "decisions_gone": selection.gone,
         "classes": classes,
         "per_class": {
             label: {
                 "real": splits["train"]["real"] - int(adopted.get(label, 0)),
                 "adopted": int(adopted.get(label, 0)),
                 "synthetic": splits["train"]["synthetic"],
-                "dose": chosen.doses[label].most,
-                "why": chosen.doses[label].why,
+                "dose": selection.doses[label].most,
+                "why": selection.doses[label].why,
             }
             for label, splits in classes.items()
         },
@@ -269,25 +275,25 @@ def _counts(chosen: _Chosen, cleaned: int) -> dict[str, Any]:
     }
 
 
-def _adoption(chosen: _Chosen, adopt: Mapping[str, Any]) -> dict[str, Any]:
+def _adoption(selection: _Selection, adopt: Mapping[str, Any]) -> dict[str, Any]:
     """From where the adopted images are, why they went in or not, and how sure their labels."""
-    sure = chosen.adopted["label_probability"].astype(float)
+    sure = selection.adopted["label_probability"].astype(float)
     return {
         "from": ADOPTED,
-        "why": chosen.adopted_why,
+        "why": selection.adopted_why,
         "probability": {"least": sure.min(), "mean": sure.mean()} if len(sure) else None,
         **{name: adopt.get(name) for name in _ADOPTION},
     }
 
 
-def _samples(root: Path, chosen: _Chosen, total: int) -> Iterator[table.Row]:
+def _samples(root: Path, selection: _Selection, total: int) -> Iterator[table.Row]:
     def all_three() -> Iterator[table.Row]:
         for row in table.rows(root / CLEAN):
             if row["label"] is not None:
                 yield row
-        if len(chosen.adopted):
+        if len(selection.adopted):
             yield from table.rows(root / ADOPTED)
-        for take, row in zip(chosen.takes, table.rows(root / SYNTHETIC), strict=True):
+        for take, row in zip(selection.takes, table.rows(root / SYNTHETIC), strict=True):
             if take:
                 yield row
 

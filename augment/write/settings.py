@@ -26,5 +26,5 @@ class WriteSettings(Settings):
     @classmethod
     def _readable(cls, lines: list[str]) -> list[str]:
         for line in lines:
-            gates.parse(line)
+            gates.parse_gate(line)
         return lines

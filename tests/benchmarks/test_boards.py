@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from augment.classifiers import judge
 from augment.classifiers.networks import FEATURES
 from augment.codes import probe
 from augment.data.arrays import Arrays
+from augment.data.reports import ClassGain, UpliftReport
 from augment.train.recipes import RECIPES
 from benchmarks import (
     boards,
@@ -338,15 +340,18 @@ def test_when_a_verdict_is_right(
     assert generated.right(short, chosen, [None, longer]) is right
 
 
-def test_what_is_written_follows_the_verdict_of_each_class() -> None:
+def test_what_is_written_follows_the_verdict_of_each_class(
+    uplift_report: Callable[..., UpliftReport],
+) -> None:
     data = generated.digits()
     train, made = generated.parts(data, [np.full(10, 4), np.full(10, 8)], 0)
-    said = {"verdict": "helps", "per_class": {name: {"dose": 1.5} for name in train.classes}}
-    said["per_class"]["3"]["dose"] = 0.0
-    written = generated._written(train, made, said)
+    gains = {name: ClassGain(0.1, 0.05, 0.2, "helps", 1.5) for name in train.classes}
+    gains["3"] = ClassGain(0.1, 0.05, 0.2, "harms", 0.0)
+    uplift = uplift_report(per_class=gains)
+    written = generated._written(train, made, uplift)
     assert np.bincount(written.labels).tolist() == [6, 6, 6, 0, 6, 6, 6, 6, 6, 6]
     assert set(written.ids) <= set(made.ids)
-    assert not len(generated._written(train, made, {**said, "verdict": "no difference"}))
+    assert not len(generated._written(train, made, uplift_report(verdict="no difference")))
 
 
 def generated_row(**values: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augment.classifiers import classifier
+from augment.classifiers import judge
 from augment.classifiers.fit import fit_classifier
 from augment.data import images, table
 from augment.data.arrays import DatasetError
@@ -19,13 +19,14 @@ from augment.registry import PartError
 from augment.score import run as score
 from augment.score.scores.base import SCORES, ScoreError
 from augment.score.settings import ScoreSettings
+from augment.score.uplift import learners
 
 COUNTS = {"train": 30, "valid": 6, "test": 12}
 CLASSES = ["2", "10", "é/b"]
 FILES = ["confusion.csv", "per_class.csv", "score.json"]
 
 
-def drawn(count: int, seed: int, size: int = 8) -> tuple[np.ndarray, list[str]]:
+def banded(count: int, seed: int, size: int = 8) -> tuple[np.ndarray, list[str]]:
     """Noise with one brighter band a class."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 128, (count, size, size), dtype=np.uint8)
@@ -38,12 +39,12 @@ def write(folder: Path, origin: str, parts: list[tuple]) -> None:
     with table.TableWriter(folder, overwrite=True) as writer:
         index = 0
         for split, pixels, labels in parts:
-            for one, label in zip(pixels, labels, strict=True):
-                height, width = one.shape[:2]
+            for image, label in zip(pixels, labels, strict=True):
+                height, width = image.shape[:2]
                 writer.add(
                     {
                         "id": f"{origin}-{index}",
-                        "image": {"bytes": images.encode(one), "path": None},
+                        "image": {"bytes": images.encode(image), "path": None},
                         "label": label,
                         "split": split,
                         "origin": origin,
@@ -57,14 +58,14 @@ def write(folder: Path, origin: str, parts: list[tuple]) -> None:
 
 def write_real(root: Path, **counts: int) -> None:
     parts = [
-        (split, *drawn(counts.get(split, count), seed))
+        (split, *banded(counts.get(split, count), seed))
         for seed, (split, count) in enumerate(COUNTS.items())
     ]
     write(root / "data/clean", "real", parts)
 
 
 def write_synthetic(root: Path, count: int = 33, seed: int = 9, size: int = 8) -> None:
-    write(root / "data/synthetic", "synthetic", [("train", *drawn(count, seed, size))])
+    write(root / "data/synthetic", "synthetic", [("train", *banded(count, seed, size))])
 
 
 def params(**options: Any) -> ScoreSettings:
@@ -85,7 +86,7 @@ def root(tmp_path) -> Path:
 
 @pytest.fixture
 def fits(monkeypatch) -> list[np.ndarray]:
-    """The images that each call of classifiers.fit sees."""
+    """The images that each call of fit_classifier sees."""
     seen: list[np.ndarray] = []
     real = fit_classifier
 
@@ -93,7 +94,8 @@ def fits(monkeypatch) -> list[np.ndarray]:
         seen.append(pixels)
         return real(pixels, labels, **options)
 
-    monkeypatch.setattr(classifier, "fit", note)
+    for module in (judge, learners):
+        monkeypatch.setattr(module, "fit_classifier", note)
     return seen
 
 
@@ -162,7 +164,7 @@ def test_the_tables(root):
     report = score.run(params(scores=["labels"]), root)
     with open(root / "reports/confusion.csv", encoding="utf-8", newline="") as file:
         confusion = list(csv.DictReader(file))
-    assert [row["actual"] for row in confusion] == drawn(33, 9)[1]
+    assert [row["actual"] for row in confusion] == banded(33, 9)[1]
     right = np.mean([row["actual"] == row["predicted"] for row in confusion])
     assert report["label_accuracy"] == pytest.approx(right)
     with open(root / "reports/per_class.csv", encoding="utf-8", newline="") as file:
@@ -204,21 +206,21 @@ def test_new_samples_cost_only_their_own_arm(root, fits):
 
 def test_training_sees_neither_valid_nor_test(root, fits):
     score.run(params(), root)
-    held = {one.tobytes() for seed in (1, 2) for one in drawn(12, seed)[0]}
+    held = {image.tobytes() for seed in (1, 2) for image in banded(12, seed)[0]}
     assert len(held) == 24
-    assert not held & {one.tobytes() for pixels in fits for one in pixels}
-    assert np.array_equal(fits[0][:, 0], drawn(30, 0)[0])  # the judge: real train images alone
+    assert not held & {image.tobytes() for pixels in fits for image in pixels}
+    assert np.array_equal(fits[0][:, 0], banded(30, 0)[0])  # the judge: real train images alone
 
 
 def test_copies_are_caught(root):
-    write(root / "data/synthetic", "synthetic", [("train", *drawn(30, 0))])
+    write(root / "data/synthetic", "synthetic", [("train", *banded(30, 0))])
     report = score.run(params(scores=["memorisation", "fidelity"]), root)
     assert report["near_copy_fraction"] == 1 and report["authenticity"] == 0
     assert report["fid"] == pytest.approx(0, abs=1e-3) and report["coverage"] == 1
 
 
 def test_terrible_samples_are_scored_too(root):
-    pixels, labels = drawn(9, 3)
+    pixels, labels = banded(9, 3)
     write(root / "data/synthetic", "synthetic", [("train", 0 * pixels, labels)])
     report = score.run(params(), root)
     assert report["diversity"] == 0 and report["duplicate_fraction"] == 1
@@ -252,12 +254,12 @@ def test_the_long_form_shares_what_was_fitted(root, fits):
 
 
 def test_unlabelled_and_adopted_images_make_arms(root, fits):
-    (real, labels), (more, _) = drawn(30, 0), drawn(9, 5)
-    held = [(split, *drawn(12, seed)) for seed, split in ((1, "valid"), (2, "test"))]
+    (real, labels), (more, _) = banded(30, 0), banded(9, 5)
+    held = [(split, *banded(12, seed)) for seed, split in ((1, "valid"), (2, "test"))]
     write(
         root / "data/clean", "real", [("train", real, labels), ("train", more, [None] * 9), *held]
     )
-    write(root / "data/adopted", "real", [("train", *drawn(4, 6))])
+    write(root / "data/adopted", "real", [("train", *banded(4, 6))])
     arms = ["pseudo_labels", "adopted", "adopted+synthetic"]
     report = score.prove(params(uplift={"arms": arms, "seeds": 1, "doses": [1]}), root)
     assert list(report["arms"]) == ["classic", "pseudo_labels", "adopted", "adopted+synthetic@1"]
@@ -269,7 +271,7 @@ def test_unlabelled_and_adopted_images_make_arms(root, fits):
 
 
 def test_a_class_without_samples(root):
-    pixels, labels = drawn(9, 3)
+    pixels, labels = banded(9, 3)
     write(root / "data/synthetic", "synthetic", [("train", pixels[:1], labels[:1])])
     report = score.run(params(scores=["fidelity", "diversity", "labels", "memorisation"]), root)
     assert np.isnan(report["per_class"]["10"]["label_accuracy"])
@@ -312,7 +314,7 @@ def test_inputs_that_do_not_fit(root):
     write_synthetic(root, size=12)
     with pytest.raises(DatasetError, match=r"data/synthetic: .* is \(1, 12, 12\), not \(1, 8, 8\)"):
         score.run(params(), root)
-    write(root / "data/synthetic", "synthetic", [("train", drawn(1, 0)[0], ["x"])])
+    write(root / "data/synthetic", "synthetic", [("train", banded(1, 0)[0], ["x"])])
     with pytest.raises(DatasetError, match="label 'x'"):
         score.run(params(), root)
     write_real(root, train=0)
@@ -324,17 +326,17 @@ def test_inputs_that_do_not_fit(root):
 def test_inception_is_asked_for_by_its_file(root, monkeypatch):
     from augment.score.scores import via_torch_fidelity
 
-    asked: list[Path] = []
+    paths: list[Path] = []
 
     def extract(pixels, weights, cuda):
-        asked.append(weights)
+        paths.append(weights)
         rows = pixels[:, 0, 0].astype(np.float32)
         return rows, rows[:, :2]
 
     monkeypatch.setattr(via_torch_fidelity, "inception", extract)
     monkeypatch.setattr(via_torch_fidelity, "read_weights", lambda path: None)
     report = score.run(params(scores=["labels"], inception="weights.pth"), root)
-    assert asked == [root / "weights.pth"] * 3
+    assert paths == [root / "weights.pth"] * 3
     declared = SCORES.describe("inception").facts["keys"].keys()
     assert declared | {"label_accuracy"} == report.keys() - {"floor", "per_class"}
     assert declared | {"label_accuracy"} == report["floor"].keys()

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from augment.score.scores import fidelity, memorisation, via_torch_fidelity
+from augment.data.reports import SCORE_KEYS
+from augment.score.scores import memorisation, via_torch_fidelity
 from augment.score.scores.base import SCORES, Measured, ScoreError, Side, merge, require
 from augment.score.scores.diversity import mean_distance
 from augment.score.scores.fidelity import density_coverage
-from augment.vision import neighbours
+from augment.vision import kernel_distance, neighbours
 from augment.vision.kernel_distance import kid
 from augment.vision.neighbours import nearest
 
@@ -113,19 +114,19 @@ def labels_row() -> tuple:
     }
 
 
-def drawn(features, pixels, labels=None):
+def showing(features, pixels, labels=None):
     """A side whose first images are ``pixels``, the others blank."""
-    found = side(features, labels)
-    found.pixels[: len(pixels)] = pixels
-    return found
+    images = side(features, labels)
+    images.pixels[: len(pixels)] = pixels
+    return images
 
 
 def memorisation_row() -> tuple:
     noise = np.random.default_rng(0).integers(0, 256, (100, 1, 8, 8)).astype(np.uint8)
-    real = drawn(cloud(100), noise)
+    real = showing(cloud(100), noise)
     synthetic = np.concatenate([real.features[:30], 50 + cloud(70, seed=1)])
-    held = drawn(real.features[50:], real.pixels[50:])
-    made = drawn(synthetic, real.pixels[:30], labels=[0] * 50 + [1] * 50)
+    held = showing(real.features[50:], real.pixels[50:])
+    made = showing(synthetic, real.pixels[:30], labels=[0] * 50 + [1] * 50)
     return (real, held, made), {
         "near_copy_fraction": 0.3,
         "authenticity": 0.7,
@@ -145,8 +146,8 @@ def inception_row() -> tuple:
     sides = []
     for seed in range(3):
         pixels = np.random.default_rng(seed).integers(0, 4, (60, 1, 8, 8), dtype=np.uint8)
-        one = side(cloud(60))
-        sides.append(Side(pixels, one.labels, one.features, one.probabilities))
+        judged = side(cloud(60))
+        sides.append(Side(pixels, judged.labels, judged.features, judged.probabilities))
     sides[1] = sides[0]
     return tuple(sides), {"floor.fid_inception": 0.0, "floor.precision_inception": 1.0}
 
@@ -183,12 +184,18 @@ def test_every_score_has_a_row():
     assert sorted(CASES) == SCORES.names()
 
 
+def test_the_scoreboard_shows_what_scores_register():
+    registered = [key for name in SCORES for key in SCORES.describe(name).facts["keys"]]
+    plain = [key for key in registered if "." not in key and "inception" not in key]
+    assert sorted(plain) == sorted(SCORE_KEYS)
+
+
 @pytest.mark.parametrize("name", SCORES.names())
 def test_closed_form(name, small_inception):
     result, expected = case(name)
-    found = numbers(result)
+    flat = numbers(result)
     for key, value in expected.items():
-        assert found[key] == pytest.approx(value, abs=2e-4), key
+        assert flat[key] == pytest.approx(value, abs=2e-4), key
 
 
 @pytest.mark.parametrize("name", SCORES.names())
@@ -199,9 +206,9 @@ def test_keys_are_those_declared_and_in_range(name, small_inception):
     assert numbers(result).keys() == keys.keys()
     assert floor.keys() <= keys.keys()
     assert set(per_class) in (set(), {"a", "b"})
-    for found in (numbers(result), floor, *per_class.values()):
-        assert found.keys() <= keys.keys()
-        for key, value in found.items():
+    for part in (numbers(result), floor, *per_class.values()):
+        assert part.keys() <= keys.keys()
+        for key, value in part.items():
             assert type(value) is float
             assert math.isnan(value) or keys[key].low <= value <= keys[key].high, key
 
@@ -226,7 +233,7 @@ def test_more_samples_than_one_block(monkeypatch):
     names = ("fidelity", "diversity", "memorisation")
     whole = {name: numbers(score(name, *sides)) for name in names}
     monkeypatch.setattr(neighbours, "_ENTRIES", 200)
-    monkeypatch.setattr(fidelity, "ROWS", 7)
+    monkeypatch.setattr(kernel_distance, "ROWS", 7)
     monkeypatch.setattr(via_torch_fidelity, "ROWS", 7)
     for name in names:
         assert numbers(score(name, *sides)) == pytest.approx(whole[name], rel=1e-5, nan_ok=True)
@@ -235,20 +242,22 @@ def test_more_samples_than_one_block(monkeypatch):
 # Against naive implementations
 
 
-def naive_distances(these: np.ndarray, those: np.ndarray) -> np.ndarray:
-    gaps = these[:, None].astype(np.float64) - those[None]
+def naive_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    gaps = rows[:, None].astype(np.float64) - others[None]
     return np.sqrt((gaps**2).sum(2))
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_nearest_is_naive_nearest(count):
-    these, those = cloud(30), cloud(50, seed=1)
-    all_distances = naive_distances(these, those)
-    places, distances = nearest(these, those, count)
+    rows, others = cloud(30), cloud(50, seed=1)
+    all_distances = naive_distances(rows, others)
+    places, distances = nearest(rows, others, count)
     assert np.array_equal(places, np.argsort(all_distances, 1)[:, :count])
     assert np.allclose(distances, np.sort(all_distances, 1)[:, :count])
-    np.fill_diagonal(own := naive_distances(those, those), np.inf)
-    assert np.allclose(nearest(those, those, count, same=True)[1], np.sort(own, 1)[:, :count])
+    np.fill_diagonal(among_others := naive_distances(others, others), np.inf)
+    assert np.allclose(
+        nearest(others, others, count, same=True)[1], np.sort(among_others, 1)[:, :count]
+    )
 
 
 def test_equal_rows_are_exactly_zero_apart_however_far_from_the_origin():
@@ -265,15 +274,15 @@ def test_nearest_of_too_few_is_infinitely_far():
     assert np.isfinite(distances[:, :2]).all() and (distances[:, 2:] == np.inf).all()
 
 
-def naive_kid(these: np.ndarray, those: np.ndarray) -> float:
+def naive_kid(left: np.ndarray, right: np.ndarray) -> float:
     def kernel(a, b):
         return (float(a @ b) / len(a) + 1) ** 3
 
     within = [
         np.mean([kernel(a, b) for a, b in itertools.permutations(rows, 2)])
-        for rows in (these.astype(np.float64), those.astype(np.float64))
+        for rows in (left.astype(np.float64), right.astype(np.float64))
     ]
-    across = np.mean([kernel(a, b) for a, b in itertools.product(these, those)])
+    across = np.mean([kernel(a, b) for a, b in itertools.product(left, right)])
     return float(sum(within) - 2 * across)
 
 
@@ -295,13 +304,13 @@ def test_kid_is_that_of_torch_fidelity():
 def test_density_and_coverage_on_a_line():
     real = np.arange(4, dtype=np.float32)[:, None]  # with k = 1 every ball reaches 1 far
 
-    def found(*places: float) -> dict[str, float]:
+    def measured_at(*places: float) -> dict[str, float]:
         return density_coverage(real, np.array(places, np.float32)[:, None], 1)
 
-    assert found(0.5) == {"density": 2.0, "coverage": 0.5}
-    assert found(0.5, 9.0) == {"density": 1.0, "coverage": 0.5}
-    assert found(0.5, 2.5) == {"density": 2.0, "coverage": 1.0}
-    assert found(9.0) == {"density": 0.0, "coverage": 0.0}
+    assert measured_at(0.5) == {"density": 2.0, "coverage": 0.5}
+    assert measured_at(0.5, 9.0) == {"density": 1.0, "coverage": 0.5}
+    assert measured_at(0.5, 2.5) == {"density": 2.0, "coverage": 1.0}
+    assert measured_at(9.0) == {"density": 0.0, "coverage": 0.0}
 
 
 def test_density_and_coverage_are_naive_ones():
@@ -323,11 +332,11 @@ def test_precision_and_recall_tell_narrow_from_wild():
 def test_authenticity_is_the_naive_one():
     real, other = cloud(40), cloud(50, seed=1)
     across = naive_distances(other, real)
-    np.fill_diagonal(own := naive_distances(real, real), np.inf)
+    np.fill_diagonal(among_real := naive_distances(real, real), np.inf)
     closest = across.argmin(1)
-    expected = (across.min(1) > own.min(1)[closest]).mean()
-    found = memorisation.memorisation(measured(side(real), side(other), side(other)))
-    assert found["authenticity"] == pytest.approx(expected)
+    expected = (across.min(1) > among_real.min(1)[closest]).mean()
+    numbers_ = memorisation.memorisation(measured(side(real), side(other), side(other)))
+    assert numbers_["authenticity"] == pytest.approx(expected)
 
 
 def test_a_near_copy_looks_like_one():
@@ -341,8 +350,8 @@ def test_a_near_copy_looks_like_one():
     other = rng.integers(0, 256, (50, 1, 8, 8)).astype(np.uint8)
     for seen, expected in ((pixels, 1.0), (shifted, 1.0), (mixed, 0.2), (other, 0.0)):
         made = dataclasses.replace(real, pixels=seen)
-        found = memorisation.memorisation(measured(real, real, made))
-        assert found["near_copy_fraction"] == pytest.approx(expected, abs=0.05)
+        all_rows = memorisation.memorisation(measured(real, real, made))
+        assert all_rows["near_copy_fraction"] == pytest.approx(expected, abs=0.05)
         few = memorisation.memorisation(measured(real, real, made), most=25)
         assert few["near_copy_fraction"] == pytest.approx(expected, abs=0.05)
 
@@ -351,19 +360,19 @@ def test_real_against_real_is_as_diverse_and_collapse_is_not():
     rows, labels = cloud(400), np.arange(400) % 2
     real, held = side(rows[:200], labels[:200]), side(rows[200:], labels[200:])
     collapsed = side(0.01 * cloud(100), np.arange(100) % 2)
-    found = score("diversity", real, held, collapsed)
-    assert found["floor"]["diversity"] == pytest.approx(1, abs=0.05)
-    assert found["floor"]["duplicate_fraction"] <= 0.02
-    assert found["diversity"] < 0.02 and found["duplicate_fraction"] == 1
+    scored = score("diversity", real, held, collapsed)
+    assert scored["floor"]["diversity"] == pytest.approx(1, abs=0.05)
+    assert scored["floor"]["duplicate_fraction"] <= 0.02
+    assert scored["diversity"] < 0.02 and scored["duplicate_fraction"] == 1
 
 
 def test_mean_distance():
     corners = np.array([[0, 0], [3, 4], [0, 0]], np.float32)
     assert mean_distance(corners, 10) == pytest.approx(10 / 3)
     rows = cloud(50)
-    np.fill_diagonal(own := naive_distances(rows, rows), 0)
-    assert mean_distance(rows, 50) == pytest.approx(own.sum() / (50 * 49), rel=1e-5)
-    assert mean_distance(rows, 20) == pytest.approx(own.sum() / (50 * 49), rel=0.3)
+    np.fill_diagonal(distances := naive_distances(rows, rows), 0)
+    assert mean_distance(rows, 50) == pytest.approx(distances.sum() / (50 * 49), rel=1e-5)
+    assert mean_distance(rows, 20) == pytest.approx(distances.sum() / (50 * 49), rel=0.3)
     assert math.isnan(mean_distance(rows[:1], 10))
 
 
@@ -373,19 +382,19 @@ def test_mean_distance():
 def test_torch_fidelity_knows_every_keyword(monkeypatch):
     from torch_fidelity.defaults import DEFAULTS
 
-    given: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
     real = via_torch_fidelity.torch_fidelity.calculate_metrics
 
     def note(**options):
-        given.append(options)
+        calls.append(options)
         return real(**options)
 
     monkeypatch.setattr(via_torch_fidelity.torch_fidelity, "calculate_metrics", note)
     via_torch_fidelity.compare(cloud(9), cloud(9, seed=1), 3, 5)
-    names = set().union(*given)
+    names = set().union(*calls)
     assert names - DEFAULTS.keys() == set()
-    assert all(options["cuda"] is False and options["cache"] is False for options in given)
-    assert {options.get("kid_subset_size") for options in given} == {5, None}
+    assert all(options["cuda"] is False and options["cache"] is False for options in calls)
+    assert {options.get("kid_subset_size") for options in calls} == {5, None}
 
 
 def test_a_missing_library_is_one_clear_line(monkeypatch):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ import torch
 from sklearn.datasets import load_digits
 
 from augment.classifiers.classifier import ClassifierError
+from augment.data import files
 from augment.data.arrays import Arrays
 from augment.registry import Spec
-from augment.score.uplift import arms, policies, protocol, statistics
+from augment.score.uplift import arms, learners, policies, protocol, statistics
 from augment.score.uplift.arms import ARMS, Outcome, Study, Training, perturbed
 from augment.score.uplift.learners import LEARNERS, Terms
 from augment.score.uplift.policies import POLICIES
@@ -27,11 +30,11 @@ CLASSES = ["a", "b"]
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    found = load_digits()
-    return np.rint(found.images * 255 / 16).astype(np.uint8)[:, None], found.target.astype(np.int64)
+    bunch = load_digits()
+    return np.rint(bunch.images * 255 / 16).astype(np.uint8)[:, None], bunch.target.astype(np.int64)
 
 
-def some(labels: list[int], first: int = 0) -> Arrays:
+def grey(labels: list[int], first: int = 0) -> Arrays:
     """Images of one grey level each, from ``first`` up, so that each can be told."""
     levels = np.arange(first, first + len(labels), dtype=np.uint8)
     pixels = np.tile(levels[:, None, None, None], (1, 1, 8, 8))
@@ -44,17 +47,17 @@ def unasked(training: Training, seed: int, title: str) -> Outcome:
 
 def study(**changes: Any) -> Study:
     """Four real images, six synthetic, two adopted, three without a label."""
-    known: dict[str, Any] = {
-        "train": some([0, 0, 0, 1]),
-        "valid": some([0, 1, 0, 1], 50),
-        "test": some([0, 1, 0, 1], 60),
-        "synthetic": some([0, 1, 0, 1, 0, 1], 100),
-        "adopted": some([1, 1], 200),
-        "unlabelled": some([0, 0, 0], 150).pixels,
+    parts: dict[str, Any] = {
+        "train": grey([0, 0, 0, 1]),
+        "valid": grey([0, 1, 0, 1], 50),
+        "test": grey([0, 1, 0, 1], 60),
+        "synthetic": grey([0, 1, 0, 1, 0, 1], 100),
+        "adopted": grey([1, 1], 200),
+        "unlabelled": grey([0, 0, 0], 150).pixels,
         "trained": unasked,
         "policy": "elastic",
     }
-    return Study(**known | changes)
+    return Study(**parts | changes)
 
 
 def levels(training: Training) -> list[tuple[int, int]]:
@@ -97,7 +100,7 @@ def test_images_and_seeds_both_count() -> None:
 def test_an_interval_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     gains = np.random.default_rng(0).normal(0.1, 1, (3, 200))
     whole = statistics.interval(gains)
-    monkeypatch.setattr(statistics, "_ENTRIES", 200 * 64)
+    monkeypatch.setattr(statistics, "ENTRIES", 200 * 64)
     assert statistics.interval(gains) == pytest.approx(whole, abs=0.02)
     assert all(map(math.isnan, statistics.interval(np.zeros((3, 0)))))
 
@@ -131,8 +134,8 @@ def test_mcnemar(won: int, lost: int, expected: float) -> None:
 )  # fmt: skip
 def test_equal_images(accuracy: float, expected: float | None) -> None:
     curve = [(1000, 0.8), (10, 0.5), (100, 0.7), (300, 0.65)]  # a point that falls changes nothing
-    found = statistics.equal_images(curve, accuracy)
-    assert found == (expected if expected is None else pytest.approx(expected))
+    images = statistics.equal_images(curve, accuracy)
+    assert images == (expected if expected is None else pytest.approx(expected))
 
 
 def test_equal_images_of_a_plateau_are_the_fewest() -> None:
@@ -185,17 +188,19 @@ def test_every_arm_has_a_row() -> None:
 
 @pytest.mark.parametrize("name", ARMS.names())
 def test_arm(name: str) -> None:
-    asked = pseudo_study() if name == "pseudo_labels" else study()
+    sample = pseudo_study() if name == "pseudo_labels" else study()
     spec, expected = ROWS[name]
-    found = ARMS.build(spec)(asked, 7)
-    assert found.policy == (None if name == "real" else "elastic")
-    assert found.pixels.dtype == np.uint8 and found.labels.dtype == np.int64
-    again = ARMS.build(spec)(asked, 7)
-    assert np.array_equal(again.pixels, found.pixels) and np.array_equal(again.labels, found.labels)
+    training = ARMS.build(spec)(sample, 7)
+    assert training.policy == (None if name == "real" else "elastic")
+    assert training.pixels.dtype == np.uint8 and training.labels.dtype == np.int64
+    again = ARMS.build(spec)(sample, 7)
+    assert np.array_equal(again.pixels, training.pixels) and np.array_equal(
+        again.labels, training.labels
+    )
     if expected:
-        assert levels(found) == expected
-    held = {*asked.valid.pixels[:, 0, 0, 0], *asked.test.pixels[:, 0, 0, 0]}
-    assert not held & {level for level, _ in levels(found)}
+        assert levels(training) == expected
+    held = {*sample.valid.pixels[:, 0, 0, 0], *sample.test.pixels[:, 0, 0, 0]}
+    assert not held & {level for level, _ in levels(training)}
 
 
 def test_a_dose_takes_what_there_is() -> None:
@@ -205,11 +210,11 @@ def test_a_dose_takes_what_there_is() -> None:
 
 
 def test_shuffled_labels_are_one_anothers() -> None:
-    many = study(synthetic=some([0, 1] * 50, 100))
-    first, other = (ARMS.build("shuffled")(many, seed) for seed in (0, 1))
+    large = study(synthetic=grey([0, 1] * 50, 100))
+    first, other = (ARMS.build("shuffled")(large, seed) for seed in (0, 1))
     assert levels(first)[:4] == REAL and len(first.labels) == 104
     assert Counter(first.labels[4:].tolist()) == {0: 50, 1: 50}
-    assert 0.3 < np.mean(first.labels[4:] == many.synthetic.labels) < 0.7
+    assert 0.3 < np.mean(first.labels[4:] == large.synthetic.labels) < 0.7
     assert not np.array_equal(first.labels, other.labels)
 
 
@@ -273,20 +278,20 @@ def test_torchvision_reads_the_operations_that_are_left(monkeypatch: pytest.Monk
     from torchvision.transforms import v2
 
     for transform in (v2.RandAugment(), v2.TrivialAugmentWide(), v2.AugMix()):
-        policies._restrain(transform)
-        asked: list[tuple[str, float]] = []
+        policies.only_geometric(transform)
+        operations: list[tuple[str, float]] = []
 
         def note(image: Any, name: str, magnitude: float, *_: Any, **__: Any) -> Any:
-            asked.append((name, magnitude))  # noqa: B023
+            operations.append((name, magnitude))  # noqa: B023
             return image
 
         monkeypatch.setattr(transform, "_apply_image_or_video_transform", note)
         for _ in range(60):
             transform(torch.zeros(1, 12, 12, dtype=torch.uint8))
-        assert {name for name, _ in asked} == set(transform._AUGMENTATION_SPACE)
+        assert {name for name, _ in operations} == set(transform._AUGMENTATION_SPACE)
         assert len(transform._AUGMENTATION_SPACE) == 5
-        assert max(abs(m) for name, m in asked if name == "Rotate") <= 15
-        assert max(abs(m) for name, m in asked if name.startswith("Translate")) <= 1
+        assert max(abs(m) for name, m in operations if name == "Rotate") <= 15
+        assert max(abs(m) for name, m in operations if name.startswith("Translate")) <= 1
 
 
 # Learners
@@ -308,24 +313,27 @@ def test_learner(name: str) -> None:
     training = Training(*bars(40, 0), "affine")
     pixels, labels = bars(20, 1)
     predict = LEARNERS.build(name, training, terms, 0, "test")()
-    found = predict(pixels)
-    assert found.shape == (20, 3) and found.dtype == np.float32
-    assert np.allclose(found.sum(1), 1, atol=1e-5) and (found.argmax(1) == labels).mean() >= 0.9
-    assert np.allclose(predict(pixels[::-1])[::-1], found, atol=1e-6)
+    probabilities = predict(pixels)
+    assert probabilities.shape == (20, 3) and probabilities.dtype == np.float32
+    assert (
+        np.allclose(probabilities.sum(1), 1, atol=1e-5)
+        and (probabilities.argmax(1) == labels).mean() >= 0.9
+    )
+    assert np.allclose(predict(pixels[::-1])[::-1], probabilities, atol=1e-6)
     assert predict(pixels[:0]).shape == (0, 3)
 
 
 def test_the_judge_is_the_network_of_the_terms(monkeypatch: pytest.MonkeyPatch) -> None:
-    from augment.classifiers import classifier
-
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(classifier, "fit", lambda *_, **options: asked.append(options) or _Guess())
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        learners, "fit_classifier", lambda *_, **options: calls.append(options) or _Guess()
+    )
     terms = Terms(3, 15, 16, "cnn", "glyph", torch.device("cpu"))
     for name, policy in (("judge", "affine"), ("judge", None), ("resnet18", "affine")):
         LEARNERS.build(name, Training(*bars(4, 0), policy), terms, 5, "test")()
-    assert [one["network"] for one in asked] == ["cnn", "cnn", "resnet18"]
-    assert {(one["steps"], one["batch"], one["seed"]) for one in asked} == {(15, 16, 5)}
-    assert callable(asked[0]["augment"]) and asked[1]["augment"] == ()
+    assert [call["network"] for call in calls] == ["cnn", "cnn", "resnet18"]
+    assert {(call["steps"], call["batch"], call["seed"]) for call in calls} == {(15, 16, 5)}
+    assert callable(calls[0]["augment"]) and calls[1]["augment"] == ()
 
 
 class _Guess:
@@ -335,8 +343,8 @@ class _Guess:
 def test_svc_of_one_image_a_class_or_one_class() -> None:
     terms = Terms(2, 1, 1, "cnn", "glyph", torch.device("cpu"))
     pixels, labels = bars(20, 0)
-    found = LEARNERS.build("svc", Training(pixels[:2], labels[:2]), terms, 0, "")()(pixels)
-    assert set(found.ravel()) == {0, 1} and (found.argmax(1) == labels).mean() > 0.9
+    probabilities = LEARNERS.build("svc", Training(pixels[:2], labels[:2]), terms, 0, "")()(pixels)
+    assert set(probabilities.ravel()) == {0, 1} and (probabilities.argmax(1) == labels).mean() > 0.9
     with pytest.raises(ClassifierError, match="svc needs images of 2 classes, found 1"):
         LEARNERS.build("svc", Training(pixels[:1], labels[:1]), terms, 0, "")()
 
@@ -346,80 +354,105 @@ def test_svc_of_one_image_a_class_or_one_class() -> None:
 
 def oracle(shares: dict[str, tuple[float, float]], count: int = 100) -> tuple[Study, list[str]]:
     """A study in which arms are right on that share of valid and of test images."""
-    held = some([0, 1] * (count // 2), 0)
-    asked: list[str] = []
+    held = grey([0, 1] * (count // 2), 0)
+    titles: list[str] = []
 
     def guess(right: float) -> np.ndarray:
         wrong = np.arange(count) >= round(right * count)
         return np.eye(2, dtype=np.float32)[np.where(wrong, 1 - held.labels, held.labels)]
 
     def trained(training: Training, seed: int, title: str) -> Outcome:
-        asked.append(f"{title} {seed}")
+        titles.append(f"{title} {seed}")
         valid, test = shares[title]
         return Outcome(guess(valid), guess(test), np.zeros((3, 2), np.float32))
 
-    return study(valid=held, test=held, trained=trained), asked
+    return study(valid=held, test=held, trained=trained), titles
 
 
 def plan(**changes: Any) -> Plan:
-    known: dict[str, Any] = {
+    options: dict[str, Any] = {
         "arms": ["classic", "synthetic"], "doses": [0.5, 1.0], "seeds": [0, 1, 2],
         "policies": ["elastic"],
     }  # fmt: skip
-    return Plan(**known | changes)
+    return Plan(**options | changes)
 
 
 def test_the_dose_is_chosen_on_valid_and_the_gain_measured_on_test() -> None:
     shares = {"classic": (0.8, 0.7), "synthetic@0.5": (0.9, 0.9), "synthetic@1": (0.85, 0.99)}
-    asked, titles = oracle(shares)
-    found = protocol.measure(asked, plan())
-    assert found["dose"] == 0.5 and found["verdict"] == "helps"
-    assert found["gain"]["mean"] == pytest.approx(0.2)
-    assert 0.1 < found["low"] < 0.2 < found["high"] < 0.3
-    assert found["gain"]["values"] == pytest.approx([0.2] * 3)
-    assert found["synthetic"]["mean"] == pytest.approx(0.9)
-    assert found["arms"]["synthetic@1"]["valid"] == pytest.approx(0.85)
-    assert found["arms"]["synthetic@1"]["gain"] == pytest.approx(0.29)
-    assert found["mcnemar"] == pytest.approx(2 * 0.5**60)  # 20 images won, three seeds
-    assert found["per_class"]["a"]["dose"] == 0.5
-    assert found["per_class"]["a"]["gain"] == pytest.approx(0.2)
-    assert found["arms"]["classic"]["per_class"] == pytest.approx({"a": 0.7, "b": 0.7})
-    assert found["confusion"]["classes"] == CLASSES
-    assert found["confusion"]["before"] == [[105, 45], [45, 105]]
-    assert found["confusion"]["after"] == [[135, 15], [15, 135]]
+    sample, titles = oracle(shares)
+    report = protocol.measure(sample, plan())
+    assert report.dose == 0.5 and report.verdict == "helps"
+    assert report.gain.mean == pytest.approx(0.2)
+    assert 0.1 < report.low < 0.2 < report.high < 0.3
+    assert report.gain.values == pytest.approx([0.2] * 3)
+    assert report.synthetic.mean == pytest.approx(0.9)
+    assert report.arms["synthetic@1"].valid == pytest.approx(0.85)
+    assert report.arms["synthetic@1"].gain.gain == pytest.approx(0.29)
+    assert report.mcnemar == pytest.approx(2 * 0.5**60)  # 20 images won, three seeds
+    assert report.per_class["a"].dose == 0.5
+    assert report.per_class["a"].gain == pytest.approx(0.2)
+    assert report.arms["classic"].per_class == pytest.approx({"a": 0.7, "b": 0.7})
+    assert report.confusion.classes == CLASSES
+    assert report.confusion.before == [[105, 45], [45, 105]]
+    assert report.confusion.after == [[135, 15], [15, 135]]
     assert titles == [f"{title} {seed}" for title in shares for seed in range(3)]
+
+
+def test_the_report_keeps_its_format() -> None:
+    """Keys, nesting and order of score.json are read by others: uplift.json is as it always was."""
+    shares = {
+        "policy affine": (0.7, 0.9), "policy elastic": (0.8, 0.5), "classic": (0.8, 0.7),
+        "real": (0.6, 0.5), "adopted": (0.8, 0.65), "synthetic@0.5": (0.9, 0.65),
+        "synthetic@1": (0.85, 0.8), "shuffled": (0.3, 0.3), "3 images": (0.0, 0.6),
+    }  # fmt: skip
+    every = plan(
+        arms=["real", "adopted", "synthetic", "shuffled"], policies=["affine", "elastic"],
+        curve=[0.5],
+    )  # fmt: skip
+    report = files.finite(protocol.measure(oracle(shares)[0], every).as_dict())
+    expected = json.loads((Path(__file__).parent / "uplift.json").read_text())
+
+    def same(value: Any, other: Any) -> bool:
+        assert type(value) is type(other)
+        if isinstance(value, dict):
+            return list(value) == list(other) and all(same(value[k], other[k]) for k in other)
+        if isinstance(value, list):
+            return len(value) == len(other) and all(map(same, value, other))
+        return bool(value == pytest.approx(other))
+
+    assert same(report, expected)
 
 
 def test_no_dose_that_is_no_better_on_valid() -> None:
     shares = {"classic": (0.8, 0.7), "synthetic@0.5": (0.8, 0.99), "synthetic@1": (0.7, 0.5)}
-    found = protocol.measure(oracle(shares)[0], plan())
-    assert (found["dose"], found["low"], found["high"]) == (0, 0, 0)
-    assert found["verdict"] == "no difference" and found["mcnemar"] is None
-    assert found["synthetic"] == found["classic"]
-    assert {one["dose"] for one in found["per_class"].values()} == {0}
-    assert found["arms"]["synthetic@0.5"]["verdict"] == "helps"
-    assert found["arms"]["synthetic@1"]["verdict"] == "harms"
+    report = protocol.measure(oracle(shares)[0], plan())
+    assert (report.dose, report.low, report.high) == (0, 0, 0)
+    assert report.verdict == "no difference" and report.mcnemar is None
+    assert report.synthetic == report.classic
+    assert {gain.dose for gain in report.per_class.values()} == {0}
+    assert report.arms["synthetic@0.5"].gain.verdict == "helps"
+    assert report.arms["synthetic@1"].gain.verdict == "harms"
 
 
 def test_of_equal_doses_the_smaller() -> None:
     shares = {"classic": (0.8, 0.7), "synthetic@0.5": (0.9, 0.8), "synthetic@1": (0.9, 0.9)}
-    assert protocol.measure(oracle(shares)[0], plan(doses=[1.0, 0.5]))["dose"] == 0.5
+    assert protocol.measure(oracle(shares)[0], plan(doses=[1.0, 0.5])).dose == 0.5
 
 
 def test_a_class_that_is_harmed_on_valid_gets_none() -> None:
-    asked, _ = oracle({})
+    sample, _ = oracle({})
 
     def trained(training: Training, seed: int, title: str) -> Outcome:
-        labels = asked.valid.labels
+        labels = sample.valid.labels
         wrong = np.arange(100) < (40 if title == "classic" else 30)
         wrong &= (labels == 0) if title == "classic" else (labels == 1)
         guesses = np.eye(2, dtype=np.float32)[np.where(wrong, 1 - labels, labels)]
         return Outcome(guesses, guesses, guesses[:3])
 
-    found = protocol.measure(dataclasses.replace(asked, trained=trained), plan(doses=[1.0]))
-    assert found["dose"] == 1 and found["per_class"]["a"]["dose"] == 1
-    assert found["per_class"]["b"]["dose"] == 0 and found["per_class"]["b"]["verdict"] == "harms"
-    assert found["per_class"]["a"]["verdict"] == "helps"
+    report = protocol.measure(dataclasses.replace(sample, trained=trained), plan(doses=[1.0]))
+    assert report.dose == 1 and report.per_class["a"].dose == 1
+    assert report.per_class["b"].dose == 0 and report.per_class["b"].verdict == "harms"
+    assert report.per_class["a"].verdict == "helps"
 
 
 def test_the_policy_is_chosen_on_valid() -> None:
@@ -427,26 +460,28 @@ def test_the_policy_is_chosen_on_valid() -> None:
         "policy affine": (0.7, 0.9), "policy elastic": (0.8, 0.5), "policy aug_mix": (0.8, 0.9),
         "classic": (0.8, 0.8), "real": (0.5, 0.5),
     }  # fmt: skip
-    asked, titles = oracle(shares)
-    found = protocol.measure(asked, plan(arms=["real"], policies=["affine", "elastic", "aug_mix"]))
-    assert found["policy"] == "elastic" and list(found["arms"]) == ["classic", "real"]
-    assert found["arms"]["real"]["verdict"] == "harms" and found["controls"] == {}
-    nothing = dataclasses.replace(asked, valid=some([], 0))
+    sample, titles = oracle(shares)
+    report = protocol.measure(
+        sample, plan(arms=["real"], policies=["affine", "elastic", "aug_mix"])
+    )
+    assert report.policy == "elastic" and list(report.arms) == ["classic", "real"]
+    assert report.arms["real"].gain.verdict == "harms" and report.controls == {}
+    nothing = dataclasses.replace(sample, valid=grey([], 0))
     del titles[:]
     first = protocol.measure(nothing, plan(arms=[], policies=["affine", "elastic"]))
-    assert first["policy"] == "affine" and titles == ["classic 0", "classic 1", "classic 2"]
+    assert first.policy == "affine" and titles == ["classic 0", "classic 1", "classic 2"]
 
 
 def test_arms_without_images_are_left_out_and_controls_told_apart() -> None:
     shares = {"classic": (0.8, 0.8), "perturbed": (0.8, 0.8), "shuffled": (0.3, 0.3)}
-    asked, _ = oracle(shares)
-    nothing = dataclasses.replace(asked, adopted=some([]), unlabelled=asked.unlabelled[:0])
+    sample, _ = oracle(shares)
+    nothing = dataclasses.replace(sample, adopted=grey([]), unlabelled=sample.unlabelled[:0])
     every = ["adopted", "adopted+synthetic", "pseudo_labels", "shuffled", "perturbed"]
-    found = protocol.measure(nothing, plan(arms=every))
-    assert list(found["arms"]) == ["classic", "shuffled", "perturbed"] and found["adopted"] is None
-    assert found["controls"]["shuffled"]["verdict"] == "harms"
-    assert found["controls"]["perturbed"]["verdict"] == "no difference"
-    assert found["dose"] == 0 and found["gain"]["mean"] == 0
+    report = protocol.measure(nothing, plan(arms=every))
+    assert list(report.arms) == ["classic", "shuffled", "perturbed"] and report.adopted is None
+    assert report.controls["shuffled"].verdict == "harms"
+    assert report.controls["perturbed"].verdict == "no difference"
+    assert report.dose == 0 and report.gain.mean == 0
 
 
 def test_an_arm_is_listed_once() -> None:
@@ -456,10 +491,10 @@ def test_an_arm_is_listed_once() -> None:
 
 def told(**guesses: tuple[list[int], list[int]]) -> Study:
     """A study whose arms guess so for valid and test images; these are of classes 0 0 0 1."""
-    held = some([0, 0, 0, 1] * 20, 0)
+    held = grey([0, 0, 0, 1] * 20, 0)
 
     def trained(training: Training, seed: int, title: str) -> Outcome:
-        valid, test = (np.eye(2, dtype=np.float32)[one * 20] for one in guesses[title])
+        valid, test = (np.eye(2, dtype=np.float32)[labels * 20] for labels in guesses[title])
         return Outcome(valid, test, valid[:0])
 
     return study(valid=held, test=held, trained=trained)
@@ -468,25 +503,25 @@ def told(**guesses: tuple[list[int], list[int]]) -> Study:
 def test_the_dose_of_a_class_is_chosen_on_valid_too() -> None:
     """Class a is harmed on test alone, class b on valid alone."""
     better, worse = ([0, 0, 0, 0], [1, 1, 0, 1])
-    asked = told(classic=([1, 1, 1, 1], worse), **{"synthetic@1": (better, [1, 1, 1, 1])})
-    found = protocol.measure(asked, plan(doses=[1.0]))
-    assert found["dose"] == 1 and found["per_class"]["a"]["verdict"] == "harms"
-    assert found["per_class"]["a"]["dose"] == 1 and found["per_class"]["b"]["dose"] == 0
-    assert found["per_class"]["b"]["verdict"] == "no difference"
+    sample = told(classic=([1, 1, 1, 1], worse), **{"synthetic@1": (better, [1, 1, 1, 1])})
+    report = protocol.measure(sample, plan(doses=[1.0]))
+    assert report.dose == 1 and report.per_class["a"].verdict == "harms"
+    assert report.per_class["a"].dose == 1 and report.per_class["b"].dose == 0
+    assert report.per_class["b"].verdict == "no difference"
 
 
 def test_a_class_without_a_difference_keeps_the_dose() -> None:
-    asked = told(classic=([0, 1, 1, 1],) * 2, **{"synthetic@1": ([0, 0, 0, 1],) * 2})
-    found = protocol.measure(asked, plan(doses=[1.0]))["per_class"]
-    assert found["b"]["verdict"] == "no difference" and found["b"]["dose"] == 1
-    assert found["a"]["gain"] == pytest.approx(2 / 3)  # of its own images
+    sample = told(classic=([0, 1, 1, 1],) * 2, **{"synthetic@1": ([0, 0, 0, 1],) * 2})
+    gains = protocol.measure(sample, plan(doses=[1.0])).per_class
+    assert gains["b"].verdict == "no difference" and gains["b"].dose == 1
+    assert gains["a"].gain == pytest.approx(2 / 3)  # of its own images
 
 
 def test_real_classes_are_rows_and_recall_is_of_them() -> None:
-    asked = told(classic=([0, 0, 0, 0],) * 2, **{"synthetic@1": ([0, 0, 1, 1],) * 2})
-    found = protocol.measure(asked, plan(doses=[1.0], seeds=[0]))
-    assert found["confusion"]["before"] == [[60, 0], [20, 0]]
-    recalls = found["arms"]["synthetic@1"]["per_class"]
+    sample = told(classic=([0, 0, 0, 0],) * 2, **{"synthetic@1": ([0, 0, 1, 1],) * 2})
+    report = protocol.measure(sample, plan(doses=[1.0], seeds=[0]))
+    assert report.confusion.before == [[60, 0], [20, 0]]
+    recalls = report.arms["synthetic@1"].per_class
     assert recalls == pytest.approx({"a": 2 / 3, "b": 1.0})
 
 
@@ -502,42 +537,39 @@ def test_every_pair_has_its_own_draws() -> None:
         right[: seed + 1] = right[: seed + 1, ::-1]
         return Outcome(right, right, right[:0])
 
-    asked = study(train=some([0, 1] * 20), synthetic=some([0, 1] * 20, 100), trained=trained)
-    found = protocol.measure(asked, plan(arms=["shuffled"], curve=[0.5]))
+    sample = study(train=grey([0, 1] * 20), synthetic=grey([0, 1] * 20, 100), trained=trained)
+    report = protocol.measure(sample, plan(arms=["shuffled"], curve=[0.5]))
     for title in ("shuffled", "20 images"):
         assert [seed for seed, _ in seen[title]] == [0, 1, 2]
         assert len({data for _, data in seen[title]}) == 3
-    assert found["classic"]["values"] == [0.75, 0.5, 0.25]
-    assert found["classic"]["std"] == pytest.approx(0.25)  # of a sample
+    assert report.classic.values == [0.75, 0.5, 0.25]
+    assert report.classic.std == pytest.approx(0.25)  # of a sample
 
 
 def test_a_subset_has_an_image_of_every_class() -> None:
-    assert protocol._subset(study(), 0.1, 0).labels.tolist() == [0, 1]
+    assert protocol.subset(grey([0, 0, 0, 1]), 0.1, 0).labels.tolist() == [0, 1]
 
 
 def test_the_learning_curve_and_the_data_multiplier() -> None:
-    shares = {
-        "classic": (0.8, 0.8), "synthetic@1": (0.9, 0.85), "3 images": (0.0, 0.6),
-        "8 images": (0.0, 0.9),
-    }  # fmt: skip
-    asked, _ = oracle(shares)
-    asked = dataclasses.replace(asked, reserve=some([0] * 9 + [1] * 9, 220))
-    found = protocol.measure(asked, plan(doses=[1.0], curve=[0.5, 2.0]))
-    assert [point["images"] for point in found["learning_curve"]] == [3, 4, 8]
-    assert found["equal_images"] == pytest.approx(math.sqrt(4 * 8))
-    assert found["data_multiplier"] == pytest.approx(math.sqrt(2))
-    beyond = dataclasses.replace(asked, reserve=None)
-    assert protocol.measure(beyond, plan(doses=[1.0], curve=[0.5]))["data_multiplier"] is None
+    shares = {"classic": (0.8, 0.8), "synthetic@1": (0.9, 0.7), "3 images": (0.0, 0.6)}
+    sample, _ = oracle(shares)
+    report = protocol.measure(sample, plan(doses=[1.0], curve=[0.5]))
+    points = [(point.images, point.accuracy) for point in report.learning_curve]
+    assert points == [(3, pytest.approx(0.6)), (4, pytest.approx(0.8))]
+    assert report.equal_images == pytest.approx(math.sqrt(3 * 4))
+    assert report.data_multiplier == pytest.approx(math.sqrt(3 / 4))
+    sample, _ = oracle(shares | {"synthetic@1": (0.9, 0.85)})  # better than all real images
+    assert protocol.measure(sample, plan(doses=[1.0], curve=[0.5])).data_multiplier is None
 
 
 def test_subsets_are_nested_and_balanced() -> None:
-    asked = study(train=some([0] * 20 + [1] * 10), reserve=some([0, 1] * 20, 100))
-    less, more, most = (protocol._subset(asked, share, 3) for share in (0.25, 0.5, 1.5))
-    assert set(less.ids) < set(more.ids) < set(asked.train.ids) < set(most.ids)
-    assert [Counter(one.labels.tolist()) for one in (less, more, most)] == [
-        {0: 5, 1: 2}, {0: 10, 1: 5}, {0: 30, 1: 15}
+    train = grey([0] * 20 + [1] * 10)
+    less, more, whole = (protocol.subset(train, share, 3) for share in (0.25, 0.5, 1.0))
+    assert set(less.ids) < set(more.ids) < set(whole.ids) == set(train.ids)
+    assert [Counter(part.labels.tolist()) for part in (less, more, whole)] == [
+        {0: 5, 1: 2}, {0: 10, 1: 5}, {0: 20, 1: 10}
     ]  # fmt: skip
-    assert set(protocol._subset(asked, 0.25, 4).ids) != set(less.ids)
+    assert set(protocol.subset(train, 0.25, 4).ids) != set(less.ids)
 
 
 def test_real_digits_and_an_arm_that_is_known_to_help() -> None:
@@ -559,14 +591,14 @@ def test_real_digits_and_an_arm_that_is_known_to_help() -> None:
         predict = LEARNERS.build("svc", training, terms, seed, title)()
         return Outcome(predict(valid.pixels), predict(test.pixels), predict(valid.pixels[:0]))
 
-    asked = Study(
+    sample = Study(
         take(0, 10), valid, test, take(10, 40), take(0, 0), pixels[:0], trained,
     )  # fmt: skip
-    chosen = plan(arms=["synthetic", "shuffled", "perturbed"], doses=[1.0, 3.0], curve=[0.5])
-    found = protocol.measure(asked, chosen)
-    assert found["verdict"] == "helps" and found["dose"] == 3 and found["low"] > 0.01
-    assert found["controls"]["shuffled"]["verdict"] == "harms"
-    assert found["controls"]["perturbed"]["gain"] < found["gain"]["mean"] / 2
+    options = plan(arms=["synthetic", "shuffled", "perturbed"], doses=[1.0, 3.0], curve=[0.5])
+    report = protocol.measure(sample, options)
+    assert report.verdict == "helps" and report.dose == 3 and report.low > 0.01
+    assert report.controls["shuffled"].verdict == "harms"
+    assert report.controls["perturbed"].gain < report.gain.mean / 2
 
 
 @pytest.mark.parametrize("profile", ["glyph", "natural"])

@@ -40,7 +40,7 @@ SCORES = {
     ],
 )
 def test_what_a_gate_says(text: str, expected: Gate) -> None:
-    assert gates.parse(text) == expected
+    assert gates.parse_gate(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_a_gate_says(text: str, expected: Gate) -> None:
 )
 def test_what_is_no_gate(text: str, tmp_path: Path) -> None:
     with pytest.raises(gates.GateError, match="is no gate; expected KEY OP NUMBER, OP one of >="):
-        gates.parse(text)
+        gates.parse_gate(text)
     path = tmp_path / "params.yaml"
     path.write_text(f"ingest: {{source: x}}\nwrite: {{gates: ['fid < 3', '{text}']}}\n")
     with pytest.raises(params.ParamsError, match=r"write\.gates: '.*' is no gate"):
@@ -87,9 +87,9 @@ def test_what_is_no_gate(text: str, tmp_path: Path) -> None:
     ],
 )
 def test_how_a_gate_judges(gate: str, value: float | None, passed: bool) -> None:
-    (verdict,) = gates.judge([gate], SCORES)
-    assert (verdict.value, verdict.passed) == (pytest.approx(value), passed)
-    assert ("not measured" in gates.lines([verdict])) == (value is None)
+    (result,) = gates.check_gates([gate], SCORES)
+    assert (result.value, result.passed) == (pytest.approx(value), passed)
+    assert ("not measured" in gates.lines([result])) == (value is None)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from augment.data import decisions, files, images, table
+from augment.data.reports import ClassGain, Gain, UpliftReport
 from augment.errors import AugmentError
 from augment.readers.base import READERS
 from augment.registry import PartError
@@ -25,6 +27,7 @@ from augment.write.dose import Dose, DoseError, doses
 from augment.write.settings import WriteSettings
 from augment.writers.base import WRITERS
 
+Helps = Callable[..., UpliftReport]
 LABELS = ("2", "10", "a|b")
 
 
@@ -50,8 +53,8 @@ def made(number: int, label: str, index: int, **facts: Any) -> table.Row:
 
 def save(folder: Path, rows: Iterable[table.Row]) -> None:
     with table.TableWriter(folder, overwrite=True) as writer:
-        for one in rows:
-            writer.add(one)
+        for row_ in rows:
+            writer.add(row_)
 
 
 @pytest.fixture
@@ -75,15 +78,15 @@ def augmented(root: Path) -> pd.DataFrame:
 def test_real_and_synthetic_go_in(root: Path) -> None:
     report = write.run(settings(), root)
     assert report == json.loads((root / "reports/write.json").read_text())
-    found = augmented(root)
+    written = augmented(root)
     assert table.validate(root / "data/augmented") == 36
     assert (report["real"], report["synthetic"]) == (18, 18)
     assert report["left_out"] == {"unlabelled": 2, "over_dose": 0, "struck_out": 0}
-    assert found.loc[found["origin"] == "synthetic", "split"].unique().tolist() == ["train"]
-    before = {one["id"]: one for one in table.rows(root / "data/clean")}
-    for one in table.rows(root / "data/augmented"):
-        if one["origin"] == "real":
-            assert one == before[one["id"]]
+    assert written.loc[written["origin"] == "synthetic", "split"].unique().tolist() == ["train"]
+    before = {sample["id"]: sample for sample in table.rows(root / "data/clean")}
+    for sample in table.rows(root / "data/augmented"):
+        if sample["origin"] == "real":
+            assert sample == before[sample["id"]]
 
 
 def test_accounts_add_up(root: Path) -> None:
@@ -102,15 +105,15 @@ def test_accounts_add_up(root: Path) -> None:
 
 
 def test_what_a_person_struck_out_stays_out(root: Path) -> None:
-    made_ids = {one["index"]: one["id"] for one in table.rows(root / "data/synthetic")}
+    made_ids = {sample["index"]: sample["id"] for sample in table.rows(root / "data/synthetic")}
     said = [(made_ids[35], "drop"), (made_ids[38], "drop"), (made_ids[41], "drop"),
             (made_ids[41], "keep"), (made_ids[44], "drop"), (made_ids[44], "undo"),
             (f"{0:064x}", "drop"), ("gone", "drop"), ("gone too", "keep")]  # fmt: skip
     path = root / decisions.FILE
-    decisions.record(path, [decisions.Decision(*one) for one in said])
+    decisions.record(path, [decisions.Decision(*sample) for sample in said])
     report = write.run(settings(dose=0.75), root)
-    found = augmented(root)
-    of_two = found.loc[(found["origin"] == "synthetic") & (found["label"] == "2"), "index"]
+    written = augmented(root)
+    of_two = written.loc[(written["origin"] == "synthetic") & (written["label"] == "2"), "index"]
     assert sorted(of_two.astype(int)) == [41, 44, 47]  # the dose takes the next ones
     assert report["left_out"] == {"unlabelled": 2, "over_dose": 7, "struck_out": 2}
     assert report["synthetic"] + 7 + 2 == 18 and report["real"] == 18  # clean's are not dropped
@@ -128,8 +131,8 @@ def test_what_a_person_struck_out_stays_out(root: Path) -> None:
 )
 def test_dose_takes_the_first_by_index(root: Path, dose: float, indices: list[int]) -> None:
     write.run(settings(dose=dose), root)
-    found = augmented(root)
-    taken = found.loc[(found["origin"] == "synthetic") & (found["label"] == "2"), "index"]
+    written = augmented(root)
+    taken = written.loc[(written["origin"] == "synthetic") & (written["label"] == "2"), "index"]
     assert sorted(taken.astype(int)) == indices
 
 
@@ -138,8 +141,8 @@ def test_dose_counts_only_real_train_images_of_the_class() -> None:
     real = pd.Series(["a", "a", "c"])
 
     def taken(of_a: float | None, of_b: float | None) -> list[bool]:
-        chosen = {"a": Dose(of_a, ""), "b": Dose(of_b, "")}
-        return dose_.taken(synthetic, real, chosen).tolist()
+        by_class = {"a": Dose(of_a, ""), "b": Dose(of_b, "")}
+        return dose_.taken(synthetic, real, by_class).tolist()
 
     assert taken(1.0, 1.0) == [False, True, True, False]
     assert taken(None, 1.0) == [True, True, True, False]
@@ -229,13 +232,11 @@ SCORES = {
     "recall": "high",
     "density": float("nan"),
     "floor": {"fid": 0.5},
-    "uplift": {"classic": {"mean": 0.9, "std": 0.01}, "gain": 0.02, "seeds": [1, 2], "x": 1},
 }
 
 
-def test_card(root: Path) -> None:
-    (root / "reports").mkdir()
-    (root / "reports/score.json").write_text(json.dumps(SCORES))
+def test_card(root: Path, helps: Helps) -> None:
+    scored(root, **SCORES, uplift=helps(seeds=[1, 2]).as_dict())
     report = write.run(settings(licence="cc-by-4.0: really", dose=1.0), root)
     text = (root / "data/augmented/README.md").read_text()
     front = yaml.safe_load(text.split("---\n")[1])
@@ -248,7 +249,7 @@ def test_card(root: Path) -> None:
     assert "| fid | 1.235 | 0.5 |" in text
     assert "| coverage | 0.9 |  |" in text
     assert not any(f"| {name} |" in text for name in ("kid", "recall", "density"))
-    assert "| classic | mean 0.9, std 0.01 |" in text
+    assert "| classic | mean 0.9, std 0.01, values 0.89, 0.91 |" in text
     assert "| seeds | 1, 2 |" in text
     assert report["inputs"]["data/clean"] in text and "f" * 64 in text
     assert "someone" not in text  # the source is a path on somebody's machine
@@ -256,35 +257,43 @@ def test_card(root: Path) -> None:
     assert made_by["write"]["dose"] == 1.0 and set(made_by) == {"clean", "train", "synth", "write"}
 
 
-@pytest.mark.parametrize("scores", [{}, {"floor": 3, "uplift": 4}, {"fid": None, "uplift": {}}])
+@pytest.mark.parametrize("scores", [{}, {"floor": 3}, {"fid": None, "uplift": {}}])
 def test_card_without_scores(root: Path, scores: dict[str, Any]) -> None:
     report = write.run(settings(), root)
-    text = card(report, scores, {})
+    text = card(report, scores, None, {})
     assert "## Scores" not in text and "## Uplift" not in text and "## Counts" in text
 
 
-def test_broken_scores_are_named(root: Path) -> None:
+def test_broken_scores_are_named(root: Path, helps: Helps) -> None:
     (root / "reports").mkdir()
     (root / "reports/score.json").write_text("{")
     with pytest.raises(write.WriteError, match=r"score\.json: not JSON"):
         write.run(settings(), root)
     (root / "reports/score.json").write_text("[1]")
     write.run(settings(), root)
+    scored(root, uplift=4)
+    with pytest.raises(write.WriteError, match=r"score\.json: uplift: expected an object, found 4"):
+        write.run(settings(), root)
+    scored(root, uplift=helps().as_dict() | {"verdict": 3})
+    with pytest.raises(write.WriteError, match=r"uplift\.verdict: expected text, .*score again"):
+        write.run(settings(), root)
 
 
-GAIN = {"gain": 0.1, "low": 0.05, "high": 0.2}
 HELPS = {
-    "verdict": "helps",
-    "per_class": {
-        "2": {**GAIN, "verdict": "helps", "dose": 0.5},
-        "10": {**GAIN, "verdict": "no difference", "dose": 0},
-        "a|b": {**GAIN, "verdict": "helps", "dose": 1.0},
-    },
+    "2": ClassGain(0.1, 0.05, 0.2, "helps", 0.5),
+    "10": ClassGain(0.1, 0.05, 0.2, "no difference", 0.0),
+    "a|b": ClassGain(0.1, 0.05, 0.2, "helps", 1.0),
 }
 
 
 def scored(root: Path, **scores: Any) -> None:
     files.write_json(root / "reports/score.json", scores)
+
+
+@pytest.fixture
+def helps(uplift_report: Helps) -> Helps:
+    """Makes a report of the uplift by which synthetic images help two classes of three."""
+    return partial(uplift_report, LABELS, per_class=HELPS)
 
 
 def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> None:
@@ -294,32 +303,29 @@ def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "uplift", "expected"),
+    ("setting", "uplift", "expected"),
     [
-        (0.5, HELPS, [(0.5, "set")] * 3),
-        (None, HELPS, [(None, "set")] * 3),
-        ({"10": 2.0}, HELPS, [(0.0, "set"), (2.0, "set"), (0.0, "set")]),
-        ("auto", {}, [(None, "not measured")] * 3),
-        ("auto", {"gain": {"mean": -1}}, [(None, "not measured")] * 3),
-        ("auto", HELPS, [(0.5, "helps"), (0.0, "no difference"), (1.0, "helps")]),
-        ("auto", HELPS | {"verdict": "harms"}, [(0.0, "overall: harms")] * 3),
-        ("auto", HELPS | {"verdict": None}, [(0.0, "overall: not measured")] * 3),
+        (0.5, {}, [(0.5, "set")] * 3),
+        (None, {}, [(None, "set")] * 3),
+        ({"10": 2.0}, {}, [(0.0, "set"), (2.0, "set"), (0.0, "set")]),
+        ("auto", None, [(None, "not measured")] * 3),
+        ("auto", {}, [(0.5, "helps"), (0.0, "no difference"), (1.0, "helps")]),
+        ("auto", {"verdict": "harms"}, [(0.0, "overall: harms")] * 3),
+        ("auto", {"verdict": None}, [(0.0, "overall: not measured")] * 3),
         ("auto", {"verdict": "no difference"}, [(0.0, "overall: no difference")] * 3),
-        (
-            "auto",
-            {"verdict": "helps", "per_class": {"2": {"dose": None}, "10": 3}},
-            [(0.0, "not measured")] * 3,
-        ),
+        ("auto", {"per_class": {}}, [(0.0, "not measured")] * 3),
     ],
 )
-def test_dose_of_each_class_and_why(wanted: Any, uplift: dict[str, Any], expected: list) -> None:
-    found = doses(wanted, LABELS, uplift)
-    assert list(found) == list(LABELS)
-    assert [tuple(one) for one in found.values()] == expected
+def test_dose_of_each_class_and_why(
+    helps: Helps, setting: Any, uplift: dict[str, Any] | None, expected: list
+) -> None:
+    by_class = doses(setting, LABELS, None if uplift is None else helps(**uplift))
+    assert list(by_class) == list(LABELS)
+    assert [tuple(dose) for dose in by_class.values()] == expected
 
 
-def test_auto_takes_what_score_found(root: Path) -> None:
-    scored(root, uplift=HELPS)
+def test_auto_takes_what_score_found(root: Path, helps: Helps) -> None:
+    scored(root, uplift=helps().as_dict())
     report = write.run(settings(), root)
     assert report["remark"] is None
     assert report["left_out"]["over_dose"] == 12
@@ -328,8 +334,8 @@ def test_auto_takes_what_score_found(root: Path) -> None:
         "10": {"real": 4, "adopted": 0, "synthetic": 0, "dose": 0.0, "why": "no difference"},
         "a|b": {"real": 4, "adopted": 0, "synthetic": 4, "dose": 1.0, "why": "helps"},
     }
-    found = augmented(root)
-    assert found.loc[found["origin"] == "synthetic", "label"].value_counts().to_dict() == {
+    written = augmented(root)
+    assert written.loc[written["origin"] == "synthetic", "label"].value_counts().to_dict() == {
         "a|b": 4,
         "2": 2,
     }
@@ -338,8 +344,8 @@ def test_auto_takes_what_score_found(root: Path) -> None:
     assert "| 10 | 4 | 0 | 0 | 0 | no difference |" in text
 
 
-def test_auto_without_a_gain_writes_the_real_images_and_says_so(root: Path) -> None:
-    scored(root, uplift=HELPS | {"verdict": "no difference"})
+def test_auto_without_a_gain_writes_the_real_images_and_says_so(root: Path, helps: Helps) -> None:
+    scored(root, uplift=helps(verdict="no difference").as_dict())
     report = write.run(settings(), root)
     assert (report["real"], report["synthetic"]) == (18, 0)
     assert "-S write.dose=null" in report["remark"]
@@ -401,10 +407,11 @@ def test_adopted_images_go_in_with_their_provenance(name: str, root: Path) -> No
     ],
 )
 def test_adopted_unless_they_harm(
-    root: Path, adopted: Any, verdict: str | None, count: int, why: str
+    root: Path, helps: Helps, adopted: Any, verdict: str | None, count: int, why: str
 ) -> None:
     adopt(root)
-    scored(root, uplift={"adopted": verdict and {"verdict": verdict}})
+    adopted_gain = Gain(0.0, -0.1, 0.1, verdict) if verdict else None
+    scored(root, uplift=helps(adopted=adopted_gain).as_dict())
     report = write.run(settings(adopted=adopted), root)
     assert (report["adopted"], report["adoption"]["why"]) == (count, why)
     assert report["real"] == 18 + count == (augmented(root)["origin"] == "real").sum()

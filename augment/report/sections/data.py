@@ -15,17 +15,17 @@ from augment.report.sources import Sources
 from augment.report.words import counted
 
 
-def classes(found: Sources) -> Section:
+def classes(sources: Sources) -> Section:
     """Real train images beside accepted synthetic ones, a row for each class."""
     key, title = "classes", "Real beside synthetic"
-    if not found.has_table(CLEAN):
+    if not sources.has_table(CLEAN):
         return Section(key, title, missing="No images yet: augment ingest, then augment clean.")
-    columns = found.settings.images
-    real = pictures.first_by_class(found.root / CLEAN, columns, split="train")
+    columns = sources.settings.images
+    real = pictures.first_by_class(sources.root / CLEAN, columns, split="train")
     made: Mapping[str, list[bytes]] = {}
-    if found.has_table(SYNTHETIC):
-        made = pictures.first_by_class(found.root / SYNTHETIC, columns)
-    names = list(real)[: found.settings.classes]
+    if sources.has_table(SYNTHETIC):
+        made = pictures.first_by_class(sources.root / SYNTHETIC, columns)
+    names = list(real)[: sources.settings.classes]
     rows = [
         (
             name,
@@ -45,9 +45,9 @@ def classes(found: Sources) -> Section:
     return Section(key, title, lead, [Figure("A row for each class", [strips], source, caption)])
 
 
-def cleaning(found: Sources) -> Section:
+def cleaning(sources: Sources) -> Section:
     """What each check dropped, with pictures."""
-    key, title, report = "cleaning", "What cleaning dropped", found.get("clean")
+    key, title, report = "cleaning", "What cleaning dropped", sources.get("clean")
     if not report:
         return Section(key, title, missing="Not run yet: augment clean.")
     rows = [
@@ -55,7 +55,7 @@ def cleaning(found: Sources) -> Section:
         for name, failed in report["checks"].items()
     ]
     parts: list[Part] = []
-    if report["dropped"] and (strips := _dropped(found)):
+    if report["dropped"] and (strips := _dropped(sources)):
         parts.append(strips)
     parts.append(Table(("check", "failed", "threshold"), rows, sortable=True))
     height, width = report["size"]
@@ -70,15 +70,15 @@ def cleaning(found: Sources) -> Section:
     return Section(key, title, lead, [Figure("By check", parts, "clean.json", caption)])
 
 
-def adopted(found: Sources) -> Section:
+def adopted(sources: Sources) -> Section:
     """The images that were given a label, the least certain first."""
-    key, title, report = "adopted", "Adopted images", found.get("adopt")
+    key, title, report = "adopted", "Adopted images", sources.get("adopt")
     if not report:
         return Section(key, title, missing="Not run yet: augment adopt.")
     if not report["adopted"]:
         return Section(key, title, "No unlabelled image was adopted.")
-    columns = found.settings.images
-    strips = _least_certain(found, columns) if found.has_table(ADOPTED) else []
+    columns = sources.settings.images
+    strips = _least_certain(sources, columns) if sources.has_table(ADOPTED) else []
     facts = Table(
         ("what", "value"),
         [
@@ -98,39 +98,44 @@ def adopted(found: Sources) -> Section:
     return Section(key, title, lead, [figure])
 
 
-def _dropped(found: Sources) -> Strips | None:
+def _dropped(sources: Sources) -> Strips | None:
     """Images in quarantine under the check that each failed first."""
-    verdicts = found.file("clean.csv")
-    if not verdicts.is_file() or not found.has_table(QUARANTINE):
+    verdicts = sources.file("clean.csv")
+    if not verdicts.is_file() or not sources.has_table(QUARANTINE):
         return None
     sheet = pd.read_csv(
         verdicts, usecols=["id", "verdict", "reasons"], dtype=str, keep_default_na=False
     )
     sheet = sheet[sheet["verdict"] == "drop"]
     first = sheet["reasons"].str.partition(";")[0]
-    columns = found.settings.images
-    chosen = {
+    columns = sources.settings.images
+    ids_by_reason = {
         reason: list(dict.fromkeys(ids))[:columns] for reason, ids in sheet["id"].groupby(first)
     }
     images = pictures.by_id(
-        found.root / QUARANTINE, [one for ids in chosen.values() for one in ids]
+        sources.root / QUARANTINE, [name for ids in ids_by_reason.values() for name in ids]
     )
     rows = []
-    for reason, ids in chosen.items():
+    for reason, ids in ids_by_reason.items():
         name = str(reason).replace("_", " ")
-        encoded = [images[one] for one in ids if one in images]
+        encoded = [images[name] for name in ids if name in images]
         if encoded:
             rows.append((name, [pictures.strip(encoded, f"dropped by {name}", columns)]))
     return Strips(("dropped",), rows) if rows else None
 
 
-def _least_certain(found: Sources, columns: int) -> list[tuple[str, list[Any]]]:
-    facts = table.frame(found.root / ADOPTED, ("id", "label", "label_probability"))
+def _least_certain(sources: Sources, columns: int) -> list[tuple[str, list[Any]]]:
+    facts = table.frame(sources.root / ADOPTED, ("id", "label", "label_probability"))
     facts = facts.sort_values(["label_probability", "id"])
-    names = table.classes_of(facts["label"])[: found.settings.classes]
-    chosen = {name: list(facts["id"][facts["label"] == name][:columns]) for name in names}
-    images = pictures.by_id(found.root / ADOPTED, [one for ids in chosen.values() for one in ids])
+    names = table.classes_of(facts["label"])[: sources.settings.classes]
+    ids_by_class = {name: list(facts["id"][facts["label"] == name][:columns]) for name in names}
+    images = pictures.by_id(
+        sources.root / ADOPTED, [image_id for ids in ids_by_class.values() for image_id in ids]
+    )
     return [
-        (name, [pictures.strip([images[one] for one in ids], f"adopted as {name}", columns)])
-        for name, ids in chosen.items()
+        (
+            name,
+            [pictures.strip([images[image_id] for image_id in ids], f"adopted as {name}", columns)],
+        )
+        for name, ids in ids_by_class.items()
     ]

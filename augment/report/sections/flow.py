@@ -10,9 +10,9 @@ from augment.report.sources import STAGES, Sources
 from augment.report.words import counted
 
 
-def flow(found: Sources) -> Section:
+def flow(sources: Sources) -> Section:
     """Every stage with how many images came in and went out."""
-    steps = [_step(found, stage) for stage in STAGES]
+    steps = [_step(sources, stage) for stage in STAGES]
     head = ("stage", "in", "out", "what became of the rest")
     rows = [(step.name, step.entered, step.left, step.note) for step in steps]
     figure = Figure("In and out", [Flow(steps)], "ingest.json", numbers=Table(head, rows))
@@ -20,11 +20,11 @@ def flow(found: Sources) -> Section:
     return Section("flow", "The way of the images", lead, [figure])
 
 
-def _step(found: Sources, stage: str) -> Step:
-    if stage not in found.reports:
+def _step(sources: Sources, stage: str) -> Step:
+    if stage not in sources.reports:
         return Step(stage, "", "", f"not run yet: augment {stage}", done=False)
-    with found.blaming(stage):
-        return _STEPS[stage](found.get(stage))
+    with sources.blaming(stage):
+        return _STEPS[stage](sources.get(stage))
 
 
 def _ingest(report: Mapping[str, Any]) -> Step:
@@ -64,13 +64,13 @@ def _adopt(report: Mapping[str, Any]) -> Step:
 
 
 def _synth(report: Mapping[str, Any]) -> Step:
-    drawn = sum(one["candidates"] for one in report["per_class"].values())
+    candidates = sum(counts["candidates"] for counts in report["per_class"].values())
     reasons: dict[str, int] = {}
-    for one in report["per_class"].values():
-        for reason, count in one["rejected"].items():
+    for counts in report["per_class"].values():
+        for reason, count in counts["rejected"].items():
             reasons[reason] = reasons.get(reason, 0) + count
     note = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-    return Step("synth", f"{drawn:,}", f"{report['accepted']:,}", f"turned away: {note}")
+    return Step("synth", f"{candidates:,}", f"{report['accepted']:,}", f"turned away: {note}")
 
 
 def _score(report: Mapping[str, Any]) -> Step:

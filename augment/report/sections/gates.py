@@ -7,16 +7,16 @@ from augment.report.sources import Sources
 from augment.write import gates
 
 
-def gated(found: Sources) -> Section:
+def gated(sources: Sources) -> Section:
     """Which gates let the set be written."""
-    key, title, report = "gates", "Gates", found.get("gates")
+    key, title, report = "gates", "Gates", sources.get("gates")
     if not report:
         return Section(key, title, missing="Not judged yet: augment write.")
     if not report["gates"]:
         return Section(key, title, missing="No gate is set: write.gates in params.yaml.")
-    verdicts = [gates.Verdict(**record) for record in report["gates"]]
-    lead = "Every gate passed." if gates.passed(verdicts) else "Where one fails nothing is written."
-    rows = gates.cells(verdicts)
+    results = [gates.GateResult(**record) for record in report["gates"]]
+    lead = "Every gate passed." if gates.passed(results) else "Where one fails nothing is written."
+    rows = gates.cells(results)
     figure = Figure(
         "As params.yaml asks", [Table(("gate", "value", "bound", ""), rows)], "gates.json"
     )

@@ -31,9 +31,9 @@ _CURVES = (
 )  # fmt: skip
 
 
-def training(found: Sources) -> Section:
+def training(sources: Sources) -> Section:
     """Curves, diagnoses with their rollbacks, and the animation of fixed codes."""
-    key, title, report = "training", "Training", found.get("train")
+    key, title, report = "training", "Training", sources.get("train")
     if not report:
         return Section(key, title, missing="Not run yet: augment train.")
     history, rollbacks = report["history"], report["rollbacks"]
@@ -41,7 +41,7 @@ def training(found: Sources) -> Section:
     marks = [(float(best), "best step")] if best is not None else []
     figures = [_curve(history, *curve, marks) for curve in _CURVES if _measured(history, curve[2])]
     figures += [_diagnoses(rollbacks)] if rollbacks else []
-    figures += [_film(found)] if found.file(_FILM).is_file() else []
+    figures += [_film(sources)] if sources.file(_FILM).is_file() else []
     lead = (
         f"{counted(report['steps'], 'step')} on {counted(report['images']['train'], 'train image')}"
         f"; the generator kept is that of step {shown(best)}."
@@ -51,20 +51,20 @@ def training(found: Sources) -> Section:
     return Section(key, title, lead, figures)
 
 
-def codes(found: Sources) -> Section:
+def codes(sources: Sources) -> Section:
     """What the generator's codes move."""
-    key, title, report = "codes", "What the codes move", found.get("codes")
+    key, title, report = "codes", "What the codes move", sources.get("codes")
     if not report:
         return Section(key, title, missing="Not run yet: augment codes.")
     rows = []
-    for one in report.get("continuous", []):
-        moved = sorted(one["spearman"].items(), key=lambda item: -abs(item[1] or 0.0))
+    for code in report.get("continuous", []):
+        moved = sorted(code["spearman"].items(), key=lambda item: -abs(item[1] or 0.0))
         strongest, strength = moved[0] if moved else (None, None)
-        rows.append((one["code"], one["name"], strongest, strength, one["class_changes"]))
+        rows.append((code["code"], code["name"], strongest, strength, code["class_changes"]))
     head = ("code", "name", "moves most", "rank correlation", "class changes on the way")
-    drawn = pictures.of_file(found.file(_CODES), "traversals: one code at a time moved")
-    too_large = drawn is None and found.file(_CODES).is_file()
-    parts: list[Part] = [drawn] if drawn else []
+    picture = pictures.of_file(sources.file(_CODES), "traversals: one code at a time moved")
+    too_large = picture is None and sources.file(_CODES).is_file()
+    parts: list[Part] = [picture] if picture else []
     if rows:
         parts.append(Table(head, rows))
     if not parts and not too_large:
@@ -93,13 +93,13 @@ def _curve(
     axes = Axes(title, f"At the end: {ends}.", "step", unit)
     rows = [[int(row["step"]), *(row.get(key) for key in keys)] for row in history]
     numbers = Table(("step", *keys.values()), rows)
-    drawn = Chart(charts.lines(axes, lines, marks=marks), [line.name for line in lines])
-    return Figure(title, [drawn], "train.json", numbers=numbers, half=True)
+    chart = Chart(charts.lines(axes, lines, marks=marks), [line.name for line in lines])
+    return Figure(title, [chart], "train.json", numbers=numbers, half=True)
 
 
-def _film(found: Sources) -> Figure:
+def _film(sources: Sources) -> Figure:
     title, alt = "Fixed codes over time", "samples of fixed codes as training goes on"
-    film = pictures.of_file(found.file(_FILM), alt, 916)
+    film = pictures.of_file(sources.file(_FILM), alt, 916)
     if film is None:
         return Figure(title, [], "train.json", f"Too large for this page: {REPORTS}/{_FILM}.")
     caption = "The same codes at every measurement: real images left, samples right."
@@ -109,5 +109,5 @@ def _film(found: Sources) -> Figure:
 def _diagnoses(rollbacks: Sequence[Mapping[str, Any]]) -> Figure:
     head = ("at step", "back to", "diagnosis", "evidence", "advice")
     keys = ("step", "restored", "name", "evidence", "advice")
-    rows = [[one.get(key) for key in keys] for one in rollbacks]
+    rows = [[rollback.get(key) for key in keys] for rollback in rollbacks]
     return Figure("Diagnoses and rollbacks", [Table(head, rows)], "train.json")

@@ -13,10 +13,10 @@ _PACKAGES = ("augment", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn", 
              "torchvision")  # fmt: skip
 
 
-def provenance(found: Sources) -> Section:
+def provenance(sources: Sources) -> Section:
     """What made this page's numbers: inputs, generator, settings, versions."""
-    written, trained = found.get("write"), found.get("train")
-    rows: list[tuple[str, Cell]] = [("source", found.get("ingest").get("source"))]
+    written, trained = sources.get("write"), sources.get("train")
+    rows: list[tuple[str, Cell]] = [("source", sources.get("ingest").get("source"))]
     rows.append(("generator", trained.get("generator")))
     rows += [(place, digest) for place, digest in written.get("inputs", {}).items()]
     rows.append(("seeds of the samples", ", ".join(map(str, written.get("seeds", [])))))
@@ -24,7 +24,7 @@ def provenance(found: Sources) -> Section:
     what = Table(("what", "value or SHA-256"), [row for row in rows if row[1]])
     settings = [
         (stage, json.dumps(report["settings"], ensure_ascii=False))
-        for stage, report in found.reports.items()
+        for stage, report in sources.reports.items()
         if "settings" in report
     ]
     flat = Table(("stage", "the settings that it ran with"), settings)
@@ -40,4 +40,6 @@ def provenance(found: Sources) -> Section:
 
 def versions() -> dict[str, str]:
     """What is installed, as far as numbers or bytes depend on it."""
-    return {"python": platform.python_version()} | {one: metadata.version(one) for one in _PACKAGES}
+    return {"python": platform.python_version()} | {
+        package: metadata.version(package) for package in _PACKAGES
+    }

@@ -8,18 +8,18 @@ from augment.report import charts, pictures
 from augment.report.elements import Cell, Chart, Figure, Pairs, Section, Table
 from augment.report.sources import SCORES_FILE, Sources
 from augment.report.terminal import BOARD
-from augment.report.words import counted
+from augment.report.words import counted, measured
 
 
-def scores(found: Sources) -> Section:
+def scores(sources: Sources) -> Section:
     """Every score beside its floor."""
-    key, title, report = "scores", "Scores beside their floors", found.get("score")
+    key, title, report = "scores", "Scores beside their floors", sources.get("score")
     if not report:
         return Section(key, title, missing="Not run yet: augment score.")
     floor = report.get("floor", {})
     rows = [
-        (name, report[score], floor.get(score), hint)
-        for score, name, hint in BOARD
+        (facts.title, report[score], floor.get(score), facts.hint)
+        for score, facts in BOARD.items()
         if score in report
     ]
     head = ("score", "synthetic", "floor", "how to read it")
@@ -30,47 +30,50 @@ def scores(found: Sources) -> Section:
     return Section(key, title, lead, [Figure("All classes", [Table(head, rows)], SCORES_FILE)])
 
 
-def per_class(found: Sources) -> Section:
+def per_class(sources: Sources) -> Section:
     """A row for each class with all that is known of it."""
     key, title = "per-class", "Class by class"
-    measured = found.get("score").get("per_class", {})
-    drawn = found.get("synth").get("per_class", {})
-    gains = found.get("score").get("uplift", {}).get("per_class", {})
-    real = found.get("clean").get("after", {})
-    names = table.classes_of([*real, *drawn, *measured])
-    if not drawn and not measured:
+    scored = sources.get("score").get("per_class", {})
+    synthesised = sources.get("synth").get("per_class", {})
+    uplift = sources.uplift()
+    gains = uplift.per_class if uplift else {}
+    real = sources.get("clean").get("after", {})
+    names = table.classes_of([*real, *synthesised, *scored])
+    if not synthesised and not scored:
         return Section(key, title, missing="Not run yet: augment synth, then augment score.")
-    columns = [score for score, *_ in BOARD if any(score in one for one in measured.values())]
+    columns = [score for score in BOARD if any(score in part for part in scored.values())]
     head = ["class", "real", "synthetic", "accepted"]
     head += ["gain, points", "verdict", "dose"] if gains else []
     head += [score.replace("_", " ") for score in columns]
     rows: list[list[Cell]] = []
     for name in names:
-        made, one, gain = drawn.get(name, {}), measured.get(name, {}), gains.get(name, {})
+        made, numbers = synthesised.get(name, {}), scored.get(name, {})
         row = [name, real.get(name), made.get("accepted"), made.get("acceptance_rate")]
         if gains:
-            change = None if gain.get("gain") is None else 100 * gain["gain"]
-            row += [change, gain.get("verdict"), gain.get("dose")]
-        rows.append(row + [one.get(score) for score in columns])
+            gain = gains.get(name)
+            row += [measured(100 * gain.gain), gain.verdict, gain.dose] if gain else [None] * 3
+        rows.append(row + [numbers.get(score) for score in columns])
     lead = "A click on a column's head sorts by it."
     caption = "Accepted is the share of candidates that passed the filter."
     figure = Figure("Everything by class", [Table(head, rows, True)], SCORES_FILE, caption)
     return Section(key, title, lead, [figure])
 
 
-def confusion(found: Sources) -> Section:
+def confusion(sources: Sources) -> Section:
     """What is taken for what, before and after."""
     key, title = "confusion", "What is mistaken for what"
-    report = (found.get("score").get("uplift") or {}).get("confusion")
-    if not report:
+    uplift = sources.uplift()
+    if uplift is None or uplift.verdict is None:
         return Section(key, title, missing="Not measured yet.")
-    names, sides = report["classes"], (report["before"], report["after"])
+    counts = uplift.confusion
+    names, sides = counts.classes, (counts.before, counts.after)
     figures = []
-    for counts, side in zip(sides, ("Before", "After"), strict=True):
-        wrong = sum(map(sum, counts)) - sum(row[place] for place, row in enumerate(counts))
-        text = f"{counted(wrong, 'mistake')} on {counted(sum(map(sum, counts)), 'test image')}."
-        drawn = Chart(charts.confusion(f"{side}: {text}", text, names, counts))
-        figures.append(Figure(side, [drawn], SCORES_FILE, text, half=True))
+    for rows, side in zip(sides, ("Before", "After"), strict=True):
+        total = sum(map(sum, rows))
+        wrong = total - sum(row[place] for place, row in enumerate(rows))
+        text = f"{counted(wrong, 'mistake')} on {counted(total, 'test image')}."
+        chart = Chart(charts.confusion(f"{side}: {text}", text, names, rows))
+        figures.append(Figure(side, [chart], SCORES_FILE, text, half=True))
     changes = [
         (actual, predicted, sides[0][i][j], sides[1][i][j], sides[1][i][j] - sides[0][i][j])
         for i, actual in enumerate(names)
@@ -79,40 +82,40 @@ def confusion(found: Sources) -> Section:
     ]
     changes.sort(key=lambda row: (-max(row[2], row[3]), row[0], row[1]))
     head = ("actual", "predicted", "before", "after", "change")
-    rows = Table(head, changes[:12], sortable=True)
-    figures.append(Figure("The most frequent mistakes", [rows], SCORES_FILE))
+    frequent = Table(head, changes[:12], sortable=True)
+    figures.append(Figure("The most frequent mistakes", [frequent], SCORES_FILE))
     lead = "Before: classic augmentation. After: with synthetic images. Summed over all repeats."
     return Section(key, title, lead, figures)
 
 
-def suspects(found: Sources) -> Section:
+def suspects(sources: Sources) -> Section:
     """The synthetic images nearest to a real one, beside it."""
     key, title = "suspects", "Is it copying?"
-    if not (found.has_table(SYNTHETIC) and found.has_table(CLEAN)):
+    if not (sources.has_table(SYNTHETIC) and sources.has_table(CLEAN)):
         return Section(key, title, missing="Not run yet: augment synth.")
     columns = ("id", "label", "nearest_real", "nearest_distance")
-    facts = table.frame(found.root / SYNTHETIC, columns).dropna()
-    facts = facts.sort_values(["nearest_distance", "id"])[: found.settings.suspects]
-    made = pictures.by_id(found.root / SYNTHETIC, facts["id"])
-    real = pictures.by_id(found.root / CLEAN, facts["nearest_real"])
+    facts = table.frame(sources.root / SYNTHETIC, columns).dropna()
+    facts = facts.sort_values(["nearest_distance", "id"])[: sources.settings.suspects]
+    made = pictures.by_id(sources.root / SYNTHETIC, facts["id"])
+    real = pictures.by_id(sources.root / CLEAN, facts["nearest_real"])
     rows: list[tuple[str, float, str, str]] = [
-        (one["label"], float(one["nearest_distance"]), one["id"], one["nearest_real"])
-        for one in facts.to_dict("records")
-        if one["nearest_real"] in real
+        (row["label"], float(row["nearest_distance"]), row["id"], row["nearest_real"])
+        for row in facts.to_dict("records")
+        if row["nearest_real"] in real
     ]
     pairs = [
         (
-            pictures.single(made[own], f"synthetic image of class {label}"),
-            pictures.single(real[other], "its nearest real train image"),
+            pictures.single(made[made_id], f"synthetic image of class {label}"),
+            pictures.single(real[real_id], "its nearest real train image"),
             f"{label} · {distance:.3g}",
         )
-        for label, distance, own, other in rows
+        for label, distance, made_id, real_id in rows
     ]
     if not pairs:
         return Section(key, title, "No synthetic image names its nearest real one.")
     lead = "The most suspicious accepted images, each beside the train image nearest to it."
     caption = "Below each pair its class and distance, in the labeller's features."
-    if (least := found.get("synth").get("copy_threshold")) is not None:
+    if (least := sources.get("synth").get("copy_threshold")) is not None:
         caption += f" Anything nearer than {least:.3g} was turned away as a copy."
     numbers = Table(("class", "distance", "synthetic id", "nearest real id"), rows)
     figure = Figure(

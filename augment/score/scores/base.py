@@ -5,7 +5,8 @@ numbers for real train against real held-out images under ``floor``, and those o
 ``per_class``. What cannot be told from so few images is NaN, never an error.
 
 Registered facts: ``keys`` gives each number's better direction and range (a dotted key lies
-deeper); ``module`` is the optional library that the score needs.
+deeper), for those on the scoreboard from augment.data.reports, where the report reads them too;
+``module`` is the optional library that the score needs.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augment.data.reports import SCORE_KEYS, ScoreKey
 from augment.errors import AugmentError
 from augment.registry import Registry, Spec
 from augment.vision.neighbours import nearest
@@ -29,14 +31,6 @@ Numbers = dict[str, Any]
 
 class ScoreError(AugmentError):
     """Inputs or settings that nothing can be measured with."""
-
-
-class Key(NamedTuple):
-    """What is known of one number: which direction is better, its least and its largest value."""
-
-    better: Literal["higher", "lower", "one"]
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Side:
 class Measured:
     """What scores see: the real train images, real held-out ones and the synthetic ones.
 
-    ``uplift()`` trains what the uplift compares, and gives what augment.uplift.protocol found.
+    ``uplift()`` trains what the uplift compares and gives the UpliftReport as a dictionary.
     """
 
     classes: Sequence[str]
@@ -83,6 +77,11 @@ class Measured:
 
 
 Comparison = Callable[[Side, Side], Numbers]
+
+
+def keys_of(*names: str) -> dict[str, ScoreKey]:
+    """The directions and ranges of scores on the scoreboard, for their registration."""
+    return {name: SCORE_KEYS[name] for name in names}
 
 
 def with_floor(measured: Measured, compare: Comparison) -> Numbers:
@@ -106,7 +105,7 @@ def share(flags: NDArray[np.bool_]) -> float:
     return float(flags.mean()) if len(flags) else float("nan")
 
 
-def evenly(rows: NDArray[Any], most: int) -> NDArray[Any]:
+def evenly_spaced(rows: NDArray[Any], most: int) -> NDArray[Any]:
     """At most ``most`` of the rows, from all over; so classes that follow one another all count."""
     if len(rows) <= most:
         return rows
@@ -124,9 +123,9 @@ def require(spec: Spec) -> dict[str, Any]:
     return resolved
 
 
-def merge(into: Numbers, found: Mapping[str, Any]) -> Numbers:
+def merge(into: Numbers, numbers: Mapping[str, Any]) -> Numbers:
     """``into`` with the numbers of ``found`` added, level by level."""
-    for key, value in found.items():
+    for key, value in numbers.items():
         if isinstance(value, Mapping):
             merge(into.setdefault(key, {}), value)
         else:

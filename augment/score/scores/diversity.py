@@ -12,12 +12,12 @@ from pydantic import Field
 from augment.score.scores.base import (
     SCORES,
     Floats,
-    Key,
     Measured,
     Numbers,
     Side,
     by_class,
-    evenly,
+    evenly_spaced,
+    keys_of,
     share,
     with_floor,
 )
@@ -26,7 +26,7 @@ from augment.vision.neighbours import blocks
 
 @SCORES.register(
     "diversity",
-    keys={"diversity": Key("one", 0.0, math.inf), "duplicate_fraction": Key("lower", 0.0, 1.0)},
+    keys=keys_of("diversity", "duplicate_fraction"),
 )
 def diversity(measured: Measured, *, most: Annotated[int, Field(ge=2)] = 2000) -> Numbers:
     """Within-class spread relative to real (1: as real), and the share of duplicates.
@@ -55,16 +55,16 @@ def relative_spread(real: Side, other: Side, classes: Sequence[int], most: int) 
     """
     ratios = []
     for label in classes:
-        base = mean_distance(real.of(label).features, most)
-        found = mean_distance(other.of(label).features, most)
-        if base > 0 and not math.isnan(found):
-            ratios.append(found / base)
+        real_distance = mean_distance(real.of(label).features, most)
+        distance = mean_distance(other.of(label).features, most)
+        if real_distance > 0 and not math.isnan(distance):
+            ratios.append(distance / real_distance)
     return float(np.mean(ratios)) if ratios else float("nan")
 
 
 def mean_distance(features: Floats, most: int) -> float:
     """Mean Euclidean distance of all pairs of rows (N, F), of at most ``most``; NaN under two."""
-    features = evenly(features, most)
+    features = evenly_spaced(features, most)
     count = len(features)
     if count < 2:
         return float("nan")

@@ -10,14 +10,15 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from augment.data.reports import ScoreKey
 from augment.score.scores.base import (
     SCORES,
     Floats,
-    Key,
     Measured,
     Numbers,
     Side,
     by_class,
+    keys_of,
     share,
     with_floor,
 )
@@ -26,12 +27,7 @@ from augment.vision.neighbours import blocks, nearest
 
 Count = Annotated[int, Field(ge=1)]
 Many = Annotated[int, Field(ge=2)]
-KEYS = {
-    "fid": Key("lower", 0.0, math.inf),
-    "kid": Key("lower", -math.inf, math.inf),  # unbiased: around 0 for equal distributions
-    "precision": Key("higher", 0.0, 1.0),
-    "recall": Key("higher", 0.0, 1.0),
-}
+KEYS = keys_of("fid", "kid", "precision", "recall")
 
 
 @SCORES.register(
@@ -39,7 +35,7 @@ KEYS = {
     paper="Heusel et al. 2017 (FID); Bińkowski et al. 2018 (KID); Kynkäänniemi et al. 2019 "
     "(precision, recall); Naeem et al. 2020 (density, coverage)",
     module="torch_fidelity",
-    keys=KEYS | {"density": Key("higher", 0.0, math.inf), "coverage": Key("higher", 0.0, 1.0)},
+    keys=KEYS | keys_of("density", "coverage"),
 )
 def fidelity(
     measured: Measured, *, neighbours: Count = 5, subsets: Count = 10, most: Many = 1000
@@ -71,7 +67,7 @@ def fidelity(
     paper="Salimans et al. 2016 (inception score); Heusel et al. 2017; Bińkowski et al. 2018",
     module="torch_fidelity",
     keys={f"{name}_inception": key for name, key in KEYS.items()}
-    | {"inception_score": Key("higher", 1.0, math.inf)},
+    | {"inception_score": ScoreKey("higher", 1.0, math.inf)},
 )
 def inception(
     measured: Measured,

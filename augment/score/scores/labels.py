@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from augment.score.scores.base import (
     SCORES,
-    Key,
     Measured,
     Numbers,
     Side,
     by_class,
+    keys_of,
     share,
     with_floor,
 )
@@ -17,7 +17,7 @@ from augment.score.scores.base import (
 @SCORES.register(
     "labels",
     paper="Ravuri & Vinyals 2019, Classification Accuracy Score (arXiv:1905.10887)",
-    keys={"label_accuracy": Key("higher", 0.0, 1.0)},
+    keys=keys_of("label_accuracy"),
 )
 def labels(measured: Measured) -> Numbers:
     """Share of the samples whose label is the judge's first choice, overall and by class."""

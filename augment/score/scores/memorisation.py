@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from augment.score.scores.base import SCORES, Key, Measured, Numbers, Side, evenly, share
+from augment.score.scores.base import SCORES, Measured, Numbers, Side, evenly_spaced, keys_of, share
 from augment.vision.lookalikes import Lookalikes
 from augment.vision.neighbours import nearest
 
@@ -16,10 +16,7 @@ from augment.vision.neighbours import nearest
 @SCORES.register(
     "memorisation",
     paper="Alaa et al. 2022, How Faithful is your Synthetic Data? (arXiv:2102.08921)",
-    keys={
-        "near_copy_fraction": Key("lower", 0.0, 1.0),
-        "authenticity": Key("higher", 0.0, 1.0),
-    },
+    keys=keys_of("near_copy_fraction", "authenticity"),
 )
 def memorisation(
     measured: Measured,
@@ -35,23 +32,25 @@ def memorisation(
     nearest train image than that image from its own.
     """
     train = measured.train
-    known = Lookalikes(train.pixels)
-    rows = evenly(np.arange(len(train)), most)
+    lookalikes = Lookalikes(train.pixels)
+    rows = evenly_spaced(np.arange(len(train)), most)
     few = len(train) < 2
     limit = (
-        np.nan if few else np.quantile(known.gaps(train.pixels[rows], self_places=rows), quantile)
+        np.nan
+        if few
+        else np.quantile(lookalikes.gaps(train.pixels[rows], self_places=rows), quantile)
     )
 
     def compare(other: Side) -> Callable[[int | None], Numbers]:
-        places, gaps = (found[:, 0] for found in nearest(other.features, train.features))
+        places, gaps = (column[:, 0] for column in nearest(other.features, train.features))
         authentic = gaps > train.apart[places]
-        asked = evenly(np.arange(len(other)), most)
-        copies = known.gaps(other.pixels[asked]) <= limit
+        sampled = evenly_spaced(np.arange(len(other)), most)
+        copies = lookalikes.gaps(other.pixels[sampled]) <= limit
 
         def of(label: int | None) -> Numbers:
             every = np.full(len(other), True) if label is None else other.labels == label
             return {
-                "near_copy_fraction": float("nan") if few else share(copies[every[asked]]),
+                "near_copy_fraction": float("nan") if few else share(copies[every[sampled]]),
                 "authenticity": float("nan") if few else share(authentic[every]),
             }
 

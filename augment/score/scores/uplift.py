@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from augment.score.scores.base import SCORES, Key, Measured, Numbers
+from augment.data.reports import ScoreKey
+from augment.score.scores.base import SCORES, Measured, Numbers
 
-_SPREAD = Key("lower", 0.0, math.inf)
-_ACCURACY = Key("higher", 0.0, 1.0)
-_GAIN = Key("higher", -1.0, 1.0)
+_SPREAD = ScoreKey("lower", 0.0, math.inf)
+_ACCURACY = ScoreKey("higher", 0.0, 1.0)
+_GAIN = ScoreKey("higher", -1.0, 1.0)
 
 
 @SCORES.register(
@@ -28,6 +29,6 @@ _GAIN = Key("higher", -1.0, 1.0)
 def uplift(measured: Measured) -> Numbers:
     """Accuracy on real test images with and without synthetic ones in training, and its gain.
 
-    What is compared, and how, is set in ``score.uplift``; see augment.uplift.protocol.
+    What is compared, and how, is set in ``score.uplift``; see augment.score.uplift.protocol.
     """
     return {"uplift": measured.uplift()}

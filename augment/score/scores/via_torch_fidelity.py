@@ -20,7 +20,7 @@ from torch import Tensor
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
 
-from augment.score.scores.base import Floats, ScoreError, evenly
+from augment.score.scores.base import Floats, ScoreError, evenly_spaced
 
 NAMES = ("fid", "kid", "precision", "recall")
 SUBSET = 500  # rows of a KID subset; it is unbiased at any size
@@ -40,8 +40,8 @@ class _Rows(torch.utils.data.Dataset[Tensor]):
         return -(-len(self.rows) // self.size)
 
     def __getitem__(self, index: int) -> Tensor:
-        some = self.rows[index * self.size :][: self.size]
-        return torch.tensor(some[0] if self.size == 1 else some)
+        block = self.rows[index * self.size :][: self.size]
+        return torch.tensor(block[0] if self.size == 1 else block)
 
 
 class _Through(torch_fidelity.FeatureExtractorBase):  # type: ignore[misc]
@@ -79,8 +79,8 @@ def compare(real: Floats, other: Floats, subsets: int, most: int) -> dict[str, f
         real, other, fid=True, kid=True, kid_subsets=subsets, kid_subset_size=min(SUBSET, fewest)
     )
     balls = _calculate(
-        evenly(real, most),
-        evenly(other, most),
+        evenly_spaced(real, most),
+        evenly_spaced(other, most),
         prc=True,
         prc_neighborhood=min(3, fewest - 1),
         prc_batch_size=ROWS,
@@ -94,7 +94,7 @@ def compare(real: Floats, other: Floats, subsets: int, most: int) -> dict[str, f
 
 
 def _calculate(real: Floats, other: Floats, **options: Any) -> dict[str, float]:
-    found: dict[str, float] = torch_fidelity.calculate_metrics(
+    metrics: dict[str, float] = torch_fidelity.calculate_metrics(
         input1=_Rows(other, ROWS),
         input2=_Rows(real, ROWS),
         feature_extractor=_EXTRACTOR,
@@ -105,7 +105,7 @@ def _calculate(real: Floats, other: Floats, **options: Any) -> dict[str, float]:
         verbose=False,
         **options,
     )
-    return found
+    return metrics
 
 
 def inception(pixels: NDArray[np.uint8], weights: Path, cuda: bool) -> tuple[Floats, Floats]:
@@ -119,8 +119,8 @@ def inception(pixels: NDArray[np.uint8], weights: Path, cuda: bool) -> tuple[Flo
             "inception-v3-compat", _INCEPTION, cuda=cuda, feature_extractor_weights_path=plain
         )
     colours = _Rows(np.broadcast_to(pixels, (len(pixels), 3, *pixels.shape[2:])))
-    found = get_featuresdict_from_dataset(colours, extractor, 64, cuda, True, False)
-    features, logits = (found[layer].numpy() for layer in _INCEPTION)
+    layers = get_featuresdict_from_dataset(colours, extractor, 64, cuda, True, False)
+    features, logits = (layers[layer].numpy() for layer in _INCEPTION)
     return features, logits
 
 

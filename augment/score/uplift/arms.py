@@ -43,8 +43,7 @@ class Outcome(NamedTuple):
 class Study:
     """The images of one question, and ``trained(training, seed, title)`` that answers it.
 
-    Of each class, ``synthetic`` images come in the order in which a dose takes them. ``reserve``
-    holds real images that only the learning curve may see.
+    Of each class, ``synthetic`` images come in the order in which a dose takes them.
     """
 
     train: Arrays
@@ -55,7 +54,6 @@ class Study:
     unlabelled: Pixels
     trained: Callable[[Training, int, str], Outcome]
     policy: Spec | None = None
-    reserve: Arrays | None = None
 
 
 @ARMS.register("real")
@@ -153,14 +151,14 @@ def dosed(study: Study, dose: float) -> Arrays:
 
     All where there are fewer.
     """
-    found = study.synthetic
-    counts = np.bincount(study.train.labels, minlength=len(found.classes))
-    wanted = np.floor(counts * dose + 1e-9)
-    rank = np.empty(len(found), np.int64)
-    for label in np.unique(found.labels):
-        rows = np.flatnonzero(found.labels == label)
+    synthetic = study.synthetic
+    counts = np.bincount(study.train.labels, minlength=len(synthetic.classes))
+    most = np.floor(counts * dose + 1e-9)
+    rank = np.empty(len(synthetic), np.int64)
+    for label in np.unique(synthetic.labels):
+        rows = np.flatnonzero(synthetic.labels == label)
         rank[rows] = np.arange(len(rows))
-    return found.take(np.flatnonzero(rank < wanted[found.labels]))
+    return synthetic.take(np.flatnonzero(rank < most[synthetic.labels]))
 
 
 def perturbed(pixels: Pixels, seed: int) -> Pixels:
@@ -180,10 +178,10 @@ def perturbed(pixels: Pixels, seed: int) -> Pixels:
 def _filled(study: Study, dose: float) -> Training:
     """All classes as large as the largest by repeated real images, after synthetic ones."""
     labels, added = study.train.labels, dosed(study, dose)
-    given = np.bincount(added.labels, minlength=len(study.train.classes))
-    largest = int((np.bincount(labels, minlength=len(given)) + given).max())
+    added_counts = np.bincount(added.labels, minlength=len(study.train.classes))
+    largest = int((np.bincount(labels, minlength=len(added_counts)) + added_counts).max())
     rows = [
-        np.resize(np.flatnonzero(labels == label), largest - given[label])
+        np.resize(np.flatnonzero(labels == label), largest - added_counts[label])
         for label in np.unique(labels)
     ]
     return _varied(study, study.train.take(np.concatenate(rows)), added)

@@ -72,9 +72,9 @@ def svc(
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.svm import SVC
 
-    found, counts = np.unique(training.labels, return_counts=True)
-    if len(found) < 2:
-        raise ClassifierError(f"svc needs images of 2 classes, found {len(found)}")
+    kinds, counts = np.unique(training.labels, return_counts=True)
+    if len(kinds) < 2:
+        raise ClassifierError(f"svc needs images of 2 classes, found {len(kinds)}")
     machine = SVC(C=cost)
     folds = min(3, int(counts.min()))
     if folds > 1:
@@ -86,7 +86,7 @@ def svc(
         if not len(pixels):
             return probabilities
         if folds > 1:
-            probabilities[:, found] = machine.predict_proba(_flat(pixels))
+            probabilities[:, kinds] = machine.predict_proba(_flat(pixels))
         else:
             probabilities[np.arange(len(pixels)), machine.predict(_flat(pixels))] = 1
         return probabilities

@@ -117,18 +117,18 @@ def _each(
     """``transform`` of torchvision drawn for each image; it takes its draws from global states."""
     seeding.everything(int(torch.randint(2**62, (), generator=generator)), "policy")
     if profile == "glyph":
-        _restrain(transform)
+        only_geometric(transform)
     height, width = images.shape[2:]
     down, right = math.ceil(height / 4), math.ceil(width / 4)
     around = functional.pad(
         _mirrored(profile, images, generator), (right, right, down, down), mode="replicate"
     )
     grey = ((around.cpu() + 1) * 127.5).round().to(torch.uint8)
-    drawn = torch.stack([transform(one) for one in grey]).to(images) / 127.5 - 1
-    return drawn[:, :, down : down + height, right : right + width]
+    changed = torch.stack([transform(image) for image in grey]).to(images) / 127.5 - 1
+    return changed[:, :, down : down + height, right : right + width]
 
 
-def _restrain(transform: Any) -> None:
+def only_geometric(transform: Any) -> None:
     """Leave only small geometric operations, the ones that change no glyph."""
 
     def most(limit: float) -> Callable[[int, int, int], Tensor]:

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.data.arrays import Arrays, join
+from augment.data.arrays import Arrays
+from augment.data.reports import (
+    ArmResult,
+    ClassGain,
+    Confusion,
+    CurvePoint,
+    Gain,
+    Spread,
+    UpliftReport,
+)
 from augment.errors import AugmentError
 from augment.registry import Spec
 from augment.runtime import seeding
@@ -19,7 +28,6 @@ from augment.score.uplift import statistics
 from augment.score.uplift.arms import ARMS, Study, Training
 from augment.score.uplift.policies import POLICIES
 
-Numbers = dict[str, Any]
 CLASSIC = "classic"
 
 
@@ -29,10 +37,10 @@ class UpliftError(AugmentError, ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: arms, the doses of those that have one, seeds, policies, a learning curve.
+    """Which arms to compare, at which doses, over which seeds, under the best of which policies.
 
-    ``curve`` holds shares of the real train images, of which each is trained on; those above 1 draw
-    on the study's reserve.
+    An arm without a dose runs once. ``curve`` holds the shares of the real train images, in (0, 1),
+    at which the learning curve is measured.
     """
 
     arms: Sequence[Spec]
@@ -44,18 +52,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """Guessed class indices of one arm: valid (S, V) and test (S, T), a row for each seed."""
+    """Class indices that one arm guesses for valid (S, V) and test images (S, T), by seed."""
 
     valid: NDArray[np.int64]
     test: NDArray[np.int64]
 
 
-def measure(study: Study, plan: Plan) -> Numbers:
+def measure(study: Study, plan: Plan) -> UpliftReport:
     """Run every arm of ``plan`` that ``study`` has the images for, and judge the gains.
 
-    Always runs the classic arm; every arm has the same seeds, so gains are differences within
-    pairs. Gives what stands under ``uplift`` in reports/score.json. Without valid images the first
-    policy and the first dose are taken. Raises UpliftError for an arm that is listed twice.
+    The classic arm always runs. All arms have the same seeds, so that a gain is a difference
+    within pairs. Policy and dose are chosen on valid images; without any the first policy and the
+    first dose are taken. Raises UpliftError for an arm that is listed twice.
     """
     policy = _best_policy(study, plan)
     study = dataclasses.replace(study, policy=policy)
@@ -70,106 +78,104 @@ def measure(study: Study, plan: Plan) -> Numbers:
         for dose in plan.doses
         if (title := _title("synthetic", dose)) in results
     }
-    dose, chosen = _best_dose(study, results[CLASSIC], doses)
-    classes, test = study.train.classes, study.test
-    before = results[CLASSIC]
-    curve = _curve(study, plan, float(np.mean(_accuracy(before.test, test))))
-    images = statistics.equal_images(curve, float(np.mean(_accuracy(chosen.test, test))))
-    gain = _gain(before, chosen, test)
+    before, test = results[CLASSIC], study.test
+    dose, after = _best_dose(study, before, doses)
+    accuracies = _accuracy(before.test, test), _accuracy(after.test, test)
+    classic, synthetic = map(_spread, accuracies)
+    curve = _curve(study, plan, classic.mean)
+    images = statistics.equal_images(curve, synthetic.mean)
+    gain = _gain(before, after, test)
     gains = {
         title: _gain(before, result, test) for title, result in results.items() if title != CLASSIC
     }
-    return {
-        **_summaries(before, chosen, test),
-        "seeds": list(plan.seeds),
-        "arms": {
-            title: {**_arm(result, study), **gains.get(title, {})}
-            for title, result in results.items()
-        },
-        "policy": POLICIES.resolve(policy)["name"],
-        "dose": dose,
-        "low": gain["low"],
-        "high": gain["high"],
-        "mcnemar": statistics.mcnemar(before.test == test.labels, chosen.test == test.labels)
+    return UpliftReport(
+        classic=classic,
+        synthetic=synthetic,
+        gain=_spread(accuracies[1] - accuracies[0]),
+        seeds=list(plan.seeds),
+        arms={title: _arm(result, study, gains.get(title)) for title, result in results.items()},
+        policy=POLICIES.resolve(policy)["name"],
+        dose=dose,
+        low=gain.low,
+        high=gain.high,
+        mcnemar=statistics.mcnemar(before.test == test.labels, after.test == test.labels)
         if dose
         else None,
-        "verdict": gain["verdict"],
-        "per_class": {
-            name: {
-                **_gain(before, chosen, test, label),
-                "dose": _class_dose(study.valid, before, chosen, label, dose),
-            }
-            for label, name in enumerate(classes)
+        verdict=gain.verdict,
+        per_class={
+            name: ClassGain(
+                **vars(_gain(before, after, test, label)),
+                dose=_class_dose(study.valid, before, after, label, dose),
+            )
+            for label, name in enumerate(study.train.classes)
         },
-        "learning_curve": [{"images": count, "accuracy": height} for count, height in curve],
-        "equal_images": images,
-        "data_multiplier": None if images is None else images / len(study.train),
-        "adopted": gains.get("adopted"),
-        "controls": {
-            title: found for title, found in gains.items() if _facts(specs[title]).get("control")
+        learning_curve=[CurvePoint(count, accuracy) for count, accuracy in curve],
+        equal_images=images,
+        data_multiplier=None if images is None else images / len(study.train),
+        adopted=gains.get("adopted"),
+        controls={
+            title: of_arm for title, of_arm in gains.items() if _facts(specs[title]).get("control")
         },
-        "confusion": {
-            "classes": list(classes),
-            "before": _confusion(before, test),
-            "after": _confusion(chosen, test),
-        },
-    }
+        confusion=Confusion(
+            list(study.train.classes), _confusion(before, test), _confusion(after, test)
+        ),
+    )
 
 
 def _best_policy(study: Study, plan: Plan) -> Spec:
+    """The policy with the highest valid accuracy of the classic arm; of equal ones the first."""
     first, *others = plan.policies
     if not others or not len(study.valid):
         return first
-    heights = []
+    accuracies = []
     for policy in plan.policies:
-        asked = dataclasses.replace(study, policy=policy)
         title = f"policy {POLICIES.resolve(policy)['name']}"
-        found = _run(asked, CLASSIC, plan.seeds, title)
-        heights.append(np.mean(_accuracy(found.valid, study.valid)))
-    return plan.policies[int(np.argmax(heights))]
+        result = _run(dataclasses.replace(study, policy=policy), CLASSIC, plan.seeds, title)
+        accuracies.append(np.mean(_accuracy(result.valid, study.valid)))
+    return plan.policies[int(np.argmax(accuracies))]
 
 
 def _best_dose(
     study: Study, classic: Result, doses: Mapping[float, Result]
 ) -> tuple[float, Result]:
-    """The dose with the highest valid accuracy, 0 unless it is above that of the classic arm."""
+    """The dose with the highest valid accuracy, with its result; 0 unless one beats classic."""
     if not len(study.valid):
         return next(iter(doses.items()), (0.0, classic))
-    found = {0.0: classic, **dict(sorted(doses.items()))}
-    best = max(found, key=lambda dose: np.mean(_accuracy(found[dose].valid, study.valid)))
-    return best, found[best]
+    results = {0.0: classic, **dict(sorted(doses.items()))}
+    best = max(results, key=lambda dose: np.mean(_accuracy(results[dose].valid, study.valid)))
+    return best, results[best]
 
 
-def _class_dose(valid: Arrays, before: Result, chosen: Result, label: int, dose: float) -> float:
-    """The chosen dose, or 0 for a class that it harms on valid images."""
+def _class_dose(valid: Arrays, before: Result, after: Result, label: int, dose: float) -> float:
+    """``dose``, or 0 for a class that it harms on valid images."""
     rows = valid.labels == label
-    right = [result.valid[:, rows] == label for result in (before, chosen)]
+    right = [result.valid[:, rows] == label for result in (before, after)]
     low, high = statistics.interval(np.subtract(right[1], right[0], dtype=np.float64))
     return 0.0 if statistics.verdict(low, high) == "harms" else dose
 
 
 def _run(study: Study, spec: Spec, seeds: Sequence[int], title: str) -> Result:
     arm = ARMS.build(spec)
-    found = [study.trained(arm(study, seed), seed, title) for seed in seeds]
+    outcomes = [study.trained(arm(study, seed), seed, title) for seed in seeds]
     return Result(
-        np.stack([one.valid.argmax(1) for one in found]),
-        np.stack([one.test.argmax(1) for one in found]),
+        np.stack([outcome.valid.argmax(1) for outcome in outcomes]),
+        np.stack([outcome.test.argmax(1) for outcome in outcomes]),
     )
 
 
 def _expanded(plan: Plan) -> dict[str, Spec]:
-    """The arms by title, those with a dose once for each."""
-    found: dict[str, Spec] = {}
+    """The plan's arms by title; an arm that has a dose stands there once for each dose."""
+    arms: dict[str, Spec] = {}
     for spec in plan.arms:
         resolved = ARMS.resolve(spec)
         name = resolved["name"]
         specs: dict[str, Spec] = {name: spec}
         if "dose" in resolved:
             specs = {_title(name, dose): {**resolved, "dose": dose} for dose in plan.doses}
-        if repeated := specs.keys() & found.keys():
+        if repeated := specs.keys() & arms.keys():
             raise UpliftError(f"score.uplift.arms: {min(repeated)!r} is listed twice")
-        found |= specs
-    return found
+        arms |= specs
+    return arms
 
 
 def _title(name: str, dose: float) -> str:
@@ -184,42 +190,38 @@ def _accuracy(guesses: NDArray[np.int64], truth: Arrays) -> NDArray[np.float64]:
     """The accuracy of each seed; NaN where there are no images."""
     if not len(truth):
         return np.full(len(guesses), math.nan)
-    heights: NDArray[np.float64] = (guesses == truth.labels).mean(1)
-    return heights
+    accuracies: NDArray[np.float64] = (guesses == truth.labels).mean(1)
+    return accuracies
 
 
-def _gain(before: Result, after: Result, test: Arrays, label: int | None = None) -> Numbers:
-    """The mean gain on test images, of one class where ``label`` says so, and what it means."""
+def _gain(before: Result, after: Result, test: Arrays, label: int | None = None) -> Gain:
+    """The mean gain on test images, all or those of class ``label``, with interval and verdict."""
     rows = slice(None) if label is None else test.labels == label
     right = [(result.test == test.labels)[:, rows] for result in (before, after)]
     gains = np.subtract(right[1], right[0], dtype=np.float64)
     low, high = statistics.interval(gains)
     mean = float(gains.mean()) if gains.size else math.nan
-    return {"gain": mean, "low": low, "high": high, "verdict": statistics.verdict(low, high)}
+    return Gain(mean, low, high, statistics.verdict(low, high))
 
 
-def _summaries(before: Result, after: Result, test: Arrays) -> Numbers:
-    values = {CLASSIC: _accuracy(before.test, test), "synthetic": _accuracy(after.test, test)}
-    values["gain"] = values["synthetic"] - values[CLASSIC]
-    return {name: _summary(found) for name, found in values.items()}
+def _spread(values: NDArray[np.float64]) -> Spread:
+    """Mean and standard deviation (of a sample) of one number for each seed."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return Spread(float(np.mean(values)), deviation, values.tolist())
 
 
-def _summary(values: NDArray[np.float64]) -> Numbers:
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return {"mean": float(np.mean(values)), "std": spread, "values": values.tolist()}
-
-
-def _arm(result: Result, study: Study) -> Numbers:
+def _arm(result: Result, study: Study, gain: Gain | None) -> ArmResult:
+    """What is reported of one arm; a class's recall is the share of its test images guessed."""
     test = study.test
-    recalls = {
-        name: _mean(result.test[:, test.labels == label] == label)
-        for label, name in enumerate(test.classes)
-    }
-    return {
-        **_summary(_accuracy(result.test, test)),
-        "valid": float(np.mean(_accuracy(result.valid, study.valid))),
-        "per_class": recalls,
-    }
+    return ArmResult(
+        **vars(_spread(_accuracy(result.test, test))),
+        valid=float(np.mean(_accuracy(result.valid, study.valid))),
+        per_class={
+            name: _mean(result.test[:, test.labels == label] == label)
+            for label, name in enumerate(test.classes)
+        },
+        gain=gain,
+    )
 
 
 def _mean(flags: NDArray[np.bool_]) -> float:
@@ -227,36 +229,37 @@ def _mean(flags: NDArray[np.bool_]) -> float:
 
 
 def _confusion(result: Result, test: Arrays) -> list[list[int]]:
-    """Counts by real class and guess, summed over seeds."""
+    """Counts [actual, guessed] of test images, summed over seeds."""
     kinds = len(test.classes)
     places = test.labels * kinds + result.test
     return np.bincount(places.ravel(), minlength=kinds**2).reshape(kinds, kinds).tolist()
 
 
 def _curve(study: Study, plan: Plan, whole: float) -> list[tuple[int, float]]:
-    """Images and accuracy of the classic arm on shares of the real images, and on all of them."""
+    """Images and accuracy of the classic arm on shares of the real images, and on all of them.
+
+    ``whole`` is the accuracy on all of them.
+    """
     if not plan.curve:
         return []
-    found = {len(study.train): whole}
+    points = {len(study.train): whole}
     for share in sorted(set(plan.curve) - {1.0}):
-        heights = []
+        accuracies = []
         for seed in plan.seeds:
-            some = _subset(study, share, seed)
-            training = Training(some.pixels, some.labels, study.policy)
-            guesses = study.trained(training, seed, f"{len(some)} images").test.argmax(1)
-            heights.append(_mean(guesses == study.test.labels))
-        found[len(some)] = float(np.mean(heights))
-    return sorted(found.items())
+            part = subset(study.train, share, seed)
+            training = Training(part.pixels, part.labels, study.policy)
+            guesses = study.trained(training, seed, f"{len(part)} images").test.argmax(1)
+            accuracies.append(_mean(guesses == study.test.labels))
+        points[len(part)] = float(np.mean(accuracies))
+    return sorted(points.items())
 
 
-def _subset(study: Study, share: float, seed: int) -> Arrays:
-    """A share of each class's train images, at least one; a larger share holds a smaller one."""
-    pool = study.train if study.reserve is None else join(study.train, study.reserve)
-    order = seeding.rng(seed, "subset").permutation(len(pool))
-    order = np.concatenate([order[order < len(study.train)], order[order >= len(study.train)]])
-    chosen = [
-        rows[: max(1, round(share * np.sum(study.train.labels == label)))]
-        for label in np.unique(study.train.labels)
-        if len(rows := order[pool.labels[order] == label])
-    ]
-    return pool.take(np.sort(np.concatenate(chosen)))
+def subset(train: Arrays, share: float, seed: int) -> Arrays:
+    """The ``share``, in (0, 1], of each class's images, at least one image, drawn by ``seed``.
+
+    A larger share of the same seed holds a smaller one.
+    """
+    order = seeding.rng(seed, "subset").permutation(len(train))
+    rows = [order[train.labels[order] == label] for label in np.unique(train.labels)]
+    kept = [of_class[: max(1, round(share * len(of_class)))] for of_class in rows]
+    return train.take(np.sort(np.concatenate(kept)))

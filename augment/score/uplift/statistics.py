@@ -14,7 +14,7 @@ from augment.runtime import seeding
 
 REPEATS = 2000  # bootstrap samples
 LEVEL = 0.95
-_ENTRIES = 2**22  # of a block of weights: 32 MiB
+ENTRIES = 2**22  # of a block of weights: 32 MiB
 
 Verdict = Literal["helps", "no difference", "harms"]
 
@@ -31,14 +31,14 @@ def interval(gains: NDArray[Any], seed: int = 0) -> tuple[float, float]:
     *varied, images = gains.shape
     flat = gains.reshape(-1, images).astype(np.float64)
     rng = seeding.rng(seed, "bootstrap")
-    rows = max(1, _ENTRIES // images)
+    rows = max(1, ENTRIES // images)
     means = []
     for start in range(0, REPEATS, rows):
         count = min(rows, REPEATS - start)
         weights = np.ones((count, 1))
         for size in varied:
-            drawn = _shares(rng, size, count)
-            weights = (weights[:, :, None] * drawn[:, None]).reshape(count, -1)
+            shares = _shares(rng, size, count)
+            weights = (weights[:, :, None] * shares[:, None]).reshape(count, -1)
         means.append(np.sum((weights @ flat) * _shares(rng, images, count), axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
@@ -86,5 +86,5 @@ def equal_images(curve: Sequence[tuple[float, float]], accuracy: float) -> float
 
 def _shares(rng: np.random.Generator, size: int, count: int) -> NDArray[np.float64]:
     """How often each of ``size`` things is drawn in ``count`` bootstrap samples, as shares."""
-    drawn: NDArray[np.float64] = rng.multinomial(size, np.full(size, 1 / size), count) / size
-    return drawn
+    shares: NDArray[np.float64] = rng.multinomial(size, np.full(size, 1 / size), count) / size
+    return shares
