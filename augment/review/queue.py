@@ -97,7 +97,7 @@ class Queue:
             raise ReviewError(f"unknown class {decision.label!r}; known: {names}")
 
     def progress(self, decided: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """How many are decided, of how many: by section, and of real images as "flagged"."""
+        """Counts of decided images and of all, by section, and of all real ones as "flagged"."""
         done = set(decided)
         real = {name for name, item in self.items.items() if item.origin == "real"}
         groups = {"flagged": real, **{name: set(ids) for name, ids in self.sections.items()}}

@@ -16,8 +16,8 @@ HELD_OUT = {"train": 2, "valid": 1, "test": 0}
 def exact_duplicate(table: pd.DataFrame) -> pd.Series:
     """0 for every copy of an image but one, by decoded pixels; 1 for all others.
 
-    The one that stays is in test rather than valid, in valid rather than train, labelled rather
-    than not, and then the first. So this check and split_leak keep the same copy.
+    A copy in test is kept before one in valid, valid before train, labelled before unlabelled, and
+    then the first. So this check and split_leak keep the same copy.
     """
     order = pd.DataFrame(
         {
