@@ -54,7 +54,7 @@ SCORE_KEYS: Mapping[str, ScoreKey] = {
 }
 
 
-class _Plain:
+class _Record:
     """A dataclass that JSON can hold, key by key in the order of its fields."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class _Plain:
 
 
 @dataclass(frozen=True)
-class Spread(_Plain):
+class Spread(_Record):
     """Mean, standard deviation over seeds (NaN of one seed) and the value of each seed."""
 
     mean: float
@@ -89,7 +89,7 @@ class Spread(_Plain):
 
 
 @dataclass(frozen=True)
-class Gain(_Plain):
+class Gain(_Record):
     """By how much accuracy on test images differs from the classic arm's, as shares of 1.
 
     ``low`` and ``high`` are the ends of its 95 % interval; ``verdict`` is helps, no difference or
@@ -136,7 +136,7 @@ class ArmResult(Spread):
 
 
 @dataclass(frozen=True)
-class CurvePoint(_Plain):
+class CurvePoint(_Record):
     """Accuracy on test images of the classic arm with so many real train images."""
 
     images: int
@@ -144,7 +144,7 @@ class CurvePoint(_Plain):
 
 
 @dataclass(frozen=True)
-class Confusion(_Plain):
+class Confusion(_Record):
     """Counts [actual, predicted] over all seeds, of the classic arm and with synthetic images."""
 
     classes: Sequence[str]
@@ -153,7 +153,7 @@ class Confusion(_Plain):
 
 
 @dataclass(frozen=True)
-class UpliftReport(_Plain):
+class UpliftReport(_Record):
     """Whether a classifier gets better by synthetic images: ``uplift`` in score.json.
 
     ``synthetic`` and ``gain`` are those at ``dose``, synthetic images for each real one, which was
@@ -203,7 +203,7 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, _Plain):
+    if isinstance(value, _Record):
         return value.as_dict()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

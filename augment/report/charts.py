@@ -24,7 +24,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """What is drawn, in words for those who do not see it, and the names of both axes."""
+    """A chart's title, its description for those who do not see it, and the axes' names."""
 
     title: str
     description: str
@@ -41,7 +41,7 @@ def lines(
 ) -> Markup:
     """Lines over one pair of axes; ``marks`` are upright lines at an x, ``level`` one at a y.
 
-    The series need one point at least between them.
+    At least one of the series has a point.
     """
     xs = [x for line in series for x, _ in line.points] + [x for x, _ in marks]
     ys = [y + side * error for line in series for (_, y), error, side in _ends(line)]
@@ -73,7 +73,8 @@ def confusion(
 ) -> Markup:
     """Counts as squares, actual classes down and predicted ones across, shaded by the row's share.
 
-    What is right (the diagonal) and what is wrong have colours of their own.
+    Right answers (the diagonal) and wrong ones have colours of their own. Wrong ones reach full
+    depth at a share of 1/4, because they are few; chosen by hand.
     """
     left, size = 44, 300
     side = size / max(1, len(names))
@@ -109,6 +110,7 @@ class _Scale:
     """Values to places between two ends, with about four round ticks."""
 
     def __init__(self, values: Sequence[float], first: float, last: float):
+        """The scale on which all ``values`` have a place between ``first`` and ``last``."""
         low, high = min(values), max(values)
         if low == high:
             low, high = low - abs(low or 1) / 10, high + abs(high or 1) / 10
@@ -135,6 +137,7 @@ def _ends(line: Series) -> list[tuple[tuple[float, float], float, int]]:
 
 
 def _frame(axes: Axes, across: _Scale, up: _Scale) -> Markup:
+    """The grid, the ticks of both axes and their names."""
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     shapes = []
     for tick in up.ticks():
@@ -151,6 +154,7 @@ def _frame(axes: Axes, across: _Scale, up: _Scale) -> Markup:
 
 
 def _line(series: Series, colour: int, across: _Scale, up: _Scale) -> Markup:
+    """The line of ``series`` with its error bars, and a dot at each point that tells its values."""
     path = " ".join(f"{across(x)},{up(y)}" for x, y in series.points)
     shapes = [Markup('<polyline points="{}"/>').format(path)]
     for (x, y), error in zip(series.points, series.errors, strict=False):

@@ -47,9 +47,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Numbers with what surrounds them, one below the other on one scale.
+    """Intervals one below the other on one scale.
 
-    ``zero`` is where a line is drawn: what the others are compared with.
+    A line is drawn at ``zero``, with which the others are compared.
     """
 
     rows: Sequence[Interval]
@@ -94,7 +94,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of the flow: how many came in and went out, and what became of the rest."""
+    """One stage of the flow: counts of images in and out, and a note on the others."""
 
     name: str
     entered: str
@@ -139,7 +139,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Headline:
-    """The first thing that is read: a word, its tone, sentences, and a few numbers with names."""
+    """The first words on the page, their tone, sentences, and a few numbers with their names."""
 
     text: str
     tone: str

@@ -11,8 +11,8 @@ import numpy as np
 from augment.data import contact_sheets, images, normalise, table
 from augment.report.elements import Picture
 
-LARGEST = 2_000_000  # bytes of a file that the page takes in
-SIDE = 48  # pixels, of an image in a strip; larger ones are made smaller
+LARGEST = 2_000_000  # bytes of a file that the page takes in; chosen by hand
+SIDE = 48  # pixels: largest side of an image in a strip; chosen by hand
 _TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 

@@ -75,6 +75,7 @@ def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
 
 
 def _template() -> jinja2.Template:
+    """The page's template, in which every value is escaped unless it is Markup."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,

@@ -53,7 +53,7 @@ def counted(amount: int, singular: str, plural: str = "") -> str:
 
 
 def arm(name: str) -> str:
-    """What an arm of the uplift was trained on."""
+    """The training set of an arm of the uplift, in words."""
     base, _, dose = name.partition("@")
     title = _ARMS.get(base, base)
     return f"{title}, dose {dose}" if dose else title

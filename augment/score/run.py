@@ -78,7 +78,7 @@ def prove(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
 
 
 def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
-    """The scores with their options, checked as far as that goes without data."""
+    """The scores with their options, checked before any image is read."""
     requested: list[Spec] = list(settings.scores)
     if settings.inception is not None:
         weights = str(root / settings.inception)
@@ -103,6 +103,7 @@ class _Data:
 
 
 def _read(root: Path) -> _Data:
+    """The images of all tables; raises ScoreError where no train image has a label."""
     table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
     every = load_arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
     train = every.take(np.flatnonzero(every.labels >= 0))
@@ -153,9 +154,11 @@ def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Pat
 def _measure(
     cache: Path, recipe: JudgeRecipe, data: _Data, seed: int, uplift: Callable[[], Numbers]
 ) -> Measured:
-    """All that scores see; features are in units of the train images' own spread.
+    """All that scores see: images with the judge's probabilities and features.
 
-    Otherwise the numbers would follow the arbitrary scale of the judge's last layer.
+    Each feature is in units of its standard deviation over the train images, because the scale of
+    the judge's last layer is arbitrary. A feature that hardly varies counts as if it varied by a
+    hundredth of the mean of all; chosen by hand.
     """
     judge = fit_judge(cache, recipe, data.train, seed)
     shown, _ = extract(cache, judge, data.train.pixels)
@@ -176,6 +179,7 @@ def _measure(
 
 
 def _write_tables(folder: Path, measured: Measured, per_class: Numbers) -> None:
+    """confusion.csv: each sample's class and the judge's guess; per_class.csv: a row a class."""
     names = np.array(measured.classes, dtype=object)
     shown = measured.synthetic
     guesses = shown.probabilities.argmax(1)

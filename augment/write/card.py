@@ -79,6 +79,7 @@ def _counts(classes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
 
 
 def _adopted(count: int, adoption: Mapping[str, Any]) -> list[str]:
+    """The section about adopted images; none where there are none."""
     if not count:
         return []
     sure = adoption["probability"]

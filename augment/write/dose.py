@@ -16,7 +16,7 @@ from augment.errors import AugmentError
 DoseSetting = str | float | Mapping[str, float] | None
 
 
-ROUNDING = 1e-9  # samples: 3 · ⅓ is a whole one, however floats round it; chosen by hand
+ROUNDING = 1e-9  # samples: makes 3 · ⅓ a whole one, however floats round; chosen by hand
 
 
 class DoseError(AugmentError, ValueError):

@@ -44,10 +44,10 @@ class WriteError(AugmentError):
 
 @dataclass(frozen=True)
 class _Selection:
-    """What goes in: real samples as they came, adopted ones, and which of the synthetic.
+    """The samples that go in, and why.
 
-    ``struck`` are the synthetic ones that a person decided to drop, ``gone`` counts the decisions
-    about images that are no more.
+    takes[n], struck[n]: whether row n of the synthetic table goes in, and whether a person dropped
+    it. ``gone`` counts decisions about images that are no longer there.
     """
 
     labelled: pd.DataFrame
@@ -194,6 +194,7 @@ def _adopted(root: Path, real: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check(real: pd.DataFrame, synthetic: pd.DataFrame) -> None:
+    """Raise WriteError for tables that do not fit together."""
     if real["label"].isna().all():
         raise WriteError(f"{CLEAN}: no labelled images")
     if synthetic["label"].isna().any() or not (synthetic["split"] == "train").all():
@@ -228,7 +229,7 @@ def _uplift(scores: Mapping[str, Any], path: Path) -> UpliftReport | None:
 
 
 def _remark(settings: WriteSettings, selection: _Selection) -> str | None:
-    """What a user should hear who asked for synthetic images and gets none."""
+    """A word to users who asked for synthetic images and get none."""
     if settings.dose != "auto" or not len(selection.takes) or selection.takes.any():
         return None
     return (
@@ -238,6 +239,7 @@ def _remark(settings: WriteSettings, selection: _Selection) -> str | None:
 
 
 def _counts(selection: _Selection, cleaned: int) -> dict[str, Any]:
+    """How many samples go in and stay out, by class, split and origin."""
     written = pd.concat([selection.labelled, selection.adopted, selection.synthetic])
     counts = written.groupby(["label", "split", "origin"]).size().to_dict()
     adopted = selection.adopted["label"].value_counts()
@@ -287,6 +289,8 @@ def _adoption(selection: _Selection, adopt: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _samples(root: Path, selection: _Selection, total: int) -> Iterator[table.Row]:
+    """The rows that go in, with a progress bar: labelled, then adopted, then synthetic ones."""
+
     def all_three() -> Iterator[table.Row]:
         for row in table.rows(root / CLEAN):
             if row["label"] is not None:

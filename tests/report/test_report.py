@@ -304,10 +304,19 @@ def test_the_verdict_comes_first(verdict: str, headline: str, tone: str, built: 
 
 def test_what_was_not_judged_is_not_called_a_verdict(built: Built) -> None:
     reports = stages()
-    reports["score"]["uplift"] |= dict.fromkeys(("verdict", "low", "high", "mcnemar"))
+    uplift = reports["score"]["uplift"]
+    uplift |= dict.fromkeys(("verdict", "low", "high", "mcnemar"))
+    for spread in (
+        uplift["classic"],
+        uplift["synthetic"],
+        uplift["gain"],
+        *uplift["arms"].values(),
+    ):
+        spread |= {"mean": None, "std": None, "values": [None]}
     page = render(built(reports))
     assert page.text("h1") == "Measured, but not judged."
     assert "no proof either way" in page.text("p")
+    assert "There was no real test image to measure on." in page.text("p")
     assert "Not measured yet." in page.text("p")  # the confusion
 
 

@@ -125,6 +125,7 @@ def _dropped(sources: Sources) -> Strips | None:
 
 
 def _least_certain(sources: Sources, columns: int) -> list[tuple[str, list[Any]]]:
+    """A strip for each class of the adopted images whose label is least probable."""
     facts = table.frame(sources.root / ADOPTED, ("id", "label", "label_probability"))
     facts = facts.sort_values(["label_probability", "id"])
     names = table.classes_of(facts["label"])[: sources.settings.classes]

@@ -85,6 +85,7 @@ def _curve(
     keys: Mapping[str, str],
     marks: Sequence[tuple[float, str]],
 ) -> Figure:
+    """One chart over the steps of training: a line for each of ``keys`` that was measured."""
     lines = []
     for key, name in keys.items():
         points = [(row["step"], row[key]) for row in history if row.get(key) is not None]

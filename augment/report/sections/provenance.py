@@ -14,7 +14,7 @@ _PACKAGES = ("augment", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn", 
 
 
 def provenance(sources: Sources) -> Section:
-    """What made this page's numbers: inputs, generator, settings, versions."""
+    """Inputs, generator, settings and versions that this page's numbers come from."""
     written, trained = sources.get("write"), sources.get("train")
     rows: list[tuple[str, Cell]] = [("source", sources.get("ingest").get("source"))]
     rows.append(("generator", trained.get("generator")))
@@ -39,7 +39,7 @@ def provenance(sources: Sources) -> Section:
 
 
 def versions() -> dict[str, str]:
-    """What is installed, as far as numbers or bytes depend on it."""
+    """The versions of Python and of the packages on which numbers or bytes depend."""
     return {"python": platform.python_version()} | {
         package: metadata.version(package) for package in _PACKAGES
     }

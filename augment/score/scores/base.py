@@ -35,9 +35,10 @@ class ScoreError(AugmentError):
 
 @dataclass(frozen=True)
 class Side:
-    """Images with what the judge says of them, row by row.
+    """Images, and the judge's features and probabilities of them.
 
-    uint8 pixels (N, C, H, W), class indices (N,), features (N, F), class probabilities (N, K).
+    pixels (N, C, H, W): grey levels, uint8; labels (N,): class indices; features (N, F): in
+    standard deviations of the train images; probabilities (N, K): of each class, in [0, 1].
     """
 
     pixels: NDArray[np.uint8]
@@ -64,7 +65,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Measured:
-    """What scores see: the real train images, real held-out ones and the synthetic ones.
+    """The images that scores compare: real train ones, real held-out ones and synthetic ones.
 
     ``uplift()`` trains what the uplift compares and gives the UpliftReport as a dictionary.
     """
@@ -106,7 +107,7 @@ def share(flags: NDArray[np.bool_]) -> float:
 
 
 def evenly_spaced(rows: NDArray[Any], most: int) -> NDArray[Any]:
-    """At most ``most`` of the rows, from all over; so classes that follow one another all count."""
+    """At most ``most`` rows at equal steps, so that of sorted classes every class has some."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]

@@ -42,8 +42,8 @@ def fidelity(
 ) -> Numbers:
     """FID, KID, precision, recall, density and coverage, each beside its real-to-real floor.
 
-    ``neighbours`` is the k of density and coverage; ``subsets`` of 500 images each make the
-    KID; precision and recall are found among ``most`` images of either side. Of each class: the
+    ``neighbours`` is the k of density and coverage. The KID is the mean over ``subsets`` of 500
+    images each; precision and recall look at ``most`` images of either side. Each class has the
     KID over all pairs, density and coverage.
     """
     from augment.score.scores import via_torch_fidelity

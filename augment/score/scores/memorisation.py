@@ -26,10 +26,11 @@ def memorisation(
 ) -> Numbers:
     """Share of near copies of train images, and share of authentic samples.
 
-    A near copy is as near to a train image, pixel by pixel and moved by up to one either way, as
-    only the ``quantile`` of the train images are to their own nearest one; asked of at most
-    ``most`` images of either kind. A sample is authentic if the judge finds it farther from its
-    nearest train image than that image from its own.
+    Pixels are compared directly, and with the image moved by up to one pixel each way. A near copy
+    is nearer to a train image than all but the share ``quantile`` of the train images are to their
+    own nearest one; at most ``most`` images of either kind are looked at. A sample is authentic if
+    in the judge's features it is farther from its nearest train image than that image is from its
+    own nearest one.
     """
     train = measured.train
     lookalikes = Lookalikes(train.pixels)
@@ -42,6 +43,7 @@ def memorisation(
     )
 
     def compare(other: Side) -> Callable[[int | None], Numbers]:
+        """The numbers of ``other``, as a function of the class; None stands for all classes."""
         places, gaps = (column[:, 0] for column in nearest(other.features, train.features))
         authentic = gaps > train.apart[places]
         sampled = evenly_spaced(np.arange(len(other)), most)

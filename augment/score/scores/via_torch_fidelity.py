@@ -23,14 +23,14 @@ from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from
 from augment.score.scores.base import Floats, ScoreError, evenly_spaced
 
 NAMES = ("fid", "kid", "precision", "recall")
-SUBSET = 500  # rows of a KID subset; it is unbiased at any size
-ROWS = 512  # of a block of distances
+SUBSET = 500  # rows of a KID subset: chosen by hand, as KID is unbiased at any size
+ROWS = 512  # of a block of distances; chosen by hand
 _EXTRACTOR = "augment-rows"
 _INCEPTION = ["2048", "logits_unbiased"]
 
 
 class _Rows(torch.utils.data.Dataset[Tensor]):
-    """Rows as items; ``size`` of them make one item, so that many need not be handed on singly."""
+    """A data set whose items are ``size`` rows each, or single rows without their first axis."""
 
     def __init__(self, rows: NDArray[Any], size: int = 1):
         self.rows = rows
@@ -45,6 +45,8 @@ class _Rows(torch.utils.data.Dataset[Tensor]):
 
 
 class _Through(torch_fidelity.FeatureExtractorBase):  # type: ignore[misc]
+    """The extractor of torch-fidelity that hands rows through, as if they were features."""
+
     def __init__(self, name: str, features_list: list[str], **_: Any):
         super().__init__(name, features_list)
 
@@ -94,6 +96,7 @@ def compare(real: Floats, other: Floats, subsets: int, most: int) -> dict[str, f
 
 
 def _calculate(real: Floats, other: Floats, **options: Any) -> dict[str, float]:
+    """What torch-fidelity computes, without its cache and its progress bars."""
     metrics: dict[str, float] = torch_fidelity.calculate_metrics(
         input1=_Rows(other, ROWS),
         input2=_Rows(real, ROWS),

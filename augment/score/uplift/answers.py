@@ -23,7 +23,8 @@ def fitted_answers(
 ) -> Floats:  # fmt: skip
     """Class probabilities (N, K) of ``pixels`` by a learner fitted to ``training``.
 
-    Kept in ``folder``; a learner that takes no steps, policies and seeds is fitted once for all.
+    They are kept in ``folder`` and read from there the next time. A learner that takes neither
+    steps nor policies nor seeds is fitted once for all of these.
     """
     spec = LEARNERS.resolve(learner)
     key: dict[str, Any] = {

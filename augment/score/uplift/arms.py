@@ -1,7 +1,7 @@
-"""Arms: what a classifier is trained on, made from one study by one named function each.
+"""Arms: training sets for a classifier, each made from one study by a named function.
 
-An arm is ``arm(study, seed, *, options) -> Training``. Registered facts: ``needs`` names what the
-study must have for the arm to exist; ``control`` marks an arm of which the outcome is known before.
+An arm is ``arm(study, seed, *, options) -> Training``. Registered facts: ``needs`` names the fields
+of the study that may not be empty; ``control`` marks an arm whose outcome is known beforehand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from augment.registry import Amount, Fraction, Registry, Spec
 from augment.runtime import seeding
 
 ARMS = Registry("arm")
-NOISE = 4.0  # grey levels: standard deviation in a perturbed copy
+NOISE = 4.0  # grey levels of 255: standard deviation in a perturbed copy; chosen by hand
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,11 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """The images of one question, and ``trained(training, seed, title)`` that answers it.
+    """The images on which arms are compared, and a learner.
 
-    Of each class, ``synthetic`` images come in the order in which a dose takes them.
+    ``trained(training, seed, title)`` fits the learner and gives its answers; ``title`` is for the
+    progress bar. Of each class, a dose takes the ``synthetic`` images in the order of this array.
+    ``unlabelled`` (N, C, H, W) are the pixels of train images without a label.
     """
 
     train: Arrays
@@ -147,9 +149,9 @@ def copies(study: Study, seed: int) -> Training:
 
 
 def dosed(study: Study, dose: float) -> Arrays:
-    """Of each class the first synthetic images, ``dose`` for each real train image, rounded down.
+    """Of each class the first synthetic images: ``dose`` for each real train image, or all.
 
-    All where there are fewer.
+    The number is rounded down, but 3 · ⅓ is one image, however floats round it.
     """
     synthetic = study.synthetic
     counts = np.bincount(study.train.labels, minlength=len(synthetic.classes))
@@ -162,7 +164,7 @@ def dosed(study: Study, dose: float) -> Arrays:
 
 
 def perturbed(pixels: Pixels, seed: int) -> Pixels:
-    """A near copy of each uint8 image (N, C, H, W): moved by one pixel, or with a little noise."""
+    """A near copy of each uint8 image (N, C, H, W): half with noise, half moved by one pixel."""
     rng = seeding.rng(seed, "perturbed")
     count, _, height, width = pixels.shape
     around = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
@@ -176,7 +178,10 @@ def perturbed(pixels: Pixels, seed: int) -> Pixels:
 
 
 def _filled(study: Study, dose: float) -> Training:
-    """All classes as large as the largest by repeated real images, after synthetic ones."""
+    """The real images with synthetic ones of that dose, and real ones repeated.
+
+    Repetition makes every class as large as the largest, synthetic images counted.
+    """
     labels, added = study.train.labels, dosed(study, dose)
     added_counts = np.bincount(added.labels, minlength=len(study.train.classes))
     largest = int((np.bincount(labels, minlength=len(added_counts)) + added_counts).max())

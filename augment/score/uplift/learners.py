@@ -1,4 +1,4 @@
-"""Learners: what is fitted to an arm's training set, so that no claim hangs on one model.
+"""Learners: models fitted to an arm's training set; several, so that no claim hangs on one.
 
 A learner is ``learner(training, terms, seed, title, *, options) -> predict`` where ``predict``
 gives the class probabilities (N, K) of uint8 images (N, C, H, W). The registered fact ``trained``
@@ -31,7 +31,11 @@ Predict = Callable[[Pixels], Floats]
 
 @dataclass(frozen=True)
 class Terms:
-    """What is the same for every arm: classes, budget, the judge's network, the profile."""
+    """The terms that are the same for every arm.
+
+    classes: how many; steps and batch: of the training; network: of the judge; profile: glyph or
+    natural, which says how policies may change images.
+    """
 
     classes: int
     steps: int
@@ -95,6 +99,7 @@ def svc(
 
 
 def _network(spec: Spec, training: Training, terms: Terms, seed: int, title: str) -> Predict:
+    """A network of the kind ``spec`` fitted to ``training`` on the terms of all arms."""
     policy = training.policy
     fitted = fit_classifier(
         training.pixels,

@@ -22,9 +22,10 @@ from augment.vision import augmentations
 
 POLICIES = Registry("policy")
 
-_DEGREES = 15.0  # the most that a glyph is turned, for each operation
-_SHEAR = 0.2
-_SHIFT = 0.125  # of the side
+# The most that one operation does to a glyph, so that it stays what it is; chosen by hand.
+_DEGREES = 15.0  # of a turn
+_SHEAR = 0.2  # pixels across for each pixel down
+_SHIFT = 0.125  # of the image's side
 
 Bins = Annotated[int, Field(ge=0, le=30)]
 
@@ -114,7 +115,11 @@ def _mirrored(profile: str, images: Tensor, generator: torch.Generator) -> Tenso
 def _each(
     profile: str, images: Tensor, generator: torch.Generator, transform: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """``transform`` of torchvision drawn for each image; it takes its draws from global states."""
+    """``images`` with torchvision's ``transform`` applied to each, drawn anew for each image.
+
+    torchvision draws from global random states, which are therefore seeded from ``generator``.
+    Images are continued by a quarter of their side, so that no border comes into view.
+    """
     seeding.everything(int(torch.randint(2**62, (), generator=generator)), "policy")
     if profile == "glyph":
         only_geometric(transform)
@@ -129,7 +134,7 @@ def _each(
 
 
 def only_geometric(transform: Any) -> None:
-    """Leave only small geometric operations, the ones that change no glyph."""
+    """Leave ``transform`` of torchvision only turns, shears and moves that change no glyph."""
 
     def most(limit: float) -> Callable[[int, int, int], Tensor]:
         return lambda bins, *_: torch.linspace(0, limit, bins)

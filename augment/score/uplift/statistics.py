@@ -12,8 +12,8 @@ from scipy import stats
 
 from augment.runtime import seeding
 
-REPEATS = 2000  # bootstrap samples
-LEVEL = 0.95
+REPEATS = 2000  # bootstrap samples; chosen by hand
+LEVEL = 0.95  # share of bootstrap means within the interval: the usual one
 ENTRIES = 2**22  # of a block of weights: 32 MiB
 
 Verdict = Literal["helps", "no difference", "harms"]
@@ -22,9 +22,10 @@ Verdict = Literal["helps", "no difference", "harms"]
 def interval(gains: NDArray[Any], seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean of ``gains`` (…, N), by the percentile bootstrap.
 
-    The last axis is test images, any before it are what training varied: seeds, subsets. Each axis
-    is drawn anew with replacement, so that what one image or one seed has in common stays together
-    (Owen 2007, The Pigeonhole Bootstrap). NaN where there is nothing.
+    gains[…, n]: 1 where test image n is right only afterwards, -1 where only before, else 0. Axes
+    before the last one are seeds or subsets of training. Each axis is drawn with replacement on its
+    own, because answers of one seed, and answers about one image, depend on one another (Owen 2007,
+    The Pigeonhole Bootstrap). NaN for an empty array.
     """
     if not gains.size:
         return math.nan, math.nan
@@ -45,7 +46,7 @@ def interval(gains: NDArray[Any], seed: int = 0) -> tuple[float, float]:
 
 
 def verdict(low: float, high: float) -> Verdict | None:
-    """What an interval of a gain says; None where nothing was measured."""
+    """The verdict of a gain by its interval, as shares of 1; None for NaN: nothing was measured."""
     if math.isnan(low) or math.isnan(high):
         return None
     if low > 0:
@@ -56,8 +57,9 @@ def verdict(low: float, high: float) -> Verdict | None:
 def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> float:
     """Exact two-sided p-value that two classifiers are right equally often; NaN of nothing.
 
-    Both say which of the same answers were right. Answers pooled over seeds are no independent
-    ones, so the p-value is then too small and the interval has the last word. Source: McNemar 1947.
+    ``before`` and ``after`` are of one shape and True where an answer is right. Answers pooled over
+    seeds depend on one another; the p-value is then too small, and the interval decides. Source:
+    McNemar 1947.
     """
     if not before.size:
         return math.nan
@@ -68,10 +70,11 @@ def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> float:
 
 
 def equal_images(curve: Sequence[tuple[float, float]], accuracy: float) -> float | None:
-    """How many real images give ``accuracy``, on a learning curve of (images, accuracy).
+    """How many real images give ``accuracy``, by a learning curve of (images, accuracy).
 
-    Linear in the logarithm of images, on the least curve above the points that never falls. None
-    where the curve does not reach that far either way: nothing is extrapolated.
+    The curve is made to rise: a point below an earlier one counts as high as that. Between points
+    it is linear in the logarithm of images. None where ``accuracy`` lies beyond its ends: nothing
+    is extrapolated.
     """
     points = sorted(point for point in curve if not math.isnan(point[1]))
     if math.isnan(accuracy) or not points:
