@@ -311,7 +311,7 @@ def test_rollback_restores_the_best_and_goes_on_with_a_remedy(tmp_path: Path) ->
     assert (done["name"], done["step"]) == ("diverged", 50)
     assert "is nan" in done["evidence"]
     assert done["restored"] in (10, 20, 30, 40)
-    assert (done["generator"], done["discriminator"], done["penalties"]) == (0.5, 0.5, 1.0)
+    assert (done["rates"], done["penalties"]) == ({"discriminator": 0.5, "generator": 0.5}, 1.0)
     assert steps(whole) == [10, 20, 30, 40, 50, 60]
     assert whole.engine.rates == {"generator": 0.5, "discriminator": 0.5}
     assert all(tensor.isfinite().all() for tensor in whole.engine.state().values())

@@ -39,6 +39,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "fgan": {"loss.name": "fgan", "loss.divergence": "jensen_shannon"},
     "wgan": {"loss.name": "wasserstein", "optimiser.name": "rmsprop", "discriminator_steps": 5},
     "wgan_gp": {"loss.name": "wasserstein", "optimiser.betas": (0, 0.9), "discriminator_steps": 5},
+    "vae": {"model.name": "vae", "generator.name": "dcgan", "conditioning.generator.name": "embed"},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
 PENALISED = {"infogan": ["r1", "r2"], "r3gan": ["r1", "r2"], "wgan": ["clip"]}
@@ -107,7 +108,8 @@ def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) ->
         return Batch(real, torch.arange(4) % 3, number, rng)
 
     found = made.step(0, feed)
-    assert {"d_adversarial", "g_adversarial", "accuracy"} <= found.keys()
+    logged = {f"gradient_{phase.prefix}" for phase in made.phases.values()}
+    assert logged <= found.keys() and len(found) > len(logged)
     assert all(value.isfinite() for value in found.values())
     assert all(tensor.isfinite().all() for tensor in made.state().values())
     after = made.model.generator.parameters()
@@ -145,14 +147,13 @@ DEFAULTS = {
         (
             {"rate": {"generator": 1.0}},
             "rate",
-            {"generator": 1.0, "discriminator": 1e-3, "schedule": "linear"},
+            {"default": 1e-3, "generator": 1.0, "schedule": "linear"},
         ),
         (
             {"rate": {"schedule": {"final": 0.5}}},
             "rate",
             {
-                "generator": 1e-3,
-                "discriminator": 1e-3,
+                "default": 1e-3,
                 "schedule": {"name": "linear", "final": 0.5},
             },
         ),
@@ -176,7 +177,7 @@ DEFAULTS = {
         (
             {"recipe": "wgan", "rate": {"generator": 1.0}},
             "rate",
-            {"generator": 1.0, "discriminator": 1e-3, "schedule": "constant"},
+            {"default": 1e-3, "generator": 1.0, "schedule": "constant"},
         ),
         ({"recipe": "wgan", "nonsense": 3}, "nonsense", 3),  # left to the settings to refuse
     ],

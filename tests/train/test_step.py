@@ -231,13 +231,13 @@ def test_rates_follow_settings_schedule_and_remedies() -> None:
 
     assert rates(0) == pytest.approx((0.008, 0.004))
     assert rates(5) == pytest.approx((0.006, 0.003))
-    made.adjust([{"generator": 0.5, "discriminator": 0.1, "penalties": 2}])
+    made.adjust([{"rates": {"generator": 0.5, "discriminator": 0.1}, "penalties": 2}])
     assert rates(5) == pytest.approx((0.003, 0.0003))
 
 
 def test_remedies_multiply_and_are_not_applied_twice() -> None:
     made = build(penalties=[{"name": "r1", "weight": 3.0}, "clip"])
-    one = {"generator": 0.5, "discriminator": 1.0, "penalties": 2, "name": "left alone"}
+    one = {"rates": {"generator": 0.5}, "penalties": 2, "name": "left alone"}
     for remedies, rate, weight in (([one, one], 0.25, 12.0), ([one], 0.5, 6.0), ([], 1.0, 3.0)):
         made.adjust(iter(remedies))
         assert made.rates == {"generator": rate, "discriminator": 1.0}
