@@ -19,6 +19,7 @@ from augment.classifiers.classifier import (
     signed_batch,
 )
 from augment.data import images
+from augment.data.types import Labels
 from augment.registry import Spec
 from augment.runtime import progress, seeding
 from augment.vision import augmentations
@@ -33,7 +34,7 @@ WARM_UP = 0.15  # share of the steps in which the rate rises
 
 def fit_classifier(
     pixels: images.Pixels,
-    labels: NDArray[np.int64],
+    labels: Labels,
     *,
     classes: int,
     network: Spec,
@@ -86,7 +87,7 @@ def fit_classifier(
     return classifier
 
 
-def even_places(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def even_places(labels: Labels) -> NDArray[np.int64]:
     """Places of all images; those of smaller classes repeat until all classes are equally large."""
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     largest = max(map(len, members), default=0)
@@ -113,7 +114,7 @@ def _cycle(done: float) -> float:
 
 
 def _check(
-    pixels: images.Pixels, labels: NDArray[np.int64], classes: int, weights: NDArray[Any] | None
+    pixels: images.Pixels, labels: Labels, classes: int, weights: NDArray[Any] | None
 ) -> None:
     """Raise ClassifierError for arrays to which no classifier can be fitted."""
     if not len(pixels):
