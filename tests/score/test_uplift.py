@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from augment.classifiers.classifier import ClassifierError
 from augment.data.arrays import Arrays
+from augment.readers import builtin
 from augment.registry import Spec
 from augment.score.uplift import arms, policies, protocol, statistics
 from augment.score.uplift.arms import ARMS, Outcome, Study, Training, perturbed
@@ -27,8 +27,8 @@ CLASSES = ["a", "b"]
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    found = load_digits()
-    return np.rint(found.images * 255 / 16).astype(np.uint8)[:, None], found.target.astype(np.int64)
+    pixels, labels = builtin.digits()
+    return pixels[:, None], labels
 
 
 def some(labels: list[int], first: int = 0) -> Arrays:
