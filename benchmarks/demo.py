@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
+from augment.data.files import read_json
 from benchmarks import readme, record
 
 REPOSITORY = Path(__file__).parent.parent
@@ -14,8 +14,8 @@ REPOSITORY = Path(__file__).parent.parent
 def main() -> None:
     """Store reports/score.json with the hardware, copy the picture, fill in the README."""
     reports = REPOSITORY / "reports"
-    score = json.loads((reports / "score.json").read_text(encoding="utf-8"))
-    synth = json.loads((reports / "synth.json").read_text(encoding="utf-8"))
+    score = read_json(reports / "score.json")
+    synth = read_json(reports / "synth.json")
     rates = {name: one["acceptance_rate"] for name, one in synth["per_class"].items()}
     score.pop("per_class")
     print(record.store("demo", score, command="make demo", seed=synth["seed"], accepted=rates))

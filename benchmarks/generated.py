@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.datasets import load_digits
 
 from augment.data.arrays import Arrays, join
 from augment.data.reports import UpliftReport
+from augment.readers import builtin
 from augment.runtime import seeding
 from augment.score.settings import ScoreSettings
 from augment.score.uplift.answers import fitted_answers
@@ -170,10 +170,8 @@ def parts(
 
 def digits() -> Arrays:
     """scikit-learn's handwritten digits."""
-    found = load_digits()
-    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
-    labels = found.target.astype(np.int64)
-    return Arrays(pixels, labels, [*map(str, range(len(labels)))], [*map(str, range(10))])
+    pixels, labels = builtin.digits()
+    return Arrays(pixels[:, None], labels, [*map(str, range(len(labels)))], [*map(str, range(10))])
 
 
 def _mnist() -> Arrays:

@@ -74,7 +74,7 @@ def filled(text: str) -> str:
         path = RESULTS / f"{name}.json"
         if not path.exists():
             continue
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = files.read_json(path)
         where = result["hardware"]
         machine = where["gpu"] or f"{where['cores']} cores of {where['cpu']}"
         block = [*lines(result), "", f"{result['date']}, {machine}, torch {where['torch']}."]

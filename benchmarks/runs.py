@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -219,7 +218,7 @@ def stored(name: str) -> dict[str, Any]:
     """What earlier runs have stored; no rows where there was none."""
     path = record.RESULTS / f"{name}.json"
     found: dict[str, Any] = {"rows": []}
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else found
+    return files.read_json(path) if path.exists() else found
 
 
 def keep(

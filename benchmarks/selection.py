@@ -16,10 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from augment.classifiers.fit import CLASSIC, fit_classifier
 from augment.data.arrays import Arrays
+from augment.readers import builtin
 from augment.runtime import seeding
 from augment.synth import code_ranges
 from augment.synth.candidates import Draw
@@ -40,19 +40,18 @@ def digits(labels: int, seed: int) -> tuple[Arrays, Arrays, Arrays]:
 
     The held-out ones are the same for every seed.
     """
-    found = load_digits()
-    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)[:, None]
+    pixels, target = builtin.digits()
+    pixels = pixels[:, None]
     parts: list[list[int]] = [[], [], []]
     for label in range(10):
-        places = seeding.rng(0, "held", label).permutation(np.flatnonzero(found.target == label))
+        places = seeding.rng(0, "held", label).permutation(np.flatnonzero(target == label))
         rest = seeding.rng(seed, "train", label).permutation(places[HELD:])
         parts[0] += rest[:labels].tolist()
         parts[1] += rest[labels : labels + VALID].tolist()
         parts[2] += places[:HELD].tolist()
     names = [str(label) for label in range(10)]
     train, valid, held = (
-        Arrays(pixels[some], found.target[some].astype(np.int64), [*map(str, some)], names)
-        for some in parts
+        Arrays(pixels[some], target[some], [*map(str, some)], names) for some in parts
     )
     return train, valid, held
 

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from sklearn.datasets import load_digits
 
 from augment import pipeline
 from augment.data import images, table
 from augment.data.reports import ArmResult, ClassGain, Confusion, Gain, Spread, UpliftReport
+from augment.readers import builtin
 from benchmarks import mnist, readme, record
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does
@@ -56,16 +55,15 @@ def digits_table() -> Callable[..., Path]:
     """Writes scikit-learn's digits as a cleaned table: 60 % train, 20 % valid, 20 % test."""
 
     def write(folder: Path, *, per_class: int = 20, invert_test: bool = False) -> Path:
-        found = load_digits()
-        pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
+        pixels, labels = builtin.digits()
         seen: Counter[str] = Counter()
         with table.TableWriter(folder) as writer:
-            for place, (one, label) in enumerate(zip(pixels, map(str, found.target), strict=True)):
+            for place, (image, label) in enumerate(zip(pixels, map(str, labels), strict=True)):
                 if seen[label] == per_class:
                     continue
                 split = IN_TURN[seen[label] % len(IN_TURN)]
                 seen[label] += 1
-                data = images.encode(255 - one if invert_test and split == "test" else one)
+                data = images.encode(255 - image if invert_test and split == "test" else image)
                 writer.add(
                     {
                         "id": hashlib.sha256(data).hexdigest(),

@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augment.classifiers.networks import CLASSIFIERS, FEATURES, Shape
 from augment.data import images
+from augment.data.types import Floats as Floats
 from augment.errors import AugmentError
 from augment.registry import Spec
 from augment.runtime import checkpoint
-
-Floats = NDArray[np.float32]
 
 
 class ClassifierError(AugmentError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from augment.classifiers.classifier import (
     signed_batch,
 )
 from augment.data import images
+from augment.data.types import Labels
 from augment.registry import Spec
 from augment.runtime import progress, seeding
 from augment.vision import augmentations
@@ -33,7 +34,7 @@ WARM_UP = 0.15  # share of the steps in which the rate rises
 
 def fit_classifier(
     pixels: images.Pixels,
-    labels: NDArray[np.int64],
+    labels: Labels,
     *,
     classes: int,
     network: Spec,
@@ -66,9 +67,8 @@ def fit_classifier(
     every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
     shown = even_places(labels) if even else np.arange(len(labels))
-    batches = _batches(len(shown), batch, steps, seed)
-    for step, turns in enumerate(progress.track(batches, title, total=steps)):
-        places = shown[turns]
+    for step in progress.track(range(steps), title, steps):
+        places = shown[seeding.places(len(shown), batch, step, seed)]
         draws = seeding.generator(seed, "classifier", step)
         signed = change(signed_batch(every[places], classifier.device), draws)
         _, logits = model(signed.contiguous(memory_format=torch.channels_last))
@@ -86,23 +86,11 @@ def fit_classifier(
     return classifier
 
 
-def even_places(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def even_places(labels: Labels) -> NDArray[np.int64]:
     """Places of all images; those of smaller classes repeat until all classes are equally large."""
     members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     largest = max(map(len, members), default=0)
     return np.sort(np.concatenate([np.resize(places, largest) for places in members] or [labels]))
-
-
-def _batches(count: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """The places (``batch``,) of the samples of each step: permutations in a row, cut up."""
-    left = np.empty(0, np.int64)
-    epoch = 0
-    for _ in range(steps):
-        while len(left) < batch:
-            left = np.concatenate([left, seeding.rng(seed, "epoch", epoch).permutation(count)])
-            epoch += 1
-        yield left[:batch]
-        left = left[batch:]
 
 
 def _cycle(done: float) -> float:
@@ -113,7 +101,7 @@ def _cycle(done: float) -> float:
 
 
 def _check(
-    pixels: images.Pixels, labels: NDArray[np.int64], classes: int, weights: NDArray[Any] | None
+    pixels: images.Pixels, labels: Labels, classes: int, weights: NDArray[Any] | None
 ) -> None:
     """Raise ClassifierError for arrays to which no classifier can be fitted."""
     if not len(pixels):

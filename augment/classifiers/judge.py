@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from augment.classifiers import classifier, fit, networks
-from augment.classifiers.classifier import Classifier, Floats, load_classifier
+from augment.classifiers.classifier import Classifier, load_classifier
 from augment.classifiers.fit import CLASSIC, fit_classifier
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import images
 from augment.data.arrays import Arrays
+from augment.data.types import Floats
 from augment.registry import Spec
 from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays, name_of
 from augment.runtime.checkpoint import CheckpointError

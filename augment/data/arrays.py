@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data import images, table
+from augment.data.types import Floats, Labels
 from augment.errors import AugmentError
 
 Origin = Literal["real", "synthetic"]
@@ -26,11 +27,11 @@ class Arrays:
     ``codes`` (N, F) are the values that a model's continuous codes should have, NaN where unknown.
     """
 
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    pixels: images.Pixels
+    labels: Labels
     ids: list[str]
     classes: list[str]
-    codes: NDArray[np.float32] | None = None
+    codes: Floats | None = None
 
     def __len__(self) -> int:
         """The number of images."""

@@ -20,6 +20,10 @@ from augment.errors import AugmentError
 ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError)  # of damaged Parquet
 
 
+class JSONError(AugmentError, ValueError):
+    """A file is not JSON; the message names it."""
+
+
 @contextmanager
 def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn ``errors``, which a library raises for a damaged ``path``, into an AugmentError.
@@ -106,6 +110,14 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; equal values give equal bytes, NaN and infinity become null."""
     text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file. Raises JSONError naming the file, and FileNotFoundError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JSONError(f"{path}: not JSON: {error}") from None
 
 
 def finite(value: Any) -> Any:

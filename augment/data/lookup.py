@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from augment.data import table
+from augment.data import files, table
 
 _KEPT_BYTES = 256 << 20  # bytes of images that stay in memory; chosen by hand
 
@@ -25,6 +26,7 @@ class Lookup:
 
     def __init__(self, folder: Path):
         """Read the ids of ``folder``."""
+        self._folder = folder
         ids = table.frame(folder, ["id"])["id"]
         self._place = {name: place for place, name in enumerate(ids)}
         self._files = [pq.ParquetFile(path) for path in table.shards(folder)]
@@ -55,7 +57,8 @@ class Lookup:
             self._kept.move_to_end(group)
             return self._kept[group]
         file, number = self._groups[group]
-        images = file.read_row_group(number, columns=["image"]).column("image")
+        with files.refusing(self._folder, "sample table", *files.ARROW_ERRORS):
+            images = file.read_row_group(number, columns=["image"]).column("image")
         encoded: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
         self._kept[group] = encoded
         self._bytes += sum(map(len, encoded))
@@ -63,3 +66,12 @@ class Lookup:
             _, old = self._kept.popitem(last=False)
             self._bytes -= sum(map(len, old))
         return encoded
+
+
+def images_by_id(folder: Path, ids: Iterable[str]) -> dict[str, bytes]:
+    """The encoded images of a table with these ids, as far as the table has them.
+
+    Raises TableError for a folder that is no sample table.
+    """
+    images = Lookup(folder)
+    return {name: images[name] for name in ids if name in images}

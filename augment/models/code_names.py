@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from augment.data.files import read_json
 from augment.data.places import CODES, GENERATOR
 from augment.errors import AugmentError
 from augment.runtime import checkpoint
@@ -22,7 +22,7 @@ def resolve(name: str, root: Path = Path(".")) -> tuple[int, int]:
     """
     path = root / CODES
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_json(path)
         names, seen = known["names"], known["generator"]
     except FileNotFoundError:
         raise CodesError(f"code {name!r}: no {path} to look it up; run augment codes") from None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from augment.data import images
+from augment.data.types import Labels
 from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing
 
@@ -36,12 +37,15 @@ def builtin(source: str) -> Listing:
     return Listing(items, len(pixels))
 
 
-def _digits() -> tuple[images.Pixels, Any]:
-    """Handwritten digits; 0…16 is scaled to 0…255 (Alpaydin and Kaynak, 1998)."""
+def digits() -> tuple[images.Pixels, Labels]:
+    """scikit-learn's handwritten digits: uint8 images (1797, 8, 8) and their labels (1797,).
+
+    The 17 levels of the set are scaled to 0 … 255. Source: Alpaydin and Kaynak 1998.
+    """
     from sklearn.datasets import load_digits
 
     raw = load_digits()
-    return np.rint(raw.images * (255 / 16)).astype(np.uint8), raw.target
+    return np.rint(raw.images * (255 / 16)).astype(np.uint8), raw.target.astype(np.int64)
 
 
 def _mnist5k() -> tuple[images.Pixels, Any]:
@@ -55,6 +59,6 @@ def _mnist5k() -> tuple[images.Pixels, Any]:
 
 
 _SETS: dict[str, Callable[[], tuple[images.Pixels, Any]]] = {
-    "digits": _digits,
+    "digits": digits,
     "mnist5k": _mnist5k,
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from augment.data import contact_sheets, images, normalise, table
+from augment.data import contact_sheets, images, lookup, normalise, table
 from augment.report.elements import Picture
 
 LARGEST = 2_000_000  # bytes of a file that the page takes in; chosen by hand
@@ -55,9 +55,7 @@ def first_by_class(
 
 def by_id(folder: Path, ids: Iterable[str]) -> Mapping[str, bytes]:
     """The images of a table with these ids, as far as it has them."""
-    names: Collection[str] = frozenset(ids)
-    pairs = ((row["id"], row["image"]) for row in table.rows(folder, columns=("id", "image")))
-    return {name: image["bytes"] for name, image in pairs if name in names}
+    return lookup.images_by_id(folder, ids)
 
 
 def _tiles(encoded: Sequence[bytes]) -> images.Pixels:

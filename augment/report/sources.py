@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from augment.data import table
+from augment.data.files import read_json
 from augment.data.places import REPORTS, STAGE_NAMES
 from augment.data.reports import ReportShapeError, UpliftReport
 from augment.errors import AugmentError
@@ -72,11 +72,11 @@ def read_sources(settings: ReportSettings, root: Path) -> Sources:
     for stage in (*STAGES, GATES):
         path = root / REPORTS / f"{stage}.json"
         try:
-            report = json.loads(path.read_text(encoding="utf-8"))
+            report = read_json(path)
         except FileNotFoundError:
             continue
         except ValueError as error:
-            raise ReportError(f"{path}: not JSON: {error}; run the stage {stage} again") from None
+            raise ReportError(f"{error}; run the stage {stage} again") from None
         if not isinstance(report, dict):
             kind = type(report).__name__
             raise ReportError(f"{path}: expected an object, found {kind}; run {stage} again")

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from augment.data.images import Pixels
+from augment.data.types import Doubles
 from augment.registry import Registry
+from augment.vision.thresholds import otsu_threshold
 
 FACTORS = Registry("factor")
 FAINT = 16.0  # levels; an image with less ink than this everywhere is blank; chosen by hand
 
-Floats = NDArray[np.float64]
 
-
-def measure(pixels: Pixels) -> dict[str, Floats]:
+def measure(pixels: Pixels) -> dict[str, Doubles]:
     """Every registered factor, by name: values (N,) of uint8 images (N, C, H, W)."""
     return {name: FACTORS.build(name)(pixels) for name in FACTORS.names()}
 
 
 @FACTORS.register("slant", paper="Hu 1962, Visual Pattern Recognition by Moment Invariants")
-def slant(pixels: Pixels) -> Floats:
+def slant(pixels: Pixels) -> Doubles:
     """How far strokes lean: sideways per upwards, the tangent; positive to the right, as italics.
 
     Computed from the central moments as μ11 / μ02. Meant for a single glyph, since a line of text
@@ -41,7 +41,7 @@ def slant(pixels: Pixels) -> Floats:
 @FACTORS.register(
     "width", paper="Rosenfeld & Pfaltz 1966, Sequential Operations in Digital Picture Processing"
 )
-def width(pixels: Pixels) -> Floats:
+def width(pixels: Pixels) -> Doubles:
     """Stroke width in pixels, from the mean distance of the ink to the nearest background.
 
     Across a stroke the distance rises evenly to half the width and falls again, so its mean is a
@@ -60,7 +60,7 @@ def width(pixels: Pixels) -> Floats:
 
 
 @FACTORS.register("size")
-def size(pixels: Pixels) -> Floats:
+def size(pixels: Pixels) -> Doubles:
     """Extent of the ink relative to the image: 1 where ink fills it evenly, near 0 for a dot.
 
     Computed as the diagonal of the rectangle that has the image's shape and the ink's second
@@ -73,24 +73,24 @@ def size(pixels: Pixels) -> Floats:
 
 
 @FACTORS.register("horizontal")
-def horizontal(pixels: Pixels) -> Floats:
+def horizontal(pixels: Pixels) -> Doubles:
     """Where the ink's centre of mass lies: -1 at the left edge, 1 at the right one."""
     measured = moments(pixels)
     return measured.x / (measured.width / 2)
 
 
 @FACTORS.register("vertical")
-def vertical(pixels: Pixels) -> Floats:
+def vertical(pixels: Pixels) -> Doubles:
     """Where the ink's centre of mass lies: -1 at the lower edge, 1 at the upper one."""
     measured = moments(pixels)
     return measured.y / (measured.height / 2)
 
 
 @FACTORS.register("brightness")
-def brightness(pixels: Pixels) -> Floats:
+def brightness(pixels: Pixels) -> Doubles:
     """Mean difference of ink from background: 1 for white on black, near 0 for faint ink."""
     strokes = _strokes(pixels)
-    mean: Floats = strokes.sum((1, 2)) / np.maximum((strokes > 0).sum((1, 2)), 1)
+    mean: Doubles = strokes.sum((1, 2)) / np.maximum((strokes > 0).sum((1, 2)), 1)
     return mean / 255
 
 
@@ -102,11 +102,11 @@ class Moments(NamedTuple):
 
     height: int
     width: int
-    x: Floats
-    y: Floats
-    xx: Floats
-    yy: Floats
-    xy: Floats
+    x: Doubles
+    y: Doubles
+    xx: Doubles
+    yy: Doubles
+    xy: Doubles
 
 
 def moments(pixels: Pixels) -> Moments:
@@ -129,7 +129,7 @@ def moments(pixels: Pixels) -> Moments:
     )
 
 
-def _strokes(pixels: Pixels) -> Floats:
+def _strokes(pixels: Pixels) -> Doubles:
     """Ink (N, H, W) in levels, 0 on the background; NaN all over a blank image."""
     ink = _ink(pixels)
     strokes = np.where(ink > _threshold(ink), ink, 0.0)
@@ -137,33 +137,23 @@ def _strokes(pixels: Pixels) -> Floats:
     return strokes
 
 
-def _ink(pixels: Pixels) -> Floats:
+def _ink(pixels: Pixels) -> Doubles:
     """Absolute difference from the background (N, H, W) in levels, averaged over the channels."""
     edges = (pixels[:, :, 0], pixels[:, :, -1], pixels[..., 0], pixels[..., -1])
     background = np.median(np.concatenate(edges, axis=2), axis=2)
-    ink: Floats = np.abs(pixels - background[:, :, None, None]).mean(1)
+    ink: Doubles = np.abs(pixels - background[:, :, None, None]).mean(1)
     return ink
 
 
-def _blank(ink: Floats) -> NDArray[np.bool_]:
+def _blank(ink: Doubles) -> NDArray[np.bool_]:
     blank: NDArray[np.bool_] = ink.max((1, 2)) < FAINT
     return blank
 
 
-def _threshold(ink: Floats) -> Floats:
-    """Level (N, 1, 1) above which is ink: between the means of the two groups that differ most.
-
-    Otsu 1979, A Threshold Selection Method from Gray-Level Histograms. Halfway between the means is
-    where the edge of a smooth stroke lies.
-    """
+def _threshold(ink: Doubles) -> Doubles:
+    """Level (N, 1, 1) above which is ink: halfway between the means of paper and ink."""
     count = len(ink)
     levels = np.rint(ink).astype(np.int64).reshape(count, -1)
     places = levels + 256 * np.arange(count)[:, None]
-    histogram = np.bincount(places.ravel(), minlength=256 * count).reshape(count, 256)
-    below, mass = histogram.cumsum(1), (histogram * np.arange(256)).cumsum(1)
-    above = below[:, -1:] - below
-    low = mass / np.maximum(below, 1)
-    high = (mass[:, -1:] - mass) / np.maximum(above, 1)
-    best = (below * above * (high - low) ** 2).argmax(1)
-    halfway: Floats = (low + high)[np.arange(count), best] / 2
-    return halfway[:, None, None]
+    histograms = np.bincount(places.ravel(), minlength=256 * count).reshape(count, 256)
+    return otsu_threshold(histograms).halfway[:, None, None]

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.decomposition import PCA
 from torch.nn import functional
 
 from augment.data.images import Pixels
+from augment.data.types import Doubles
 from augment.vision.factors import moments
 
 SIDE = 28  # pixels; images of any size are described at this one
 BINS = 9  # directions
 SPACING = 2  # pixels between pools, and standard deviation of a pool
 COMPONENTS = 60  # numbers that describe an image, at most; chosen by hand
-Floats = NDArray[np.float64]
 
 
-def describe(pixels: Pixels, *, upright: bool) -> Floats:
+def describe(pixels: Pixels, *, upright: bool) -> Doubles:
     """Descriptors (N, D), D ≤ 60, of uint8 images (N, C, H, W): PCA of their ``gradients``."""
     roots = gradients(pixels, upright=upright)
     count = min(COMPONENTS, *roots.shape)
-    described: Floats = PCA(count, random_state=0).fit_transform(roots)
+    described: Doubles = PCA(count, random_state=0).fit_transform(roots)
     return described
 
 
-def gradients(pixels: Pixels, *, upright: bool) -> Floats:
+def gradients(pixels: Pixels, *, upright: bool) -> Doubles:
     """Histograms of gradient directions of uint8 images (N, C, H, W): rows (N, D) of length 1.
 
     Histograms are pooled by place; their square roots are returned. ``upright`` first removes slant

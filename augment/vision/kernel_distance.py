@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from augment.data.types import Floats
 
 ROWS = 1024  # rows of a block of kernel values
 

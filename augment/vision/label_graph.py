@@ -6,25 +6,24 @@ Without labels the graph is cut into clusters; the labels of a few images spread
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import cg
 from sklearn.cluster import SpectralClustering
 from sklearn.neighbors import kneighbors_graph
 
-from augment.vision.gradients import Floats
+from augment.data.types import Doubles, Labels
 
 NEIGHBOURS = 8  # nearest images to which an image is joined; chosen by hand
 ALPHA = 0.99  # share of an image's label that comes from its neighbours, as in Zhou et al. 2004
 
 
-def graph(described: Floats) -> sparse.csr_array:
+def graph(described: Doubles) -> sparse.csr_array:
     """Weights (N, N) from descriptors (N, D): 1 between mutual neighbours, ½ if only one way."""
     near = kneighbors_graph(described, min(NEIGHBOURS, len(described) - 1))
     return sparse.csr_array((near + near.T) / 2)
 
 
-def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int64]:
+def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> Labels:
     """Clusters (N,) from 0 to ``kinds`` - 1, by cutting a ``graph`` (N, N) where it is thin.
 
     Sources: Ng, Jordan & Weiss 2001; for the assignment Damle, Minden & Ying 2019.
@@ -32,11 +31,11 @@ def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> NDArray[np.int
     method = SpectralClustering(
         kinds, affinity="precomputed", assign_labels="cluster_qr", random_state=seed % 2**32
     )
-    labels: NDArray[np.int64] = method.fit_predict(sparse.csr_matrix(weights)).astype(np.int64)
+    labels: Labels = method.fit_predict(sparse.csr_matrix(weights)).astype(np.int64)
     return labels
 
 
-def spread(weights: sparse.csr_array, labels: NDArray[np.int64], classes: int) -> Floats:
+def spread(weights: sparse.csr_array, labels: Labels, classes: int) -> Doubles:
     """Probabilities (N, ``classes``) from labels (N,), -1 where unknown, along a ``graph`` (N, N).
 
     Images without a path to a labelled image get equal probabilities. Source: Zhou et al. 2004,
@@ -47,5 +46,5 @@ def spread(weights: sparse.csr_array, labels: NDArray[np.int64], classes: int) -
     targets = np.eye(classes + 1)[labels][:, :classes]
     solved = np.stack([cg(system, column, rtol=1e-6)[0] for column in targets.T], axis=1)
     mass = np.clip(solved, 0, None) + 1e-12
-    probabilities: Floats = mass / mass.sum(1, keepdims=True)
+    probabilities: Doubles = mass / mass.sum(1, keepdims=True)
     return probabilities

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from augment.data.images import Pixels
+from augment.data.types import Doubles, Floats
 from augment.vision.neighbours import nearest
 
 SIDE = 14  # pixels; larger images are looked up at about this size
 CANDIDATES = 8  # images a query that are compared pixel by pixel; chosen by hand
 _BLOCK = 128  # images compared at once
-
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float64]
 
 
 class Lookalikes:
@@ -26,7 +25,7 @@ class Lookalikes:
         self.pixels = pixels
         self._small = _small(pixels)
 
-    def gaps(self, others: Pixels, *, self_places: NDArray[np.int64] | None = None) -> Floats:
+    def gaps(self, others: Pixels, *, self_places: NDArray[np.int64] | None = None) -> Doubles:
         """Root mean squared difference of each of ``others`` (N, C, H, W) to the nearest image.
 
         In levels, 0 to 255: the least over the nine moves by up to one pixel, infinite where there
@@ -56,7 +55,7 @@ _PLACES = sorted(
 )
 
 
-def pixel_gaps(left: Pixels, right: Pixels) -> Floats:
+def pixel_gaps(left: Pixels, right: Pixels) -> Doubles:
     """Root mean squared difference (N,) of images (N, C, H, W) pair by pair, in levels 0 to 255.
 
     The least over the nine moves by up to one pixel. Exact to a tenth of a level; for images of up
@@ -65,7 +64,7 @@ def pixel_gaps(left: Pixels, right: Pixels) -> Floats:
     return _gaps(left, right[:, None])[:, 0]
 
 
-def _gaps(images: Pixels, candidates: Pixels) -> Floats:
+def _gaps(images: Pixels, candidates: Pixels) -> Doubles:
     """``pixel_gaps`` (N, K) of images (N, C, H, W) and their ``candidates`` (N, K, C, H, W).
 
     The product of an image with a moved candidate equals the product of the image, moved back, with
@@ -80,11 +79,11 @@ def _gaps(images: Pixels, candidates: Pixels) -> Floats:
     weights = np.stack([_returned(ones, *at) for at in _PLACES]).reshape(len(_PLACES), size)
     twice = 2 * (centred @ back.transpose(1, 2, 0))
     squares = np.square(centred) @ weights.T + np.square(middle).sum((1, 2, 3))[:, None, None]
-    roots: Floats = np.sqrt(np.maximum((squares - twice).min(2), 0.0) / np.float64(size))
+    roots: Doubles = np.sqrt(np.maximum((squares - twice).min(2), 0.0) / np.float64(size))
     return roots
 
 
-def _returned(images: NDArray[np.float32], down: int, right: int) -> NDArray[np.float32]:
+def _returned(images: Floats, down: int, right: int) -> Floats:
     """The transpose of ``_moved``: images move back, and lines that fall out add to the edge."""
     for axis, step in ((2, down), (3, right)):
         if step:
@@ -104,7 +103,7 @@ def _moved(pixels: Pixels, down: int, right: int) -> Pixels:
     return moved
 
 
-def _small(pixels: Pixels) -> NDArray[np.float32]:
+def _small(pixels: Pixels) -> Floats:
     """Means over squares, one row an image; images larger than ``SIDE`` are blurred first."""
     factor = -(-max(pixels.shape[2:]) // SIDE)
     small = pixels.astype(np.float32)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from augment.data.types import Doubles, Floats
 
 _ENTRIES = 2**20  # squared distances in a block: 4 MiB fit into a processor's cache
 
 
 def nearest(
     queries: Floats, references: Floats, count: int = 1, *, same: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], Doubles]:
     """Places (N, ``count``) and distances of the nearest of ``references`` (M, F), nearest first.
 
     ``queries`` are rows (N, F). ``same`` says that both are the same rows; then no row is its own

@@ -5,7 +5,6 @@ What ``score`` found decides: its numbers have to pass the gates, and its verdic
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -215,9 +214,9 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WriteError(f"{path}: not JSON: {error}") from None
+        report = files.read_json(path)
+    except files.JSONError as error:
+        raise WriteError(str(error)) from None
     return report if isinstance(report, dict) else {}
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from sklearn.datasets import load_digits
 
 from augment.data.images import Pixels
+from augment.readers import builtin
 from augment.runtime import seeding
 from benchmarks import mnist
 from benchmarks.cleaning import glyphs
@@ -53,12 +53,11 @@ def _mnist(_: int, __: int) -> Collection:
 
 def _digits(_: int, __: int) -> Collection:
     """scikit-learn's, threefold on 32 px: a seal or a shift by two has no place on their 8."""
-    found = load_digits()
-    small = np.rint(found.images * (255 / 16)).astype(np.uint8)
+    small, labels = builtin.digits()
     pixels = np.zeros((len(small), 32, 32), np.uint8)
     for page, one in zip(pixels, small, strict=True):
         page[4:28, 4:28] = Image.fromarray(one).resize((24, 24), Image.Resampling.BICUBIC)
-    return Collection("digits", pixels, [str(label) for label in found.target], _letter, ALIKE)
+    return Collection("digits", pixels, [str(label) for label in labels], _letter, ALIKE)
 
 
 def _glyphs(characters: int, scans: int) -> Collection:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from augment.adopt import calibration, combine, opinions
 from augment.adopt import run as adopt
@@ -20,6 +19,7 @@ from augment.adopt.settings import AdoptSettings
 from augment.data import files, images, table
 from augment.data.places import ADOPTED, CLEAN, REPORTS
 from augment.models import class_head
+from augment.readers import builtin
 
 CLASSES = [str(digit) for digit in range(10)]
 QUICK = {"steps": 60, "rounds": 1, "device": "cpu"}
@@ -36,12 +36,11 @@ class Blank:
 
 def digits(root: Path, *, labelled: int, valid: int, unlabelled: int) -> dict[str, str]:
     """A cleaned table of real digits, ``labelled`` and ``valid`` of each class; gives the truth."""
-    found = load_digits()
-    pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
+    pixels, labels = builtin.digits()
     truth: dict[str, str] = {}
     seen: dict[str, int] = {}
     with table.TableWriter(root / CLEAN) as out:
-        for place, (one, label) in enumerate(zip(pixels, map(str, found.target), strict=True)):
+        for place, (one, label) in enumerate(zip(pixels, map(str, labels), strict=True)):
             number = seen[label] = seen.get(label, 0) + 1
             split = "train" if number <= labelled else "valid"
             row = {"id": f"{place:04}", "label": label, "split": split, "origin": "real"}
@@ -64,13 +63,12 @@ def params(**changes: Any) -> AdoptSettings:
 
 def pool(count: int = 200, **changes: Any) -> tuple[Pool, np.ndarray]:
     """Real digits, and what they are."""
-    pixels, labels = load_digits(return_X_y=True)
-    pixels = np.rint(pixels.reshape(-1, 1, 8, 8)[:count] * (255 / 16)).astype(np.uint8)
+    pixels, labels = builtin.digits()
     facts: dict[str, Any] = {
         "upright": True, "home": Path("nowhere"), "device": torch.device("cpu"),
         "steps": 40, "rounds": 1, "batch": 64, "seed": 0,
     }  # fmt: skip
-    return Pool(pixels, CLASSES, **(facts | changes)), labels[:count].astype(np.int64)
+    return Pool(pixels[:count, None], CLASSES, **(facts | changes)), labels[:count]
 
 
 def few(labels: np.ndarray, count: int) -> np.ndarray:

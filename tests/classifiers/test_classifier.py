@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from augment.classifiers.classifier import Classifier, ClassifierError, load_classifier
-from augment.classifiers.fit import CLASSIC, _batches, _cycle, even_places, fit_classifier
+from augment.classifiers.fit import CLASSIC, _cycle, even_places, fit_classifier
 from augment.classifiers.networks import CLASSIFIERS
 from augment.params import Params
+from augment.readers import builtin
 from augment.registry import PartError
 from augment.runtime.checkpoint import CheckpointError
 
@@ -36,10 +36,9 @@ def fit(name: str, shape: tuple[int, int, int] = (1, 8, 8), **options) -> Classi
 
 
 def digits() -> tuple:
-    data = load_digits()
-    order = np.random.default_rng(0).permutation(len(data.target))
-    pixels = np.rint(data.images * 255 / 16).astype(np.uint8)[order, None]
-    return pixels, data.target.astype(np.int64)[order]
+    pixels, labels = builtin.digits()
+    order = np.random.default_rng(0).permutation(len(labels))
+    return pixels[order, None], labels[order]
 
 
 def test_who_chooses_is_never_who_measures():
@@ -137,14 +136,6 @@ def test_a_rare_class_is_named_by_one_who_was_shown_all_evenly():
     )
     before, after = ((classifier.predict(rare).argmax(1) == 8).mean() for classifier in fitted)
     assert before < 0.2 < 0.4 < after
-
-
-def test_batches_walk_through_permutations():
-    batches = list(_batches(10, 4, 5, seed=0))
-    assert [len(places) for places in batches] == [4] * 5
-    walked = np.concatenate(batches)
-    assert sorted(walked[:10]) == sorted(walked[10:]) == list(range(10))
-    assert len(next(_batches(3, 8, 1, seed=0))) == 8
 
 
 def test_the_rate_rises_and_falls():

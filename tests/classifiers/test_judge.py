@@ -12,6 +12,7 @@ from augment.classifiers.fit import CLASSIC, fit_classifier
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
 from augment.data.arrays import Arrays
 from augment.runtime import cache
+from augment.score.uplift import learners
 from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Training
 from augment.score.uplift.learners import Terms
@@ -40,7 +41,8 @@ def fits(monkeypatch) -> list[dict]:
         calls.append({"pixels": pixels, "labels": labels, **options})
         return real(pixels, labels, **options)
 
-    monkeypatch.setattr(judge, "fit_classifier", note)
+    for module in (judge, learners):
+        monkeypatch.setattr(module, "fit_classifier", note)
     return calls
 
 

@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits
 
 from augment.clean.checks.base import CHECKS, Outlier, defaults, survey, thresholds
+from augment.readers import builtin
 from augment.registry import PartError
 
 
@@ -327,7 +327,7 @@ def test_near_binary_images_pass(ink: float) -> None:
 
 
 def test_digits_pass() -> None:
-    images = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    images = builtin.digits()[0]
     names = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "image"]
     measures = pd.DataFrame(
         {name: [CHECKS.build(name)(image) for image in images] for name in names}

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
-from sklearn.datasets import load_digits
 
 from augment.clean.checks.base import CHECKS, Outlier, thresholds
 from augment.clean.glyphs.ink import Glyph
+from augment.readers import builtin
 from benchmarks import mnist
 from benchmarks.cleaning import faults
 
@@ -159,7 +159,7 @@ def test_contract(name: str) -> None:
 
 
 MNIST = mnist.digits()[0].pixels[::4, 0]
-DIGITS = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+DIGITS = builtin.digits()[0]
 THIN = np.where(MNIST > 127, 255, 0).astype(np.uint8)  # near-binary strokes
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
-from sklearn.datasets import load_digits
 
 from augment.clean.checks.base import CHECKS
 from augment.clean.checks.evidence import Evidence
 from augment.clean.checks.learned import MissingPackageError
 from augment.clean.checks.near_copies import rests
+from augment.readers import builtin
 
 FEATURES = 16  # of clouds: in fewer, distances say little
 NAMES = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "learned"]
@@ -151,12 +151,13 @@ class TestNearDuplicate:
         assert measures("near_duplicate", readings).min() >= 0.5
 
     def test_honest_digits_stay_and_paler_copies_do_not(self) -> None:
-        pixels = np.rint(load_digits().images[:400] * (255 / 16)).astype(np.uint8)[:, None]
+        images, digits = builtin.digits()
+        pixels = images[:400, None]
         pixels = np.concatenate([pixels, (pixels[:12] * 0.7 + 30).astype(np.uint8)])
         rows = pixels.reshape(412, -1).astype(np.float32)
         rows -= rows.mean(1, keepdims=True)
         features = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        labels = [str(label) for label in [*load_digits().target[:400], *load_digits().target[:12]]]
+        labels = [str(label) for label in [*digits[:400], *digits[:12]]]
         measured = measures("near_duplicate", evidence(labels, pixels=pixels, features=features))
         pairs = np.minimum(measured[:12], measured[400:])
         assert (pairs < 0.5).all() and ((measured < 0.5).sum() - 12) <= 3

@@ -5,26 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits
 
 from augment.clean.checks.base import CHECKS
 from augment.clean.checks.evidence import Evidence
 from augment.clean.out_of_fold import deal_folds, gather
+from augment.readers import builtin
 
 
 def digits(count: int) -> tuple[pd.DataFrame, np.ndarray]:
-    data = load_digits()
-    pixels = np.rint(data.images[:count] * (255 / 16)).astype(np.uint8)[:, None]
+    pixels, labels = builtin.digits()
     frame = pd.DataFrame(
         {
-            "label": pd.Series([str(label) for label in data.target[:count]], dtype=object),
+            "label": pd.Series([str(label) for label in labels[:count]], dtype=object),
             "split": ["test" if place % 5 == 4 else "train" for place in range(count)],
             "group": pd.Series([None] * count, dtype=object),
             "width": 8,
             "height": 8,
         }
     )
-    return frame, pixels
+    return frame, pixels[:count, None]
 
 
 @pytest.fixture(scope="module")

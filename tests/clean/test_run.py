@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from augment.clean import out_of_fold, repairs, verdicts
 from augment.clean import run as clean
@@ -29,6 +28,7 @@ from augment.clean.settings import CleanSettings
 from augment.data import decisions, files, images, normalise, table
 from augment.data.decisions import Decision
 from augment.data.normalise import Form, to_form
+from augment.readers import builtin
 from augment.registry import PartError
 
 MEASURED = [name for name in defaults("glyph") if CHECKS.describe(name).facts["kind"] != "set"]
@@ -218,10 +218,9 @@ def test_tables_hold_what_they_should(dirty: Path) -> None:
 
 def digits(per_class: int, classes: int = 10) -> Iterator[dict[str, Any]]:
     """Real ones, three of five in train, one in valid and in test each."""
-    data = load_digits()
-    pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    pixels, labels = builtin.digits()
     for label in range(classes):
-        for place in np.flatnonzero(data.target == label)[:per_class].tolist():
+        for place in np.flatnonzero(labels == label)[:per_class].tolist():
             split = ("train", "train", "valid", "train", "test")[place % 5]
             yield row(pixels[place], str(label), split, f"{label}/{place}.png")
 

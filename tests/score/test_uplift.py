@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from augment.classifiers.classifier import ClassifierError
 from augment.data import files
 from augment.data.arrays import Arrays
+from augment.readers import builtin
 from augment.registry import Spec
 from augment.score.uplift import arms, learners, policies, protocol, statistics
 from augment.score.uplift.arms import ARMS, Outcome, Study, Training, perturbed
@@ -30,8 +30,8 @@ CLASSES = ["a", "b"]
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    bunch = load_digits()
-    return np.rint(bunch.images * 255 / 16).astype(np.uint8)[:, None], bunch.target.astype(np.int64)
+    pixels, labels = builtin.digits()
+    return pixels[:, None], labels
 
 
 def grey(labels: list[int], first: int = 0) -> Arrays:

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
-from sklearn.datasets import load_digits
 
 from augment.data.arrays import Arrays
+from augment.readers import builtin
 from augment.registry import PartError
 from augment.train import guessed_labels
 from augment.train.settings import TrainSettings
@@ -21,11 +21,10 @@ from augment.vision.label_graph import ALPHA
 
 def digits(count: int = 600) -> Arrays:
     """Real digits, 8 x 8, at twice their size."""
-    pixels, labels = load_digits(return_X_y=True)
-    pixels = (pixels.reshape(-1, 1, 8, 8)[:count] * (255 / 16)).astype(np.uint8)
-    pixels = pixels.repeat(2, axis=2).repeat(2, axis=3)
+    pixels, labels = builtin.digits()
+    pixels = pixels[:count, None].repeat(2, axis=2).repeat(2, axis=3)
     ids, classes = ([str(one) for one in range(size)] for size in (count, 10))
-    return Arrays(pixels, labels[:count].astype(np.int64), classes=classes, ids=ids)
+    return Arrays(pixels, labels[:count], classes=classes, ids=ids)
 
 
 def settings(**model: Any) -> TrainSettings:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.stats import spearmanr
-from sklearn.datasets import load_digits
 
+from augment.readers import builtin
 from augment.vision.factors import FACTORS, FAINT, measure
 
 
@@ -71,9 +71,9 @@ CASES = {
 
 def digits() -> np.ndarray:
     """One digit of each class, 32 × 32 with room around it."""
-    data = load_digits()
-    rows = [np.flatnonzero(data.target == label)[0] for label in range(10)]
-    large = ndimage.zoom(data.images[rows] / 16, (1, 2, 2), order=1)
+    pixels, labels = builtin.digits()
+    rows = [np.flatnonzero(labels == label)[0] for label in range(10)]
+    large = ndimage.zoom(pixels[rows] / 255, (1, 2, 2), order=1)
     return np.pad(large, ((0, 0), (8, 8), (8, 8)))
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
+from augment.readers import builtin
 from augment.score.uplift.arms import perturbed
 from augment.vision.lookalikes import Lookalikes, pixel_gaps
 
@@ -12,7 +12,7 @@ Pixels = NDArray[np.uint8]
 
 
 def digits() -> Pixels:
-    return (load_digits().images * (255 / 16)).astype(np.uint8)[:, None]
+    return builtin.digits()[0][:, None]
 
 
 def noise(*shape: int, seed: int = 0) -> Pixels:

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from augment.clean.glyphs.pieces import Floats, Mask, Pieces, belonging, longer
 from augment.data.images import Pixels
+from augment.vision.thresholds import otsu_threshold
 
 Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), first row or column, end row or column
 
@@ -215,17 +216,9 @@ class Ink:
 
 
 def _otsu(levels: Floats) -> float:
-    """The level that parts ``levels`` (0 … 255) best in two; midway where several do.
-
-    Otsu 1979, A Threshold Selection Method from Gray-Level Histograms.
-    """
+    """The level that parts ``levels`` (0 … 255) best in two; midway where several do."""
     counts = np.bincount((levels + 0.5).astype(np.uint8).ravel(), minlength=256)
-    below = np.cumsum(counts)
-    sums = np.cumsum(counts * np.arange(256))
-    sides = below * (below[-1] - below)
-    between = (sums[-1] * (below / below[-1]) - sums) ** 2 / np.maximum(sides, 1)
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
-    return float(best[0] + best[-1] + 1) / 2
+    return float(otsu_threshold(counts[None]).level[0])
 
 
 def _terms(y: Floats, x: Floats) -> tuple[Floats | float, ...]:
