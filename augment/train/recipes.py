@@ -75,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
     "vae": Recipe(
         "The rival: a conditional autoencoder, sampled from its prior",
         "Kingma & Welling 2014; Sohn et al. 2015",
-        {**_DCGAN, **_PLAIN, "model": "vae", "conditioning": {"generator": "embed"}},
+        {**_DCGAN, **_PLAIN, "model": "vae"},
     ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(

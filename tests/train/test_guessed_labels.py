@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from augment.data.arrays import Arrays
 from augment.readers import builtin
 from augment.registry import PartError
-from augment.train import guessed_labels
+from augment.train import assemble, guessed_labels
 from augment.train.settings import TrainSettings
 from augment.vision import label_graph
 from augment.vision.gradients import describe
@@ -45,6 +45,13 @@ def line(lean: float, shift: int = 0) -> NDArray[np.uint8]:
     drawn[21:24, 14:22] = 255
     moved = ndimage.affine_transform(drawn, [[1, 0], [lean, 1]], [0, -lean * 16], order=1)
     return np.roll(moved, shift, (0, 1)).clip(0, 255).astype(np.uint8)[None]
+
+
+def fill(settings: TrainSettings, data: Arrays) -> Arrays:
+    """What the model that ``settings`` describe needs to know of ``data``."""
+    needs = assemble.build(settings, data.shape, len(data.classes)).needs
+    upright = settings.profile == "glyph"
+    return guessed_labels.fill(needs, data, upright=upright, seed=settings.seed)
 
 
 def test_slant_and_place_are_taken_away_from_upright_descriptors() -> None:
@@ -114,7 +121,7 @@ def test_few_labels_name_real_digits() -> None:
     labels[known] = data.labels[known]
     labels[known[0]] = 5  # a wrong one: what is given stays
     few = dataclasses.replace(data, labels=labels)
-    found = guessed_labels.fill(settings(labels="half"), few)
+    found = fill(settings(labels="half"), few)
     assert found.labels[known].tolist() == labels[known].tolist()
     assert (found.labels == data.labels).mean() > 0.9
     assert found.pixels is data.pixels and found.ids == data.ids
@@ -123,11 +130,11 @@ def test_few_labels_name_real_digits() -> None:
 def test_without_labels_real_digits_fall_into_groups() -> None:
     data = digits()
     none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
-    found = guessed_labels.fill(settings(labels="none"), none)
+    found = fill(settings(labels="none"), none)
     assert matched(found.labels, data.labels) > 0.75
-    again = guessed_labels.fill(settings(labels="none"), none)
+    again = fill(settings(labels="none"), none)
     assert (found.labels == again.labels).all()
-    more = guessed_labels.fill(settings(labels="none", categories=20), none)
+    more = fill(settings(labels="none", categories=20), none)
     assert set(more.labels) == set(range(20))
 
 
@@ -141,14 +148,14 @@ def test_without_labels_real_digits_fall_into_groups() -> None:
 )
 def test_nothing_is_guessed_where_none_asks(model: dict[str, Any]) -> None:
     data = digits(20)
-    assert guessed_labels.fill(settings(**model), data) is data
-    assert guessed_labels.fill(TrainSettings(recipe="dcgan"), data) is data
+    assert fill(settings(**model), data) is data
+    assert fill(TrainSettings(recipe="dcgan"), data) is data
 
 
 def test_more_groups_than_images_are_an_error() -> None:
     none = dataclasses.replace(digits(20), labels=np.full(20, -1))
     with pytest.raises(PartError, match=r"^train\.model: 20 groups are asked of 20 images"):
-        guessed_labels.fill(settings(labels="none", categories=20), none)
+        fill(settings(labels="none", categories=20), none)
 
 
 def test_images_rank_by_a_factor_among_those_of_their_class() -> None:
@@ -168,10 +175,10 @@ def test_images_rank_by_a_factor_among_those_of_their_class() -> None:
 
 def test_factors_that_a_model_asks_for_are_measured() -> None:
     data = digits(60)
-    found = guessed_labels.fill(settings(factors=["slant"]), data)
+    found = fill(settings(factors=["slant"]), data)
     assert found.labels is data.labels
     assert found.codes == pytest.approx(guessed_labels.ranks(data, ["slant"]), nan_ok=True)
     none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
-    both = guessed_labels.fill(settings(labels="none", factors=["slant"]), none)
+    both = fill(settings(labels="none", factors=["slant"]), none)
     guessed = dataclasses.replace(data, labels=both.labels)
     assert both.codes == pytest.approx(guessed_labels.ranks(guessed, ["slant"]), nan_ok=True)

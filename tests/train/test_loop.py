@@ -487,7 +487,7 @@ def test_the_report_and_the_log_tell_of_a_rollback(
     changes = {"on_trouble": "rollback", "steps": 12, "every": 4, "labeller": labeller}
     report = run(TrainSettings.model_validate(TINY | changes), tmp_path)
     (done,) = report["rollbacks"]
-    assert (done["name"], done["step"], done["generator"]) == ("diverged", 12, 0.5)
+    assert (done["name"], done["step"], done["rates"]["generator"]) == ("diverged", 12, 0.5)
     assert [row["step"] for row in report["history"]] == [4, 8, 12]
     assert json.loads((tmp_path / REPORTS / "train.json").read_text())["rollbacks"] == [
         files.finite(done)

@@ -21,7 +21,7 @@ from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
-KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan".split()
+KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae".split()
 
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "fgan": {"loss.name": "fgan", "loss.divergence": "jensen_shannon"},
     "wgan": {"loss.name": "wasserstein", "optimiser.name": "rmsprop", "discriminator_steps": 5},
     "wgan_gp": {"loss.name": "wasserstein", "optimiser.betas": (0, 0.9), "discriminator_steps": 5},
-    "vae": {"model.name": "vae", "generator.name": "dcgan", "conditioning.generator.name": "embed"},
+    "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
 PENALISED = {"infogan": ["r1", "r2"], "r3gan": ["r1", "r2"], "wgan": ["clip"]}

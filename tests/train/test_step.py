@@ -61,7 +61,8 @@ def build(**changes: Any) -> Engine:
 
 
 def feed_for(made: Engine) -> Callable[[int], Batch]:
-    use = "all" if made.model.told else getattr(made.model, "labels", "all")
+    needs = made.model.needs
+    use = "all" if needs.guessed else needs.labels
 
     def feed(number: int) -> Batch:
         rng = seeding.generator(7, number)
@@ -282,7 +283,6 @@ def test_every_recipe_goes_together(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch": 9, "model": {"packing": 2}}, r"train\.batch: 9 .* packs of 2 \(train\.model\.p"),
         ({"augment": ["flip"]}, "'flip' changes labels of profile 'glyph'"),
         *(
             (
@@ -304,6 +304,12 @@ def test_what_does_not_go_together_is_said(changes: dict[str, Any], message: str
     with pytest.raises(PartError, match=message):
         assemble.check(given)
     with pytest.raises(PartError, match=message):
+        Engine(given, SHAPE, CLASSES, CPU)
+
+
+def test_a_batch_that_fills_no_packs_is_said() -> None:
+    given = TrainSettings.model_validate({"batch": 9, "model": {"packing": 2}})
+    with pytest.raises(PartError, match=r"train\.batch: 9 .* packs of 2 \(train\.model\.packing"):
         Engine(given, SHAPE, CLASSES, CPU)
 
 

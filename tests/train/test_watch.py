@@ -259,15 +259,15 @@ def test_a_measured_healthy_run_stays_so() -> None:
 @pytest.mark.parametrize(
     ("trouble", "expected"),
     [
-        ("diverged", (0.5, 0.5, 1.0)),
-        ("mode_collapse", (0.5, 0.5, 2.0)),
-        ("discriminator_won", (1.0, 0.5, 2.0)),
-        ("code_ignored", (1.0, 0.5, 1.0)),
+        ("diverged", watch.Remedy(0.5)),
+        ("mode_collapse", watch.Remedy(0.5, penalties=2.0)),
+        ("discriminator_won", watch.Remedy(0.5, "discriminator", 2.0)),
+        ("code_ignored", watch.Remedy(0.5, "discriminator")),
         ("memorising", None),
     ],
 )
 def test_each_trouble_has_the_remedy_that_is_documented(
-    trouble: str, expected: tuple[float, ...] | None
+    trouble: str, expected: watch.Remedy | None
 ) -> None:
     found = watch.remedy(watch.Diagnosis(trouble, "", ""))
     assert found == expected
@@ -281,8 +281,13 @@ def test_each_trouble_has_the_remedy_that_is_documented(
 
 
 def test_a_remedy_says_what_it_changes() -> None:
-    remedy = watch.Remedy(discriminator=0.5, penalties=2)
+    remedy = watch.Remedy(0.5, "discriminator", penalties=2)
     assert str(remedy) == "rate.discriminator × 0.5, penalties × 2"
+    assert remedy.on(["discriminator", "generator"]) == {
+        "rates": {"discriminator": 0.5},
+        "penalties": 2,
+    }
+    assert watch.Remedy(0.5).on(["autoencoder"])["rates"] == {"autoencoder": 0.5}
 
 
 def test_a_diagnosis_goes_into_a_report() -> None:
