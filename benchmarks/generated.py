@@ -147,8 +147,8 @@ def verdict(
 def right(said: Mapping[str, Any], arm: Mapping[str, Any], longer: Sequence[str | None]) -> bool:
     """Whether the report ``said`` holds the verdict of a longer measurement.
 
-    ``arm`` is what the longer measurement says of the report's dose, ``longer`` its verdicts of
-    every dose.
+    ``arm`` is the longer measurement of the report's dose, ``longer`` holds its verdicts of every
+    dose.
     """
     if not said["dose"]:
         return "helps" not in longer
@@ -252,6 +252,7 @@ def generated(rows: Frame) -> Frame:
 
 
 def _rare(rows: Frame) -> tuple[str, str, bool]:
+    """The bound of rare classes, the gains with intervals over subsets, whether it is met."""
     subsets = rows.groupby("seed", sort=False)  # generators of one subset are no independent proof
     rare, others = (subsets[name].mean() for name in ("rare_gain", "others_gain"))
     before, after = (cell(rows[f"rare_{arm}"].median()) for arm in ("oversampling", "synthetic"))
@@ -275,6 +276,7 @@ def _only(rows: Frame) -> tuple[str, str, bool]:
 
 
 def _verdicts(rows: Frame) -> tuple[str, str, bool]:
+    """The bound of verdicts, the counts of right and wrong ones, and whether it is met."""
     correct, worst = rows["right"].sum(), rows["written_gain"].min()
     harmed = (rows["shuffled"] == "harms").sum()
     counts = rows["verdict"].value_counts().sort_index()
@@ -288,7 +290,7 @@ def _verdicts(rows: Frame) -> tuple[str, str, bool]:
     )
 
 
-BOUNDS = {  # bound, what was reached, whether it is met; by a key that only rows of the case have
+BOUNDS = {  # bound, value reached, whether it is met; by a key that only rows of the case have
     "rare_gain": _rare,
     "synthetic_only": _only,
     "verdict": _verdicts,

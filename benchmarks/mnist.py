@@ -24,7 +24,7 @@ from augment.vision.kernel_distance import kid
 CACHE = Path(__file__).parent.parent / places_.CACHE / "benchmarks"
 CLASSES = [str(label) for label in range(10)]
 HELD = 100  # held-out digits of each class
-NEIGHBOURS = 5  # k of coverage
+NEIGHBOURS = 5  # k of coverage, as in Naeem et al. 2020
 JUDGE_SEED = 1000
 
 
@@ -81,14 +81,14 @@ def accuracy(classifier: Classifier, data: Arrays) -> float:
 
 
 class Judge:
-    """What an independent classifier, fitted to the 4,000, says of samples.
+    """An independent classifier, fitted to the 4,000, that measures samples.
 
     Another architecture and seed than the labeller; features are in units of the train images' own
     spread, as in augment.score.
     """
 
     def __init__(self, steps: int, device: torch.device):
-        """Fit for ``steps``, or read what was fitted before."""
+        """Fit for ``steps``, or read an earlier fit from the cache."""
         train, held = digits()
         recipe = JudgeRecipe("residual", steps, 64, device)
         self.classifier, self.steps = fit_judge(CACHE, recipe, train, JUDGE_SEED), steps

@@ -37,7 +37,7 @@ from benchmarks.results import SETTING, Row
 from benchmarks.tables import WHERE, Column, Frame, by_recipe, first, met, summary
 from benchmarks.training import DEFAULT
 
-NEAR = 3.0  # standard deviations
+NEAR = 3.0  # standard deviations, as in PacGAN
 PARTS = {"ring": "ring of 8", "grid": "grid of 25", "stacked": "Stacked MNIST"}
 GOOD, CLOSE = 0.95, 0.06  # share of high quality on points, KL on Stacked MNIST, in every seed
 NOISE = 2  # numbers that every generator of points is fed with, as in PacGAN

@@ -41,7 +41,7 @@ def filled(text: str) -> str:
 
 
 def show(name: str, result: Mapping[str, Any]) -> None:
-    """Print the tables of a result, and what is owed."""
+    """Print the tables of a result, and the rows that are not run yet."""
     console = Console(width=WIDE)
     for frame in tables.tables(name, result["rows"]):
         table = Table(*frame, title=name)
@@ -52,7 +52,7 @@ def show(name: str, result: Mapping[str, Any]) -> None:
 
 
 def remarks(result: Mapping[str, Any]) -> list[str]:
-    """Sentences below the tables: by what was judged, what is not run yet, when and where."""
+    """Sentences below the tables: the judge, the rows that are not run yet, the day and machine."""
     sentences = []
     if judge := result.get("judge"):
         sentences.append(

@@ -2,7 +2,7 @@
 
 A file holds ``rows``, the ``command`` that measures them, the ``date`` and ``hardware`` of the last
 run, and ``owed``: rows of the full form that nobody has run yet. A row holds its key (with a seed),
-its setting, what was measured, its machine and its date. A later run replaces rows of its own key
+its setting, the measured values, its machine and its date. A later run replaces rows of its own key
 and setting only.
 """
 

@@ -1,4 +1,4 @@
-"""What all benchmarks share: their options, and rows that are measured once and then kept."""
+"""The common part of all benchmarks: options, and rows that are measured once and then kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = {"steps": 20, "width": 8, "judge": 20}
 def parse(
     doc: str | None, argv: Sequence[str] | None, quick: Mapping[str, Any], **full: Any
 ) -> Any:
-    """The options: the names of ``full``, whose values are the full form, and what all share.
+    """The options: those that all share, and the names of ``full``, whose values are the full form.
 
     An option is of the type of its value; a list is given as ``a,b``. With ``--quick`` options that
     were not given are those of ``quick``. The setting of the full form is kept in ``full``.
@@ -27,7 +27,9 @@ def parse(
     parser.add_argument("--quick", action="store_true", help="smoke test: nothing is stored")
     parser.add_argument("--again", action="store_true", help="measure stored rows anew")
     for name, value in full.items():
-        parser.add_argument(f"--{name}", type=_reader(value), default=value, help=f"now: {value}")
+        parser.add_argument(
+            f"--{name}", type=_reader(value), default=value, help=f"full form: {value}"
+        )
     if parser.parse_args(argv).quick:
         parser.set_defaults(**QUICK | dict(quick))
     options = parser.parse_args(argv)

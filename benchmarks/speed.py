@@ -60,6 +60,7 @@ def write_files(folder: Path, count: int) -> None:
 
 
 def write_table(folder: Path, count: int, **facts: Any) -> None:
+    """A cleaned table of ``count`` glyphs in all splits, each row with ``facts``."""
     pixels, labels = glyphs(count)
     with table.TableWriter(folder, overwrite=True) as out:
         for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
@@ -83,7 +84,7 @@ def temporary() -> Iterator[Path]:
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of ``times`` runs: what the machine does when left alone."""
+    """Seconds of the fastest of ``times`` runs, as of a machine that does nothing else."""
     durations = []
     for _ in range(times):
         start = time.perf_counter()
@@ -93,6 +94,7 @@ def best_of(times: int, work: Callable[[], Any]) -> float:
 
 
 def ingest_speed(count: int) -> Row:
+    """Reading, hashing and decoding ``count`` files, over the stage's time."""
     with temporary() as root:
         write_files(root / "files", count)
         stages.project(root, ingest={"workers": WORKERS})
@@ -110,6 +112,7 @@ def ingest_speed(count: int) -> Row:
 
 
 def step_speed(steps: int) -> Row:
+    """The time of whole training steps, over that of the passes of both networks alone."""
     with temporary() as root:
         write_table(root / "data/clean", 1000)
         train = load_arrays(root / "data/clean", split="train")
@@ -149,6 +152,7 @@ def step_speed(steps: int) -> Row:
 
 
 def synth_speed(count: int) -> Row:
+    """The slower of generating and encoding ``count`` samples, over the time to a table on disk."""
     with temporary() as root:
         write_table(root / "data/clean", 1000)
         stages.project(root, train=BRIEF)
@@ -179,6 +183,7 @@ def synth_speed(count: int) -> Row:
 
 
 def score_speed(count: int) -> Row:
+    """The time of all scores, over that of decoding and of the judge's features."""
     with temporary() as root:
         write_table(root / "data/clean", count)
         write_table(root / "data/synthetic", count * 2, split="train", origin="synthetic")
@@ -237,6 +242,7 @@ def peak(stage: str, root: Path, count: int) -> float:
 
 
 def memory(stage: str, count: int) -> Row:
+    """The peak of a stage on a set four times as large, over that on ``count`` images."""
     peaks = []
     for size in (count, 4 * count):
         with temporary() as root:

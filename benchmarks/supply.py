@@ -18,7 +18,7 @@ from augment.synth.quotas import Order
 from augment.synth.selection import Selection
 from benchmarks import training
 
-QUANTILE = 0.01  # of real images' own nearest distances, under which a sample is a copy
+QUANTILE = 0.01  # of real images' nearest distances, below which a sample is a copy: synth's
 
 
 class Supply:

@@ -21,7 +21,9 @@ Frame = pd.DataFrame
 class Column(NamedTuple):
     """One value of each group of rows, and its text."""
 
-    source: str | Callable[[Frame], Any]  # a key of the rows, or what the columns before it say
+    source: (
+        str | Callable[[Frame], Any]
+    )  # a key of the rows, or a function of the columns before it
     how: str | Callable[[pd.Series[Any]], Any] = "median"  # over the rows of the group
     form: str = "{:.4g}"  # empty: not shown, but other columns follow from it
 
@@ -78,12 +80,8 @@ def cell(value: Any, form: str = "{:.4g}") -> str:
 
 def by_recipe(rows: Frame, *columns: str) -> Frame:
     """``rows`` sorted by ``columns``, recipes in the order of their list."""
-    places = {name: place for place, name in enumerate(RECIPES)}
-
-    def order(column: pd.Series[Any]) -> pd.Series[Any]:
-        return column.map(places) if column.name == "recipe" else column
-
-    return rows.sort_values([*columns], kind="stable", key=order)
+    ordered = rows.assign(recipe=pd.Categorical(rows["recipe"], RECIPES))
+    return ordered.sort_values([*columns], kind="stable").astype({"recipe": str})
 
 
 def tables(name: str, rows: Sequence[Row]) -> list[Frame]:

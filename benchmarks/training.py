@@ -28,7 +28,7 @@ NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
     "resnet": {side: {"name": "resnet"} for side in SIDES},
 }
 DEFAULT = "infogan"  # the default recipe
-PAPER: dict[str, Any] = {  # what InfoGAN's paper trains with, beside its networks
+PAPER: dict[str, Any] = {  # the training of InfoGAN's paper, beside its networks
     "conditioning": {"generator": "concat"},
     "loss": "non_saturating",
     "penalties": [],

@@ -40,7 +40,7 @@ COPIES, ALARMS = 0.95, 0.01  # planted copies at least, honest images at most, i
 SEEDS = range(5)  # subsets
 STEPS = 1000  # of each classifier
 LABELLERS = ("graph", "self_training")
-QUANTILE = 0.005  # of memorisation
+QUANTILE = 0.005  # of memorisation, its default
 
 
 def few(case: str, seed: int, options: argparse.Namespace) -> Row:

@@ -1,4 +1,4 @@
-"""Faults planted in known sets, and what clean does about them: ``python -m benchmarks.cleaning``.
+"""Faults planted in known sets, and clean at work on them: ``python -m benchmarks.cleaning``.
 
 Three parts. ``faults`` counts the planted faults that are found, the clean images that are lost and
 the repaired ones that a judge reads right. ``worth`` trains a classifier and a generator on dirty,

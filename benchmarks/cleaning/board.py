@@ -1,4 +1,4 @@
-"""The tables of cleaning: recall beside what is lost, what it is worth, how fast it is."""
+"""The tables of cleaning: recall beside losses, the worth of cleaning, speed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECALL = {
 }  # fmt: skip
 WRONG_LABEL = {"mnist": 0.90, "glyphs": 0.85}  # recall; no bound was set for digits
 MENDED = {"secondary": 0.9}  # repaired and read right, of those that are found
-RECOVERED = 0.8  # of what dirt costs
+RECOVERED = 0.8  # of the cost of dirt
 
 
 def bound(name: str, fault: str) -> float | None:
@@ -49,7 +49,7 @@ def faults(rows: Frame) -> Frame:
 
 
 def worth(rows: Frame) -> Frame:
-    """A line for each set and what was trained on it: means over the seeds."""
+    """A line for each set and each model trained on it: means over the seeds."""
     rows = rows[rows["part"] == "worth"]
     arms = {
         "on dirty images": "dirty", "on cleaned ones": "cleaned", "on never dirty ones": "clean",
@@ -64,7 +64,7 @@ def worth(rows: Frame) -> Frame:
 
 
 def recovered(dirty: Frame, cleaned: Frame, clean: Frame) -> Frame:
-    """The share of what dirt costs that cleaning brings back; NaN where dirt costs nothing."""
+    """The share of the cost of dirt that cleaning brings back; NaN where dirt costs nothing."""
     return (cleaned - dirty) / (clean - dirty).where(clean > dirty)
 
 

@@ -1,7 +1,7 @@
 """Faults as people's scans have them, each drawn from an image uint8 (H, W) and a generator.
 
-Ink is what differs from the paper, the image's median, so dark on light and light on dark work the
-same. What is added keeps to the image's own levels and grain: nothing gives itself away.
+Ink differs from the paper, which has the image's median level, so dark on light and light on dark
+work the same. Additions keep to the image's own levels and grain: nothing gives itself away.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from augment.data.images import Pixels
 
 Floats = NDArray[Any]
 Rng = np.random.Generator
-FAINT = 0.15  # of the contrast: grain of the paper and not ink
-LEAST_TEXTURE = 25.0  # levels of standard deviation
-LEAST_GRAIN = 1.5  # levels; no two blank pages of a scanner are equal
+FAINT = 0.15  # of the contrast, below which ink is grain of the paper; chosen by hand
+LEAST_TEXTURE = 25.0  # levels of standard deviation; chosen by hand
+LEAST_GRAIN = 1.5  # levels, so that no two blank pages are equal; chosen by hand
 
 
 class Page(NamedTuple):
@@ -52,7 +52,7 @@ def page(image: Pixels) -> Page:
 
 
 def shifted(image: Pixels, rng: Rng) -> Pixels:
-    """Moved by one or two pixels along one axis or both; what comes in repeats the edge."""
+    """Moved by one or two pixels along one axis or both; the new border repeats the edge."""
     down, right = rng.choice([(0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (2, 1), (1, 2), (2, 2)])
     moves = (down * rng.choice([-1, 1]), right * rng.choice([-1, 1]))
     return ndimage.shift(image, moves, order=0, mode="nearest")
@@ -168,7 +168,7 @@ def blank(image: Pixels, rng: Rng) -> Pixels:
 
 
 def noise(image: Pixels, rng: Rng) -> Pixels:
-    """What a broken scanner sends: noise, fine or coarse, over all levels of the image."""
+    """Noise of a broken scanner, fine or coarse, over all levels of the image."""
     sheet = page(image)
     rough = ndimage.gaussian_filter(rng.random(image.shape), rng.uniform(0, 0.02) * len(image))
     spread = (rough - rough.min()) / np.ptp(rough)

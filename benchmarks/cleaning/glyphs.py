@@ -128,7 +128,7 @@ def warped(mask: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.fl
 
 
 def drawable(font: Path, letter: str) -> bool:
-    """Whether ``font`` has ``letter``: it draws something, and not the box for what it lacks."""
+    """Whether ``font`` has ``letter``: it draws something, and not the box for missing ones."""
     opened = ImageFont.truetype(str(font), 64)
     box, mask = (opened.getmask(text) for text in ("\uffff", letter))
     return mask.getbbox() is not None and (mask.size, bytes(mask)) != (box.size, bytes(box))

@@ -1,4 +1,4 @@
-"""Runs the stages on a planted set and compares what they did with the list."""
+"""Runs the stages on a planted set and compares their verdicts with the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plants faults in a set and keeps the list of what was planted where.
+"""Plants faults in a set and lists them with their places.
 
 Duplicates, blank pages and images of no class are further files; the other faults befall images
 that the set has. All are disjoint, each a share of the set, and follow from the seed alone.
@@ -33,7 +33,7 @@ Draw = Callable[[Pixels, Collection, np.random.Generator], Pixels]
 class Plant:
     """One image of the dirty set; without ``fault`` it is as the collection has it."""
 
-    source: int  # place in the collection: what it was made from
+    source: int  # place in the collection of the image that it was made from
     label: str  # as filed
     truth: str  # the label that it should have; "" for none
     split: str

@@ -1,4 +1,4 @@
-"""What dirt costs, and how much of it cleaning brings back."""
+"""The cost of dirt, and the share of it that cleaning brings back."""
 
 from __future__ import annotations
 
