@@ -43,8 +43,8 @@ def settings(recipe: str, options: argparse.Namespace, seed: int, **changes: Any
     """
     plain = TrainSettings(recipe=recipe)
     for side, registry in SIDES.items():
-        own = options.network == "own"
-        spec = registry.resolve(getattr(plain, side) if own else NETWORKS[options.network][side])
+        networks = {**NETWORKS, "own": {side: getattr(plain, side)}}
+        spec = registry.resolve(networks[options.network][side])
         changes[side] = spec if spec["name"] == "mlp" else {**spec, "width": options.width}
     size = {"steps": options.steps, "batch": options.batch}
     return TrainSettings(recipe=recipe, seed=seed, **size, **changes)
