@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from augment.train.recipes import RECIPES
 from benchmarks import mnist, modes, tables
 
 SETTING = {"network": "mlp", "width": 8, "steps": 2, "batch": 8, "device": "cpu"}
@@ -85,14 +84,14 @@ def test_stacks_are_numbers_of_three_digits(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_recipes_differ_on_points_in_what_is_compared() -> None:
     leaders = modes.leaders()
-    assert list(leaders) == list(RECIPES)
+    assert list(leaders) == modes.GANS
     alone = {"infogan", "r3gan", "lsgan", "fgan", "wgan", "wgan_gp", "sngan"}
     assert {name for name, first in leaders.items() if name == first} == alone | {"gan"}
     assert {leaders[name] for name in ("dcgan", "cgan", "acgan")} == {"gan"}
     assert modes.recipes("ring", ["acgan", "wgan", "gan"]) == ["gan", "wgan"]
     assert modes.recipes("stacked", ["acgan", "dcgan", "infogan"]) == ["dcgan", "infogan"]
     options = argparse.Namespace(**modes.POINTS)
-    every = [modes.of_points(name, options, 0) for name in RECIPES]
+    every = [modes.of_points(name, options, 0) for name in modes.GANS]
     for settings in every:
         settings.discriminator.pop("spectral")  # it is a way to train the same network
     same = ("generator", "discriminator", "steps", "batch", "augment")
