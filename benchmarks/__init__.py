@@ -1,1 +1,1 @@
-"""What the README claims, as commands that print it and store it with the hardware."""
+"""The documents' claims as commands, which print them and store them with the hardware."""

@@ -1,26 +1,55 @@
-"""The demo's numbers and picture for the README: run after ``make demo``."""
+"""The demo's numbers and picture: run ``python -m benchmarks.demo`` after ``make demo``."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from augment.data.files import read_json
-from benchmarks import readme, record
+from augment.data.reports import Spread
+from augment.report import terminal
+from benchmarks import pages, results
+from benchmarks.tables import Frame
 
 REPOSITORY = Path(__file__).parent.parent
 
 
+def demo(rows: Frame) -> Frame:
+    """The scoreboard, each number beside its floor."""
+    score = rows.iloc[0].to_dict()
+    lines = [
+        (
+            facts.title,
+            terminal.number(score[key]),
+            terminal.number(score["floor"].get(key)),
+            facts.hint,
+        )
+        for key, facts in terminal.BOARD.items()
+        if key in score
+    ]
+    lines += [
+        (f"uplift: {title}", terminal.mean_and_deviation(Spread(**score["uplift"][arm])), "", "")
+        for arm, title in terminal.ARMS.items()
+    ]
+    rates = sorted(score["accepted"].values())
+    lines.append(("acceptance rate by class", f"{rates[0]:.2f} to {rates[-1]:.2f}", "", ""))
+    return Frame(lines, columns=["score", "synthetic", "floor: real against real", "hint"])
+
+
+TABLES = (demo,)
+
+
 def main() -> None:
-    """Store reports/score.json with the hardware, copy the picture, fill in the README."""
+    """Store reports/score.json with the hardware, copy the picture, rewrite the pages."""
     reports = REPOSITORY / "reports"
-    score = read_json(reports / "score.json")
-    synth = read_json(reports / "synth.json")
-    rates = {name: one["acceptance_rate"] for name, one in synth["per_class"].items()}
+    score, synth = (read_json(reports / f"{name}.json") for name in ("score", "synth"))
     score.pop("per_class")
-    print(record.store("demo", score, command="make demo", seed=synth["seed"], accepted=rates))
+    rates = {name: counts["acceptance_rate"] for name, counts in synth["per_class"].items()}
+    row: dict[str, Any] = {"seed": synth["seed"], "accepted": rates, **score}
+    results.add("demo", [results.signed(row)], ("seed",), "make demo")
     shutil.copyfile(reports / "samples.png", REPOSITORY / "docs" / "samples.png")
-    readme.fill()
+    pages.write()
 
 
 if __name__ == "__main__":

@@ -9,54 +9,72 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+import numpy as np
+
 from augment.train.recipes import RECIPES
 from benchmarks import mnist, runs
-from benchmarks.summaries import DEFAULT, RIGHT_DEFAULT
+from benchmarks.results import Row
+from benchmarks.tables import WHERE, Column, Frame, by_recipe, first, met, summary
+from benchmarks.training import DEFAULT, Training, settings
 
 CHECKS = 15  # looks at the label accuracy during a run
+BETTER_KID = 10.0  # times, than at step 0
+RIGHT, RIGHT_DEFAULT = 0.95, 0.99  # label accuracy of a conditional recipe, and of the default
+RIGHT_SECONDS = 60.0  # until the default has that, on a GPU
 
 
-def measure(recipe: str, seed: int, asked: argparse.Namespace, judge: mnist.Judge) -> runs.Row:
+def measure(recipe: str, seed: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
     train, held = mnist.digits()
-    one = runs.Training(runs.settings(recipe, asked, seed), train, asked.device)
-    start = judge.fidelity(one.samples(len(held))[0])
+    judge = mnist.judge(options.judge, options.device)
+    training = Training(settings(recipe, options, seed), train, options.device)
+    start = judge.fidelity(training.samples(len(held))[0])
     accuracy = seconds_right = None
-    for until in sorted({-(-asked.steps * check // CHECKS) for check in range(1, CHECKS + 1)}):
-        one.run(until)
-        if one.model.matched:
-            accuracy = judge.accuracy(*one.samples(len(held)))
+    for until in sorted({-(-options.steps * check // CHECKS) for check in range(1, CHECKS + 1)}):
+        training.run(until)
+        if training.model.matched:
+            accuracy = judge.accuracy(*training.samples(len(held)))
             if seconds_right is None and accuracy >= RIGHT_DEFAULT:
-                seconds_right = one.seconds
-    parts = (one.model.generator, one.model.discriminator)
+                seconds_right = training.seconds
     return {
-        "recipe": recipe,
-        "seed": seed,
-        "matched": one.model.matched,
         "kid_start": start["kid"],
-        **judge.fidelity(one.samples(len(held))[0]),
+        **judge.fidelity(training.samples(len(held))[0]),
         "label_accuracy": accuracy,
-        "seconds": one.seconds,
+        "seconds": training.seconds,
         "seconds_right": seconds_right,
-        "weights": [sum(weight.numel() for weight in part.parameters()) for part in parts],
     }
+
+
+def families(rows: Frame) -> Frame:
+    """A line for each recipe: medians over the seeds."""
+
+    def enough(t: Frame) -> Frame:
+        default, accuracy = t["recipe"] == DEFAULT, t["label accuracy"]
+        right = accuracy.isna() | (accuracy >= np.where(default, RIGHT_DEFAULT, RIGHT))
+        late = default & (t["device"] == "cuda") & ~(t["to 99 %"] <= RIGHT_SECONDS)
+        return (t["times better"] >= BETTER_KID) & right & ~late
+
+    times = rows["kid_start"] / rows["kid"].clip(lower=0)  # infinite where no distance is left
+    return summary(by_recipe(rows.assign(times=times), "recipe"), ["recipe"], {
+        "recipe": first("recipe"), "device": first("device", ""),
+        "KID at step 0": Column("kid_start"), "KID": Column("kid"),
+        "times better": Column("times", form="{:.0f}"), "coverage": Column("coverage"),
+        "label accuracy": Column("label_accuracy"), "seconds": Column("seconds", form="{:.0f}"),
+        "to 99 %": Column("seconds_right", form="{:.0f}"), "met": met(enough), **WHERE,
+    })  # fmt: skip
+
+
+TABLES = (families,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(__doc__, seeds=[0], steps=1500, width=32, recipes=list(RECIPES))
-    made.add_argument("--recipes", type=runs.names, help="a,b; default: all")
-    asked = runs.ask(made, argv)
-    rows, facts = [], None
-    if asked.recipes and asked.seeds:
-        judge = mnist.Judge(asked.judge, asked.device)
-        facts = {"steps": asked.judge, **judge.floor()}
-        for seed in asked.seeds:
-            for recipe in asked.recipes:
-                rows.append(runs.signed(measure(recipe, seed, asked, judge), asked))
-    wanted = [{"recipe": name, "seed": 0, **runs.full(made)} for name in RECIPES]
-    wanted.append({"recipe": DEFAULT, "device": "cuda"})
-    runs.finish("families", asked, rows, wanted, ("recipe", "seed"), judge=facts)
+    options = runs.parse(__doc__, argv, {}, steps=1500, width=32, recipes=list(RECIPES))
+    keys = runs.grid(recipe=options.recipes, seed=options.seeds)
+    full_form = runs.grid(options.full, recipe=RECIPES, seed=[0])
+    full_form.append({"recipe": DEFAULT, "device": "cuda"})
+    key = ("recipe", "seed")
+    runs.collect("families", options, keys, measure, full_form, key, mnist.judge_facts)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ rest filled by repeated real images, beside that of oversampling alone.
 ``synthetic only``: a classifier of 50,000 samples beside one of the 4,000 digits that the generator
 learned from, for equal steps; each subset holds out another 1,000.
 
-``20`` and ``50 per class``, and nothing else: what the score stage says by its own budget, of valid
-and test images as few as a user has, beside a longer measurement: other test images, other and
-more classifier seeds. The verdict is right if that says the same of the chosen dose; ``no
-difference`` also if the gain measured there lies in its interval; and no dose if none helps there.
-What ``write`` would then write is measured as long. All samples under one another's labels must
-harm.
+``20`` and ``50 per class``, and nothing else: the verdict of the score stage by its own budget, on
+valid and test images as few as a user has, beside a longer measurement with other test images and
+with other and more classifier seeds. The verdict is right if the longer measurement says the same
+of the chosen dose. ``no difference`` is also right if the gain measured there lies in its interval,
+and dose 0 if no dose helps there. The set that ``write`` would then write is measured as long. All
+samples under each other's labels must harm.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from augment.data.arrays import Arrays, join
+from augment.data.arrays import Arrays
 from augment.data.reports import UpliftReport
-from augment.readers import builtin
 from augment.runtime import seeding
 from augment.score.settings import ScoreSettings
+from augment.score.uplift import statistics
 from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Outcome, Study, Training
 from augment.score.uplift.learners import Terms
@@ -44,53 +44,58 @@ from augment.synth.quotas import Order, quotas
 from augment.synth.settings import SynthSettings
 from augment.write import dose
 from benchmarks import mnist, runs
+from benchmarks.results import SETTING, Row
 from benchmarks.supply import Supply
+from benchmarks.tables import MACHINE, WHERE, Column, Frame, cell, summary
 
 SUBSETS, GENERATORS = range(5), range(2)
 RARE, FEWEST = 2, 10  # classes that are cut, and to how many images
 VALID, TEST = 0.25, 0.5  # images for each train image that a user chooses and tests by
 HELD = 100  # of each class, for the longer measurement
 LATER = 100  # first classifier seed of the longer measurement
+RARE_GAIN, OTHERS_GAIN = 0.03, -0.002  # of recall, in the mean
+ONLY = 0.985  # accuracy of synthetic images alone, in the median
+RIGHT, WRITTEN = 0.9, -0.002  # share of verdicts; gain of what is written, in every repeat
 
-Case = Callable[[argparse.Namespace, int, int, Path], runs.Row]
+Case = Callable[[argparse.Namespace, int, int, Path], Row]
 
 
-def rare(asked: argparse.Namespace, subset: int, generator: int, cache: Path) -> runs.Row:
+def rare(options: argparse.Namespace, subset: int, generator: int, cache: Path) -> Row:
     """A row about two classes of which there are few images."""
     whole, held = mnist.digits()
     few = seeding.rng(subset, "rare").permutation(len(whole.classes))[:RARE]
     counts = np.full(len(whole.classes), len(whole))
     counts[few] = FEWEST
     (train,) = parts(whole, [counts], subset)
-    supply = _supply(train, asked, subset, generator, balance="classes")
+    supply = _supply(train, options, subset, generator, balance="classes")
     orders = quotas(SynthSettings(match="largest", per_class=None), train)
     half = max(order.count for order in orders) / FEWEST / 2
-    study = _study(train, held, _samples(supply, orders, asked), _terms(asked), cache)
+    study = _study(train, held, _samples(supply, orders, options), _terms(options), cache)
     arms = ("oversampling", "oversampling+synthetic")
-    plan = Plan(arms, (half,), range(asked.classifiers), ("elastic",))
+    plan = Plan(arms, (half,), range(options.classifiers), ("elastic",))
     recalls = {
         title.partition("@")[0].rpartition("+")[2]: np.array([*arm.per_class.values()])
         for title, arm in measure(study, plan).arms.items()
     }
     sides = {"rare": few, "others": np.setdiff1d(np.arange(len(counts)), few)}
-    found = {
+    means = {
         f"{side}_{arm}": float(recall[labels].mean())
         for side, labels in sides.items()
         for arm, recall in recalls.items()
     }
     gains = {
-        f"{side}_gain": found[f"{side}_synthetic"] - found[f"{side}_oversampling"] for side in sides
+        f"{side}_gain": means[f"{side}_synthetic"] - means[f"{side}_oversampling"] for side in sides
     }
-    return {**found, **gains}
+    return {**means, **gains}
 
 
-def synthetic_only(asked: argparse.Namespace, subset: int, generator: int, cache: Path) -> runs.Row:
+def synthetic_only(options: argparse.Namespace, subset: int, generator: int, cache: Path) -> Row:
     """A row about a classifier that has seen no real image."""
     train, held = mnist.digits(subset)
-    supply = _supply(train, asked, subset, generator)
-    orders = [Order(name, asked.samples // len(train.classes)) for name in train.classes]
-    study = _study(train, held, _samples(supply, orders, asked), _terms(asked), cache)
-    plan = Plan(("synthetic_only",), (1.0,), range(asked.classifiers), ("elastic",))
+    supply = _supply(train, options, subset, generator)
+    orders = [Order(name, options.samples // len(train.classes)) for name in train.classes]
+    study = _study(train, held, _samples(supply, orders, options), _terms(options), cache)
+    plan = Plan(("synthetic_only",), (1.0,), range(options.classifiers), ("elastic",))
     arms = measure(study, plan).as_dict()["arms"]
     only = arms["synthetic_only"]
     return {
@@ -102,55 +107,56 @@ def synthetic_only(asked: argparse.Namespace, subset: int, generator: int, cache
 
 def verdict(
     source: Callable[[], Arrays], count: int,
-    asked: argparse.Namespace, subset: int, generator: int, cache: Path,
-) -> runs.Row:  # fmt: skip
+    options: argparse.Namespace, subset: int, generator: int, cache: Path,
+) -> Row:  # fmt: skip
     """A row about ``count`` labelled images of each class of ``source`` and no others."""
     whole = source()
     kinds = np.ones(len(whole.classes), np.int64)
     sizes = (count, round(VALID * count), round(TEST * count), HELD)
     train, valid, test, held = parts(whole, [size * kinds for size in sizes], subset)
-    supply = _supply(train, asked, subset, generator)
-    synthetic = _samples(supply, [Order(name, asked.kept) for name in train.classes], asked)
+    supply = _supply(train, options, subset, generator)
+    synthetic = _samples(supply, [Order(name, options.kept) for name in train.classes], options)
     settings = ScoreSettings()
     budget = settings.uplift
     terms = Terms(
-        len(kinds), asked.budget or math.ceil(settings.steps / 3), settings.batch,
-        settings.judge, "glyph", asked.device,
+        len(kinds), options.budget or math.ceil(settings.steps / 3), settings.batch,
+        settings.judge, "glyph", options.device,
     )  # fmt: skip
     plan = Plan((*budget.arms, "shuffled"), budget.doses, range(budget.seeds), budget.policies)
     report = measure(_study(train, test, synthetic, terms, cache, valid), plan)
     said = report.as_dict()
-    later = range(LATER, LATER + asked.longer)
+    later = range(LATER, LATER + options.longer)
     longer = Plan(("synthetic",), budget.doses, later, budget.policies)
     arms = measure(_study(train, held, synthetic, terms, cache), longer).as_dict()["arms"]
-    written = _written(train, synthetic, report)
+    written = what_is_written(train, synthetic, report)
     gain = 0.0
     if len(written):
-        longest = Plan(("synthetic",), (float(asked.kept),), later, budget.policies)
-        found = measure(_study(train, held, written, terms, cache), longest).as_dict()["arms"]
-        gain = found[f"synthetic@{asked.kept}"]["gain"]
-    chosen = arms.get(f"synthetic@{said['dose']:g}", {})
+        longest = Plan(("synthetic",), (float(options.kept),), later, budget.policies)
+        whole = measure(_study(train, held, written, terms, cache), longest).as_dict()["arms"]
+        gain = whole[f"synthetic@{options.kept}"]["gain"]
+    at_dose = arms.get(f"synthetic@{said['dose']:g}", {})
     return {
         **{name: said[name] for name in ("verdict", "dose", "low", "high")},
         "classic": arms["classic"]["mean"],
         "longer": {title: [arm.get("gain"), arm.get("verdict")] for title, arm in arms.items()},
-        "right": right(said, chosen, [arm.get("verdict") for arm in arms.values()]),
+        "right": right(said, at_dose, [arm.get("verdict") for arm in arms.values()]),
         "written": len(written),
         "written_gain": gain,
         "shuffled": said["controls"]["shuffled"]["verdict"],
     }
 
 
-def right(said: Mapping[str, Any], chosen: Mapping[str, Any], longer: Sequence[str | None]) -> bool:
-    """Whether a verdict is what a longer measurement of the ``chosen`` dose says, or of all doses.
+def right(said: Mapping[str, Any], arm: Mapping[str, Any], longer: Sequence[str | None]) -> bool:
+    """Whether the report ``said`` holds the verdict of a longer measurement.
 
-    ``longer`` holds that one's verdicts of every dose.
+    ``arm`` is the longer measurement of the report's dose, ``longer`` holds its verdicts of every
+    dose.
     """
     if not said["dose"]:
         return "helps" not in longer
-    if said["verdict"] == chosen["verdict"]:
+    if said["verdict"] == arm["verdict"]:
         return True
-    within = said["low"] <= chosen["gain"] <= said["high"]
+    within = said["low"] <= arm["gain"] <= said["high"]
     return said["verdict"] == "no difference" and bool(within)
 
 
@@ -168,36 +174,26 @@ def parts(
     return [data.take(np.sort(part).astype(np.int64)) for part in places]
 
 
-def digits() -> Arrays:
-    """scikit-learn's handwritten digits."""
-    pixels, labels = builtin.digits()
-    return Arrays(pixels[:, None], labels, [*map(str, range(len(labels)))], [*map(str, range(10))])
-
-
-def _mnist() -> Arrays:
-    return join(*mnist.digits())
-
-
 def _supply(
-    train: Arrays, asked: argparse.Namespace, subset: int, generator: int, **given: Any
+    train: Arrays, options: argparse.Namespace, subset: int, generator: int, **changes: Any
 ) -> Supply:
-    return Supply(train, asked, seeding.derive(subset, generator), **given)
+    return Supply(train, options, seeding.derive(subset, generator), **changes)
 
 
-def _samples(supply: Supply, orders: Sequence[Order], asked: argparse.Namespace) -> Arrays:
-    how = Draw(max_candidates=asked.candidates)
-    return supply.draw(orders, how, filtered=asked.probability > 0)
+def _samples(supply: Supply, orders: Sequence[Order], options: argparse.Namespace) -> Arrays:
+    how = Draw(max_candidates=options.candidates)
+    return supply.draw(orders, how, filtered=options.probability > 0)
 
 
-def _terms(asked: argparse.Namespace) -> Terms:
-    return Terms(10, asked.classify, 64, "cnn", "glyph", asked.device)
+def _terms(options: argparse.Namespace) -> Terms:
+    return Terms(10, options.classify, 64, "cnn", "glyph", options.device)
 
 
 def _study(
     train: Arrays, test: Arrays, synthetic: Arrays, terms: Terms, cache: Path,
     valid: Arrays | None = None,
 ) -> Study:  # fmt: skip
-    """The images with a learner; what it answered before is in ``cache``."""
+    """The images with a learner whose earlier answers are read from ``cache``."""
     nothing = train.take(np.zeros(0, np.int64))
     valid = nothing if valid is None else valid
     shown = np.concatenate([valid.pixels, test.pixels])
@@ -209,12 +205,12 @@ def _study(
     return Study(train, valid, test, synthetic, nothing, nothing.pixels, trained)
 
 
-def _written(train: Arrays, synthetic: Arrays, uplift: UpliftReport) -> Arrays:
-    """The synthetic images that ``write`` would write after such a verdict."""
+def what_is_written(train: Arrays, synthetic: Arrays, report: UpliftReport) -> Arrays:
+    """The synthetic images that ``write`` would write after the verdict of ``report``."""
     names = np.array(train.classes)
     frame = pd.DataFrame({"label": names[synthetic.labels], "index": range(len(synthetic))})
-    chosen = dose.doses("auto", train.classes, uplift)
-    mask = dose.taken(frame, pd.Series(names[train.labels]), chosen)
+    doses = dose.doses("auto", train.classes, report)
+    mask = dose.taken(frame, pd.Series(names[train.labels]), doses)
     return synthetic.take(np.flatnonzero(mask))
 
 
@@ -223,54 +219,102 @@ CASES: dict[str, Case] = {
     "synthetic only": synthetic_only,
     **{
         f"{count} per class: {name}": partial(verdict, source, count)
-        for name, source in (("digits", digits), ("MNIST", _mnist))
+        for name, source in (("digits", mnist.small_digits), ("MNIST", mnist.all_digits))
         for count in (20, 50)
     },
 }
 
 
+def measure_case(case: str, seed: int, generator: int, options: argparse.Namespace) -> Row:
+    """A row of the table."""
+    start = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        row = CASES[case](options, seed, generator, Path(folder))
+    minutes = (time.perf_counter() - start) / 60
+    classifiers = options.longer if "verdict" in row else options.classifiers
+    return {**row, "classifiers": classifiers, "minutes": minutes}
+
+
+def generated(rows: Frame) -> Frame:
+    """A line for each case, with its bound."""
+    parts = []
+    for _, group in rows.groupby(["case", *SETTING, "device"], sort=False):
+        kind = next(key for key in BOUNDS if key in group and group[key].notna().all())
+        bound, reached, enough = BOUNDS[kind](group)
+        facts = summary(group, ["case"], {
+            "subsets": Column("seed", "nunique", "{}"),
+            "generators each": Column("generator", "nunique", "{}"),
+            "classifiers each": Column("classifiers"),
+            "minutes each": Column("minutes", form="{:.1f}"),
+            "setting": WHERE["setting"], **MACHINE,
+        })  # fmt: skip
+        line = {"case": group["case"].iloc[0], "bound": bound, "reached": reached}
+        parts.append(Frame([line | {"met": cell(bool(enough)), **facts.iloc[0]}]))
+    return pd.concat(parts)
+
+
+def _rare(rows: Frame) -> tuple[str, str, bool]:
+    """The bound of rare classes, the gains with intervals over subsets, whether it is met."""
+    subsets = rows.groupby("seed", sort=False)  # generators of one subset are no independent proof
+    rare, others = (subsets[name].mean() for name in ("rare_gain", "others_gain"))
+    before, after = (cell(rows[f"rare_{arm}"].median()) for arm in ("oversampling", "synthetic"))
+    return (
+        f"recall of the rare classes {RARE_GAIN:+.1%} over oversampling, of the others "
+        f"{OTHERS_GAIN:+.1%}",
+        f"{_interval(rare)} ({before} to {after} in the median), others {_interval(others)}",
+        rare.mean() >= RARE_GAIN and others.mean() >= OTHERS_GAIN,
+    )
+
+
+def _interval(gains: pd.Series[float]) -> str:
+    low, high = statistics.interval(gains.to_numpy())
+    return f"{gains.mean():+.1%} [{low:+.1%}, {high:+.1%}]"
+
+
+def _only(rows: Frame) -> tuple[str, str, bool]:
+    reached, real = rows["synthetic_only"].median(), rows["real"].median()
+    words = f"{cell(reached)}, real alone at as many steps {cell(real)}"
+    return f"accuracy {ONLY:.1%}", words, reached >= ONLY
+
+
+def _verdicts(rows: Frame) -> tuple[str, str, bool]:
+    """The bound of verdicts, the counts of right and wrong ones, and whether it is met."""
+    correct, worst = rows["right"].sum(), rows["written_gain"].min()
+    harmed = (rows["shuffled"] == "harms").sum()
+    counts = rows["verdict"].value_counts().sort_index()
+    words = ", ".join(f"{word} {count}" for word, count in counts.items())
+    return (
+        f"verdict right in {RIGHT:.0%}, what is written never below {WRITTEN:+.1%}, "
+        "shuffled labels harm in all",
+        f"right in {correct} of {len(rows)} ({words}), written {worst:+.2%} at worst, "
+        f"shuffled harm in {harmed}",
+        correct >= RIGHT * len(rows) and worst >= WRITTEN and harmed == len(rows),
+    )
+
+
+BOUNDS = {  # bound, value reached, whether it is met; by a key that only rows of the case have
+    "rare_gain": _rare,
+    "synthetic_only": _only,
+    "verdict": _verdicts,
+}
+TABLES = (generated,)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(
-        __doc__, seeds=[*SUBSETS], generators=[*GENERATORS], cases=list(CASES), network="paper",
-        width=16, steps=1500, probability=0.9, candidates=100.0, kept=100, samples=50_000,
-        classify=1000, classifiers=2, longer=10, budget=0,
+    quick = {
+        "seeds": [0], "generators": [0], "probability": 0.0, "kept": 2, "samples": 20,
+        "classify": 2, "classifiers": 1, "longer": 1, "budget": 2,
+    }  # fmt: skip
+    options = runs.parse(
+        __doc__, argv, quick, seeds=[*SUBSETS], generators=[*GENERATORS], cases=list(CASES),
+        network="paper", width=16, steps=1500, probability=0.9, candidates=100.0, kept=100,
+        samples=50_000, classify=1000, classifiers=2, longer=10, budget=0,
     )  # fmt: skip
-    made.add_argument("--cases", type=runs.names, help=f"of {', '.join(CASES)}; default: all")
-    made.add_argument("--generators", type=runs.numbers, help="seeds of each subset")
-    made.add_argument("--probability", type=float, help="of the wanted label; 0: unfiltered")
-    made.add_argument("--candidates", type=float, help="for each accepted one, at most")
-    made.add_argument("--kept", type=int, help="samples of each class, where a verdict is asked")
-    made.add_argument("--samples", type=int, help="samples in all, where there is nothing else")
-    made.add_argument("--classify", type=int, help="steps of a classifier without a verdict")
-    made.add_argument("--classifiers", type=int, help="seeds of such a classifier")
-    made.add_argument("--longer", type=int, help="classifier seeds of the longer measurement")
-    made.add_argument("--budget", type=int, help="steps of a verdict; 0: those of score")
-    made.add_argument("--again", action="store_true", help="measure stored rows anew")
-    asked = runs.ask(
-        made, argv, seeds=[0], generators=[0], probability=0.0, kept=2,
-        samples=20, classify=2, classifiers=1, longer=1, budget=2,
-    )  # fmt: skip
-
-    def measured(key: runs.Row) -> runs.Row:
-        start = time.perf_counter()
-        with TemporaryDirectory() as folder:
-            row = CASES[key["case"]](asked, key["seed"], key["generator"], Path(folder))
-        minutes = (time.perf_counter() - start) / 60
-        seeds = asked.longer if "verdict" in row else asked.classifiers
-        return {**row, "classifiers": seeds, "minutes": minutes}
-
-    def keys(cases: Sequence[str], seeds: Sequence[int], ones: Sequence[int]) -> list[runs.Row]:
-        return [
-            {"case": case, "seed": seed, "generator": one}
-            for case in cases
-            for seed in seeds
-            for one in ones
-        ]
-
-    wanted = [{**key, **runs.full(made)} for key in keys([*CASES], SUBSETS, GENERATORS)]
-    todo = keys(asked.cases, asked.seeds, asked.generators)
-    runs.resume("generated", asked, todo, measured, wanted, ("case", "seed", "generator"))
+    keys = runs.grid(case=options.cases, seed=options.seeds, generator=options.generators)
+    full_form = runs.grid(options.full, case=CASES, seed=SUBSETS, generator=GENERATORS)
+    key = ("case", "seed", "generator")
+    runs.collect("generated", options, keys, measure_case, full_form, key)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A few labels, many images without: ``python -m benchmarks.half``.
 
 The class head of a half-labelled InfoGAN on held-out digits, beside a supervised classifier on the
-same labels with the tuned classic augmentation. The seed chooses the labelled digits; of one seed,
+same labels under the tuned classic augmentation. The seed chooses the labelled digits; of one seed,
 more labels hold the fewer.
 """
 
@@ -13,16 +13,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augment.classifiers.fit import CLASSIC, fit_classifier
 from augment.data.arrays import Arrays
 from augment.runtime import seeding
 from augment.train import guessed_labels
-from benchmarks import mnist, runs
-from benchmarks.summaries import HALF
+from benchmarks import mnist, runs, training
+from benchmarks.results import Row
+from benchmarks.tables import WHERE, Column, Frame, first, met, summary
 
 COUNTS = (1, 3, 10)
+HEAD = {10: 0.98}  # accuracy of the head in the median, by labels of a class
 SETTINGS = {
-    **runs.PAPER,
+    **training.PAPER,
     "model": {"name": "infogan", "labels": "half"},
     "augment": ["shift", "affine"],
 }
@@ -38,60 +39,51 @@ def labelled(data: Arrays, count: int, seed: int) -> Arrays:
     return dataclasses.replace(data, labels=labels)
 
 
-def supervised(data: Arrays, asked: argparse.Namespace, seed: int) -> float:
-    """Held-out accuracy of a classifier of the labelled images."""
-    _, held = mnist.digits()
-    known = data.labels >= 0
-    fitted = fit_classifier(
-        data.pixels[known],
-        data.labels[known],
-        classes=len(data.classes),
-        network="cnn",
-        steps=asked.supervised,
-        batch=64,
-        seed=seed,
-        device=asked.device,
-        augment=CLASSIC,
-        title="supervised",
-    )
-    return float((fitted.predict(held.pixels).argmax(1) == held.labels).mean())
-
-
-def measure(count: int, seed: int, asked: argparse.Namespace) -> runs.Row:
+def measure(labels: int, seed: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
     train, held = mnist.digits()
-    data = labelled(train, count, seed)
-    chosen = runs.settings("infogan", asked, seed, **SETTINGS)
-    one = runs.Training(chosen, guessed_labels.fill(chosen, data), asked.device)
-    one.run(asked.steps)
-    guesses = one.head().predict(held.pixels).argmax(1)
+    data = labelled(train, labels, seed)
+    settings = training.settings("infogan", options, seed, **SETTINGS)
+    run = training.Training(settings, guessed_labels.fill(settings, data), options.device)
+    run.run(options.steps)
+    guesses = run.head().predict(held.pixels).argmax(1)
+    few = data.take(np.flatnonzero(data.labels >= 0))
+    supervised = mnist.classifier(few, "cnn", options.supervised, options.device, seed)
     return {
-        "labels": count,
-        "seed": seed,
         "head": float((guesses == held.labels).mean()),
-        "supervised": supervised(data, asked, seed),
-        "minutes": one.seconds / 60,
+        "supervised": mnist.accuracy(supervised, held),
+        "minutes": run.seconds / 60,
     }
+
+
+def half(rows: Frame) -> Frame:
+    """A line for each count of labels and setting."""
+    count = "labels a class"
+
+    def enough(t: Frame) -> Frame:
+        return t["head, median"] >= t[count].map(HEAD)
+
+    return summary(rows, ["labels"], {
+        count: first("labels"), "head, median": Column("head"), "worst": Column("head", "min"),
+        "supervised CNN, median": Column("supervised"), "its worst": Column("supervised", "min"),
+        "met": met(enough, lambda t: t[count].isin(HEAD)),
+        "minutes each": Column("minutes", form="{:.1f}"), **WHERE,
+    })  # fmt: skip
+
+
+TABLES = (half,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(
-        __doc__, seeds=[*range(5)], labels=list(COUNTS), supervised=STEPS,
-        steps=3000, network="paper", width=24,
+    options = runs.parse(
+        __doc__, argv, {"seeds": [0], "labels": [max(HEAD)], "supervised": 20},
+        seeds=[*range(5)], labels=[*COUNTS], supervised=STEPS, steps=3000, network="paper",
+        width=24,
     )  # fmt: skip
-    made.add_argument("--labels", type=runs.numbers, help="1,3,10: of each class")
-    made.add_argument("--supervised", type=int, help="steps of the supervised classifier")
-    asked = runs.ask(made, argv, seeds=[0], labels=[max(HALF)], supervised=20)
-    rows = [
-        runs.signed(measure(count, seed, asked), asked)
-        for seed in asked.seeds
-        for count in asked.labels
-    ]
-    wanted = [
-        {"seed": seed, "labels": count, **runs.full(made)} for count in COUNTS for seed in range(5)
-    ]
-    runs.finish("half", asked, rows, wanted, ("labels", "seed"))
+    keys = runs.grid(labels=options.labels, seed=options.seeds)
+    full_form = runs.grid(options.full, labels=COUNTS, seed=range(5))
+    runs.collect("half", options, keys, measure, full_form, ("labels", "seed"))
 
 
 if __name__ == "__main__":

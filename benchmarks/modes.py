@@ -6,9 +6,9 @@ fixed number of samples falls into, the share of high quality (within three stan
 centre) and KL of the modes' histogram to the uniform one that is real. Source: Lin et al. 2018,
 PacGAN (arXiv:1712.04086).
 
-Nobody is given a label: conditional recipes run as the plain GAN, so what is compared is their
-loss, penalties, optimiser, rates and discriminator steps. On the points all have one network, and
-recipes that are then the same are run once.
+No recipe is given a label, and conditional recipes run as the plain GAN. So losses, penalties,
+optimisers, rates and discriminator steps are compared. On the points all recipes have the same
+network, and recipes that are then the same are run once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -31,17 +32,24 @@ from augment.runtime import progress, seeding
 from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
-from benchmarks import mnist, runs
-from benchmarks.summaries import DEFAULT
+from benchmarks import mnist, runs, training
+from benchmarks.results import SETTING, Row
+from benchmarks.tables import WHERE, Column, Frame, by_recipe, first, met, summary
+from benchmarks.training import DEFAULT
 
-NEAR = 3.0  # standard deviations
+GANS = [  # a model without noise is no GAN, and has nothing that is compared here
+    name for name in RECIPES if "noise" in MODELS.resolve(TrainSettings(recipe=name).model)
+]
+NEAR = 3.0  # standard deviations, as in PacGAN
+PARTS = {"ring": "ring of 8", "grid": "grid of 25", "stacked": "Stacked MNIST"}
+GOOD, CLOSE = 0.95, 0.06  # share of high quality on points, KL on Stacked MNIST, in every seed
 NOISE = 2  # numbers that every generator of points is fed with, as in PacGAN
 LAYERS = {"generator": 3, "discriminator": 4}
 CHUNK = 1000
 FEW = 200  # samples of a quick run
 SEEDS = [10, 11, 12, 13, 14]  # no setting was chosen on them
 STACKED = ("dcgan", DEFAULT)
-TUNED: dict[str, Any] = {  # what the default recipe is given for points, as in params.yaml
+TUNED: dict[str, Any] = {  # the default recipe's settings on points, as in params.yaml
     "model": {
         "name": "infogan",
         "labels": "none",
@@ -85,8 +93,8 @@ class Mixture:
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Points (count, 2, 1, 1)."""
-        chosen = torch.randint(self.modes, (count,), generator=rng)
-        points = self.centres[chosen] + self.std * torch.randn(count, 2, generator=rng)
+        modes = torch.randint(self.modes, (count,), generator=rng)
+        points = self.centres[modes] + self.std * torch.randn(count, 2, generator=rng)
         return points[:, :, None, None]
 
     def find(self, made: Tensor) -> Tensor:
@@ -110,8 +118,8 @@ class Stacks:
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Images (count, 3, 28, 28)."""
-        chosen = torch.randint(len(self.pixels), (count, 3), generator=rng, device=rng.device)
-        signed: Tensor = images.to_signed(self.pixels[chosen].float())
+        places = torch.randint(len(self.pixels), (count, 3), generator=rng, device=rng.device)
+        signed: Tensor = images.to_signed(self.pixels[places].float())
         return signed
 
     def find(self, made: Tensor) -> Tensor:
@@ -137,143 +145,162 @@ MIXTURES = {"ring": ring, "grid": grid}
 Target = Mixture | Stacks
 
 
-def count(found: Tensor, modes: int) -> runs.Row:
+def count(places: Tensor, modes: int) -> Row:
     """Modes that occur, share of samples that are of any, KL of theirs to the uniform distribution.
 
-    KL is in nats, 0 to ln ``modes``; that where no sample is of any mode.
+    ``places[i]`` is the mode of sample i, -1 for none. KL is in nats, from 0 to ln ``modes``, which
+    it is where no sample is of any mode.
     """
-    good = found[found >= 0]
+    good = places[places >= 0]
     histogram = torch.bincount(good, minlength=modes).double()
     shares = histogram / len(good)
     kl = float(torch.special.xlogy(shares, shares * modes).sum()) if len(good) else math.log(modes)
     seen = int((histogram > 0).sum())
-    return {"modes": seen, "of": modes, "quality": len(good) / len(found), "kl": kl}
+    return {"modes": seen, "of": modes, "quality": len(good) / len(places), "kl": kl}
 
 
 def unlabelled(recipe: str) -> dict[str, Any]:
-    """A recipe's model, or the plain GAN where it would need labels."""
+    """A recipe's model as the plain GAN, which needs no label, with the recipe's noise."""
     return {"name": "gan", "noise": MODELS.resolve(TrainSettings(recipe=recipe).model)["noise"]}
 
 
-def of_points(recipe: str, asked: argparse.Namespace, seed: int) -> TrainSettings:
-    """A recipe on points: one network for all, no augmentation; the default one is tuned."""
+def of_points(recipe: str, options: argparse.Namespace, seed: int) -> TrainSettings:
+    """A recipe on points: one network for all, no augmentation; the default recipe is tuned."""
     networks: dict[str, Any] = {
-        side: {"name": "mlp", "width": asked.width, "layers": layers}
+        side: {"name": "mlp", "width": options.width, "layers": layers}
         for side, layers in LAYERS.items()
     }
-    own = DISCRIMINATORS.resolve(TrainSettings(recipe=recipe).discriminator)
-    networks["discriminator"]["spectral"] = own.get("spectral", False)
-    given = {"model": {**unlabelled(recipe), "noise": NOISE}} if recipe != DEFAULT else TUNED
+    discriminator = DISCRIMINATORS.resolve(TrainSettings(recipe=recipe).discriminator)
+    networks["discriminator"]["spectral"] = discriminator.get("spectral", False)
+    changes = {"model": {**unlabelled(recipe), "noise": NOISE}} if recipe != DEFAULT else TUNED
     return TrainSettings(
-        recipe=recipe, augment=[], steps=asked.steps, batch=asked.batch, seed=seed,
-        **networks, **given,
+        recipe=recipe, augment=[], steps=options.steps, batch=options.batch, seed=seed,
+        **networks, **changes,
     )  # fmt: skip
 
 
-def of_stacks(recipe: str, asked: argparse.Namespace, seed: int) -> TrainSettings:
-    """A recipe with its own networks, without labels; the default one packs two images."""
-    given = PACKED if recipe == DEFAULT else {"model": unlabelled(recipe)}
-    return runs.settings(recipe, asked, seed, **given)
+def of_stacks(recipe: str, options: argparse.Namespace, seed: int) -> TrainSettings:
+    """A recipe with its own networks, without labels; the default recipe packs two images."""
+    changes = PACKED if recipe == DEFAULT else {"model": unlabelled(recipe)}
+    return training.settings(recipe, options, seed, **changes)
 
 
 def leaders() -> dict[str, str]:
-    """The first recipe that is the same on points, by recipe."""
-    first: dict[str, str] = {}
-    found = {}
-    for recipe in RECIPES:
+    """For each recipe the first one that is the same on points."""
+    leader: dict[str, str] = {}
+    by_recipe = {}
+    for recipe in GANS:
         settings = of_points(recipe, argparse.Namespace(**POINTS), 0)
-        seen = settings.model_dump_json(exclude={"recipe", "conditioning"})  # no label, no use
-        found[recipe] = first.setdefault(seen, recipe)
-    return found
+        text = settings.model_dump_json(exclude={"recipe", "conditioning"})  # no label, no use
+        by_recipe[recipe] = leader.setdefault(text, recipe)
+    return by_recipe
 
 
-def train(chosen: TrainSettings, target: Target, device: torch.device) -> tuple[Model, float]:
+def train(settings: TrainSettings, target: Target, device: torch.device) -> tuple[Model, float]:
     """A model after its last step, and the seconds that the steps took."""
-    engine = Engine(chosen, target.shape, 1, device)
-    labels = torch.full((chosen.batch,), -1, device=device)
-    batches = chosen.steps * chosen.discriminator_steps
+    engine = Engine(settings, target.shape, 1, device)
+    labels = torch.full((settings.batch,), -1, device=device)
+    batches = settings.steps * settings.discriminator_steps
 
     def feed(number: int) -> Batch:
-        rng = seeding.generator(chosen.seed, "step", number, device=device)
-        real = target.draw(chosen.batch, rng).contiguous(memory_format=torch.channels_last)
+        rng = seeding.generator(settings.seed, "step", number, device=device)
+        real = target.draw(settings.batch, rng).contiguous(memory_format=torch.channels_last)
         return Batch(real, labels, number, rng, number / batches)
 
     start = time.perf_counter()
-    for step in progress.track(range(chosen.steps), chosen.recipe, chosen.steps):
+    for step in progress.track(range(settings.steps), settings.recipe, settings.steps):
         engine.step(step, feed)
     if device.type == "cuda":
         torch.cuda.synchronize()
     return engine.model, time.perf_counter() - start
 
 
-def samples(model: Model, wanted: int, seed: int, device: torch.device) -> Iterator[Tensor]:
+def samples(model: Model, total: int, seed: int, device: torch.device) -> Iterator[Tensor]:
     """Images of the averaged generator in chunks, their codes drawn as in training."""
     rng = seeding.generator(seed, "samples", device=device)
-    for start in range(0, wanted, CHUNK):
-        size = (min(CHUNK, wanted - start),)
+    for start in range(0, total, CHUNK):
+        size = (min(CHUNK, total - start),)
         codes = torch.randint(model.conditions or 1, size, generator=rng, device=device)
         yield model.sample(codes, generator=rng)
 
 
 def measure(
-    part: str, recipe: str, seed: int, asked: argparse.Namespace, target: Target
-) -> runs.Row:
+    part: str, recipe: str, seed: int, device: str, options: argparse.Namespace, **setting: Any
+) -> Row:
     """A row of the table."""
-    points = part in MIXTURES
-    chosen = (of_points if points else of_stacks)(recipe, asked, seed)
-    model, seconds = train(chosen, target, asked.device)
-    wanted = FEW if asked.quick else target.samples
-    found = torch.cat([target.find(made) for made in samples(model, wanted, seed, asked.device)])
-    also = [name for name, first in leaders().items() if points and first == recipe != name]
-    facts = {"part": part, "recipe": recipe, "also": also, "seed": seed, "seconds": seconds}
-    return runs.signed({**facts, **count(found, target.modes)}, asked)
-
-
-def of_part(part: str, asked: argparse.Namespace) -> argparse.Namespace:
-    """What was asked for, and the full form's where nothing was; points need no GPU."""
-    given = {name: value for name, value in vars(asked).items() if value is not None}
-    place = {"device": torch.device("cpu")} if part in MIXTURES else {}
-    return argparse.Namespace(**{**FULL[part], **given, **place})
+    points, place = part in MIXTURES, torch.device(device)
+    judge = None if points else mnist.judge(options.judge, place)
+    target = Stacks(judge, place) if judge else MIXTURES[part]()
+    sizes = argparse.Namespace(**setting)
+    settings = (of_points if points else of_stacks)(recipe, sizes, seed)
+    model, seconds = train(settings, target, place)
+    total = FEW if options.quick else target.samples
+    places = torch.cat([target.find(made) for made in samples(model, total, seed, place)])
+    also = [name for name, leader in leaders().items() if points and leader == recipe != name]
+    return {"also": also, "seconds": seconds, **count(places, target.modes)}
 
 
 def recipes(part: str, names: Sequence[str]) -> list[str]:
-    """Of ``names`` those that a part trains; on points each configuration once."""
+    """The recipes among ``names`` that a part trains; on points each configuration once."""
     if part not in MIXTURES:
         return [name for name in names if name in STACKED]
-    first = leaders()
-    return list(dict.fromkeys(first[name] for name in names))
+    leader = leaders()
+    return list(dict.fromkeys(leader[name] for name in names))
+
+
+def modes(rows: Frame) -> Frame:
+    """A line for each set and recipe: median and worst seed; the bounds are the default's."""
+
+    def enough(t: Frame) -> Frame:
+        stacked = t["part"] == PARTS["stacked"]
+        close = (t["farthest"] <= CLOSE).where(stacked, t["poorest"] >= GOOD)
+        return (t["fewest"] == t["of"]) & close
+
+    together = [", ".join([row["recipe"], *row["also"]]) for _, row in rows.iterrows()]
+    rows = rows.assign(
+        together=together, part=pd.Categorical(rows["part"].map(PARTS), PARTS.values()),
+        quality=rows["quality"].where(rows["part"] != "stacked"),
+    )  # fmt: skip
+    return summary(by_recipe(rows, "part", "recipe").astype({"part": str}), ["part", "recipe"], {
+        "part": first("part", ""), "of": first("of", ""), "default": first("recipe", ""),
+        "set": first("part"), "recipe": first("together"), "modes": Column("modes"),
+        "fewest": Column("modes", "min"), "high quality": Column("quality", form="{:.1%}"),
+        "poorest": Column("quality", "min", "{:.1%}"), "KL": Column("kl", form="{:.3f}"),
+        "farthest": Column("kl", "max", "{:.3f}"),
+        "met": met(enough, lambda t: t["default"] == DEFAULT),
+        "seconds": Column("seconds", form="{:.0f}"), **WHERE,
+    })  # fmt: skip
+
+
+TABLES = (modes,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(
-        __doc__, seeds=SEEDS, network=None, batch=None, recipes=list(RECIPES), only=list(FULL)
-    )
-    made.add_argument("--recipes", type=runs.names, help="a,b; default: all")
-    made.add_argument("--only", type=runs.names, help="ring,grid,stacked; default: all")
-    asked = runs.ask(made, argv, seeds=[0], recipes=["gan", "dcgan", DEFAULT])
-    rows, facts = [], None
-    target: Target
-    for part in asked.only if asked.seeds else []:
-        if part in MIXTURES:
-            target = MIXTURES[part]()
-        else:
-            judge = mnist.Judge(asked.judge, asked.device)
-            facts = {"steps": asked.judge, **judge.floor()}
-            target = Stacks(judge, asked.device)
-        for recipe in recipes(part, asked.recipes):
-            for seed in asked.seeds:
-                rows.append(measure(part, recipe, seed, of_part(part, asked), target))
-    wanted = [
-        {"seed": seed, "recipe": recipe, "part": part, **FULL[part]}
-        for part in FULL
-        for seed in SEEDS
-        for recipe in recipes(part, list(RECIPES))
-    ]
-    runs.finish(
-        "modes", asked, rows, wanted, ("part", "recipe", "seed"),
-        judge=facts, tuned=TUNED,
+    options = runs.parse(
+        __doc__, argv, {"seeds": [0], "recipes": ["gan", "dcgan", DEFAULT]},
+        seeds=SEEDS, recipes=GANS, only=list(FULL),
+        network="", width=0, steps=0, batch=0,  # the full form's of the part
     )  # fmt: skip
+
+    def keys(part: str, names: Sequence[str], seeds: Sequence[int], setting: Row) -> list[Row]:
+        return runs.grid(setting, part=[part], recipe=recipes(part, names), seed=seeds)
+
+    todo, full_form = [], []
+    for part, setting in FULL.items():
+        full_form += keys(part, GANS, SEEDS, setting)
+        sizes = {name: value for name in SETTING if (value := getattr(options, name))}
+        device = "cpu" if part in MIXTURES else options.device.type  # points need no GPU
+        if part in options.only:
+            todo += keys(
+                part, options.recipes, options.seeds, {**setting, **sizes, "device": device}
+            )
+
+    def facts(options: argparse.Namespace) -> Row:
+        return {"tuned": TUNED} | (mnist.judge_facts(options) if "stacked" in options.only else {})
+
+    key = ("part", "recipe", "seed")
+    runs.collect("modes", options, todo, measure, full_form, key, facts)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,35 @@
-"""Which accepted candidates are worth keeping: ``python -m benchmarks.selection``.
+"""Is it worth choosing among accepted samples? ``python -m benchmarks.selection``.
 
 scikit-learn's digits, a few labels of each class: a generator and a labeller see those alone. Of
-the same accepted candidates each selector keeps as many as random keeping does, which takes the
+the same accepted candidates ``coverage`` keeps as many as random keeping does, which takes the
 first ones; a classifier of the real and the kept images, of another architecture than the labeller,
-is then asked about held-out digits. ``wide`` keeps the first ones of candidates whose codes were
-drawn where real images are thin; ``all`` is the sum of all selectors' ranks. The selectors' second
-classifier is of that architecture too, with another seed.
+is then asked about held-out digits. The stored rows of other arms are history: the selectors
+``agreement``, ``margin`` and ``novelty`` and the sum of all were removed because they gained
+nothing, and ``wide`` codes hardly anything.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from augment.classifiers.fit import CLASSIC, fit_classifier
-from augment.data.arrays import Arrays
-from augment.readers import builtin
+from augment.data.arrays import Arrays, join
 from augment.runtime import seeding
-from augment.synth import code_ranges
 from augment.synth.candidates import Draw
 from augment.synth.quotas import Order
 from augment.synth.selection import Selection
-from augment.synth.selectors import SELECTORS
 from augment.synth.settings import SynthSettings
-from benchmarks import runs
+from benchmarks import mnist, runs
+from benchmarks.results import Row
 from benchmarks.supply import Supply
+from benchmarks.tables import WHERE, Column, Frame, first, summary
 
-ARMS = [*SELECTORS.names(), "all", "wide"]
-HELD, VALID = 60, 20  # of each class: held-out digits, and those that tell what is honest
-JUDGE_SEED = 1000
+ARM, LABELS = "coverage", 10  # the selector; labels of each class
+HELD, VALID = 60, 20  # of each class: held-out digits, and those that tell how far honest ones lie
 
 
 def digits(labels: int, seed: int) -> tuple[Arrays, Arrays, Arrays]:
@@ -40,106 +37,73 @@ def digits(labels: int, seed: int) -> tuple[Arrays, Arrays, Arrays]:
 
     The held-out ones are the same for every seed.
     """
-    pixels, target = builtin.digits()
-    pixels = pixels[:, None]
+    data = mnist.small_digits()
     parts: list[list[int]] = [[], [], []]
     for label in range(10):
-        places = seeding.rng(0, "held", label).permutation(np.flatnonzero(target == label))
+        places = seeding.rng(0, "held", label).permutation(np.flatnonzero(data.labels == label))
         rest = seeding.rng(seed, "train", label).permutation(places[HELD:])
         parts[0] += rest[:labels].tolist()
         parts[1] += rest[labels : labels + VALID].tolist()
         parts[2] += places[:HELD].tolist()
-    names = [str(label) for label in range(10)]
-    train, valid, held = (
-        Arrays(pixels[some], target[some], [*map(str, some)], names) for some in parts
-    )
+    train, valid, held = (data.take(np.array(part, np.int64)) for part in parts)
     return train, valid, held
 
 
-class Bench:
-    """One subset of labelled digits with its generator, filter and judges."""
+def measure(arm: str, labels: int, seed: int, options: argparse.Namespace) -> Row:
+    """A row: the gain of a selector over random keeping of the same candidates."""
+    train, valid, held = digits(labels, seed)
+    supply = Supply(train, options, seed)
+    orders = [Order(name, options.kept) for name in train.classes]
+    how = Draw(seed, max_candidates=options.candidates)
+    settings = SynthSettings(select=[arm], surplus=options.surplus, seed=seed)
+    with TemporaryDirectory() as cache:
+        selection = Selection.fit(settings, supply.filter, valid, Path(cache))
+        pools = {
+            "classic": train,
+            "random": join(train, supply.draw(orders, how)),
+            "accuracy": join(train, supply.draw(orders, how, selection)),
+        }
+    judges = range(mnist.JUDGE_SEED, mnist.JUDGE_SEED + options.judges)
 
-    def __init__(self, seed: int, asked: argparse.Namespace):
-        """Train the labeller and the generator."""
-        self.seed, self.asked = seed, asked
-        self.train, self.valid, self.held = digits(asked.labels, seed)
-        self.supply = Supply(self.train, asked, seed)
+    def accuracy(pool: Arrays) -> float:
+        fitted = [
+            mnist.classifier(pool, "residual", options.judge, options.device, judge)
+            for judge in judges
+        ]
+        return float(np.mean([mnist.accuracy(classifier, held) for classifier in fitted]))
 
-    def kept(self, arm: str | None, cache: Path) -> Arrays:
-        """The candidates that an arm keeps; None keeps the first ones."""
-        given = [] if arm in (None, "wide") else SELECTORS.names() if arm == "all" else [arm]
-        settings = SynthSettings(
-            select=given, surplus=self.asked.surplus, seed=self.seed,
-            second={"network": "residual", "steps": self.asked.judge},
-        )  # fmt: skip
-        selection = (
-            Selection.fit(settings, self.supply.chosen, self.valid, cache) if given else None
-        )
-        ranges = code_ranges.by_head(self.supply.one.head(), self.train) if arm == "wide" else {}
-        draw = Draw(self.seed, max_candidates=self.asked.candidates, wide=ranges)
-        orders = [Order(name, self.asked.kept) for name in self.train.classes]
-        return self.supply.draw(orders, draw, selection)
-
-    def accuracy(self, added: Arrays | None) -> float:
-        """Held-out accuracy, mean over judges, of the train images and those that are added."""
-        pixels, labels = self.train.pixels, self.train.labels
-        if added:
-            pixels = np.concatenate([pixels, added.pixels])
-            labels = np.concatenate([labels, added.labels])
-        right = []
-        for judge in range(self.asked.judges):
-            fitted = fit_classifier(
-                pixels, labels, classes=10, network="residual", steps=self.asked.judge,
-                batch=64, seed=JUDGE_SEED + judge, device=self.asked.device,
-                augment=CLASSIC, title="judge",
-            )  # fmt: skip
-            right.append((fitted.predict(self.held.pixels).argmax(1) == self.held.labels).mean())
-        return float(np.mean(right))
+    row = {name: accuracy(pool) for name, pool in pools.items()}
+    return {**row, "gain": row["accuracy"] - row["random"]}
 
 
-def measure(seed: int, asked: argparse.Namespace) -> Iterator[runs.Row]:
-    """The rows of one seed: what each arm gains over random keeping, of the same candidates."""
-    bench = Bench(seed, asked)
-    classic = bench.accuracy(None)
-    with TemporaryDirectory() as folder:
-        random = bench.accuracy(bench.kept(None, Path(folder)))
-        for arm in asked.arms:
-            found = bench.accuracy(bench.kept(arm, Path(folder)))
-            yield {
-                "arm": arm,
-                "labels": asked.labels,
-                "seed": seed,
-                "classic": classic,
-                "random": random,
-                "accuracy": found,
-                "gain": found - random,
-            }
+def selection(rows: Frame) -> Frame:
+    """A line for each arm: means over the seeds, and the spread of the gain over random keeping."""
+    means = {"without synthetic": "classic", "random keeping": "random", "accuracy": "accuracy"}
+    return summary(rows.assign(points=100 * rows["gain"]), ["arm", "labels"], {
+        "kept by": first("arm"), "labels a class": first("labels"),
+        **{title: Column(key, "mean", "{:.4f}") for title, key in means.items()},
+        "gain, points": Column("points", "mean", "{:+.2f}"),
+        "its std": Column("points", "std", "{:.2f}"), "worst": Column("points", "min", "{:+.2f}"),
+        **WHERE,
+    })  # fmt: skip
+
+
+TABLES = (selection,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(
-        __doc__, seeds=[*range(5)], network="paper", steps=1500, width=16, labels=10, kept=40,
-        surplus=4.0, candidates=100.0, probability=0.9, judges=2, arms=ARMS,
+    quick = {
+        "seeds": [0, 1], "steps": 200, "width": 16, "judge": 150, "kept": 10, "candidates": 500.0,
+        "probability": 0.2, "judges": 1,
+    }  # fmt: skip
+    options = runs.parse(
+        __doc__, argv, quick, seeds=[*range(5)], network="paper", steps=1500, width=16,
+        labels=LABELS, kept=40, surplus=4.0, candidates=100.0, probability=0.9, judges=2,
     )  # fmt: skip
-    made.add_argument("--labels", type=int, help="real digits of each class")
-    made.add_argument("--kept", type=int, help="synthetic ones of each class")
-    made.add_argument("--surplus", type=float, help="accepted ones for each kept one")
-    made.add_argument("--candidates", type=float, help="for each kept one, at most")
-    made.add_argument("--probability", type=float, help="of the wanted label, by the labeller")
-    made.add_argument("--judges", type=int, help="classifiers of each arm")
-    made.add_argument("--arms", type=runs.names, help=f"default: {','.join(ARMS)}")
-    asked = runs.ask(
-        made, argv, seeds=[0, 1], steps=200, width=16, judge=150, kept=10, candidates=500.0,
-        probability=0.2, judges=1,
-    )  # fmt: skip
-    rows = [runs.signed(row, asked) for seed in asked.seeds for row in measure(seed, asked)]
-    wanted = [
-        {"seed": seed, "arm": arm, "labels": made.get_default("labels"), **runs.full(made)}
-        for arm in ARMS
-        for seed in range(5)
-    ]
-    runs.finish("selection", asked, rows, wanted, ("arm", "labels", "seed"))
+    keys = runs.grid(arm=[ARM], labels=[options.labels], seed=options.seeds)
+    full_form = runs.grid(options.full, arm=[ARM], labels=[LABELS], seed=range(5))
+    runs.collect("selection", options, keys, measure, full_form, ("arm", "labels", "seed"))
 
 
 if __name__ == "__main__":

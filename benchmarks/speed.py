@@ -1,7 +1,7 @@
 """Speed and memory of the stages against the bare work they cannot avoid: ``make bench``.
 
-Each line is a ratio with the bound that the project sets itself. Nothing here is a test: a busy
-machine gives other numbers.
+Each line is a ratio with the bound that the project sets itself. This is no test: a busy machine
+gives other numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,53 +21,51 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from rich.console import Console
-from rich.table import Table
 
-from augment import params
 from augment.classifiers.fit import fit_classifier
 from augment.data import images, table
 from augment.data.arrays import load_arrays
 from augment.models.generator import CHUNK, Generator
 from augment.models.latents import latents
+from augment.score.settings import ScoreSettings
 from augment.synth import candidates, quotas
-from augment.train import log, loop
-from augment.train import run as train
-from benchmarks import readme, record
+from augment.train.settings import TrainSettings
+from benchmarks import mnist, pages, results, stages
 from benchmarks.bare import read
+from benchmarks.results import Row
+from benchmarks.tables import as_measured
+from benchmarks.training import Training
 
-Row = dict[str, Any]
 WORKERS = 2
+BRIEF = {"steps": 2, "every": 2, "labeller": {"steps": 2}}  # a generator as fast as any other
 
 
 def glyphs(count: int, seed: int = 0) -> tuple[images.Pixels, np.ndarray[Any, Any]]:
-    """Digit-like 28 × 28 images: scikit-learn's, enlarged, moved and with a little noise."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
+    """Digit-like 28 × 28 images: scikit-learn's, enlarged, with a little noise."""
+    digits = mnist.small_digits()
     rng = np.random.default_rng(seed)
-    chosen = rng.integers(len(digits.images), size=count)
+    places = rng.integers(len(digits), size=count)
     large = np.zeros((count, 28, 28), np.float32)
-    large[:, 2:26, 2:26] = (digits.images[chosen] * 15).repeat(3, 1).repeat(3, 2)
+    large[:, 2:26, 2:26] = digits.pixels[places, 0].repeat(3, 1).repeat(3, 2)
     large += rng.normal(0, 6, large.shape)
-    return np.clip(large, 0, 255).astype(np.uint8), digits.target[chosen]
+    return np.clip(large, 0, 255).astype(np.uint8), digits.labels[places]
 
 
 def write_files(folder: Path, count: int) -> None:
     pixels, labels = glyphs(count)
-    for index, (one, label) in enumerate(zip(pixels, labels, strict=True)):
+    for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
         path = folder / str(label) / f"{index:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(images.encode(one))
+        path.write_bytes(images.encode(image))
 
 
 def write_table(folder: Path, count: int, **facts: Any) -> None:
+    """A cleaned table of ``count`` glyphs in all splits, each row with ``facts``."""
     pixels, labels = glyphs(count)
     with table.TableWriter(folder, overwrite=True) as out:
-        for index, (one, label) in enumerate(zip(pixels, labels, strict=True)):
+        for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
             split = ("train", "train", "train", "valid", "test")[index % 5]
-            data = images.encode(one)
+            data = images.encode(image)
             name = hashlib.sha256(data + f"{index} {facts}".encode()).hexdigest()
             out.add(
                 {
@@ -78,29 +76,28 @@ def write_table(folder: Path, count: int, **facts: Any) -> None:
             )  # fmt: skip
 
 
-def settings(root: Path, **groups: Any) -> params.Params:
-    (root / "params.yaml").write_text(yaml.safe_dump({"ingest": {"source": "files"}} | groups))
-    return params.load(root / "params.yaml")
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """A folder for a project, gone afterwards."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
 
 
 def best_of(times: int, work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of ``times`` runs: what the machine does when left alone."""
-    found = []
+    """Seconds of the fastest of ``times`` runs, as of a machine that does nothing else."""
+    durations = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        durations.append(time.perf_counter() - start)
+    return min(durations)
 
 
 def ingest_speed(count: int) -> Row:
-    from augment.ingest import run as ingest
-
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
+    """Reading, hashing and decoding ``count`` files, over the stage's time."""
+    with temporary() as root:
         write_files(root / "files", count)
-        source = {"source": str(root / "files"), "workers": WORKERS}
-        chosen = settings(root, ingest=source)
+        stages.project(root, ingest={"workers": WORKERS})
         context = multiprocessing.get_context("forkserver")
 
         def bare() -> None:
@@ -110,22 +107,18 @@ def ingest_speed(count: int) -> Row:
                 assert sum(pool.map(read, parts)) == count
 
         least = best_of(3, bare)
-        ours = best_of(3, lambda: ingest.run(chosen, root))
+        ours = best_of(3, lambda: stages.run("ingest", root))
     return ratio("ingest of 28×28 PNG files", least / ours, 0.6, f"{count / ours:.0f} images/s")
 
 
 def step_speed(steps: int) -> Row:
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
+    """The time of whole training steps, over that of the passes of both networks alone."""
+    with temporary() as root:
         write_table(root / "data/clean", 1000)
-        chosen = settings(root, train={"every": 10**6, "labeller": {"steps": 1}})
-        data, valid = train._data(root / "data/clean")
-        labeller = train._labeller(chosen.train, data, root, torch.device("cpu"))
-        one = loop.Trainer(
-            chosen.train, data, valid, labeller, root, torch.device("cpu"), log.Log()
-        )
-        model = one.model
-        batch = one.feed.at(0)
+        train = load_arrays(root / "data/clean", split="train")
+        run = Training(TrainSettings(), train, torch.device("cpu"))
+        model = run.model
+        batch = run.feed.at(0)
         labels = model.packed(batch.labels)
 
         def bare() -> None:
@@ -146,7 +139,7 @@ def step_speed(steps: int) -> Row:
 
         def whole(start: int = 0) -> None:
             for step in range(start, start + steps):
-                one.engine.step(step, one.feed.at)
+                run.engine.step(step, run.feed.at)
 
         def passes() -> None:
             for _ in range(steps):
@@ -154,29 +147,19 @@ def step_speed(steps: int) -> Row:
 
         whole(), passes()
         least, ours = best_of(3, passes), best_of(3, whole)
-    rate = f"{steps / ours:.1f} steps/s, batch {chosen.train.batch}, 28 px"
+    rate = f"{steps / ours:.1f} steps/s, batch {run.settings.batch}, 28 px"
     return ratio("training step / bare passes", ours / least, 1.2, rate, most=True)
 
 
-@contextmanager
-def trained(count: int) -> Any:
-    """A project with a generator that is barely trained: its speed is that of any other."""
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        write_table(root / "data/clean", count)
-        chosen = settings(
-            root,
-            train={"steps": 2, "every": 2, "labeller": {"steps": 2}},
-        )
-        train.run(chosen, root)
-        yield root, chosen
-
-
 def synth_speed(count: int) -> Row:
-    with trained(1000) as (root, chosen):
-        made = Generator.load(root / "models/generator", device="cpu")
+    """The slower of generating and encoding ``count`` samples, over the time to a table on disk."""
+    with temporary() as root:
+        write_table(root / "data/clean", 1000)
+        stages.project(root, train=BRIEF)
+        stages.run("train", root)
+        generator = Generator.load(root / "models/generator", device="cpu")
         order = [quotas.Order("3", count)]
-        source = made.candidates("3", seed=0)
+        source = generator.candidates("3", seed=0)
         sample = images.channels_last(next(source).pixels)
         parts = [sample] * (count // CHUNK)
 
@@ -190,9 +173,8 @@ def synth_speed(count: int) -> Row:
 
         def to_disk() -> None:
             with table.TableWriter(root / "out", overwrite=True) as out:
-                for row in candidates.synthesise(
-                    made, None, order, candidates.Draw(), candidates.Tally()
-                ):
+                draw, tally = candidates.Draw(), candidates.Tally()
+                for row in candidates.synthesise(generator, None, order, draw, tally):
                     out.add(row)
 
         slower = max(best_of(2, generate), best_of(2, encode))
@@ -201,29 +183,27 @@ def synth_speed(count: int) -> Row:
 
 
 def score_speed(count: int) -> Row:
-    from augment.score import run as score
-
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
+    """The time of all scores, over that of decoding and of the judge's features."""
+    with temporary() as root:
         write_table(root / "data/clean", count)
         write_table(root / "data/synthetic", count * 2, split="train", origin="synthetic")
         plain = ["fidelity", "diversity", "labels", "memorisation"]
-        chosen = settings(root, score={"scores": plain, "steps": 2})
-        score.run(chosen, root)  # judge and features are cached from here on
+        stages.project(root, score={"scores": plain, "steps": 2})
+        stages.run("score", root)  # judge and features are cached from here on
         real = load_arrays(root / "data/clean")
         judge = fit_classifier(
             real.pixels, real.labels,
-            classes=10, network=chosen.score.judge, steps=1, batch=64, seed=0,
+            classes=10, network=ScoreSettings().judge, steps=1, batch=64, seed=0,
         )  # fmt: skip
 
-        def extract() -> None:  # what no way of scoring can do without: images to features
+        def extract() -> None:  # images to features: no way of scoring can do without
             for folder in ("data/clean", "data/synthetic"):
                 judge.both(load_arrays(root / folder).pixels)
 
         def whole() -> None:
             for path in (root / ".augment/score").glob("features-*"):
                 path.unlink()
-            score.run(chosen, root)
+            stages.run("score", root)
 
         least = best_of(3, extract)
         ours = best_of(3, whole)
@@ -234,51 +214,50 @@ def score_speed(count: int) -> Row:
 MEMORY = """
 import sys
 from pathlib import Path
-from augment import params, {stage}
+{imports}
 root = Path(sys.argv[1])
-settings = params.load(root / "params.yaml")
 {call}
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's pages too
 print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 """
-RUN = "{stage}.run(settings, root)"
-ORDER = (  # unfiltered: of a generator this raw hardly any candidate would be accepted
-    "synth.fulfil(settings, synth.Order('3', {count}), synth.Draw(), writer='parquet', "
-    "filtered=False, root=root)"
-)
+RUN = {"imports": "from benchmarks import stages", "call": "stages.run({stage!r}, root)"}
+ORDER = {  # unfiltered: of a generator this raw hardly any candidate would be accepted
+    "imports": """from augment import params
+from augment.synth import one_class
+from augment.synth.candidates import Draw
+from augment.synth.quotas import Order""",
+    "call": """settings, order = params.load(root / 'params.yaml'), Order('3', {count})
+one_class.fulfil(settings, order, Draw(), writer='parquet', filtered=False, root=root)""",
+}
 
 
 def peak(stage: str, root: Path, count: int) -> float:
     """MiB that the stage's own process held at most."""
-    call = (ORDER if stage == "synth" else RUN).format(stage=stage, count=count)
-    code = MEMORY.format(stage=stage, call=call)
-    command = [sys.executable, "-c", code, str(root)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    code = ORDER if stage == "synth" else RUN
+    call = code["call"].format(stage=stage, count=count)
+    script = MEMORY.format(imports=code["imports"], call=call)
+    command = [sys.executable, "-c", script, str(root)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return int(done.stdout.split()[-1]) / 1024
 
 
 def memory(stage: str, count: int) -> Row:
-    found = []
-    for times in (1, 4):
-        with tempfile.TemporaryDirectory() as name:
-            root = Path(name)
+    """The peak of a stage on a set four times as large, over that on ``count`` images."""
+    peaks = []
+    for size in (count, 4 * count):
+        with temporary() as root:
+            stages.project(root, ingest={"workers": WORKERS}, train=BRIEF)
             if stage == "ingest":
-                write_files(root / "files", count * times)
-                settings(root, ingest={"source": str(root / "files"), "workers": WORKERS})
+                write_files(root / "files", size)
             elif stage == "synth":
                 write_table(root / "data/clean", 1000)
-                small = {"steps": 2, "every": 2, "labeller": {"steps": 2}}
-                chosen = settings(root, train=small)
-                train.run(chosen, root)
+                stages.run("train", root)
             else:
-                write_table(root / "data/clean", count * times)
-                write_table(
-                    root / "data/synthetic", count * times, split="train", origin="synthetic"
-                )
-                settings(root)
-            found.append(peak(stage, root, count * times))
-    detail = f"{found[0]:.0f} → {found[1]:.0f} MiB, {count} → {count * 4} images"
-    return ratio(f"peak memory of {stage}, ×4 set", found[1] / found[0], 1.3, detail, most=True)
+                write_table(root / "data/clean", size)
+                write_table(root / "data/synthetic", size, split="train", origin="synthetic")
+            peaks.append(peak(stage, root, size))
+    detail = f"{peaks[0]:.0f} → {peaks[1]:.0f} MiB, {count} → {count * 4} images"
+    return ratio(f"peak memory of {stage}, ×4 set", peaks[1] / peaks[0], 1.3, detail, most=True)
 
 
 def help_time() -> Row:
@@ -288,19 +267,23 @@ def help_time() -> Row:
 
 
 def ratio(what: str, value: float, bound: float, detail: str, *, most: bool = False) -> Row:
-    met = value <= bound if most else value >= bound
+    """A row: the bound is the least value, or with ``most`` the greatest, that is good enough."""
+    enough = value <= bound if most else value >= bound
     sign = "≤" if most else "≥"
     return {
         "what": what, "measured": round(value, 3), "bound": f"{sign} {bound}",
-        "met": met, "detail": detail,
+        "met": enough, "detail": detail,
     }  # fmt: skip
 
 
-def main() -> None:
+TABLES = (as_measured,)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="half of the images, nothing stored")
-    quick = parser.parse_args().quick
+    quick = parser.parse_args(argv).quick
     size = 4000 if quick else 8000
     rows = [
         help_time(),
@@ -310,15 +293,12 @@ def main() -> None:
         score_speed(size // 4),
         *(memory(stage, size // 4) for stage in ("ingest", "synth", "write")),
     ]
-    board = Table(title="speed and memory")
-    for column in ("what", "measured", "bound", "met", "detail"):
-        board.add_column(column)
-    for row in rows:
-        board.add_row(*(str(value) for value in row.values()))
-    Console(soft_wrap=True).print(board)
-    if not quick:
-        print(record.store("speed", rows, command="make bench"))
-        readme.fill()
+    signed = [results.signed({"seed": 0, **row}) for row in rows]
+    if quick:
+        pages.show("speed", {"rows": signed})
+    else:
+        pages.show("speed", results.add("speed", signed, ("what",), "make bench"))
+        pages.write()
 
 
 if __name__ == "__main__":

@@ -16,25 +16,30 @@ from augment.synth.candidates import Draw, Tally
 from augment.synth.filter import Filter
 from augment.synth.quotas import Order
 from augment.synth.selection import Selection
-from benchmarks import runs
+from benchmarks import training
 
-QUANTILE = 0.01  # of real images' own nearest distances, under which a sample is a copy
+QUANTILE = 0.01  # of real images' nearest distances, below which a sample is a copy: synth's
 
 
 class Supply:
-    """What ``train`` and ``synth`` make of labelled images."""
+    """The stages ``train`` and ``synth`` on labelled images in memory."""
 
-    def __init__(self, train: Arrays, asked: argparse.Namespace, seed: int, **given: Any):
-        """Train the generator, its settings changed by ``given``, and the labeller.
+    def __init__(self, train: Arrays, options: argparse.Namespace, seed: int, **changes: Any):
+        """Train the generator, its settings changed by ``changes``, and the labeller.
 
         The paper's networks come with the paper's way to train them.
         """
-        paper = {**runs.PAPER, "augment": ["shift", "affine"]} if asked.network == "paper" else {}
-        chosen = runs.settings("infogan", asked, seed, **paper, **given)
-        self.one = runs.Training(chosen, train, asked.device)
-        self.one.run(asked.steps)
-        labeller = JudgeRecipe("cnn", asked.judge, 64, asked.device).fit(train, seed, "labeller")
-        self.chosen = Filter.fit(labeller, train, probability=asked.probability, quantile=QUANTILE)
+        paper = {**training.PAPER, "augment": ["shift", "affine"]}
+        changes = {**(paper if options.network == "paper" else {}), **changes}
+        settings = training.settings("infogan", options, seed, **changes)
+        run = training.Training(settings, train, options.device)
+        run.run(options.steps)
+        self.generator = run.generator
+        labeller = JudgeRecipe("cnn", options.judge, 64, options.device).fit(
+            train, seed, "labeller"
+        )
+        probability = options.probability
+        self.filter = Filter.fit(labeller, train, probability=probability, quantile=QUANTILE)
 
     def draw(
         self,
@@ -45,8 +50,9 @@ class Supply:
         filtered: bool = True,
     ) -> Arrays:
         """Accepted samples, each class in the order in which a dose takes them."""
-        generator, chosen = self.one.generator, self.chosen if filtered else None
-        rows = list(candidates.synthesise(generator, chosen, orders, how, Tally(), selection))
+        judge = self.filter if filtered else None
+        made = candidates.synthesise(self.generator, judge, orders, how, Tally(), selection)
+        rows = list(made)
         pixels = np.stack([images.pixels(row["image"]["bytes"], "L") for row in rows])[:, None]
-        labels = np.array([generator.classes.index(row["label"]) for row in rows], np.int64)
-        return Arrays(pixels, labels, [row["id"] for row in rows], generator.classes)
+        labels = np.array([self.generator.classes.index(row["label"]) for row in rows], np.int64)
+        return Arrays(pixels, labels, [row["id"] for row in rows], self.generator.classes)

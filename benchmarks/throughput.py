@@ -1,9 +1,10 @@
 """Speed of a full training step and of sampling, by recipe: ``python -m benchmarks.throughput``.
 
 A step is all that the engine does: batches from memory, both networks, penalties, optimisers,
-averages; in bf16 on a GPU where there is no double backward. The share of the peak is what
-convolutions and matrix products of one step count as, by what the same seconds of one large matrix
-product would do (bf16 on a GPU). Nothing here is a test: a busy machine gives other numbers.
+averages; in bf16 on a GPU where there is no double backward. The share of the peak divides the
+operations of the convolutions and matrix products of one step by the operations that one large
+matrix product does in the same seconds (bf16 on a GPU). This is no test: a busy machine gives other
+numbers.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -23,28 +25,32 @@ from torch.utils.flop_counter import flop_registry
 from augment.data.arrays import Arrays
 from augment.runtime import seeding
 from augment.train.recipes import RECIPES
-from augment.train.settings import Compiler
 from benchmarks import runs
-from benchmarks.summaries import RATED
+from benchmarks.mnist import CLASSES
+from benchmarks.results import Row
+from benchmarks.tables import MACHINE, Frame, by_recipe, first, met, summary
+from benchmarks.training import DEFAULT, Training, settings
 
+REAL_RATE, SAMPLE_RATE = 30_000, 200_000  # images a second on a GPU, at RATED
+RATED = {"recipe": DEFAULT, "size": 32, "width": 64}
 SIZES = (32, 64)
 WARM = 3  # steps before the clock runs
 WINDOW = {"cpu": 1, "cuda": 20}  # steps, or batches of samples, that are timed together
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the device's peak
-WAYS = {"cpu": ["none"], "cuda": ["none", "inductor", "cudagraphs"]}  # to compile
+COMPILERS = {"cpu": ["none"], "cuda": ["none", "inductor", "cudagraphs"]}
 DRAWN = {"cpu": 64, "cuda": 4096}  # samples at a time
 
 
 def seconds(work: Callable[[], Any], device: torch.device, times: int) -> float:
     """The median of ``times`` runs."""
-    found = []
+    durations = []
     for _ in range(times):
         _wait(device)
         start = time.perf_counter()
         work()
         _wait(device)
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)
 
 
 class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -60,11 +66,11 @@ class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Call and count."""
-        found = function(*args, **(kwargs or {}))
+        output = function(*args, **(kwargs or {}))
         formula = flop_registry.get(function.overloadpacket)
         if formula is not None:
-            self.flops += formula(*args, **(kwargs or {}), out_val=found)
-        return found
+            self.flops += formula(*args, **(kwargs or {}), out_val=output)
+        return output
 
 
 @functools.cache
@@ -72,9 +78,9 @@ def peak(device: torch.device) -> float:
     """FLOP/s of the product of two large square matrices."""
     side = SIDE[device.type]
     kind = torch.bfloat16 if device.type == "cuda" else torch.float32
-    one = torch.ones(side, side, dtype=kind, device=device)
-    one @ one
-    return product_flops(side) / seconds(lambda: one @ one, device, 5)
+    matrix = torch.ones(side, side, dtype=kind, device=device)
+    matrix @ matrix
+    return product_flops(side) / seconds(lambda: matrix @ matrix, device, 5)
 
 
 def product_flops(side: int) -> int:
@@ -82,25 +88,21 @@ def product_flops(side: int) -> int:
     return 2 * side**3
 
 
-def measure(recipe: str, size: int, asked: argparse.Namespace) -> runs.Row:
+def measure(recipe: str, size: int, compile: str, seed: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
-    device, window = asked.device, WINDOW[asked.device.type]
-    planned = argparse.Namespace(**{**vars(asked), "steps": WARM + asked.steps * window})
-    one = runs.Training(
-        runs.settings(recipe, planned, 0, compile=asked.compile), noise(size), device
-    )
+    device, window = options.device, WINDOW[options.device.type]
+    planned = argparse.Namespace(**{**vars(options), "steps": WARM + options.steps * window})
+    training = Training(settings(recipe, planned, seed, compile=compile), noise(size), device)
     with Counted() as counted:  # type: ignore[no-untyped-call]
-        one.run(1)
-    one.run(WARM)
-    step = seconds(lambda: one.run(one.step + window), device, asked.steps) / window
-    drawn = seconds(lambda: _draw(one, DRAWN[device.type], window), device, asked.steps) / window
+        training.run(1)
+    training.run(WARM)
+    times, batch = options.steps, DRAWN[device.type]
+    step = seconds(lambda: training.run(training.step + window), device, times) / window
+    sampling = seconds(lambda: _draw(training, batch, window), device, times) / window
     return {
-        "recipe": recipe,
-        "size": size,
-        "compile": asked.compile,
         "rate": 1 / step,
-        "images": asked.batch * one.settings.discriminator_steps / step,
-        "sampled": DRAWN[device.type] / drawn,
+        "images": options.batch * training.settings.discriminator_steps / step,
+        "sampled": batch / sampling,
         "flops": counted.flops,
         "peak": peak(device),
         "share": counted.flops / step / peak(device),
@@ -108,48 +110,63 @@ def measure(recipe: str, size: int, asked: argparse.Namespace) -> runs.Row:
 
 
 def noise(size: int) -> Arrays:
-    """A thousand grey images of ten classes; what is on them takes no time."""
+    """A thousand images of ten classes; their pixels are noise, which costs no less time."""
     pixels = seeding.rng(0, "noise").integers(256, size=(1000, 1, size, size), dtype=np.uint8)
-    names = [str(label) for label in range(10)]
-    return Arrays(pixels, np.arange(1000) % 10, [str(place) for place in range(1000)], names)
+    return Arrays(pixels, np.arange(1000) % 10, [str(place) for place in range(1000)], CLASSES)
+
+
+def throughput(rows: Frame) -> Frame:
+    """A line for each row; the bounds are those of a GPU."""
+
+    def rated(t: Frame) -> Frame:
+        titles = {"recipe": "recipe", "size": "px", "width": "width"}
+        default = pd.concat([t[titles[key]] == value for key, value in RATED.items()], axis=1)
+        return default.all(axis=1) & (t["device"] == "cuda")
+
+    def enough(t: Frame) -> Frame:
+        return (t["real images/s"] >= REAL_RATE) & (t["sampled/s"] >= SAMPLE_RATE)
+
+    rows = by_recipe(rows, "recipe", "machine", "size").reset_index()
+    return summary(rows, ["index"], {
+        "recipe": first("recipe"), "device": first("device", ""), "px": first("size"),
+        "compiled": first("compile"), "steps/s": first("rate", "{:.3g}"),
+        "real images/s": first("images", "{:.0f}"), "share of peak": first("share", "{:.1%}"),
+        "sampled/s": first("sampled", "{:.0f}"), "width": first("width"),
+        "met": met(enough, rated), "batch": first("batch"), **MACHINE,
+    })  # fmt: skip
+
+
+TABLES = (throughput,)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    made = runs.parser(__doc__, seeds=[0], steps=5, width=32, recipes=list(RECIPES), sizes=[*SIZES])
-    made.add_argument("--recipes", type=runs.names, help="a,b; default: all")
-    made.add_argument("--sizes", type=runs.numbers, help="32,64: pixels a side")
-    made.add_argument("--compile", choices=get_args(Compiler), default="none")
-    asked = runs.ask(made, argv, steps=2, sizes=[min(SIZES)])
-    rows = [
-        runs.signed(measure(recipe, size, asked), asked)
-        for size in asked.sizes
-        for recipe in asked.recipes
+    options = runs.parse(
+        __doc__, argv, {"steps": 2, "sizes": [min(SIZES)]},
+        steps=5, width=32, recipes=list(RECIPES), sizes=[*SIZES], compile="none",
+    )  # fmt: skip
+    keys = runs.grid(
+        size=options.sizes, recipe=options.recipes, compile=[options.compile], seed=options.seeds
+    )
+    full_form = [
+        row
+        for device, compilers in COMPILERS.items()
+        for row in runs.grid(
+            options.full | {"device": device}, compile=compilers, size=SIZES, recipe=RECIPES
+        )
     ]
-    wanted = [
-        {
-            "recipe": recipe,
-            "size": size,
-            "compile": how,
-            "device": device,
-            **runs.full(made),
-        }  # fmt: skip
-        for device, ways in WAYS.items()
-        for how in ways
-        for size in SIZES
-        for recipe in RECIPES
-    ]
-    wanted.append({**RATED, "device": "cuda"})
-    runs.finish("throughput", asked, rows, wanted, ("recipe", "size", "compile"))
+    full_form.append({**RATED, "device": "cuda"})
+    key = ("recipe", "size", "compile", "seed")
+    runs.collect("throughput", options, keys, measure, full_form, key)
 
 
-def _draw(one: runs.Training, count: int, times: int) -> None:
+def _draw(training: Training, count: int, times: int) -> None:
     """Samples as bytes in memory."""
-    rng = seeding.generator(0, "throughput", device=one.device)
-    conditions = torch.arange(count, device=one.device) % (one.model.conditions or 1)
+    rng = seeding.generator(0, "throughput", device=training.device)
+    conditions = torch.arange(count, device=training.device) % (training.model.conditions or 1)
     for _ in range(times):
-        with one.engine.precision(True):
-            signed = one.model.sample(conditions, generator=rng)
+        with training.engine.precision(True):
+            signed = training.model.sample(conditions, generator=rng)
         ((signed.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 

@@ -18,7 +18,7 @@ from augment import pipeline
 from augment.data import images, table
 from augment.data.reports import ArmResult, ClassGain, Confusion, Gain, Spread, UpliftReport
 from augment.readers import builtin
-from benchmarks import mnist, readme, record
+from benchmarks import mnist, pages, results
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does
 
@@ -143,8 +143,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Pa
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where benchmarks store: nothing of the repository is written to."""
     monkeypatch.setattr(mnist, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(record, "RESULTS", tmp_path)
-    monkeypatch.setattr(readme, "fill", lambda: None)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    monkeypatch.setattr(pages, "write", lambda: None)
     return tmp_path
 
 

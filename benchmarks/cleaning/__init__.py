@@ -1,1 +1,5 @@
-"""Does cleaning find what is dirty, what is that worth, how fast is it."""
+"""Does cleaning find dirty images, is that worth anything, and how fast is it?"""
+
+from benchmarks.cleaning.board import TABLES
+
+__all__ = ["TABLES"]

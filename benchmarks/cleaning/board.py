@@ -1,104 +1,76 @@
-"""What the tables show of cleaning: recall beside what is lost, what it is worth, how fast."""
+"""The tables of cleaning: recall beside losses, the worth of cleaning, speed."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+import pandas as pd
 
-from benchmarks.summaries import Lines, Row, extreme, groups, least, median, text, yes
+from benchmarks.tables import MACHINE, SEEDS, Column, Frame, as_measured, first, met, summary
 
 LOST = 0.01  # share of clean images at most
 RECALL = {
     "duplicate": 0.98, "secondary": 0.95, "inverted": 0.97, "turned": 0.97,
     "blank": 0.97, "cut_off": 0.97, "no_class": 0.95,
 }  # fmt: skip
-WRONG_LABEL = {"mnist": 0.90, "glyphs": 0.85}  # the issue names no bound for digits
-MENDED = {"secondary": 0.9}  # of those that are found
-RECOVERED = 0.8
-
-
-def cleaning(rows: Sequence[Row]) -> Lines:
-    """Three tables, told apart by their columns; the worst seed counts."""
-    parts = (_faults, _worth, _speed)
-    return [
-        line
-        for part in parts
-        for line in part([row for row in rows if row["part"] == part.__name__[1:]])
-    ]
+WRONG_LABEL = {"mnist": 0.90, "glyphs": 0.85}  # recall; no bound was set for digits
+MENDED = {"secondary": 0.9}  # repaired and read right, of those that are found
+RECOVERED = 0.8  # of the cost of dirt
 
 
 def bound(name: str, fault: str) -> float | None:
-    """The recall that is asked for."""
+    """The least recall of a fault in the set ``name``; None where there is no bound."""
     return WRONG_LABEL.get(name.split()[0]) if fault == "wrong_label" else RECALL[fault]
 
 
-def recovered(dirty: float, cleaned: float, clean: float) -> float | None:
-    """The share of what dirt costs that cleaning brings back; None where dirt costs nothing."""
-    return (cleaned - dirty) / (clean - dirty) if clean > dirty else None
+def faults(rows: Frame) -> Frame:
+    """A line for each set and planted fault; the worst seed counts."""
+    rows = rows[rows["part"] == "faults"]
+    bounds = [bound(*pair) for pair in zip(rows["set"], rows["what"], strict=True)]
+
+    def enough(t: Frame) -> Frame:
+        mended = ~t["fault"].isin(MENDED) | (t["mended"] >= t["fault"].map(MENDED))
+        return (t["found"] >= t["bound"]) & (t["clean ones lost"] <= LOST) & mended
+
+    def read_right(t: Frame) -> Frame:
+        return t["mended"].where((t["mended"] > 0) | t["fault"].isin(MENDED))
+
+    rows = rows.assign(
+        bound=pd.Series(bounds, rows.index, float), fault=rows["what"].str.replace("_", " ")
+    )
+    return summary(rows, ["set", "what"], {
+        "set": first("set"), "fault": first("fault"), "planted": Column("count", "sum", "{:.0f}"),
+        "found": Column("recall", "min", "{:.3f}"), "bound": first("bound", "≥ {:.2f}"),
+        "by the right check": Column("named", form="{:.3f}"),
+        "mended": Column("mended", "min", ""),
+        "repaired and read right": Column(read_right, form="{:.3f}"),
+        "clean ones lost": Column("lost", "max", "{:.4f}"),
+        "changed": Column("changed", "max", "{:.4f}"),
+        "met": met(enough, lambda t: t["bound"].notna()), **SEEDS, **MACHINE,
+    })  # fmt: skip
 
 
-def _faults(rows: Sequence[Row]) -> Lines:
-    lines = []
-    for found in groups(rows, "set", "what"):
-        name, fault = found[0]["set"], found[0]["what"]
-        recall, lost = extreme(found, "recall", min), extreme(found, "lost", max)
-        mended = extreme(found, "mended", min)
-        mendable = mended or fault in MENDED
-        wanted = bound(name, fault)
-        met = least(recall, wanted or 0.0) and lost is not None and lost <= LOST
-        if fault in MENDED:
-            met = met and least(mended, MENDED[fault])
-        lines.append(
-            {
-                "set": name,
-                "fault": fault.replace("_", " "),
-                "planted": str(sum(row["count"] for row in found)),
-                "found": text(recall, "{:.3f}"),
-                "bound": text(wanted, "≥ {:.2f}"),
-                "by the right check": text(median(found, "named"), "{:.3f}"),
-                "repaired and read right": text(mended if mendable else None, "{:.3f}"),
-                "clean ones lost": text(lost, "{:.4f}"),
-                "changed": text(extreme(found, "changed", max), "{:.4f}"),
-                "met": "" if wanted is None else yes(met),
-                "seeds": str(len(found)),
-                "machine": found[0]["machine"],
-            }
-        )
-    return lines
+def worth(rows: Frame) -> Frame:
+    """A line for each set and each model trained on it: means over the seeds."""
+    rows = rows[rows["part"] == "worth"]
+    arms = {
+        "on dirty images": "dirty", "on cleaned ones": "cleaned", "on never dirty ones": "clean",
+    }  # fmt: skip
+    return summary(rows, ["set", "what"], {
+        "set": first("set"), "trained": first("what"),
+        **{title: Column(arm, "mean") for title, arm in arms.items()},
+        "recovered": Column(lambda t: recovered(*(t[title] for title in arms)), form="{:.0%}"),
+        "met": met(lambda t: t["recovered"] >= RECOVERED, lambda t: t["recovered"].notna()),
+        **SEEDS, **MACHINE,
+    })  # fmt: skip
 
 
-def _worth(rows: Sequence[Row]) -> Lines:
-    lines = []
-    for found in groups(rows, "set", "what"):
-        arms = {
-            arm: statistics.mean(row[arm] for row in found) for arm in ("dirty", "cleaned", "clean")
-        }
-        share = recovered(**arms)
-        lines.append(
-            {
-                "set": found[0]["set"],
-                "trained": found[0]["what"],
-                "on dirty images": text(arms["dirty"]),
-                "on cleaned ones": text(arms["cleaned"]),
-                "on never dirty ones": text(arms["clean"]),
-                "recovered": text(share, "{:.0%}"),
-                "met": "" if share is None else yes(share >= RECOVERED),
-                "seeds": str(len(found)),
-                "machine": found[0]["machine"],
-            }
-        )
-    return lines
+def recovered(dirty: Frame, cleaned: Frame, clean: Frame) -> Frame:
+    """The share of the cost of dirt that cleaning brings back; NaN where dirt costs nothing."""
+    return (cleaned - dirty) / (clean - dirty).where(clean > dirty)
 
 
-def _speed(rows: Sequence[Row]) -> Lines:
-    return [
-        {
-            "what": row["what"],
-            "measured": text(row["measured"]),
-            "bound": row["bound"],
-            "met": "" if row["met"] is None else yes(row["met"]),
-            "detail": row["detail"],
-            "machine": row["machine"],
-        }
-        for row in rows
-    ]
+def speed(rows: Frame) -> Frame:
+    """A line for each row."""
+    return as_measured(rows[rows["part"] == "speed"])
+
+
+TABLES = (faults, worth, speed)

@@ -1,7 +1,7 @@
 """Faults as people's scans have them, each drawn from an image uint8 (H, W) and a generator.
 
-Ink is what differs from the paper, the image's median, so dark on light and light on dark work the
-same. What is added keeps to the image's own levels and grain: nothing gives itself away.
+Ink differs from the paper, which has the image's median level, so dark on light and light on dark
+work the same. Additions keep to the image's own levels and grain: nothing gives itself away.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from augment.data.images import Pixels
 
 Floats = NDArray[Any]
 Rng = np.random.Generator
-FAINT = 0.15  # of the contrast: grain of the paper and not ink
-LEAST_TEXTURE = 25.0  # levels of standard deviation
-LEAST_GRAIN = 1.5  # levels; no two blank pages of a scanner are equal
+FAINT = 0.15  # of the contrast, below which ink is grain of the paper; chosen by hand
+LEAST_TEXTURE = 25.0  # levels of standard deviation; chosen by hand
+LEAST_GRAIN = 1.5  # levels, so that no two blank pages are equal; chosen by hand
 
 
 class Page(NamedTuple):
@@ -31,7 +31,7 @@ class Page(NamedTuple):
     ink: Floats  # (H, W), 0 to 1
     paper: float
     contrast: float  # levels from paper to full ink, negative for dark ink
-    grain: Floats  # what pixels of the paper differ from it
+    grain: Floats  # (P,), levels by which pixels of the paper differ from it
 
     def drawn(self, ink: Floats, rng: Rng, *, least: float = 0.0) -> Pixels:
         """Other ``ink`` (H', W') on the same paper, with grain of at least this deviation."""
@@ -52,7 +52,7 @@ def page(image: Pixels) -> Page:
 
 
 def shifted(image: Pixels, rng: Rng) -> Pixels:
-    """Moved by one or two pixels along one axis or both; what comes in repeats the edge."""
+    """Moved by one or two pixels along one axis or both; the new border repeats the edge."""
     down, right = rng.choice([(0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (2, 1), (1, 2), (2, 2)])
     moves = (down * rng.choice([-1, 1]), right * rng.choice([-1, 1]))
     return ndimage.shift(image, moves, order=0, mode="nearest")
@@ -62,11 +62,11 @@ def scaled(image: Pixels, rng: Rng) -> Pixels:
     """Five per cent larger or smaller about the middle, in the same frame."""
     factor = rng.choice([0.95, 1.05])
     middle = (np.array(image.shape) - 1) / 2
-    found = ndimage.affine_transform(
+    resized = ndimage.affine_transform(
         image.astype(np.float32), np.eye(2) / factor, middle * (1 - 1 / factor),
         order=1, mode="nearest",
     )  # fmt: skip
-    return _levels(found)
+    return _levels(resized)
 
 
 def brightened(image: Pixels, rng: Rng) -> Pixels:
@@ -84,7 +84,7 @@ def compressed(image: Pixels, _: Rng) -> Pixels:
 
 def neighbour(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     """A smaller character (``other``, a mask) at the side; the first one makes room for it."""
-    found = page(image)
+    sheet = page(image)
     height, width = image.shape
     small = fitted(other, *[max(6, round(rng.uniform(0.22, 0.32) * min(image.shape)))] * 2)
     canvas = np.zeros(image.shape, np.float32)
@@ -93,7 +93,7 @@ def neighbour(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     room = (height - 2 * gap, width - small.shape[1] - 3 * gap)
     if not sideways:
         room = (height - small.shape[0] - 3 * gap, width - 2 * gap)
-    main = fitted(found.ink, *room, enlarge=False)
+    main = fitted(sheet.ink, *room, enlarge=False)
     first = rng.random() < 0.5
     if sideways:
         _put(canvas, main, 0.5, float(first), gap)
@@ -101,12 +101,12 @@ def neighbour(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     else:
         _put(canvas, main, float(first), 0.5, gap)
         _put(canvas, small, float(not first), rng.random(), gap)
-    return found.drawn(canvas, rng)
+    return sheet.drawn(canvas, rng)
 
 
 def sealed(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     """A square seal in a corner, a character (``other``) carved into it, paler than the ink."""
-    found = page(image)
+    sheet = page(image)
     side = max(6, round(rng.uniform(0.16, 0.24) * min(image.shape)))
     rim = max(1, side // 10)
     stamp = np.ones((side, side), np.float32)
@@ -115,18 +115,18 @@ def sealed(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     canvas = np.zeros(image.shape, np.float32)
     gap = max(1, round(0.03 * min(image.shape)))
     room = [round(0.97 * length - side) for length in image.shape]
-    main = fitted(found.ink, room[0] + side // 2, room[1] + side // 2, enlarge=False)
+    main = fitted(sheet.ink, room[0] + side // 2, room[1] + side // 2, enlarge=False)
     down, right = rng.integers(0, 2, 2)
     _put(canvas, main, 1.0 - down, 1.0 - right, gap)
     _put(canvas, np.clip(stamp, 0.1, 1) * rng.uniform(0.5, 0.75), down, right, gap)
-    return found.drawn(canvas, rng)
+    return sheet.drawn(canvas, rng)
 
 
 def ruled(image: Pixels, rng: Rng) -> Pixels:
     """Two lines of a column or a row, paler than the ink, and sometimes one through the strokes."""
-    found = page(image)
-    sheet = Image.new("L", (max(image.shape),) * 2)
-    side = sheet.width
+    sheet = page(image)
+    drawing = Image.new("L", (max(image.shape),) * 2)
+    side = drawing.width
     width = max(1, round(rng.uniform(0.006, 0.014) * side))
     places = [rng.uniform(0.04, 0.14), rng.uniform(0.86, 0.96)]
     if rng.random() < 0.35:
@@ -134,11 +134,11 @@ def ruled(image: Pixels, rng: Rng) -> Pixels:
     tilt = rng.uniform(-0.01, 0.01) * side
     for place in places:
         line = [(place * side + tilt, 0), (place * side - tilt, side)]
-        ImageDraw.Draw(sheet).line(line, 255, width)
-    upright = sheet if rng.random() < 0.6 else sheet.transpose(Image.Transpose.TRANSPOSE)
+        ImageDraw.Draw(drawing).line(line, 255, width)
+    upright = drawing if rng.random() < 0.6 else drawing.transpose(Image.Transpose.TRANSPOSE)
     lines = np.asarray(upright.resize(image.shape[::-1], Image.Resampling.BOX), np.float32) / 255
-    ink = np.maximum(found.ink, lines * rng.uniform(0.4, 0.7))
-    return _levels(np.where(ink > found.ink, found.paper + found.contrast * ink, image))
+    ink = np.maximum(sheet.ink, lines * rng.uniform(0.4, 0.7))
+    return _levels(np.where(ink > sheet.ink, sheet.paper + sheet.contrast * ink, image))
 
 
 def inverted(image: Pixels, _: Rng) -> Pixels:
@@ -153,13 +153,13 @@ def turned(image: Pixels, _: Rng, *, quarters: int) -> Pixels:
 
 def cut_off(image: Pixels, rng: Rng) -> Pixels:
     """Moved over a border by so much that 15 to 30 % of the ink is lost."""
-    found = page(image)
+    sheet = page(image)
     quarters = int(rng.integers(4))
-    ink = np.rot90(found.ink, quarters)
+    ink = np.rot90(sheet.ink, quarters)
     rows = ink.sum(1).cumsum()
     lost = int(np.searchsorted(rows, rng.uniform(0.15, 0.3) * rows[-1])) + 1
     moved = np.concatenate([ink[lost:], np.zeros_like(ink[:lost])])
-    return found.drawn(np.rot90(moved, -quarters), rng)
+    return sheet.drawn(np.rot90(moved, -quarters), rng)
 
 
 def blank(image: Pixels, rng: Rng) -> Pixels:
@@ -168,35 +168,35 @@ def blank(image: Pixels, rng: Rng) -> Pixels:
 
 
 def noise(image: Pixels, rng: Rng) -> Pixels:
-    """What a broken scanner sends: noise, fine or coarse, over all levels of the image."""
-    found = page(image)
+    """Noise of a broken scanner, fine or coarse, over all levels of the image."""
+    sheet = page(image)
     rough = ndimage.gaussian_filter(rng.random(image.shape), rng.uniform(0, 0.02) * len(image))
     spread = (rough - rough.min()) / np.ptp(rough)
-    return found.drawn(spread, rng)
+    return sheet.drawn(spread, rng)
 
 
 def scribble(image: Pixels, rng: Rng) -> Pixels:
     """Loops of a pen that somebody tried."""
-    found = page(image)
+    sheet = page(image)
     side = 4 * max(image.shape)
-    sheet = Image.new("L", (side, side))
+    drawing = Image.new("L", (side, side))
     for _ in range(int(rng.integers(1, 4))):
         walk = rng.normal(0, 1, (int(rng.integers(80, 240)), 2)).cumsum(0)
         walk = ndimage.gaussian_filter1d(walk, 4, axis=0)
         walk = (walk - walk.min(0)) / np.ptp(walk, axis=0)
         inner = (0.12 + 0.76 * walk) * side
         width = round(rng.uniform(0.02, 0.05) * side)
-        ImageDraw.Draw(sheet).line([tuple(at) for at in inner], 255, width, joint="curve")
-    small = sheet.resize(image.shape[::-1], Image.Resampling.BOX)
-    return found.drawn(np.asarray(small, np.float32) / 255, rng)
+        ImageDraw.Draw(drawing).line([tuple(at) for at in inner], 255, width, joint="curve")
+    small = drawing.resize(image.shape[::-1], Image.Resampling.BOX)
+    return sheet.drawn(np.asarray(small, np.float32) / 255, rng)
 
 
 def foreign(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     """A character of another script (``other``, a mask), as large as the image's own."""
-    found = page(image)
+    sheet = page(image)
     canvas = np.zeros(image.shape, np.float32)
     _put(canvas, fitted(other, *(round(0.75 * length) for length in image.shape)), 0.5, 0.5, 0)
-    return found.drawn(canvas, rng)
+    return sheet.drawn(canvas, rng)
 
 
 def texture(image: Pixels, rng: Rng) -> Pixels:
@@ -243,4 +243,4 @@ def _levels(values: Floats) -> Pixels:
 
 @functools.cache
 def _photographs() -> list[Pixels]:
-    return [np.asarray(Image.fromarray(one).convert("L")) for one in load_sample_images().images]
+    return [np.asarray(Image.fromarray(rgb).convert("L")) for rgb in load_sample_images().images]

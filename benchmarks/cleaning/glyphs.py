@@ -41,7 +41,7 @@ class FontError(AugmentError, ValueError):
 
 
 class Scans(Sequence[Pixels]):
-    """``scans`` images of each of the first ``characters``, drawn anew whenever asked for.
+    """``scans`` images of each of the first ``characters``, drawn anew at each access.
 
     Fonts take turns, so that each class has them all. Every image follows from its place alone.
     Raises FontError naming the package of a font that is missing, ValueError for more characters
@@ -53,7 +53,7 @@ class Scans(Sequence[Pixels]):
         if not 2 <= characters <= len(CHARACTERS):
             raise ValueError(f"--characters: 2 to {len(CHARACTERS)}, found {characters}")
         self.fonts = [_path(name) for name in FONTS]
-        self.labels = [one for one in CHARACTERS[:characters] for _ in range(scans)]
+        self.labels = [letter for letter in CHARACTERS[:characters] for _ in range(scans)]
         self._scans = scans
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Scans(Sequence[Pixels]):
     def __getitem__(self, place: int | slice) -> Pixels | Sequence[Pixels]:
         """Draw one image, or those of a slice."""
         if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+            return [self[item] for item in range(*place.indices(len(self)))]
         if not 0 <= place < len(self):
             raise IndexError(place)
         rng = seeding.rng(0, "scan", self.labels[place], place % self._scans)
@@ -119,19 +119,19 @@ def warped(mask: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.fl
     moves = [_cloud(mask.shape, 4, rng) - 0.5 for _ in range(2)]
     places = bend @ grid + middle + rng.uniform(-0.04, 0.04, (2, 1)) * side
     places += 0.05 * side * np.reshape(moves, (2, -1))
-    found = ndimage.map_coordinates(mask, places, order=1).reshape(mask.shape)
+    bent = ndimage.map_coordinates(mask, places, order=1).reshape(mask.shape)
     weight = rng.uniform(-0.012, 0.012) * side  # pixels that each edge moves outwards
     if weight < 0:
-        soft = ndimage.gaussian_filter(found, -weight)
-        return np.clip(soft * 2 - 1, 0, 1) + 0.0 if soft.max() > 0.8 else found
-    return np.clip(ndimage.gaussian_filter(found, weight) * 2, 0, 1)
+        soft = ndimage.gaussian_filter(bent, -weight)
+        return np.clip(soft * 2 - 1, 0, 1) + 0.0 if soft.max() > 0.8 else bent
+    return np.clip(ndimage.gaussian_filter(bent, weight) * 2, 0, 1)
 
 
 def drawable(font: Path, letter: str) -> bool:
-    """Whether ``font`` has ``letter``: it draws something, and not the box for what it lacks."""
+    """Whether ``font`` has ``letter``: it draws something, and not the box for missing ones."""
     opened = ImageFont.truetype(str(font), 64)
-    box, found = (opened.getmask(one) for one in ("\uffff", letter))
-    return found.getbbox() is not None and (found.size, bytes(found)) != (box.size, bytes(box))
+    box, mask = (opened.getmask(text) for text in ("\uffff", letter))
+    return mask.getbbox() is not None and (mask.size, bytes(mask)) != (box.size, bytes(box))
 
 
 def _character(font: Path, letter: str) -> NDArray[np.float32]:
@@ -153,7 +153,7 @@ def _cloud(shape: tuple[int, ...], across: int, rng: np.random.Generator) -> NDA
 
 
 def _path(name: str) -> Path:
-    found = next(FOLDER.rglob(name), None)
-    if found is None:
+    path = next(FOLDER.rglob(name), None)
+    if path is None:
         raise FontError(f"{name}: not under {FOLDER}; install Debian's {FONTS[name]}")
-    return found
+    return path

@@ -1,4 +1,4 @@
-"""Plants faults in a set and keeps the list of what was planted where.
+"""Plants faults in a set and lists them with their places.
 
 Duplicates, blank pages and images of no class are further files; the other faults befall images
 that the set has. All are disjoint, each a share of the set, and follow from the seed alone.
@@ -33,7 +33,7 @@ Draw = Callable[[Pixels, Collection, np.random.Generator], Pixels]
 class Plant:
     """One image of the dirty set; without ``fault`` it is as the collection has it."""
 
-    source: int  # place in the collection: what it was made from
+    source: int  # place in the collection of the image that it was made from
     label: str  # as filed
     truth: str  # the label that it should have; "" for none
     split: str
@@ -47,8 +47,8 @@ class Planted:
     def __init__(self, collection: Collection, plants: Sequence[Plant], seed: int):
         """Keep the list; nothing is drawn yet."""
         self.collection, self.plants, self._seed = collection, plants, seed
-        stay = (place for place, one in enumerate(plants) if one.fault not in ADDED)
-        self._own = {plants[place].source: place for place in stay}
+        stay = (place for place, plant in enumerate(plants) if plant.fault not in ADDED)
+        self._places = {plants[place].source: place for place in stay}
 
     def __len__(self) -> int:
         """All images, those that were added too."""
@@ -68,18 +68,18 @@ class Planted:
 
     def twin(self, place: int) -> int:
         """Where the image stands that the one at ``place`` was made from; itself if not added."""
-        return self._own[self.plants[place].source]
+        return self._places[self.plants[place].source]
 
     def write(self, folder: Path) -> None:
         """``files/labels.csv`` with its images, which ingest reads, and beside it planted.csv."""
         for place in range(len(self)):
             files.write_bytes(folder / "files" / name(place), images.encode(self.pixels(place)))
-        filed = ((name(place), one.label, one.split) for place, one in enumerate(self.plants))
+        filed = ((name(place), plant.label, plant.split) for place, plant in enumerate(self.plants))
         _write(folder / "files/labels.csv", ("path", "label", "split"), filed)
         listed = (
-            (name(place), one.fault, one.variant, one.label, one.truth, name(self.twin(place)))
-            for place, one in enumerate(self.plants)
-            if one.fault
+            (name(place), p.fault, p.variant, p.label, p.truth, name(self.twin(place)))
+            for place, p in enumerate(self.plants)
+            if p.fault
         )
         _write(folder / "planted.csv", LIST, listed)
 
@@ -111,16 +111,16 @@ def plant(
         for number in range(max(1, round(share * len(collection.labels)))):
             variant = list(variants)[number % len(variants)]
             place = _taken(free, fault, variant, collection)
-            one = replace(plants[place], fault=fault, variant=variant)
+            faulty = replace(plants[place], fault=fault, variant=variant)
             if fault == "wrong_label":
-                others = [label for label in classes if label != one.truth]
-                one = replace(one, label=others[int(rng.integers(len(others)))])
+                others = [label for label in classes if label != faulty.truth]
+                faulty = replace(faulty, label=others[int(rng.integers(len(others)))])
             if fault in ADDED:
-                truth = one.truth if fault == "duplicate" else ""
+                truth = faulty.truth if fault == "duplicate" else ""
                 split = splits[int(rng.integers(len(splits)))]
-                plants.append(replace(one, truth=truth, split=split))
+                plants.append(replace(faulty, truth=truth, split=split))
             else:
-                plants[place] = one
+                plants[place] = faulty
     order = rng.permutation(len(plants))
     return Planted(collection, [plants[place] for place in order], seed)
 
@@ -135,8 +135,8 @@ def _taken(free: list[int], fault: str, variant: str, collection: Collection) ->
 
 
 def _split(place: int, seed: int) -> str:
-    drawn = seeding.unit(seed, "split", place)
-    return "test" if drawn < TEST else "valid" if drawn < TEST + VALID else "train"
+    share = seeding.unit(seed, "split", place)
+    return "test" if share < TEST else "valid" if share < TEST + VALID else "train"
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -154,11 +154,11 @@ def _alone(draw: Callable[[Pixels, np.random.Generator], Pixels]) -> Draw:
 def _with_another(draw: Callable[..., Pixels]) -> Draw:
     """A fault that shows a second image of the set."""
 
-    def drawn(image: Pixels, collection: Collection, rng: np.random.Generator) -> Pixels:
+    def draw_both(image: Pixels, collection: Collection, rng: np.random.Generator) -> Pixels:
         other = collection.images[int(rng.integers(len(collection.images)))]
         return draw(image, rng, faults.page(other).ink)
 
-    return drawn
+    return draw_both
 
 
 def _foreign(image: Pixels, collection: Collection, rng: np.random.Generator) -> Pixels:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from augment.data.images import Pixels
-from augment.readers import builtin
 from augment.runtime import seeding
 from benchmarks import mnist
 from benchmarks.cleaning import glyphs
@@ -32,38 +31,36 @@ class Collection:
     alike: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def load(name: str, characters: int, scans: int, limit: int | None) -> Collection:
+def load(name: str, characters: int, scans: int, limit: int) -> Collection:
     """The set of that name, or the first ``limit`` images of it in a fixed random order."""
-    made = SETS[name](characters, scans)
-    if limit is None or limit >= len(made.images):
-        return made
-    chosen = seeding.rng(0, "limit").permutation(len(made.images))[:limit]
-    return Collection(
-        made.name, [made.images[one] for one in chosen], [made.labels[one] for one in chosen],
-        made.foreign, made.alike,
+    whole = SETS[name](characters, scans)
+    if limit >= len(whole.images):
+        return whole
+    places = seeding.rng(0, "limit").permutation(len(whole.images))[:limit]
+    return replace(
+        whole, images=[whole.images[place] for place in places],
+        labels=[whole.labels[place] for place in places],
     )  # fmt: skip
 
 
 def _mnist(_: int, __: int) -> Collection:
-    train, held = mnist.digits()
-    pixels = np.concatenate([train.pixels, held.pixels])[:, 0]
-    labels = np.concatenate([train.labels, held.labels])
-    return Collection("mnist", pixels, [str(label) for label in labels], _letter, ALIKE)
+    data = mnist.all_digits()
+    return Collection("mnist", data.pixels[:, 0], [*map(str, data.labels)], _letter, ALIKE)
 
 
 def _digits(_: int, __: int) -> Collection:
     """scikit-learn's, threefold on 32 px: a seal or a shift by two has no place on their 8."""
-    small, labels = builtin.digits()
-    pixels = np.zeros((len(small), 32, 32), np.uint8)
-    for page, one in zip(pixels, small, strict=True):
-        page[4:28, 4:28] = Image.fromarray(one).resize((24, 24), Image.Resampling.BICUBIC)
-    return Collection("digits", pixels, [str(label) for label in labels], _letter, ALIKE)
+    data = mnist.small_digits()
+    pixels = np.zeros((len(data), 32, 32), np.uint8)
+    for page, image in zip(pixels, data.pixels[:, 0], strict=True):
+        page[4:28, 4:28] = Image.fromarray(image).resize((24, 24), Image.Resampling.BICUBIC)
+    return Collection("digits", pixels, [*map(str, data.labels)], _letter, ALIKE)
 
 
 def _glyphs(characters: int, scans: int) -> Collection:
-    drawn = glyphs.Scans(characters, scans)
+    images = glyphs.Scans(characters, scans)
     name = f"glyphs {characters} × {scans}"
-    return Collection(name, drawn, drawn.labels, functools.partial(glyphs.kana, drawn.fonts))
+    return Collection(name, images, images.labels, functools.partial(glyphs.kana, images.fonts))
 
 
 SETS: dict[str, Callable[[int, int], Collection]] = {

@@ -12,7 +12,6 @@ import io
 import math
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,10 +24,9 @@ from PIL import Image
 from augment.clean.checks.base import CHECKS, defaults
 from augment.clean.inspection import Inspector
 from augment.data import images
-from benchmarks import mnist, speed
+from benchmarks import mnist, speed, stages
 from benchmarks.cleaning import glyphs
-
-Row = dict[str, Any]
+from benchmarks.results import Row
 
 SIDE = 128  # pixels
 RATE, TIMES = 500.0, 2.0  # images/s of one core; times as many as the others
@@ -39,7 +37,7 @@ SEARCH = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from augment.neighbours import nearest
+from augment.vision.neighbours import nearest
 features = np.random.default_rng(0).normal(size=(int(sys.argv[1]), int(sys.argv[2])))
 start = time.process_time()
 nearest(*[features.astype(np.float32)] * 2, same=True)
@@ -49,20 +47,20 @@ print(next(line.split()[1] for line in status.splitlines() if line.startswith("V
 """
 
 
-def rows(asked: argparse.Namespace) -> list[Row]:
-    """All rows, on one core where it is not said otherwise."""
+def rows(options: argparse.Namespace) -> list[Row]:
+    """All rows, on one core where their detail says nothing else."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with tempfile.TemporaryDirectory() as made:
-            files = write(Path(made), asked.images)
-            return [*rates(files), *search(asked.vectors), memory(asked.grown)]
+        with speed.temporary() as folder:
+            files = write(folder, options.images)
+            return [*rates(files), *search(options.vectors), memory(options.grown)]
     finally:
         torch.set_num_threads(before)
 
 
 def write(folder: Path, count: int) -> list[Path]:
-    """So many glyphs of 128 pixels a side as PNG files, each drawn for itself."""
+    """``count`` different glyphs of 128 pixels a side as PNG files."""
     scans = glyphs.Scans(len(glyphs.CHARACTERS), -(-count // len(glyphs.CHARACTERS)))
     places = np.linspace(0, len(scans) - 1, count).astype(int)
     files = []
@@ -74,34 +72,34 @@ def write(folder: Path, count: int) -> list[Path]:
 
 
 def rates(files: Sequence[Path]) -> list[Row]:
-    """Images a second of ours and of those other tools that can be imported, on the same files."""
+    """Images a second of ours and of the other tools that can be imported, on the same files."""
     names = image_checks()
     inspector = Inspector({name: CHECKS.build(name) for name in names}, {}, small=True)
     encoded = [file.read_bytes() for file in files]
     ours = _rate(lambda: inspector.measure(encoded), len(files))
     detail = f"{len(files)} glyphs of {SIDE} px, decoding included: {', '.join(names)}"
-    made = [_row("image checks, images/s a core", ours, RATE, detail)]
+    measured = [_row("image checks, images/s a core", ours, RATE, detail)]
     for title, package, work in (
         ("cleanvision's default run", "cleanvision", _cleanvision),
         ("imagededup's CNN", "imagededup", _imagededup),
     ):
         what = f"image checks / {title}"
         if importlib.util.find_spec(package) is None:
-            made.append(_unknown(what, f"{package} is not installed (the extra bench)"))
+            measured.append(_unknown(what, f"{package} is not installed (the extra bench)"))
             continue
         try:
             remark, run = work(files[0].parent)
             theirs = _rate(run, len(files))
         except ImportError as error:
-            made.append(_unknown(what, f"{package} cannot be run here: {error}"))
+            measured.append(_unknown(what, f"{package} cannot be run here: {error}"))
             continue
-        made.append(_row(what, ours / theirs, TIMES, f"{theirs:.1f} images/s; {remark}"))
-    return made
+        measured.append(_row(what, ours / theirs, TIMES, f"{theirs:.1f} images/s; {remark}"))
+    return measured
 
 
 def image_checks() -> list[str]:
     """The image checks that glyphs have by default."""
-    return [one for one in defaults("glyph") if CHECKS.describe(one).facts["kind"] == "image"]
+    return [name for name in defaults("glyph") if CHECKS.describe(name).facts["kind"] == "image"]
 
 
 def search(count: int) -> list[Row]:
@@ -118,25 +116,21 @@ def search(count: int) -> list[Row]:
 
 def memory(count: int) -> Row:
     """How much the peak memory of clean grows from ``count`` MNIST digits to four times as many."""
-    found = []
-    train, held = mnist.digits()
-    pixels = np.concatenate([train.pixels, held.pixels])[:, 0]
-    labels = np.concatenate([train.labels, held.labels])
-    order = np.random.default_rng(0).permutation(len(pixels))
+    peaks = []
+    digits = mnist.all_digits()
+    order = np.random.default_rng(0).permutation(len(digits))
     for size in (count, 4 * count):
-        with tempfile.TemporaryDirectory() as made:
-            root = Path(made)
+        with speed.temporary() as root:
             for place in order[:size]:
-                path = root / "files" / str(labels[place]) / f"{place}.png"
+                path = root / "files" / str(digits.labels[place]) / f"{place}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(images.encode(pixels[place]))
-            source = {"source": str(root / "files")}
-            speed.settings(root, ingest=source, clean={"max_dropped": 1.0})
+                path.write_bytes(images.encode(digits.pixels[place, 0]))
+            stages.project(root, clean={"max_dropped": 1.0})
             speed.peak("ingest", root, size)
-            found.append(speed.peak("clean", root, size))
-    detail = f"{found[0]:.0f} → {found[1]:.0f} MiB, {count} → {4 * count} images"
+            peaks.append(speed.peak("clean", root, size))
+    detail = f"{peaks[0]:.0f} → {peaks[1]:.0f} MiB, {count} → {4 * count} images"
     what = "peak memory of clean, ×4 set"
-    return _row(what, found[1] / found[0], GROWTH, detail, most=True)
+    return _row(what, peaks[1] / peaks[0], GROWTH, detail, most=True)
 
 
 def _cleanvision(folder: Path) -> tuple[str, Callable[[], Any]]:
@@ -154,14 +148,14 @@ def _imagededup(folder: Path) -> tuple[str, Callable[[], Any]]:
 
     trunk = mobilenet_v3_small().eval()
     model = torch.nn.Sequential(trunk.features, trunk.avgpool, torch.nn.Flatten())
-    chosen = CustomModel("random weights", model, MobilenetV3.transform)
-    method = CNN(verbose=False, model_config=chosen)
+    untrained = CustomModel("random weights", model, MobilenetV3.transform)
+    method = CNN(verbose=False, model_config=untrained)
     remark = "one process, its network with random weights"
     return remark, lambda: method.find_duplicates(str(folder), num_sim_workers=1)
 
 
 def _rate(work: Callable[[], Any], count: int) -> float:
-    """Images a second of processor time; what other tools print is not shown."""
+    """Images a second of processor time; the output of other tools is hidden."""
     start = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         work()
@@ -169,7 +163,7 @@ def _rate(work: Callable[[], Any], count: int) -> float:
 
 
 def _row(what: str, value: float, bound: float, detail: str, *, most: bool = False) -> Row:
-    return {"set": "", **speed.ratio(what, value, bound, detail, most=most)}
+    return speed.ratio(what, value, bound, detail, most=most)
 
 
 def _unknown(what: str, why: str) -> Row:

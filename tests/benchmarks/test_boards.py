@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +12,25 @@ from augment.classifiers import judge
 from augment.classifiers.networks import FEATURES
 from augment.codes import probe
 from augment.data.arrays import Arrays
-from augment.data.reports import ClassGain, UpliftReport
 from augment.train.recipes import RECIPES
 from benchmarks import (
-    boards,
     families,
     generated,
     half,
     infogan,
     mnist,
+    pages,
+    results,
     runs,
     selection,
-    summaries,
+    tables,
     throughput,
+    training,
     uplift,
 )
 
 SETTING = {"network": "own", "width": 8, "steps": 2, "batch": 64, "device": "cpu"}
+CPU = torch.device("cpu")
 
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -42,7 +42,13 @@ def digits() -> tuple[Arrays, Arrays]:
 
 
 def row(**values: object) -> dict[str, object]:
-    return {**SETTING, "machine": "a machine", **values}
+    return {**SETTING, "seed": 0, "machine": "a machine", **values}
+
+
+def lines(name: str, *rows: dict[str, object]) -> list[dict[str, str]]:
+    """The lines of a benchmark's only table."""
+    (table,) = tables.tables(name, rows)
+    return table.to_dict("records")
 
 
 def test_digits_are_split_once_and_evenly(digits: tuple[Arrays, Arrays]) -> None:
@@ -56,13 +62,14 @@ def test_digits_are_split_once_and_evenly(digits: tuple[Arrays, Arrays]) -> None
 def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     judge = mnist.Judge(5, torch.device("cpu"))
     noise = np.random.default_rng(0).integers(256, size=(200, 1, 28, 28), dtype=np.uint8)
-    floor, found = judge.floor(), judge.fidelity(noise)
-    assert floor["kid"] < found["kid"] / 10 and floor["coverage"] > 0.8 > found["coverage"]
+    floor, of_noise = judge.floor, judge.fidelity(noise)
+    assert floor["kid"] < of_noise["kid"] / 10
+    assert floor["coverage"] > 0.8 > of_noise["coverage"]
     assert judge.held.std(0) == pytest.approx(np.ones(FEATURES), abs=0.3)
 
 
 @pytest.mark.parametrize(
-    ("benchmark", "asked", "said"),
+    ("benchmark", "options", "said"),
     [
         (families, ["--recipes", "cgan", "--steps", "2"], "coverage"),
         (infogan, ["--steps", "2", "--width", "4"], "purity"),
@@ -74,69 +81,92 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     ],
 )
 def test_quick_form_prints_and_stores_nothing(
-    benchmark, asked: list[str], said: str, elsewhere: Path, capsys: pytest.CaptureFixture[str],
+    benchmark, options: list[str], said: str, elsewhere: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(probe, "BUDGET", 1)
-    benchmark.main(["--quick", "--judge", "2", "--device", "cpu", *asked])
+    benchmark.main(["--quick", "--judge", "2", "--device", "cpu", *options])
     assert said in capsys.readouterr().out
     assert not list(elsewhere.glob("*.json"))
 
 
-def test_rows_are_collected_and_the_rest_is_owed(elsewhere: Path) -> None:
-    asked = argparse.Namespace(quick=False)
-    wanted = [{"recipe": name, "seed": 0, **SETTING} for name in ("gan", "cgan")]
-    wanted += [{"recipe": "gan", "device": "cuda"}]
-    values = dict.fromkeys(("kid_start", "kid", "coverage", "label_accuracy", "seconds"), 1.0)
+def test_rows_are_collected_and_the_rest_is_owed(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = argparse.Namespace(quick=False, again=True, **SETTING | {"device": CPU})
+    full_form = [{"recipe": name, "seed": 0, **SETTING} for name in ("gan", "cgan")]
+    full_form += [{"recipe": "gan", "device": "cuda"}]
+    values = dict.fromkeys(("kid_start", "kid", "coverage", "label_accuracy"), 1.0)
+    facts = {"steps": 1, "kid": 0.5, "coverage": 1.0, "accuracy": 1.0}
 
-    def store(name: str, seconds: float, judge: object) -> dict[str, object]:
-        one = row(recipe=name, seed=0, matched=True, seconds_right=None, **values)
-        key = ("recipe", "seed")
-        runs.finish("families", asked, [{**one, "seconds": seconds}], wanted, key, judge=judge)
+    def store(name: str, seconds: float, **beside: object) -> dict[str, object]:
+        def measure(recipe: str, seed: int, options: object) -> dict[str, object]:
+            return {**values, "seconds": seconds, "seconds_right": None}
+
+        keys, key = [{"recipe": name, "seed": 0}], ("recipe", "seed")
+        runs.collect("families", options, keys, measure, full_form, key, lambda _: beside)
         stored: dict[str, object] = json.loads((elsewhere / "families.json").read_text())
         return stored
 
-    store("cgan", 1.0, "a judge")
-    found = store("cgan", 2.0, None)
-    assert [one["seconds"] for one in found["rows"]] == [2.0]  # type: ignore[attr-defined]
-    assert found["judge"] == "a judge" and found["owed"] == [wanted[0], wanted[2]]
-    found = store("gan", 3.0, None)
-    assert [one["seconds"] for one in found["rows"]] == [2.0, 3.0]  # type: ignore[attr-defined]
-    assert found["owed"] == [wanted[2]]
-    assert summaries.owing([*wanted, wanted[2]]) == (
-        "recipe gan, cgan, seed 0, device cpu; recipe gan, gan, device cuda"
+    store("cgan", 1.0, judge=facts)
+    stored = store("cgan", 2.0)
+    assert [one["seconds"] for one in stored["rows"]] == [2.0]  # type: ignore[attr-defined]
+    assert stored["judge"] == facts and stored["owed"] == [full_form[0], full_form[2]]
+    stored = store("gan", 3.0)
+    assert [one["seconds"] for one in stored["rows"]] == [2.0, 3.0]  # type: ignore[attr-defined]
+    assert stored["owed"] == [full_form[2]]
+    printed = capsys.readouterr().out
+    assert "Of the full form not run yet: recipe gan, device cuda." in printed
+    assert "right about 100.0% of the held-out digits" in printed and " no " in printed
+    assert pages.in_words([*full_form, full_form[2]]) == (
+        "recipe gan, cgan, seed 0, device cpu; recipe gan, device cuda"
     )
-    assert summaries.owing([{"recipe": name, "size": 8} for name in RECIPES]) == (
+    assert pages.in_words([{"recipe": name, "size": 8} for name in RECIPES]) == (
         "every recipe, size 8"
     )
+    assert pages.in_words([{"part": "speed"}]) == "part speed"
+    assert pages.in_words([{**SETTING, "seed": 0}, {"part": "a"}]) == "device cpu, seed 0; part a"
 
 
-def test_size_that_is_asked_for_is_that_of_every_recipe() -> None:
-    asked = runs.ask(runs.parser("", steps=3, width=12), [])
+def test_size_of_the_options_is_that_of_every_recipe() -> None:
+    options = runs.parse("", [], {}, steps=3, width=12)
     for name in RECIPES:
-        chosen = runs.settings(name, asked, seed=5)
-        for part in (chosen.generator, chosen.discriminator):
+        settings = training.settings(name, options, seed=5)
+        for part in (settings.generator, settings.discriminator):
             assert isinstance(part, dict)
             assert part["width"] == (512 if part["name"] == "mlp" else 12)
-        assert (chosen.recipe, chosen.steps, chosen.seed) == (name, 3, 5)
-    asked.network = "dcgan"
-    chosen = runs.settings("infogan", asked, seed=0)
-    assert chosen.discriminator == {
+        assert (settings.recipe, settings.steps, settings.seed) == (name, 3, 5)
+    options.network = "dcgan"
+    settings = training.settings("infogan", options, seed=0)
+    assert settings.discriminator == {
         "name": "dcgan", "width": 12, "limit": 8, "norm": "none", "spectral": False,
     }  # fmt: skip
 
 
-def test_improvement() -> None:
-    assert summaries.improvement(8.0, 2.0) == 4.0
-    assert summaries.improvement(8.0, -0.001) == math.inf
-    assert math.isnan(summaries.improvement(8.0, None))
+def test_options_are_of_the_type_of_the_full_form() -> None:
+    full = {"steps": 3, "width": 12, "cases": ["a", "b"], "seeds": [0, 1], "share": 0.5}
+    options = runs.parse("", ["--cases", "b,c", "--seeds", "", "--share", "1"], {}, **full)
+    assert (options.cases, options.seeds, options.share) == (["b", "c"], [], 1.0)
+    assert options.full == {"network": "own", "width": 12, "steps": 3, "batch": 64}
+    quick = runs.parse("", ["--quick", "--steps", "7"], {"cases": ["a"]}, **full)
+    assert (quick.steps, quick.width, quick.cases) == (7, 8, ["a"]) and quick.full["width"] == 12
+
+
+def test_times_better() -> None:
+    def better(start: float | None, end: float | None) -> str:
+        values = {"coverage": 0.5, "label_accuracy": None, "seconds": 1.0, "seconds_right": None}
+        return lines("families", row(recipe="gan", kid_start=start, kid=end, **values))[0][
+            "times better"
+        ]
+
+    assert (better(8.0, 2.0), better(8.0, -0.001), better(8.0, None)) == ("4", "inf", "")
 
 
 def test_bounds_of_families() -> None:
     def met(recipe: str, kid: float | None, right: float | None, **more: object) -> str:
-        values = {"matched": right is not None, "kid_start": 1.0, "kid": kid, "coverage": 0.5,
+        values = {"kid_start": 1.0, "kid": kid, "coverage": 0.5,
                   "label_accuracy": right, "seconds": 9.0, "seconds_right": None}  # fmt: skip
-        (line,) = summaries.families([row(recipe=recipe, **{**values, **more})])
+        (line,) = lines("families", row(recipe=recipe, **{**values, **more}))
         return line["met"]
 
     assert met("cgan", 0.1, 0.95) == "yes" and met("cgan", 0.1, 0.94) == "no"
@@ -153,21 +183,19 @@ def test_bounds_of_codes_and_labels() -> None:
         row(seed=seed, accuracy=value, moved=0.9, class_changes=0.02, **dict.fromkeys(keys, 0.5))
         for seed, value in enumerate((0.89, 0.95, 0.99))
     ]
-    *each, middle, worst = summaries.infogan(seeds)
+    *each, middle, worst = lines("infogan", *seeds)
     assert [line["seed"] for line in each] == ["0", "1", "2"]
     assert (middle["head"], middle["met"]) == ("0.95", "yes")
     assert (worst["head"], worst["met"]) == ("0.89", "no")
-    unmoved = [{**one, "moved": None} for one in seeds]
-    assert summaries.infogan(unmoved)[-2]["met"] == "no"
-    found = summaries.half(
-        [
-            row(labels=10, seed=seed, head=value, supervised=0.9, minutes=1.0)
-            for seed, value in enumerate((0.97, 0.98, 0.99))
-        ]
-    )
-    assert [(line["head, median"], line["worst"], line["met"]) for line in found] == [
-        ("0.98", "0.97", "yes")
+    unmoved = [{**seed, "moved": None} for seed in seeds]
+    assert lines("infogan", *unmoved)[-2]["met"] == "no"
+    counts = [
+        row(labels=labels, seed=seed, head=value, supervised=0.9, minutes=1.0)
+        for labels in (10, 1)
+        for seed, value in enumerate((0.97, 0.98, 0.99))
     ]
+    shown = [(line["head, median"], line["worst"], line["met"]) for line in lines("half", *counts)]
+    assert shown == [("0.98", "0.97", "yes"), ("0.98", "0.97", "")]
 
 
 def test_bounds_of_throughput_are_a_gpus() -> None:
@@ -182,7 +210,7 @@ def test_bounds_of_throughput_are_a_gpus() -> None:
             {"width": 32, "device": "cuda"},
         )
     ]
-    assert [line["met"] for line in summaries.throughput(rows)] == ["", "yes", "no", ""]
+    assert [line["met"] for line in lines("throughput", *rows)] == ["", "yes", "no", ""]
 
 
 def test_purity_is_the_share_of_the_most_frequent_class() -> None:
@@ -212,9 +240,9 @@ def test_selection_is_compared_on_the_same_held_out_digits(
     assert few[2].ids == more[2].ids == other[2].ids
     assert set(few[0].ids) < set(more[0].ids) and set(few[0].ids) != set(other[0].ids)
     assert len({*more[0].ids, *more[1].ids, *more[2].ids}) == 30 + 200 + 600
-    asked = ["--kept", "1", "--surplus", "2", "--steps", "2", "--width", "4", "--judge", "2"]
-    asked += ["--probability", "0", "--candidates", "100", "--seeds", "0", "--arms", "all,wide"]
-    selection.main(["--quick", "--device", "cpu", *asked])
+    options = ["--kept", "1", "--surplus", "2", "--steps", "2", "--width", "4", "--judge", "2"]
+    options += ["--probability", "0", "--candidates", "100", "--seeds", "0"]
+    selection.main(["--quick", "--device", "cpu", *options])
     assert "random keeping" in capsys.readouterr().out
     assert not list(elsewhere.glob("*.json"))
     kept = [
@@ -222,17 +250,17 @@ def test_selection_is_compared_on_the_same_held_out_digits(
             gain=gain)
         for seed, gain in enumerate((0.03, -0.01))
     ]  # fmt: skip
-    (line,) = summaries.selection(kept)
+    (line,) = lines("selection", *kept)
     assert (line["gain, points"], line["worst"], line["its std"]) == ("+1.00", "-1.00", "2.83")
     assert (line["accuracy"], line["random keeping"]) == ("0.6100", "0.6000")
-    assert summaries.selection(kept[:1])[0]["its std"] == ""
+    assert lines("selection", kept[0])[0]["its std"] == ""
 
 
 def test_operations_are_counted() -> None:
-    one = torch.ones(8, 8)
+    matrix = torch.ones(8, 8)
     assert throughput.product_flops(8) == 2 * 8 * 8 * 8
     with throughput.Counted() as counted:
-        one @ one
+        matrix @ matrix
     assert counted.flops == throughput.product_flops(8)
     weight = torch.ones(5, 3, 3, 3, requires_grad=True)
     images = torch.ones(2, 3, 6, 6)
@@ -263,8 +291,8 @@ def test_judge_is_read_and_not_fitted_again(
 )
 def test_uplift_is_met_by_accuracy_rival_gain_and_interval(changes, met: str) -> None:
     values = {"classic": 0.95, "pseudo_labels": 0.97, "adopted": 0.985, "gain": 0.035, "low": 0.01}
-    one = row(case="10 labels", seed=0, taken=3000, taken_right=0.99, **values | changes)
-    assert [line["met"] for line in boards.uplift([one])] == [met]
+    subset = row(case="10 labels", seed=0, taken=3000, taken_right=0.99, **values | changes)
+    assert [line["met"] for line in lines("uplift", subset)] == [met]
 
 
 @pytest.mark.parametrize(
@@ -275,47 +303,49 @@ def test_a_copier_is_met_in_every_subset(recall: float, false: float, met: str) 
         row(case="copier: digits", seed=0, recall=1.0, false_alarms=0.0),
         row(case="copier: digits", seed=1, recall=recall, false_alarms=false),
     ]
-    assert [line["met"] for line in boards.uplift(rows)] == [met]
+    assert [line["met"] for line in lines("uplift", *rows)] == [met]
 
 
 def test_a_killed_run_goes_on_where_it_was(elsewhere: Path) -> None:
-    asked = argparse.Namespace(
-        quick=False, again=False, **{**SETTING, "device": torch.device("cpu")}
-    )
-    todo = [{"case": "copier: digits", "seed": seed} for seed in range(3)]
-    key = ("case", "seed")
-    asked_for: list[int] = []
+    options = argparse.Namespace(quick=False, again=False, **SETTING | {"device": CPU})
+    keys = [{"case": "copier: digits", "seed": seed} for seed in range(3)]
+    measured: list[int] = []
 
-    def measure(key: dict[str, int]) -> dict[str, float]:
-        asked_for.append(key["seed"])
-        if asked_for == [0, 1]:
+    def measure(case: str, seed: int, options: object) -> dict[str, float]:
+        measured.append(seed)
+        if measured == [0, 1]:
             raise KeyboardInterrupt
         return {"recall": 1.0, "false_alarms": 0.0}
 
+    def collect(keys: list[dict[str, object]]) -> None:
+        full_form = [{"case": "copier: digits", "seed": seed} for seed in range(3)]
+        runs.collect("uplift", options, keys, measure, full_form, ("case", "seed"))
+
     with pytest.raises(KeyboardInterrupt):
-        runs.resume("uplift", asked, todo, measure, todo, key)
-    found = runs.stored("uplift")
-    assert [one["seed"] for one in found["rows"]] == [0] and found["owed"] == todo[1:]
-    runs.resume("uplift", asked, todo, measure, todo, key)
-    assert asked_for == [0, 1, 1, 2] and not runs.stored("uplift")["owed"]
-    asked.width += 1  # another setting has rows of its own
-    runs.resume("uplift", asked, todo[:1], measure, todo, key)
-    assert asked_for[4:] == [0] and len(runs.stored("uplift")["rows"]) == 4
-    runs.resume("uplift", asked, [], measure, todo, key)  # only notes what is owed
-    asked.again = True
-    runs.resume("uplift", asked, todo[:1], measure, todo, key)
-    assert asked_for[5:] == [0] and len(runs.stored("uplift")["rows"]) == 4
+        collect(keys)
+    stored = results.load("uplift")
+    assert [row["seed"] for row in stored["rows"]] == [0] and stored["owed"] == keys[1:]
+    assert {"date", "hardware", "command"} <= set(stored)
+    collect(keys)
+    assert measured == [0, 1, 1, 2] and not results.load("uplift")["owed"]
+    options.width += 1  # another setting has rows of its own
+    collect(keys[:1])
+    assert measured[4:] == [0] and len(results.load("uplift")["rows"]) == 4
+    collect([])  # only notes what is owed
+    options.again = True
+    collect(keys[:1])
+    assert measured[5:] == [0] and len(results.load("uplift")["rows"]) == 4
 
 
 def test_parts_are_disjoint_and_follow_their_seed() -> None:
-    data = generated.digits()
+    data = mnist.small_digits()
     counts = [np.full(10, 20), np.r_[np.full(9, 5), 0], np.full(10, 10_000)]
-    some, again, other = (generated.parts(data, counts, seed) for seed in (0, 0, 1))
-    assert np.bincount(some[0].labels).tolist() == [20] * 10
-    assert np.bincount(some[1].labels).tolist() == [5] * 9
-    assert sorted(one for part in some for one in part.ids) == sorted(data.ids)
-    assert [part.ids for part in some] == [part.ids for part in again]
-    assert some[0].ids != other[0].ids
+    parts, again, other = (generated.parts(data, counts, seed) for seed in (0, 0, 1))
+    assert np.bincount(parts[0].labels).tolist() == [20] * 10
+    assert np.bincount(parts[1].labels).tolist() == [5] * 9
+    assert sorted(name for part in parts for name in part.ids) == sorted(data.ids)
+    assert [part.ids for part in parts] == [part.ids for part in again]
+    assert parts[0].ids != other[0].ids
 
 
 @pytest.mark.parametrize(
@@ -336,26 +366,23 @@ def test_when_a_verdict_is_right(
     said: str, dose: float, longer: str, gain: float, right: bool
 ) -> None:
     short = {"verdict": said, "dose": dose, "low": -0.02, "high": 0.02}
-    chosen = {"verdict": longer, "gain": gain} if dose else {}
-    assert generated.right(short, chosen, [None, longer]) is right
+    arm = {"verdict": longer, "gain": gain} if dose else {}
+    assert generated.right(short, arm, [None, longer]) is right
 
 
-def test_what_is_written_follows_the_verdict_of_each_class(
-    uplift_report: Callable[..., UpliftReport],
-) -> None:
-    data = generated.digits()
+def test_what_is_written_follows_the_verdict_of_each_class() -> None:
+    data = mnist.small_digits()
     train, made = generated.parts(data, [np.full(10, 4), np.full(10, 8)], 0)
-    gains = {name: ClassGain(0.1, 0.05, 0.2, "helps", 1.5) for name in train.classes}
-    gains["3"] = ClassGain(0.1, 0.05, 0.2, "harms", 0.0)
-    uplift = uplift_report(per_class=gains)
-    written = generated._written(train, made, uplift)
+    said = {"verdict": "helps", "per_class": {name: {"dose": 1.5} for name in train.classes}}
+    said["per_class"]["3"]["dose"] = 0.0
+    written = generated.what_is_written(train, made, said)
     assert np.bincount(written.labels).tolist() == [6, 6, 6, 0, 6, 6, 6, 6, 6, 6]
     assert set(written.ids) <= set(made.ids)
-    assert not len(generated._written(train, made, uplift_report(verdict="no difference")))
+    assert not len(generated.what_is_written(train, made, {**said, "verdict": "no difference"}))
 
 
 def generated_row(**values: object) -> dict[str, object]:
-    return row(generator=0, seed=0, classifiers=2, minutes=1.0, **values)
+    return row(generator=0, classifiers=2, minutes=1.0, **values)
 
 
 @pytest.mark.parametrize(
@@ -370,16 +397,17 @@ def test_rare_classes_gain_in_the_mean_and_others_lose_nothing(
         generated_row(case="rare", rare_gain=rare + more, **values) | {"seed": seed}
         for seed, more in enumerate((-0.01, 0.01))
     ]
-    (line,) = boards.generated(rows)
+    (line,) = lines("generated", *rows)
     assert (line["met"], line["subsets"], line["classifiers each"]) == (met, "2", "2")
     once = [*rows, *[{**rows[0], "generator": 1}] * 9]  # more generators of one subset
-    assert boards.generated(once)[0]["reached"].split("%")[0] == line["reached"].split("%")[0]
+    assert lines("generated", *once)[0]["reached"].split("%")[0] == line["reached"].split("%")[0]
 
 
 @pytest.mark.parametrize(("accuracy", "met"), [(0.985, "yes"), (0.984, "no")])
 def test_synthetic_images_alone_have_a_bound(accuracy: float, met: str) -> None:
-    one = generated_row(case="synthetic only", synthetic_only=accuracy, real=0.99)
-    (line,) = boards.generated([one])
+    (line,) = lines(
+        "generated", generated_row(case="synthetic only", synthetic_only=accuracy, real=0.99)
+    )
     assert line["met"] == met and "real alone at as many steps 0.99" in line["reached"]
 
 
@@ -398,5 +426,5 @@ def test_verdicts_are_met_in_nine_of_ten_repeats(changes: dict[str, object], met
     rows = [generated_row(case="20 per class: digits", **values) for _ in range(10)]
     rows[0] |= {"right": False, "verdict": "no difference"}
     rows[1] |= changes
-    (line,) = boards.generated(rows)
+    (line,) = lines("generated", *rows)
     assert line["met"] == met and "helps 9, no difference 1" in line["reached"].replace("%", "")

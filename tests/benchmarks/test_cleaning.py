@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from augment.data import images, table
+from benchmarks import tables
 from benchmarks.cleaning import __main__ as command
 from benchmarks.cleaning import board, faults, glyphs, judging, planting, sets, speed
 from benchmarks.cleaning.planting import FAULTS, Plant, Planted
@@ -49,15 +50,14 @@ def test_three_per_cent_of_each_and_no_image_twice(planted: Planted) -> None:
     kept = [one.source for one in planted.plants if one.fault not in planting.ADDED]
     assert sorted(kept) == list(range(600))
     for fault, variants in FAULTS.items():
-        found = Counter(planted.plants[place].variant for place in places(planted, fault))
-        assert set(found) == set(variants) and max(found.values()) - min(found.values()) <= 1
+        counts = Counter(planted.plants[place].variant for place in places(planted, fault))
+        assert set(counts) == set(variants) and max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_planting_follows_from_the_seed(digits: sets.Collection, planted: Planted) -> None:
     again, other = planting.plant(digits, 3), planting.plant(digits, 4)
     assert again.plants == planted.plants != other.plants
-    chosen = [places(planted, fault)[0] for fault in FAULTS]
-    for place in chosen:
+    for place in (places(planted, fault)[0] for fault in FAULTS):
         np.testing.assert_array_equal(again.pixels(place), planted.pixels(place))
 
 
@@ -72,14 +72,14 @@ def test_dirt_can_be_kept_out_of_a_split(digits: sets.Collection, planted: Plant
 
 def test_labels_are_true_but_where_they_are_the_fault(planted: Planted) -> None:
     labels = planted.collection.labels
-    for place, one in enumerate(planted.plants):
-        truth = "" if one.fault in ("blank", "no_class") else labels[one.source]
-        assert one.truth == truth
-        assert (one.label == labels[one.source]) == (one.fault != "wrong_label")
+    for place, plant in enumerate(planted.plants):
+        truth = "" if plant.fault in ("blank", "no_class") else labels[plant.source]
+        assert plant.truth == truth
+        assert (plant.label == labels[plant.source]) == (plant.fault != "wrong_label")
         twin = planted.plants[planted.twin(place)]
-        assert twin.source == one.source and twin.fault not in planting.ADDED
-        if one.fault in planting.ADDED:
-            assert twin.fault == "" and twin.label == one.label
+        assert twin.source == plant.source and twin.fault not in planting.ADDED
+        if plant.fault in planting.ADDED:
+            assert twin.fault == "" and twin.label == plant.label
 
 
 def test_untouched_images_are_as_they_were(planted: Planted) -> None:
@@ -89,9 +89,9 @@ def test_untouched_images_are_as_they_were(planted: Planted) -> None:
 
 
 def test_every_other_fault_changes_the_image(planted: Planted) -> None:
-    for place, one in enumerate(planted.plants):
-        if one.fault not in ("", "wrong_label") and one.variant != "exact":
-            assert not np.array_equal(planted.pixels(place), planted.original(place)), one
+    for place, plant in enumerate(planted.plants):
+        if plant.fault not in ("", "wrong_label") and plant.variant != "exact":
+            assert not np.array_equal(planted.pixels(place), planted.original(place)), plant
 
 
 def test_digits_that_turned_are_themselves_are_not_turned(planted: Planted) -> None:
@@ -118,8 +118,8 @@ def test_near_duplicates_are_as_near_as_said(planted: Planted) -> None:
                    for move in moves)  # fmt: skip
     for place in places(planted, "duplicate", "brightness"):
         before, after = planted.original(place).astype(float), planted.pixels(place)
-        known = (before > 60) & (after < 255)
-        ratio = np.median(after[known] / before[known])
+        inside = (before > 60) & (after < 255)
+        ratio = np.median(after[inside] / before[inside])
         assert 0.09 < abs(ratio - 1) < 0.21
         np.testing.assert_allclose(after, np.clip(before * ratio, 0, 255), atol=2)
     for place in places(planted, "duplicate", "jpeg"):
@@ -146,8 +146,8 @@ def test_cut_off_loses_ink_at_a_border(planted: Planted) -> None:
 
 def test_blank_is_paper(planted: Planted) -> None:
     blanks = [planted.pixels(place) for place in places(planted, "blank")]
-    for one in blanks:
-        assert np.median(one) <= 2 and np.ptp(one.astype(int)) < 40
+    for page in blanks:
+        assert np.median(page) <= 2 and np.ptp(page.astype(int)) < 40
 
 
 def test_lines_run_from_edge_to_edge_and_hide_nothing(planted: Planted) -> None:
@@ -168,8 +168,8 @@ def test_a_smaller_thing_stands_beside_the_whole_character(draw, seed: int) -> N
     parts, count = ndimage.label(faults.page(after).ink > 0.3, np.ones((3, 3)))
     assert count == 2
     small, large = sorted(
-        (found[0].stop - found[0].start, found[1].stop - found[1].start)
-        for found in ndimage.find_objects(parts)
+        (box[0].stop - box[0].start, box[1].stop - box[1].start)
+        for box in ndimage.find_objects(parts)
     )
     assert 15 <= min(small) <= max(small) <= 33 and small[0] == pytest.approx(small[1], abs=1)
     assert 50 <= large[0] == pytest.approx(large[1], abs=2)
@@ -183,9 +183,11 @@ def test_no_two_blank_pages_are_alike() -> None:
 def test_what_is_of_no_class_keeps_the_sets_levels(planted: Planted) -> None:
     for variant in ("scribble", "foreign"):
         for place in places(planted, "no_class", variant):
-            found, own = (faults.page(one(place)) for one in (planted.pixels, planted.original))
-            assert found.paper == own.paper == 0 and found.contrast > 0
-            assert 0.02 < (found.ink > 0).mean() < 0.6
+            after, before = (
+                faults.page(draw(place)) for draw in (planted.pixels, planted.original)
+            )
+            assert after.paper == before.paper == 0 and after.contrast > 0
+            assert 0.02 < (after.ink > 0).mean() < 0.6
     for place in places(planted, "no_class", "texture"):
         assert planted.pixels(place).std() > 10
 
@@ -200,15 +202,15 @@ def test_files_and_list_say_the_same(planted: Planted, tmp_path: Path) -> None:
     ]
     assert len(listed) == 18 * 8
     at = {one["path"]: place for place, one in enumerate(filed)}
-    for one in listed:
-        place = at[one["path"]]
+    for line in listed:
+        place = at[line["path"]]
         plant = planted.plants[place]
-        assert (one["fault"], one["variant"], one["truth"]) == (
+        assert (line["fault"], line["variant"], line["truth"]) == (
             plant.fault, plant.variant, plant.truth,
         )  # fmt: skip
-        stored = np.asarray(images.decode((tmp_path / "files" / one["path"]).read_bytes()))
+        stored = np.asarray(images.decode((tmp_path / "files" / line["path"]).read_bytes()))
         np.testing.assert_array_equal(stored, planted.pixels(place))
-        assert at[one["original"]] == planted.twin(place)
+        assert at[line["original"]] == planted.twin(place)
 
 
 def test_of_two_duplicates_one_has_to_go(digits: sets.Collection) -> None:
@@ -222,28 +224,28 @@ def test_of_two_duplicates_one_has_to_go(digits: sets.Collection) -> None:
         sheet = pd.DataFrame({"verdict": verdicts, "reasons": "cut_off"})
         sheet.loc[sheet["verdict"] == "keep", "reasons"] = ""
         sheet = sheet.replace({"verdict": {"listed": "keep"}})
-        found = judging.verdicts(planted, sheet, np.ones(5, bool))
-        return tuple(flags.tolist() for flags in found)
+        flags = judging.verdicts(planted, sheet, np.ones(5, bool))
+        return tuple(array.tolist() for array in flags)
 
-    lost, mended, found = judged("keep", "keep", "keep", "keep", "keep")
-    assert not any(lost + mended + found)
-    lost, mended, found = judged("drop", "keep", "relabel", "repair", "ask")
+    lost, mended, caught = judged("keep", "keep", "keep", "keep", "keep")
+    assert not any(lost + mended + caught)
+    lost, mended, caught = judged("drop", "keep", "relabel", "repair", "ask")
     assert lost == [False, False, False, False, True]  # the copy stands for its original
-    assert mended == [False, False, False, True, False] and found[1:4] == [True] * 3
-    lost, _, found = judged("drop", "drop", "ask", "drop", "keep")
-    assert lost[0] and found[1] and found[2]
-    lost, _, found = judged("keep", "repair", "keep", "keep", "keep")
-    assert not found[1]
-    lost, _, found = judged("keep", "listed", "listed", "keep", "listed")
-    assert found == [False, True, True, False, True] and lost == [False, True, True, False, True]
+    assert mended == [False, False, False, True, False] and caught[1:4] == [True] * 3
+    lost, _, caught = judged("drop", "drop", "ask", "drop", "keep")
+    assert lost[0] and caught[1] and caught[2]
+    lost, _, caught = judged("keep", "repair", "keep", "keep", "keep")
+    assert not caught[1]
+    lost, _, caught = judged("keep", "listed", "listed", "keep", "listed")
+    assert caught == [False, True, True, False, True] and lost == [False, True, True, False, True]
 
 
 @pytest.mark.parametrize(
     ("arms", "share"), [((0.8, 0.88, 0.9), 0.8), ((0.9, 0.9, 0.9), None), ((0.8, 0.7, 0.9), -1)]
 )
 def test_recovered(arms: tuple[float, float, float], share: float | None) -> None:
-    found = board.recovered(*arms)
-    assert found is None if share is None else found == pytest.approx(share)
+    recovered = board.recovered(*(pd.Series([arm]) for arm in arms)).item()
+    assert np.isnan(recovered) if share is None else recovered == pytest.approx(share)
 
 
 def row(part: str, **values: object) -> dict[str, object]:
@@ -269,8 +271,8 @@ def row(part: str, **values: object) -> dict[str, object]:
 def test_bounds_of_faults(changes: dict[str, object], met: str) -> None:
     values = {"what": "secondary", "set": "mnist", "count": 9, "recall": 0.95, "lost": 0.01,
               "mended": 0.9, "named": 1.0, "changed": 0.0}  # fmt: skip
-    (line,) = board.cleaning([row("faults", **{**values, **changes})])
-    assert line["met"] == met
+    (table,) = tables.tables("cleaning", [row("faults", **{**values, **changes})])
+    assert table["met"].item() == met
 
 
 def test_the_worst_seed_counts_and_tables_are_told_apart() -> None:
@@ -279,12 +281,11 @@ def test_the_worst_seed_counts_and_tables_are_told_apart() -> None:
             for recall, lost in ((1.0, 0.0), (0.5, 0.02))]  # fmt: skip
     rows += [row("worth", set="digits", what="classifier", dirty=0.8, cleaned=0.89, clean=0.9)]
     rows += [row("speed", set="", what="a", measured=None, bound="≥ 2", met=None, detail="why")]
-    found, worth, fast = command.runs.summaries.tables(board.cleaning(rows))
-    assert [(one["found"], one["clean ones lost"], one["seeds"]) for one in found] == [
-        ("0.500", "0.0200", "2")
-    ]
-    assert [(one["recovered"], one["met"]) for one in worth] == [("90%", "yes")]
-    assert [(one["measured"], one["met"]) for one in fast] == [("", "")]
+    of_faults, worth, fast = tables.tables("cleaning", rows)
+    columns = ["found", "clean ones lost", "seeds"]
+    assert of_faults[columns].values.tolist() == [["0.500", "0.0200", "2"]]
+    assert worth[["recovered", "met"]].values.tolist() == [["90%", "yes"]]
+    assert fast[["measured", "met"]].values.tolist() == [["", ""]]
 
 
 def test_missing_font_is_named_with_its_package(
@@ -306,15 +307,15 @@ def test_every_font_has_every_character() -> None:
 def test_scans_are_dark_on_paper_of_mixed_sizes_and_repeat() -> None:
     scans = glyphs.Scans(2, 9)
     assert scans.labels == ["安"] * 9 + ["永"] * 9
-    drawn = list(scans)
-    for place, image in enumerate(drawn):
+    every = list(scans)
+    for place, image in enumerate(every):
         assert 170 <= min(image.shape) <= max(image.shape) <= 400
-        found = faults.page(image)
-        assert found.paper > 200 and found.contrast < -90
-        assert 0.02 < (found.ink > 0.5).mean() < 0.5
+        page = faults.page(image)
+        assert page.paper > 200 and page.contrast < -90
+        assert 0.02 < (page.ink > 0.5).mean() < 0.5
         if place % 6 == 0:
             np.testing.assert_array_equal(scans[place], image)
-    assert len({image.shape for image in drawn}) > 12
+    assert len({image.shape for image in every}) > 12
     with pytest.raises(ValueError, match="2 to 100, found 101"):
         glyphs.Scans(101, 2)
 
@@ -325,7 +326,7 @@ def test_quick_form_prints_and_stores_nothing(
     keep = tmp_path / "kept"
     command.main(
         ["--quick", "--sets", "digits", "--parts", "faults,worth", "--limit", "200", "--judge", "2",
-         "--no-generator", "--device", "cpu", "--keep", str(keep)]
+         "--recipe", "", "--device", "cpu", "--keep", str(keep)]
     )  # fmt: skip
     said = capsys.readouterr().out
     assert "no class" in said and "recovered" in said

@@ -1,0 +1,92 @@
+"""A generator at work on images in memory, at the size that a benchmark's options ask for."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from augment.data.arrays import Arrays
+from augment.data.images import Pixels
+from augment.models.class_head import Head
+from augment.models.generator import Generator
+from augment.models.networks import DISCRIMINATORS, GENERATORS
+from augment.runtime import progress, seeding
+from augment.train.feed import Feed
+from augment.train.settings import TrainSettings
+from augment.train.step import Engine
+
+SIDES = {"generator": GENERATORS, "discriminator": DISCRIMINATORS}
+NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {side: {"name": "dcgan"} for side in SIDES},  # batch norm on both sides
+    "dcgan": {"generator": {"name": "dcgan"}, "discriminator": {"name": "dcgan", "norm": "none"}},
+    "resnet": {side: {"name": "resnet"} for side in SIDES},
+}
+DEFAULT = "infogan"  # the default recipe
+PAPER: dict[str, Any] = {  # the training of InfoGAN's paper, beside its networks
+    "conditioning": {"generator": "concat"},
+    "loss": "non_saturating",
+    "penalties": [],
+    "optimiser": {"name": "adam", "betas": [0.5, 0.999]},
+}
+
+
+def settings(recipe: str, options: argparse.Namespace, seed: int, **changes: Any) -> TrainSettings:
+    """A recipe at the size of ``options``, with ``changes``.
+
+    Convolutional networks get ``options.width``; fully connected ones keep their width.
+    """
+    plain = TrainSettings(recipe=recipe)
+    for side, registry in SIDES.items():
+        networks = {**NETWORKS, "own": {side: getattr(plain, side)}}
+        spec = registry.resolve(networks[options.network][side])
+        changes[side] = spec if spec["name"] == "mlp" else {**spec, "width": options.width}
+    size = {"steps": options.steps, "batch": options.batch}
+    return TrainSettings(recipe=recipe, seed=seed, **size, **changes)
+
+
+class Training:
+    """A configuration at work on ``pool``, with the seconds that its steps took."""
+
+    def __init__(self, settings: TrainSettings, pool: Arrays, device: torch.device):
+        """Fresh weights. Labels that are not known are -1 in ``pool``."""
+        self.settings, self.device = settings, device
+        self.engine = Engine(settings, pool.shape, len(pool.classes), device)
+        batches = settings.steps * self.engine.batches
+        self.feed = Feed(pool, settings.batch, batches, settings.seed, device, settings.balance)
+        self.model = self.engine.model
+        self.step, self.seconds = 0, 0.0
+        meta = {
+            "classes": pool.classes, "shape": pool.shape,
+            "conditions": self.model.conditions, "matched": self.model.matched,
+        }  # fmt: skip
+        self.generator = Generator(self.model.average, meta, "", {})
+
+    def run(self, until: int) -> None:
+        """Go on to step ``until``."""
+        start = time.perf_counter()
+        steps = range(self.step, until)
+        for step in progress.track(steps, self.settings.recipe, len(steps)):
+            self.engine.step(step, self.feed.at)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.step = until
+        self.seconds += time.perf_counter() - start
+
+    def head(self) -> Head:
+        """The class head of a model that has one."""
+        critic = self.model.class_head()
+        assert critic is not None
+        return Head(critic, self.model.conditions, self.device)
+
+    def samples(self, count: int) -> tuple[Pixels, NDArray[np.int64]]:
+        """Unfiltered images of the averaged generator and their conditions, which take turns."""
+        conditions = np.arange(count) % (self.model.conditions or 1)
+        size = (count, self.model.average.codes)
+        codes = seeding.rng(self.settings.seed, "benchmark").uniform(-1, 1, size)
+        seed = self.settings.seed
+        return self.generator.images(conditions, codes.astype(np.float32), seed=seed), conditions
