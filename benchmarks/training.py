@@ -17,6 +17,7 @@ from augment.models.generator import Generator
 from augment.models.infogan import InfoGan
 from augment.models.networks import DISCRIMINATORS, GENERATORS
 from augment.runtime import progress, seeding
+from augment.train import guessed_labels
 from augment.train.feed import Feed
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
@@ -54,12 +55,13 @@ class Training:
     """A configuration at work on ``pool``, with the seconds that its steps took."""
 
     def __init__(self, settings: TrainSettings, pool: Arrays, device: torch.device):
-        """Fresh weights. Labels that are not known are -1 in ``pool``."""
+        """Fresh weights. Labels that are -1 in ``pool`` are guessed where the model asks for it."""
         batches = settings.steps * settings.discriminator_steps
         self.settings, self.device = settings, device
-        self.feed = Feed(pool, settings.batch, batches, settings.seed, device, settings.balance)
         self.engine = Engine(settings, pool.shape, len(pool.classes), device)
         self.model = self.engine.model
+        pool = guessed_labels.fill(settings, pool)
+        self.feed = Feed(pool, settings.batch, batches, settings.seed, device, settings.balance)
         self.step, self.seconds = 0, 0.0
         meta = {
             "classes": pool.classes, "shape": pool.shape,
