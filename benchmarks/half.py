@@ -15,7 +15,6 @@ import numpy as np
 
 from augment.data.arrays import Arrays
 from augment.runtime import seeding
-from augment.train import guessed_labels
 from benchmarks import mnist, runs, training
 from benchmarks.results import Row
 from benchmarks.tables import WHERE, Column, Frame, first, met, summary
@@ -44,7 +43,7 @@ def measure(labels: int, seed: int, options: argparse.Namespace) -> Row:
     train, held = mnist.digits()
     data = labelled(train, labels, seed)
     settings = training.settings("infogan", options, seed, **SETTINGS)
-    run = training.Training(settings, guessed_labels.fill(settings, data), options.device)
+    run = training.Training(settings, data, options.device)
     run.run(options.steps)
     guesses = run.head().predict(held.pixels).argmax(1)
     few = data.take(np.flatnonzero(data.labels >= 0))

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from augment.codes import matching
 from augment.codes.probe import Probe
 from augment.runtime import seeding
-from augment.train import guessed_labels
 from benchmarks import mnist, runs, training
 from benchmarks.results import SETTING, Row
 from benchmarks.tables import MACHINE, WHERE, Frame, cell, summary
@@ -69,8 +68,7 @@ def measure(seed: int, options: argparse.Namespace) -> Row:
     judge = mnist.judge(options.judge, options.device)
     settings = training.settings("infogan", options, seed, **SETTINGS)
     unlabelled = dataclasses.replace(train, labels=np.full_like(train.labels, -1))
-    pool = guessed_labels.fill(settings, unlabelled)
-    run = training.Training(settings, pool, options.device)
+    run = training.Training(settings, unlabelled, options.device)
     run.run(options.steps)
     head = run.head()
     codes = matching.match(head.predict(train.pixels), train.labels, train.classes)

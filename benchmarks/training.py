@@ -16,6 +16,7 @@ from augment.models.class_head import Head
 from augment.models.generator import Generator
 from augment.models.networks import DISCRIMINATORS, GENERATORS
 from augment.runtime import progress, seeding
+from augment.train import guessed_labels
 from augment.train.feed import Feed
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
@@ -53,12 +54,14 @@ class Training:
     """A configuration at work on ``pool``, with the seconds that its steps took."""
 
     def __init__(self, settings: TrainSettings, pool: Arrays, device: torch.device):
-        """Fresh weights. Labels that are not known are -1 in ``pool``."""
+        """Fresh weights. Labels that are -1 in ``pool`` are guessed where the model asks for it."""
         self.settings, self.device = settings, device
         self.engine = Engine(settings, pool.shape, len(pool.classes), device)
+        self.model = self.engine.model
+        upright = settings.profile == "glyph"
+        pool = guessed_labels.fill(self.model.needs, pool, upright=upright, seed=settings.seed)
         batches = settings.steps * self.engine.batches
         self.feed = Feed(pool, settings.batch, batches, settings.seed, device, settings.balance)
-        self.model = self.engine.model
         self.step, self.seconds = 0, 0.0
         meta = {
             "classes": pool.classes, "shape": pool.shape,
