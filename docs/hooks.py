@@ -215,12 +215,11 @@ def _meaning(part: Part) -> str:
 def columns() -> str:
     """The columns of the sample table."""
     meanings = _meanings("columns", SCHEMA.names)
-    lines = ["| column | type | meaning |", "|---|---|---|"]
-    for field in SCHEMA:
-        kind = "struct of bytes and path" if field.name == "image" else str(field.type)
-        kind = kind.replace("list<element: float>", "list of float").replace("<", "&lt;")
-        lines.append(f"| `{field.name}` | {kind} | {meanings[field.name]} |")
-    return "\n".join(lines)
+    kinds = {"image": "struct of bytes and path", "codes": "list of float"}
+    return "\n\n".join(
+        _term(field.name, kinds.get(field.name, str(field.type)), meanings[field.name])
+        for field in SCHEMA
+    )
 
 
 def files() -> str:
@@ -235,10 +234,11 @@ def files() -> str:
         for name, stage in stages.items()
     }
     meanings = _meanings("files", [path for places in paths.values() for path in places])
-    lines = ["| stage | file or folder | holds |", "|---|---|---|"]
+    lines = []
     for name, places in paths.items():
-        lines += [f"| `{name}` | `{path}` | {meanings[path]} |" for path in places]
-    return "\n".join(lines)
+        lines.append(f"### {name}")
+        lines += [_term(path, "", meanings[path]) for path in places]
+    return "\n\n".join(lines)
 
 
 def scores() -> str:
