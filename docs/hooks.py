@@ -8,6 +8,7 @@ the code does not say itself, the meaning of a column, a file or a number, stand
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import re
@@ -37,7 +38,7 @@ EVIDENCE = (  # the order of the pages; others follow by name
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 NUMBERS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
-BOUNDS = (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below"))
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def on_config(config: Any) -> Any:
@@ -62,8 +63,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def settings() -> str:
     """Every key of params.yaml: type, range, default and meaning, group by group."""
     kinds = _kinds_of_keys()
-    lone = {name: field for name, field in Params.model_fields.items() if not _nested(field)}
-    lines = ["## At the top", *_keys(lone, "", kinds)] if lone else []
+    lines = ["## At the top", *_keys(_lone(), "", kinds)] if _lone() else []
     for name, field in Params.model_fields.items():
         for group in _nested(field):
             lines += [f"## {name}", _sentence(inspect.getdoc(group) or "")]
@@ -71,10 +71,16 @@ def settings() -> str:
     return "\n\n".join(lines)
 
 
+def _lone() -> dict[str, FieldInfo]:
+    """The settings that stand in no group."""
+    return {name: field for name, field in Params.model_fields.items() if not _nested(field)}
+
+
 def _keys(fields: Mapping[str, FieldInfo], prefix: str, kinds: Mapping[str, str]) -> Iterator[str]:
     for name, field in fields.items():
+        if prefix and name in _lone():  # handed on to the group from the top
+            continue
         key = prefix + name
-        groups = _nested(field)
         facts = [_type(field.annotation, field.metadata)]
         if key in kinds:
             facts.append(f"[{kinds[key]}](parts.md#{_slug(kinds[key])})")
@@ -83,7 +89,7 @@ def _keys(fields: Mapping[str, FieldInfo], prefix: str, kinds: Mapping[str, str]
         elif not isinstance(field.default, Settings):
             facts.append(f"default `{_yaml(field.default)}`")
         yield _term(key, "; ".join(facts), field.description or "", anchor=key)
-        for group in groups:
+        for group in _nested(field):
             yield from _keys(group.model_fields, f"{key}.", kinds)
 
 
@@ -95,12 +101,20 @@ def _nested(field: FieldInfo) -> list[type[Settings]]:
 
 def _kinds_of_keys() -> dict[str, str]:
     """The kind of part that each key names."""
-    import importlib
-
-    return {
+    kinds = {
         key: getattr(importlib.import_module(module), name).kind
-        for key, (module, name) in pipeline.PARTS.items()
+        for key, (module, name) in getattr(pipeline, "PARTS", {}).items()
     }
+
+    def walk(fields: Mapping[str, FieldInfo], prefix: str) -> None:
+        for name, field in fields.items():
+            for kind in (item for item in field.metadata if hasattr(item, "load")):
+                kinds[prefix + name] = kind.load().kind
+            for group in _nested(field):
+                walk(group.model_fields, f"{prefix}{name}.")
+
+    walk(Params.model_fields, "")
+    return kinds
 
 
 def _type(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
@@ -116,7 +130,7 @@ def _type(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
     if origin is typing.Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin is list:
-        return f"list: {_type(arguments[0])}{bounds}"
+        return f"list{bounds}: {_type(arguments[0])}"
     if origin is dict:
         return f"mapping from text to {_type(arguments[1])}"
     if origin is tuple:
@@ -133,14 +147,12 @@ def _type(annotation: Any, metadata: typing.Iterable[Any] = ()) -> str:
 
 def _bounds(metadata: typing.Iterable[Any]) -> str:
     flat = [inner for item in metadata for inner in getattr(item, "metadata", (item,))]
-    words = [
-        f"{word} {getattr(item, name):g}"
-        for name, word in BOUNDS
-        for item in flat
-        if getattr(item, name, None) is not None
-    ]
-    words += ["not empty" for item in flat if getattr(item, "min_length", None)]
-    return f", {' and '.join(words)}" if words else ""
+    limits = {name: getattr(item, name) for name in BOUNDS for item in flat if hasattr(item, name)}
+    if {"ge", "le"} <= limits.keys():
+        return f" from {limits['ge']:g} to {limits['le']:g}"
+    words = [f"{BOUNDS[name]} {limit:g}" for name, limit in limits.items()]
+    words += ["at least one" for item in flat if getattr(item, "min_length", None)]
+    return f" ({' and '.join(words)})" if words else ""
 
 
 def _yaml(value: Any) -> str:
