@@ -158,7 +158,7 @@ def test_commands_of_a_new_user(
     assert table.count(made / "data/clean") == 200 - len(out) >= 198
     blamed = {name for reasons in out["reasons"] for name in reasons.split(";")}
     assert blamed <= {"outlier", "wrong_label"}  # what models find odd in real digits; no page
-    again = runner.invoke(cli.app, ["init", str(made)])
+    again = runner.invoke(cli.app, ["init", str(made), "--data", str(tmp_path / "glyphs")])
     assert again.exit_code == 1
     monkeypatch.chdir(project)
     for command in commands((README,)):
