@@ -129,7 +129,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     monkeypatch.setattr(pipeline, "run", report)
     monkeypatch.setattr("augment.score.run.prove", prove)
     monkeypatch.setattr(new_project, "init", lambda folder, data: [])
-    monkeypatch.setattr("augment.review.serve", lambda *_, **__: None)
+    monkeypatch.setattr("augment.review.server.serve", lambda *_, **__: None)
 
 
 def test_commands_of_a_new_user(
