@@ -212,7 +212,7 @@ CLOSED_FORMS = """
 import numpy as np, torch
 from augment.clean.checks.base import CHECKS
 from augment.models.losses import LOSSES
-from augment.score.scores.base import SCORES, Measured, Side
+from augment.vision.augmentations import AUGMENTATIONS
 
 loss = LOSSES.build("average")
 real, fake = torch.tensor([1.0, 3.0]), torch.zeros(2)
@@ -220,10 +220,11 @@ assert abs(loss.discriminator(real=real, fake=fake).item() - 1.5) < 1e-6
 assert abs(loss.generator(fake=fake, real=real).item() - 9.5) < 1e-6
 faint = CHECKS.build("faint")
 assert faint(np.full((8, 8), 255, np.uint8)) == 0 and faint(np.zeros((8, 8), np.uint8)) == 1
-side = Side(np.zeros((2, 1, 8, 8), np.uint8), np.array([0, 1]), np.zeros((2, 4), np.float32),
-            np.array([[1, 0], [0.5, 0.5]], np.float32))
-numbers = SCORES.build("certainty")(Measured(["a", "b"], side, side, side, dict))
-assert numbers["certainty"] == 0.75 and numbers["per_class"]["b"]["certainty"] == 0.5
+white = torch.ones(64, 1, 4, 4)
+for amount, least in ((0.0, 1.0), (1.0, 0.0)):
+    fade = AUGMENTATIONS.build({"name": "fade", "amount": amount})
+    faded = fade(white, torch.Generator().manual_seed(0))
+    assert least <= faded.min() <= faded.max() <= 1 and faded.min() < least + 0.1
 """
 
 
