@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test browser lint bench lock clean
+.PHONY: demo test docs browser lint bench lock clean
 
 $(BIN)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,10 @@ lint: $(BIN)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(BIN)/.ready
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "the documentation: site/index.html (open it in a browser)"
+
 bench: $(BIN)/.ready
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed
 
@@ -44,4 +48,4 @@ lock:
 	  --no-header --no-annotate -o requirements.lock
 
 clean:
-	rm -rf data models reports synthetic .augment
+	rm -rf data models reports synthetic site .augment
