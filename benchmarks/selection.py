@@ -3,17 +3,13 @@
 scikit-learn's digits, a few labels of each class: a generator and a labeller see those alone. Of
 the same accepted candidates each selector keeps as many as random keeping does, which takes the
 first ones; a classifier of the real and the kept images, of another architecture than the labeller,
-is then asked about held-out digits. ``wide`` keeps the first ones of candidates whose codes were
-drawn where real images are thin; ``all`` is the sum of all selectors' ranks. The selectors' second
-classifier is of that architecture too, with another seed.
+is then asked about held-out digits.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -21,16 +17,14 @@ from sklearn.datasets import load_digits
 from augment.classifiers.fit import CLASSIC, fit_classifier
 from augment.data.arrays import Arrays
 from augment.runtime import seeding
-from augment.synth import code_ranges
 from augment.synth.candidates import Draw
 from augment.synth.quotas import Order
-from augment.synth.selection import Selection
-from augment.synth.selectors import SELECTORS
+from augment.synth.selectors import SELECTORS, Selection
 from augment.synth.settings import SynthSettings
 from benchmarks import runs
 from benchmarks.supply import Supply
 
-ARMS = [*SELECTORS.names(), "all", "wide"]
+ARMS = SELECTORS.names()
 HELD, VALID = 60, 20  # of each class: held-out digits, and those that tell what is honest
 JUDGE_SEED = 1000
 
@@ -66,20 +60,12 @@ class Bench:
         self.train, self.valid, self.held = digits(asked.labels, seed)
         self.supply = Supply(self.train, asked, seed)
 
-    def kept(self, arm: str | None, cache: Path) -> Arrays:
+    def kept(self, arm: str | None) -> Arrays:
         """The candidates that an arm keeps; None keeps the first ones."""
-        given = [] if arm in (None, "wide") else SELECTORS.names() if arm == "all" else [arm]
-        settings = SynthSettings(
-            select=given, surplus=self.asked.surplus, seed=self.seed,
-            second={"network": "residual", "steps": self.asked.judge},
-        )  # fmt: skip
-        selection = (
-            Selection.fit(settings, self.supply.chosen, self.valid, cache) if given else None
-        )
-        ranges = code_ranges.by_head(self.supply.one.head(), self.train) if arm == "wide" else {}
-        draw = Draw(self.seed, max_candidates=self.asked.candidates, wide=ranges)
+        settings = SynthSettings(select=[arm] if arm else [], surplus=self.asked.surplus)
+        draw = Draw(self.seed, max_candidates=self.asked.candidates)
         orders = [Order(name, self.asked.kept) for name in self.train.classes]
-        return self.supply.draw(orders, draw, selection)
+        return self.supply.draw(orders, draw, Selection.build(settings))
 
     def accuracy(self, added: Arrays | None) -> float:
         """Held-out accuracy, mean over judges, of the train images and those that are added."""
@@ -102,19 +88,18 @@ def measure(seed: int, asked: argparse.Namespace) -> Iterator[runs.Row]:
     """The rows of one seed: what each arm gains over random keeping, of the same candidates."""
     bench = Bench(seed, asked)
     classic = bench.accuracy(None)
-    with TemporaryDirectory() as folder:
-        random = bench.accuracy(bench.kept(None, Path(folder)))
-        for arm in asked.arms:
-            found = bench.accuracy(bench.kept(arm, Path(folder)))
-            yield {
-                "arm": arm,
-                "labels": asked.labels,
-                "seed": seed,
-                "classic": classic,
-                "random": random,
-                "accuracy": found,
-                "gain": found - random,
-            }
+    random = bench.accuracy(bench.kept(None))
+    for arm in asked.arms:
+        found = bench.accuracy(bench.kept(arm))
+        yield {
+            "arm": arm,
+            "labels": asked.labels,
+            "seed": seed,
+            "classic": classic,
+            "random": random,
+            "accuracy": found,
+            "gain": found - random,
+        }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

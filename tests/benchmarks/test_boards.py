@@ -211,7 +211,7 @@ def test_selection_is_compared_on_the_same_held_out_digits(
     assert set(few[0].ids) < set(more[0].ids) and set(few[0].ids) != set(other[0].ids)
     assert len({*more[0].ids, *more[1].ids, *more[2].ids}) == 30 + 200 + 600
     asked = ["--kept", "1", "--surplus", "2", "--steps", "2", "--width", "4", "--judge", "2"]
-    asked += ["--probability", "0", "--candidates", "100", "--seeds", "0", "--arms", "all,wide"]
+    asked += ["--probability", "0", "--candidates", "100", "--seeds", "0", "--arms", "coverage"]
     selection.main(["--quick", "--device", "cpu", *asked])
     assert "random keeping" in capsys.readouterr().out
     assert not list(elsewhere.glob("*.json"))
