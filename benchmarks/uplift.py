@@ -48,7 +48,7 @@ def few(case: str, seed: int, asked: argparse.Namespace) -> runs.Row:
         steps=asked.steps, rounds=1, batch=asked.batch, seed=seed,
     )  # fmt: skip
     nobody = np.zeros(0, np.int64)
-    probabilities, verdict = combine.judge(pool, data.labels, nobody, LABELLERS)
+    probabilities, verdict = combine.label_pool(pool, data.labels, nobody, LABELLERS)
     sure = (data.labels < 0) & (probabilities.max(1) >= settings.probability)
     guessed = dataclasses.replace(data, labels=probabilities.argmax(1))
     adopted = guessed.take(np.flatnonzero(sure))
