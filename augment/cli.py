@@ -283,6 +283,7 @@ def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
 
 
 def _print(report: Any, stage: str, as_json: bool) -> None:
+    """Print a report as JSON, or as the board that suits the stage."""
     if as_json:
         _json(report)
         return

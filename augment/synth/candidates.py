@@ -40,7 +40,7 @@ class AcceptedChunk(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of the candidates, per class."""
+    """Counts of the candidates of each class: accepted, and rejected by reason."""
 
     per_class: dict[str, dict[str, Any]] = field(default_factory=dict)
 

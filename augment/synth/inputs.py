@@ -1,4 +1,4 @@
-"""What synth starts from: the generator, the filter and the real images."""
+"""The inputs of synth: the generator, the filter and the real images."""
 
 from __future__ import annotations
 

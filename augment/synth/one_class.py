@@ -29,8 +29,9 @@ def fulfil(
 ) -> dict[str, Any]:
     """Samples of one class, written by ``writer`` to ``out`` at once or not at all.
 
-    ``out`` is synthetic/NAME-N-seedS by default. Gives the counts; raises SynthError for a
-    destination that is not empty, GeneratorError for an unknown class or code.
+    ``out`` is synthetic/NAME-N-seedS by default. Gives the counts of candidates by outcome. Raises
+    SynthError for a destination that is not empty or a budget that is spent, GeneratorError for an
+    unknown class or code.
     """
     write = WRITERS.build(writer)
     name = Folders("").of(order.label)

@@ -1,4 +1,4 @@
-"""Quotas: how many samples of each class are wanted."""
+"""Quotas: how many samples each class gets."""
 
 from __future__ import annotations
 

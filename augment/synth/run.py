@@ -14,7 +14,7 @@ from augment.synth.quotas import quotas
 from augment.synth.selectors import SELECTORS, Selection
 from augment.synth.settings import SynthSettings
 
-SHOWN = 10  # samples of each class in the picture
+SHOWN = 10  # images in a row of the picture; chosen by hand
 
 
 def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:

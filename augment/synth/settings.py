@@ -11,7 +11,7 @@ from augment.settings import Kind, PartSpec, Settings
 
 
 class SynthSettings(Settings):
-    """How many samples of each class, and what is accepted."""
+    """How many samples each class gets, and which candidates are accepted."""
 
     per_class: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = 200
     match: Literal["largest", "weakest"] | None = None  # largest: fill all classes up to it
