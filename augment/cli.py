@@ -48,9 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that a user can mend is one line and exit code 1."""
     # Threads that wait by spinning stall each other as soon as another program wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(given)
+        app(list(sys.argv[1:] if arguments is None else arguments))
     except AugmentError as error:
         _fail(str(error))
     except OSError as error:
@@ -151,9 +150,9 @@ def write(
         typer.echo(report["remark"], err=True)
 
 
-_OWN: dict[str, Callable[..., None]] = {"synth": synth, "write": write}
+_WITH_OPTIONS: dict[str, Callable[..., None]] = {"synth": synth, "write": write}
 for _name in STAGES:
-    app.command(_name)(_OWN.get(_name) or _stage(_name))
+    app.command(_name)(_WITH_OPTIONS.get(_name) or _stage(_name))
 
 
 @app.command()
@@ -192,12 +191,12 @@ def uplift(
     from augment.score.settings import LONG_UPLIFT
 
     lists = {"arms": arms, "doses": doses}
-    asked = {
+    settings = {
         **{key: json.dumps(value) for key, value in LONG_UPLIFT.items()},
         **{key: f"[{text}]" for key, text in lists.items() if text is not None},
         **{k: str(v) for k, v in (("seeds", seeds), ("learner", learner)) if v is not None},
     }
-    changes = [f"score.uplift.{key}={value}" for key, value in asked.items()]
+    changes = [f"score.uplift.{key}={value}" for key, value in settings.items()]
     begun = time.monotonic()
     report = score.prove(pipeline.load([*changes, *overrides]).score)
     _print(report, "uplift", as_json)
@@ -212,14 +211,14 @@ def parts(
     """List every registered part with its options and paper."""
     from augment import pipeline
 
-    found = [part for part in pipeline.parts() if kind in (None, part["kind"])]
-    if not found:
-        known = ", ".join(dict.fromkeys(part["kind"] for part in pipeline.parts()))
-        raise typer.BadParameter(f"unknown kind {kind!r}; known: {known}")
+    listed = [part for part in pipeline.parts() if kind in (None, part["kind"])]
+    if not listed:
+        kinds = ", ".join(dict.fromkeys(part["kind"] for part in pipeline.parts()))
+        raise typer.BadParameter(f"unknown kind {kind!r}; known: {kinds}")
     if as_json:
-        _json(found)
+        _json(listed)
         return
-    for part in found:
+    for part in listed:
         options = ", ".join(
             option if value == "required" else f"{option}={value}"
             for option, value in part["options"].items()
@@ -285,6 +284,7 @@ def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
 
 
 def _print(report: Any, stage: str, as_json: bool) -> None:
+    """Print a report as JSON, or as the board that suits the stage."""
     if as_json:
         _json(report)
         return
@@ -304,6 +304,10 @@ def _json(value: Any) -> None:
 
 
 def _code(text: str) -> tuple[int, tuple[float, float]]:
+    """The number of a code and its bounds, from ``CODE=VALUE`` or ``CODE=LO:HI``.
+
+    A named code whose factor falls as it rises changes the sign of both bounds.
+    """
     name, _, value = text.partition("=")
     low, _, high = value.partition(":")
     try:
@@ -316,7 +320,7 @@ def _code(text: str) -> tuple[int, tuple[float, float]]:
         return int(name), (first, last)
     from augment.models import code_names
 
-    index, sign = code_names.resolve(name)
+    index, sign = code_names.code_named(name)
     return index, (sign * first, sign * last)
 
 

@@ -152,7 +152,7 @@ def _adapted(name: str, text: str, source: str | None) -> str:
 
 
 def _source_line(path: Path) -> str | None:
-    """What ``ingest.source`` is in a params.yaml that this version cannot read."""
+    """The value of ``ingest.source`` in a params.yaml that this version cannot read."""
     match = re.search(r"(?m)^  source: *([^#\n]+)", path.read_text(encoding="utf-8"))
     return match[1].strip().strip("'\"") if match else None
 
@@ -163,7 +163,7 @@ def _inside_git(folder: Path) -> bool:
 
 
 def _run(command: list[str], folder: Path) -> list[str]:
-    """Run a tool in ``folder``; what it says if it fails."""
+    """Run a tool in ``folder``; returns a remark where it fails or is not installed."""
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except FileNotFoundError:

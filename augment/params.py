@@ -33,7 +33,7 @@ class ParamsError(AugmentError, ValueError):
 
 
 class Params(Settings):
-    """All of params.yaml: what is said of the data as a whole, then a group for each stage."""
+    """All of params.yaml: the profile of the data, then a group of settings for each stage."""
 
     profile: Profile = "glyph"
     ingest: IngestSettings
@@ -63,7 +63,7 @@ class Params(Settings):
                     f"{name}.profile: the profile belongs to the data and stands once, at the top "
                     f"of params.yaml (profile: {group['profile']}); take it out of {name!r}"
                 )
-            if profile in get_args(Profile):  # a wrong one is told once
+            if profile in get_args(Profile):  # a wrong profile is reported once, at the top
                 shared[name] = {**group, "profile": profile}
         return shared
 
@@ -101,6 +101,7 @@ def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Par
 
 
 def _set(tree: dict[str, Any], override: str) -> None:
+    """Apply ``group.key=value`` to the settings; raises ParamsError for anything else."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ParamsError(f"override {override!r}: expected group.key=value")
@@ -121,6 +122,7 @@ def _set(tree: dict[str, Any], override: str) -> None:
 
 
 def _explain(problem: Any) -> str:
+    """A line about an error of pydantic's: the key, the value found and what was allowed."""
     key = ".".join(str(step) for step in problem["loc"] if not _is_alternative(step))
     if problem["type"] == "value_error" and not key:
         return str(problem["ctx"]["error"])
@@ -128,7 +130,7 @@ def _explain(problem: Any) -> str:
         return f"{key}: unknown key; known: {', '.join(_keys_at(problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{key}: missing"
-    if problem["type"] == "value_error":  # our own words, which say what was found
+    if problem["type"] == "value_error":  # the words of a validator, which name the value
         return f"{key}: {problem['ctx']['error']}"
     return f"{key}: {problem['msg']} (found {problem['input']!r})"
 

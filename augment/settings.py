@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from augment.registry import Count, Registry, Spec
+from augment.registry import Registry, Spec
 
 PartSpec = str | dict[str, Any]
 Profile = Literal["glyph", "natural"]
@@ -70,11 +70,3 @@ class Settings(BaseModel):
                 full = [kind.load().resolve(spec) for spec in specs]
                 node[name] = full if isinstance(node[name], list) else full[0]
         return tree
-
-
-class LabellerSettings(Settings):
-    """The classifier that ``synth`` filters with."""
-
-    network: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "cnn"
-    steps: Count = 600
-    batch: Count = 64

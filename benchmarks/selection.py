@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from augment.data.arrays import Arrays, join
 from augment.runtime import seeding
 from augment.synth.candidates import Draw
 from augment.synth.quotas import Order
-from augment.synth.selection import Selection
+from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings
 from benchmarks import mnist, runs
 from benchmarks.results import Row
@@ -56,13 +54,11 @@ def measure(arm: str, labels: int, seed: int, options: argparse.Namespace) -> Ro
     orders = [Order(name, options.kept) for name in train.classes]
     how = Draw(seed, max_candidates=options.candidates)
     settings = SynthSettings(select=[arm], surplus=options.surplus, seed=seed)
-    with TemporaryDirectory() as cache:
-        selection = Selection.fit(settings, supply.filter, valid, Path(cache))
-        pools = {
-            "classic": train,
-            "random": join(train, supply.draw(orders, how)),
-            "accuracy": join(train, supply.draw(orders, how, selection)),
-        }
+    pools = {
+        "classic": train,
+        "random": join(train, supply.draw(orders, how)),
+        "accuracy": join(train, supply.draw(orders, how, Selection.build(settings))),
+    }
     judges = range(mnist.JUDGE_SEED, mnist.JUDGE_SEED + options.judges)
 
     def accuracy(pool: Arrays) -> float:

@@ -226,7 +226,7 @@ ORDER = {  # unfiltered: of a generator this raw hardly any candidate would be a
 from augment.synth import one_class
 from augment.synth.candidates import Draw
 from augment.synth.quotas import Order""",
-    "call": """settings, order = params.load(root / 'params.yaml'), Order('3', {count})
+    "call": """settings, order = params.load(root / 'params.yaml').synth, Order('3', {count})
 one_class.fulfil(settings, order, Draw(), writer='parquet', filtered=False, root=root)""",
 }
 

@@ -15,7 +15,7 @@ from augment.synth import candidates
 from augment.synth.candidates import Draw, Tally
 from augment.synth.filter import Filter
 from augment.synth.quotas import Order
-from augment.synth.selection import Selection
+from augment.synth.selectors import Selection
 from benchmarks import training
 
 QUANTILE = 0.01  # of real images' nearest distances, below which a sample is a copy: synth's

@@ -53,7 +53,7 @@ def few(case: str, seed: int, options: argparse.Namespace) -> Row:
         steps=options.steps, rounds=1, batch=options.batch, seed=seed,
     )  # fmt: skip
     nobody = np.zeros(0, np.int64)
-    probabilities, verdict = combine.judge(pool, data.labels, nobody, LABELLERS)
+    probabilities, verdict = combine.label_pool(pool, data.labels, nobody, LABELLERS)
     sure = (data.labels < 0) & (probabilities.max(1) >= settings.probability)
     guessed = dataclasses.replace(data, labels=probabilities.argmax(1))
     adopted = guessed.take(np.flatnonzero(sure))
@@ -92,7 +92,7 @@ def copier(case: str, seed: int) -> Row:
     order = seeding.rng(seed, "copier").permutation(len(pixels))
     train, held = np.split(pixels[order], [int(0.6 * len(pixels))])
     lookalikes = Lookalikes(train)
-    limit = np.quantile(lookalikes.gaps(train, own=np.arange(len(train))), QUANTILE)
+    limit = np.quantile(lookalikes.gaps(train, self_places=np.arange(len(train))), QUANTILE)
     planted = perturbed(train[: len(train) // 20], seed)
     return {
         "recall": float((lookalikes.gaps(planted) <= limit).mean()),

@@ -113,8 +113,8 @@ def test_wrong_usage_is_one_clear_line(
     code: int,
     message: str,
 ) -> None:
-    found, error = fails(arguments, capsys)
-    assert found == code
+    exit_code, error = fails(arguments, capsys)
+    assert exit_code == code
     assert message in " ".join(error.replace("│", " ").split())
     assert "Traceback" not in error
 
@@ -139,10 +139,10 @@ def test_outside_a_project(
 
 def test_parts_names_every_registered_part() -> None:
     listed = json.loads(runner.invoke(cli.app, ["parts", "--json"]).stdout)
-    known = [(r.kind, name) for r in pipeline.registries() for name in r.names()]
-    known += [("recipe", name) for name in RECIPES]
-    assert [(part["kind"], part["name"]) for part in listed] == known
-    assert len(known) == len(set(known)) > 30
+    registered = [(r.kind, name) for r in pipeline.registries() for name in r.names()]
+    registered += [("recipe", name) for name in RECIPES]
+    assert [(part["kind"], part["name"]) for part in listed] == registered
+    assert len(registered) == len(set(registered)) > 30
     text = runner.invoke(cli.app, ["parts", "penalty"]).stdout
     assert "gradient(weight=10.0, interval=1)" in text
     assert "Gulrajani" in text

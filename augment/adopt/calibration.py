@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: one temperature, fitted to images whose label is known."""
+"""Calibrated probabilities: one temperature, fitted to images whose label is known."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-BINS = 15  # of equal width, for the expected calibration error
-LEAST, MOST = 0.05, 20.0  # a temperature
-FLOOR = 1e-7  # that no probability falls below, so that every one has a logarithm
+BINS = 15  # bins of confidence, as in Guo et al. 2017
+LEAST, MOST = 0.05, 20.0  # bounds of a temperature (no unit); chosen by hand
+FLOOR = 1e-7  # least probability, so that every logarithm is finite; chosen by hand
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
 def temperature(probabilities: NDArray[Any], labels: Labels) -> float:
-    """The temperature under which probabilities (N, K) best tell class indices (N,).
+    """The temperature, LEAST … MOST, with the least ``log_loss`` for class indices (N,).
 
-    Above 1 they were too sure, below 1 not sure enough; LEAST … MOST. Source: Guo et al. 2017, On
-    Calibration of Modern Neural Networks. Targets are softened as in Platt 1999, or a few images
-    that are all right would make every probability 1.
+    Above 1 the probabilities (N, K) were too sure, below 1 not sure enough. Source: Guo et al.
+    2017, On Calibration of Modern Neural Networks.
     """
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda log: log_loss(tempered(probabilities, np.exp(log)), labels),
         bounds=(np.log(LEAST), np.log(MOST)),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
 
 
 def tempered(probabilities: NDArray[Any], heat: float) -> Floats:
@@ -50,10 +49,11 @@ def normalised(logits: Floats) -> Floats:
 
 
 def log_loss(probabilities: NDArray[Any], labels: Labels) -> float:
-    """Mean cross-entropy in nats of probabilities (N, K) to class indices (N,), softened.
+    """Mean cross-entropy, in nats, of probabilities (N, K) and softened class indices (N,).
 
-    The true class has the target (N + 1) / (N + 2) and the others share the rest, so that few
-    images prove little.
+    The target of the true class is (N + 1) / (N + 2), and the other classes share the rest:
+    otherwise a few images that are all right would make every probability 1. Source: Platt 1999,
+    Probabilistic Outputs for Support Vector Machines.
     """
     count, classes = probabilities.shape
     rest = 1 / (count + 2)
@@ -63,14 +63,15 @@ def log_loss(probabilities: NDArray[Any], labels: Labels) -> float:
 
 
 def calibration_error(probabilities: NDArray[Any], labels: Labels) -> float:
-    """Expected calibration error of probabilities (N, K) for class indices (N,): 0 best … 1.
+    """Expected calibration error of probabilities (N, K) for class indices (N,): 0 (best) … 1.
 
-    The mean gap between confidence and accuracy, over BINS bins of confidence. Source: Naeini et
-    al. 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning. NaN for no images.
+    The error is the gap between mean confidence and accuracy in each of BINS bins of confidence,
+    averaged over the images; NaN for no images. Source: Naeini et al. 2015, Obtaining Well
+    Calibrated Probabilities Using Bayesian Binning.
     """
     if not len(labels):
         return float("nan")
     confidence = probabilities.max(1)
-    surplus = confidence - (probabilities.argmax(1) == labels)
+    gap = confidence - (probabilities.argmax(1) == labels)
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(np.abs(np.bincount(bins, surplus, BINS)).sum() / len(labels))
+    return float(np.abs(np.bincount(bins, gap, BINS)).sum() / len(labels))

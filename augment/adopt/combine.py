@@ -1,4 +1,4 @@
-"""Opinions combined, chosen and calibrated by images whose label was hidden."""
+"""Several opinions become one, calibrated on images whose label was hidden from them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from augment.errors import AugmentError
 from augment.runtime import seeding
 from augment.settings import PartSpec
 
-ENOUGH = 20  # images of known label that a temperature can be fitted to
-FOLDS = 3  # parts of the labelled train images that are hidden in turn where valid is too small
+ENOUGH = 20  # images; fewer do not determine a temperature; chosen by hand
+FOLDS = 3  # parts of the labelled train images, where valid has too few; chosen by hand
 
 
 class AdoptError(AugmentError):
@@ -26,32 +26,41 @@ class AdoptError(AugmentError):
 
 @dataclass(frozen=True)
 class Held:
-    """Images whose label is known and was not told: their places in the pool, and the labels."""
+    """Images whose label is known but hidden from the opinions that are measured on them.
+
+    ``places`` (M,) are their places in the pool and ``labels`` (M,) their class indices. ``source``
+    says in words which images they are; None where they are too few to calibrate on.
+    """
 
     places: NDArray[np.int64]
     labels: Labels
-    source: str | None  # None: too few to calibrate by
+    source: str | None
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """Probabilities of the whole pool (N, K), and of the held images (M, K) as not told."""
+    """Probabilities of all images, ``pool`` (N, K), and of the held ones, ``held`` (M, K).
+
+    Those of the held images come from labels without theirs.
+    """
 
     pool: Floats
     held: Floats
 
     def tempered(self, heat: float) -> Opinion:
-        """The same at another temperature."""
-        return Opinion(*(calibration.tempered(one, heat) for one in (self.pool, self.held)))
+        """The opinion with its logits divided by the temperature ``heat``."""
+        return Opinion(calibration.tempered(self.pool, heat), calibration.tempered(self.held, heat))
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the report says of the opinion that counts; None is what could not be measured.
+class Combination:
+    """What the report says of how opinions were combined; None where nothing was measured.
 
-    ``calibrated_on`` says which ``held_out`` images calibrated it, ``valid`` how many of the valid
-    split there are; errors are expected calibration errors on the held images. ``opinions`` holds
-    each one's own temperature, and its accuracy on them.
+    ``method`` names the combination that was taken, ``temperature`` the one that calibrated it, on
+    the ``held_out`` images that ``calibrated_on`` describes. The calibration errors, after and
+    before, are expected calibration errors on those images, 0 … 1. ``valid`` counts the images of
+    the valid split and ``accuracy_valid``, 0 … 1, is the accuracy on them. ``opinions`` holds the
+    temperature of each opinion alone, and its accuracy on the held images.
     """
 
     method: str | None = None
@@ -65,112 +74,131 @@ class Verdict:
     opinions: Mapping[str, Mapping[str, float]] | None = None
 
 
-def judge(
-    pool: Pool, known: Labels, valid: Labels, labellers: Sequence[PartSpec]
-) -> tuple[Floats, Verdict]:
-    """Probabilities (N, K) that ``labellers`` together give the images of ``pool``, and how good.
+def label_pool(
+    pool: Pool, train: Labels, valid: Labels, labellers: Sequence[PartSpec]
+) -> tuple[Floats, Combination]:
+    """Probabilities (N, K) of all images of ``pool``, combined from the opinions of ``labellers``.
 
-    ``known`` holds the class indices of the first images of the pool, the train split, -1 where
-    unknown; ``valid`` those of the last, which no opinion is told.
+    The pool holds the train images first and the valid images last. ``train`` are the class indices
+    of the former, -1 where unknown; ``valid`` those of the latter, which no opinion is told. Raises
+    AdoptError for a labeller that stands twice, or where none has an opinion.
     """
-    told = np.concatenate([known, np.full_like(valid, -1)])
-    held = _held(known, valid, pool.seed)
-    opinion, verdict = combine(_ask(pool, told, held, labellers), held)
-    right = opinion.pool[len(known) :].argmax(1) == valid
-    verdict = dataclasses.replace(
-        verdict,
+    told = np.concatenate([train, np.full_like(valid, -1)])
+    held = hold_out(train, valid, pool.seed)
+    opinion, combination = combine(_ask(pool, told, held, labellers), held)
+    right = opinion.pool[len(train) :].argmax(1) == valid
+    combination = dataclasses.replace(
+        combination,
         calibrated_on=held.source,
         held_out=len(held.labels) if held.source else 0,
         valid=len(valid),
         accuracy_valid=float(right.mean()) if len(valid) else None,
     )
-    return opinion.pool, verdict
+    return opinion.pool, combination
 
 
-def combine(opinions: Mapping[str, Opinion], held: Held) -> tuple[Opinion, Verdict]:
-    """The combination of calibrated opinions that tells the held images best, calibrated again.
+def combine(opinions: Mapping[str, Opinion], held: Held) -> tuple[Opinion, Combination]:
+    """The combination of opinions with the least log loss on the held images, calibrated.
 
-    Candidates are each opinion, the mean of their log-probabilities, and their agreement: for each
-    class what the least convinced one gives it. Where too few images are held to choose and to
-    calibrate by, it is the agreement as it stands.
+    Each opinion is calibrated first; then the ``combinations`` of them are calibrated and compared.
+    An opinion alone is calibrated once. Where too few images are held, nothing is calibrated and
+    the first combination is taken, the most cautious.
     """
-    raw = _ways(opinions)
+    raw = combinations(opinions)
     if held.source is None:
         method = next(iter(raw))
-        return raw[method], Verdict(method)
-    heats = {name: _heat(one, held) for name, one in opinions.items()}
-    ways = _ways({name: one.tempered(heats[name]) for name, one in opinions.items()})
-    ways.update(opinions)  # alone, each is calibrated once
-    heat = {name: _heat(one, held) for name, one in ways.items()}
-    settled = {name: one.tempered(heat[name]) for name, one in ways.items()}
-    method = min(settled, key=lambda name: calibration.log_loss(settled[name].held, held.labels))
-    each = {
-        name: {
-            "temperature": heats[name],
-            "accuracy": float((one.held.argmax(1) == held.labels).mean()),
-        }
-        for name, one in opinions.items()
+        return raw[method], Combination(method)
+
+    def heat(opinion: Opinion) -> float:
+        return calibration.temperature(opinion.held, held.labels)
+
+    first_heats = {name: heat(opinion) for name, opinion in opinions.items()}
+    candidates = combinations(
+        {name: opinion.tempered(first_heats[name]) for name, opinion in opinions.items()}
+    )
+    candidates.update(opinions)  # alone, each is calibrated once
+    heats = {name: heat(opinion) for name, opinion in candidates.items()}
+    calibrated = {name: opinion.tempered(heats[name]) for name, opinion in candidates.items()}
+    losses = {
+        name: calibration.log_loss(opinion.held, held.labels)
+        for name, opinion in calibrated.items()
     }
-    before, after = (
-        calibration.calibration_error(some[method].held, held.labels) for some in (raw, settled)
-    )
-    return settled[method], Verdict(
+    method = min(losses, key=losses.__getitem__)
+    alone = {
+        name: {
+            "temperature": first_heats[name],
+            "accuracy": float((opinion.held.argmax(1) == held.labels).mean()),
+        }
+        for name, opinion in opinions.items()
+    }
+    return calibrated[method], Combination(
         method,
-        heat[method],
-        calibration_error=after,
-        calibration_error_before=before,
-        opinions=each,
+        heats[method],
+        calibration_error=calibration.calibration_error(calibrated[method].held, held.labels),
+        calibration_error_before=calibration.calibration_error(raw[method].held, held.labels),
+        opinions=alone,
     )
 
 
-def _ways(opinions: Mapping[str, Opinion]) -> dict[str, Opinion]:
-    """Every way to make one opinion of them, by name; what is most careful comes first."""
+def combinations(opinions: Mapping[str, Opinion]) -> dict[str, Opinion]:
+    """Every way to make one opinion of ``opinions``, by name, the most cautious first.
+
+    ``agreement`` takes for each class the least of the opinions' probabilities and ``mean`` their
+    geometric mean; both are scaled to the sum 1. Then comes each opinion alone.
+    """
     if len(opinions) == 1:
         return dict(opinions)
 
-    def together(name: str) -> Opinion:
+    def together(reduction: str) -> Opinion:
         stacks = (
-            np.stack([calibration.logarithms(getattr(one, side)) for one in opinions.values()])
+            np.stack(
+                [calibration.logarithms(getattr(opinion, side)) for opinion in opinions.values()]
+            )
             for side in ("pool", "held")
         )
-        return Opinion(*(calibration.normalised(getattr(stack, name)(0)) for stack in stacks))
+        return Opinion(*(calibration.normalised(getattr(stack, reduction)(0)) for stack in stacks))
 
     return {"agreement": together("min"), "mean": together("mean"), **opinions}
 
 
-def _heat(opinion: Opinion, held: Held) -> float:
-    return calibration.temperature(opinion.held, held.labels)
+def hold_out(train: Labels, valid: Labels, seed: int) -> Held:
+    """The valid images; with the labelled train images where ENOUGH valid ones are not there.
 
-
-def _held(known: Labels, valid: Labels, seed: int) -> Held:
-    """The valid images; labelled train images too where those are too few."""
-    places = len(known) + np.arange(len(valid))
+    ``train`` and ``valid`` are class indices, -1 where unknown (of train images alone).
+    """
+    places = len(train) + np.arange(len(valid))
     if len(valid) >= ENOUGH:
         return Held(places, valid, "valid")
-    hidden = np.concatenate(_folds(known, seed))
+    hidden = np.concatenate(folds(train, seed))
     both = np.concatenate([places, hidden])
     if len(both) >= ENOUGH:
-        labels = np.concatenate([valid, known[hidden]])
+        labels = np.concatenate([valid, train[hidden]])
         return Held(both, labels, "valid and labelled train images, hidden in turn")
     return Held(places, valid, None)
 
 
-def _folds(known: Labels, seed: int) -> list[NDArray[np.int64]]:
-    """Places of the labelled images in FOLDS parts; of each class some are in none or in others."""
-    folds: list[list[int]] = [[] for _ in range(FOLDS)]
-    for label in np.unique(known[known >= 0]):
-        members = seeding.rng(seed, "fold", label).permutation(np.flatnonzero(known == label))
+def folds(labels: Labels, seed: int) -> list[NDArray[np.int64]]:
+    """Places of the labelled images in FOLDS parts, the images of each class spread evenly.
+
+    ``labels`` (N,) are class indices, -1 where unknown. A class with a single labelled image is in
+    no part, so that each class keeps a label when a part is hidden.
+    """
+    parts: list[list[int]] = [[] for _ in range(FOLDS)]
+    for label in np.unique(labels[labels >= 0]):
+        members = seeding.rng(seed, "fold", label).permutation(np.flatnonzero(labels == label))
         for number, place in enumerate(members if len(members) > 1 else []):
-            folds[number % FOLDS].append(int(place))
-    return [np.array(fold, np.int64) for fold in folds]
+            parts[number % FOLDS].append(int(place))
+    return [np.array(part, np.int64) for part in parts]
 
 
 def _ask(pool: Pool, told: Labels, held: Held, labellers: Sequence[PartSpec]) -> dict[str, Opinion]:
-    """Everyone's opinion; nobody's who has seen labels that must be hidden from him.
+    """Each labeller's opinion, by name.
 
-    ``told`` holds the labels of the pool (N,), -1 where unknown or not to be known.
+    ``told`` (N,) are the class indices of the pool that opinions may learn from, -1 for the others.
+    Where labelled train images are held, each part of them is hidden in turn; a labeller from which
+    labels cannot be hidden is then left out.
     """
-    hidden = [fold for fold in _folds(told, pool.seed) if np.isin(fold, held.places).any()]
+    hidden = [fold for fold in folds(told, pool.seed) if np.isin(fold, held.places).any()]
     opinions: dict[str, Opinion] = {}
     for spec in labellers:
         name = OPINIONS.resolve(spec)["name"]

@@ -1,4 +1,10 @@
-"""Opinions on what images without a label are: each gives every image a probability per class."""
+"""Opinions: labellers that give each image of a pool a probability for every class.
+
+An opinion is ``opinion(pool, labels, *, options) -> probabilities (N, K)``, 0 … 1 with sum 1;
+``labels`` (N,) are class indices, -1 where the label is unknown. It returns None where it cannot
+say anything. The registered fact ``hides`` is True for an opinion that learns from ``labels``
+alone: a label can be hidden from it.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +35,11 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pool:
-    """The images that are asked about together, and what it may cost.
+    """The images that are labelled together, and the effort for it.
 
-    ``pixels`` are uint8 (N, C, H, W), ``upright`` whether they are glyphs, ``home`` the folder of
-    the generator; each classifier is fitted for ``steps`` batches, ``rounds`` times in a row.
+    ``pixels`` (N, C, H, W) are uint8. ``upright`` is for glyphs: slant and place are taken out
+    before images are compared. ``home`` is the folder of the generator. Self-training fits
+    ``rounds`` classifiers, each for ``steps`` batches of ``batch`` images.
     """
 
     pixels: Pixels
@@ -47,11 +54,11 @@ class Pool:
 
     @cached_property
     def graph(self) -> sparse.csr_array:
-        """Who is whose neighbour, whatever their labels are."""
+        """Similarity (N, N) of each image and its nearest ones; labels play no part."""
         return label_graph.graph(describe(self.pixels, upright=self.upright))
 
     def spread(self, labels: Labels) -> Floats:
-        """Probabilities (N, K) from ``labels`` (N,), -1 where unknown, along the graph."""
+        """Probabilities (N, K) that ``labels`` (N,), -1 where unknown, give along the graph."""
         return label_graph.spread(self.graph, labels, len(self.classes))
 
 
@@ -59,19 +66,19 @@ class Pool:
     "graph", paper="Zhou et al. 2004, Learning with Local and Global Consistency", hides=True
 )
 def graph(pool: Pool, labels: Labels) -> Floats:
-    """Labels that spread from neighbour to neighbour: images that look alike are alike."""
+    """Labels spread from each image to the images that look alike."""
     return pool.spread(labels)
 
 
 @OPINIONS.register(
     "head", paper="Chen et al. 2016, InfoGAN (arXiv:1606.03657)", hides=False
-)  # it has learned from every label already
+)  # the generator was trained with all labels
 def head(pool: Pool, labels: Labels) -> Floats | None:
-    """The class head of the generator's InfoGAN; no opinion where there is none, or no classes."""
-    found = class_head.load(pool.home, pool.device)
-    if found is None or found.classes != pool.classes:
+    """The generator's class head predicts; None where there is none or its classes differ."""
+    loaded = class_head.load(pool.home, pool.device)
+    if loaded is None or loaded.classes != pool.classes:
         return None
-    return found.predict(pool.pixels).astype(np.float64)
+    return loaded.predict(pool.pixels).astype(np.float64)
 
 
 @OPINIONS.register(
@@ -85,14 +92,15 @@ def self_training(
     start: Literal["graph", "labels"] = "graph",
     sure: Fraction = 0.9,
 ) -> Floats:
-    """A classifier taught by labels, then anew by them and whatever it is ``sure`` of.
+    """A classifier learns the labels, and the next one also the predictions it is ``sure`` of.
 
-    It first learns from the images that are labelled, or from the labels that the ``graph`` gives
-    all; from classically augmented images every time.
+    The first classifier learns the labels that the ``graph`` gives all images, or with ``start:
+    labels`` only those that are there. A later one learns the labels and every prediction whose
+    probability is at least ``sure``. Training images are augmented.
     """
-    known = labels >= 0
+    labelled = labels >= 0
     targets = labels if start == "labels" else pool.spread(labels).argmax(1)
-    targets = np.where(known, labels, targets)
+    targets = np.where(labelled, labels, targets)
     for number in range(pool.rounds):
         shown = targets >= 0
         taught = fit_classifier(
@@ -107,7 +115,7 @@ def self_training(
             augment=CLASSIC,
             title=f"self-training, round {number + 1} of {pool.rounds}",
         )
-        found = taught.predict(pool.pixels).astype(np.float64)
-        targets = np.where(found.max(1) >= sure, found.argmax(1), -1)
-        targets = np.where(known, labels, targets)
-    return found
+        probabilities = taught.predict(pool.pixels).astype(np.float64)
+        targets = np.where(probabilities.max(1) >= sure, probabilities.argmax(1), -1)
+        targets = np.where(labelled, labels, targets)
+    return probabilities

@@ -1,4 +1,4 @@
-"""The adopt stage: images without a label get the one that opinions agree on, if it is sure."""
+"""The adopt stage: images without a label get one where its probability is high enough."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from augment.adopt.calibration import Floats
-from augment.adopt.combine import AdoptError, Verdict, judge
+from augment.adopt.combine import AdoptError, Combination, label_pool
 from augment.adopt.opinions import Pool
 from augment.adopt.settings import AdoptSettings
 from augment.data import files, table
@@ -22,13 +22,14 @@ from augment.runtime import devices
 def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Label the unlabelled train images of data/clean; write data/adopted and reports/adopt.json.
 
-    The valid split chooses how opinions are combined and calibrates them; the test split is not
-    looked at. Raises AdoptError where there is no label to start from or nobody has an opinion.
+    The valid split calibrates the opinions and decides how they are combined; the test split is
+    not read. Gives the report. Raises AdoptError where under two classes have a labelled train
+    image, or where no labeller has an opinion.
     """
     clean = root / CLEAN
     facts = table.frame(clean, ["label"], split="train", origin="real")
     report: dict[str, Any] = {"unlabelled": int(facts["label"].isna().sum())}
-    found: dict[str, tuple[str, float]] = {}
+    adopted: dict[str, tuple[str, float]] = {}
     if report["unlabelled"]:
         train = load_arrays(clean, split="train", origin="real", unlabelled=True)
         classes = train.classes
@@ -46,20 +47,22 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
             batch=settings.batch,
             seed=settings.seed,
         )
-        probabilities, verdict = judge(pool, train.labels, valid.labels, settings.labellers)
-        found = dict(_sure(train, probabilities, settings.probability))
+        probabilities, combination = label_pool(
+            pool, train.labels, valid.labels, settings.labellers
+        )
+        adopted = dict(_sure(train, probabilities, settings.probability))
     else:
         classes = table.classes_of(table.frame(clean, ["label"])["label"])
-        verdict = Verdict()
-    labels = [label for label, _ in found.values()]
+        combination = Combination()
+    labels = [label for label, _ in adopted.values()]
     report |= {
-        "adopted": len(found),
+        "adopted": len(adopted),
         "per_class": {name: labels.count(name) for name in classes},
         "threshold": settings.probability,
-        **dataclasses.asdict(verdict),
+        **dataclasses.asdict(combination),
         "settings": settings.resolved(),
     }
-    _write(root, found)
+    _write(root, adopted)
     files.write_json(root / REPORTS / "adopt.json", report)
     return report
 
@@ -67,18 +70,18 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
 def _sure(
     train: Arrays, probabilities: Floats, least: float
 ) -> Iterator[tuple[str, tuple[str, float]]]:
-    """Id, label and probability of each unlabelled image of which the opinion is sure."""
+    """Id, label and probability of each unlabelled image whose best label reaches ``least``."""
     guesses, chances = probabilities.argmax(1), probabilities.max(1)
     for place in np.flatnonzero(train.labels < 0):
         if chances[place] >= least:
             yield train.ids[place], (train.classes[guesses[place]], float(chances[place]))
 
 
-def _write(root: Path, found: Mapping[str, tuple[str, float]]) -> None:
+def _write(root: Path, adopted: Mapping[str, tuple[str, float]]) -> None:
     """data/adopted: the rows of data/clean that got a label, in their order."""
     with table.TableWriter(root / ADOPTED, overwrite=True) as out:
-        for row in table.rows(root / CLEAN, split="train", origin="real") if found else ():
-            if row["id"] in found:
-                label, probability = found[row["id"]]
+        for row in table.rows(root / CLEAN, split="train", origin="real") if adopted else ():
+            if row["id"] in adopted:
+                label, probability = adopted[row["id"]]
                 row |= {"label": label, "label_source": "inferred"}
                 out.add(row | {"label_probability": probability})

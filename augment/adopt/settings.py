@@ -11,13 +11,13 @@ from augment.settings import Kind, PartSpec, Profile, Settings
 
 
 class AdoptSettings(Settings):
-    """Who is asked about images without a label, and which of them are adopted."""
+    """Which labellers label the images without a label, and which labels are adopted."""
 
     labellers: Annotated[
         list[PartSpec], Field(min_length=1), Kind("augment.adopt.opinions", "OPINIONS")
     ] = ["graph", "head", "self_training"]
-    profile: Profile = "glyph"  # upright images are compared upright
-    # Calibrated, that a label must have. Well below 1: only the hard images teach anything new.
+    profile: Profile = "glyph"  # glyph: slant and place are taken out of images
+    # Least calibrated probability of an adopted label. Well below 1: the hard images teach most.
     probability: Fraction = 0.65
     steps: Count = 600  # of each classifier that is taught
     rounds: Count = 2  # of teaching

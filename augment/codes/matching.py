@@ -1,4 +1,4 @@
-"""Categories of a generator matched to classes."""
+"""Which class each category of a generator draws."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from augment.models.code_names import CodesError
 def contingency(
     probabilities: NDArray[Any], labels: NDArray[np.int64], classes: int
 ) -> NDArray[np.float64]:
-    """Mean probability of each category over the images of each class: (classes, categories).
+    """Mean probability (classes, categories), 0 … 1, of each category over a class's images.
 
-    From the head's probabilities (N, categories) and class indices (N,); every class counts the
-    same, however many images it has. The row of a class without images is 0.
+    From the head's ``probabilities`` (N, categories) and class indices ``labels`` (N,). Every class
+    counts the same, however many images it has; the row of a class without images is 0.
     """
     members = np.eye(classes)[labels]
     counts = np.maximum(members.sum(0), 1)
@@ -29,13 +29,13 @@ def contingency(
 def match(
     probabilities: NDArray[Any], labels: NDArray[np.int64], classes: Sequence[str]
 ) -> dict[str, list[int]]:
-    """The categories of each class, the best first.
+    """The categories of each class, the most probable first.
 
-    From the head's probabilities (N, categories) for labelled images and their class indices (N,);
-    one image a class is enough. Each class gets one category so that the classes' mean
-    probabilities sum to the most (Kuhn 1955, The Hungarian Method); a category that is left goes to
-    the class in which it is likeliest. Raises CodesError for fewer categories than classes or a
-    class without an image.
+    From the head's ``probabilities`` (N, categories) for labelled images and their class indices
+    ``labels`` (N,); one image a class is enough. Each class gets the category that makes the sum of
+    the mean probabilities greatest (Kuhn 1955, The Hungarian Method). Each category left over goes
+    to the class where its mean probability is greatest. Raises CodesError for fewer categories than
+    classes or for a class without an image.
     """
     categories = probabilities.shape[1]
     if categories < len(classes):
@@ -49,10 +49,12 @@ def match(
         raise CodesError(f"no labelled train image of class {empty} to match categories by")
     means = contingency(probabilities, labels, len(classes))
     owner = means.argmax(0)
-    rows, chosen = linear_sum_assignment(means, maximize=True)
-    owner[chosen] = rows
+    rows, columns = linear_sum_assignment(means, maximize=True)
+    owner[columns] = rows
     return {
-        name: sorted(np.flatnonzero(owner == row).tolist(), key=lambda one: -means[row, one])
+        name: sorted(
+            np.flatnonzero(owner == row).tolist(), key=means[row].__getitem__, reverse=True
+        )
         for row, name in enumerate(classes)
     }
 
@@ -60,9 +62,10 @@ def match(
 def accuracy(
     probabilities: NDArray[Any], labels: NDArray[np.int64], owned: Mapping[str, Sequence[int]]
 ) -> float:
-    """Share of images whose class has the largest probability, the sum over its categories.
+    """Share of images, 0 … 1, whose own class is the most probable; NaN for no images.
 
-    ``owned`` is what match gave. NaN for no images.
+    The probability of a class is the sum over its categories, which ``owned`` holds as ``match``
+    gives them.
     """
     sums = np.stack([probabilities[:, categories].sum(1) for categories in owned.values()], axis=1)
     return float((sums.argmax(1) == labels).mean()) if len(labels) else float("nan")

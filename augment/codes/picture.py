@@ -15,9 +15,11 @@ from augment.runtime import seeding
 
 
 def write_picture(path: Path, probe: Probe, names: Mapping[str, Mapping[str, Any]]) -> None:
-    """A row a class, a block a code, from -1 to 1 at one noise and the other codes' 0.
+    """Draw a row for each class and a block for each code, which goes from -1 to 1 in its block.
 
-    Without continuous codes a row shows samples that differ by their noise.
+    All images have the same noise, and the other codes are 0. Without continuous codes a row shows
+    samples that differ by their noise. ``names`` are the names of codes, as ``name_codes`` gives
+    them.
     """
     if not probe.codes:
         files.write_bytes(
@@ -27,8 +29,8 @@ def write_picture(path: Path, probe: Probe, names: Mapping[str, Mapping[str, Any
     rest = np.zeros((len(probe.shown), probe.codes))
     pixels = probe.traversals(rest, seeding.derive(probe.seed, "picture"))
     titles = [f"code {code}" for code in range(probe.codes)]
-    for name, found in names.items():
-        titles[found["code"]] += f": {name}, Spearman {found['spearman']:.2f}"
+    for name, entry in names.items():
+        titles[entry["code"]] += f": {name}, Spearman {entry['spearman']:.2f}"
     blocks = [
         _block(title, dict(zip(probe.shown, pixels[:, code], strict=True)))
         for code, title in enumerate(titles)

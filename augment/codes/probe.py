@@ -1,4 +1,4 @@
-"""What continuous codes move: correlations, class changes, names."""
+"""Measures of continuous codes: correlations with factors, class changes, names."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from augment.runtime import progress, seeding
 from augment.vision import factors
 from augment.vision.factors import FACTORS
 
-NAMED = 0.5  # least |Spearman| at which a code is called by a factor
+NAMED = 0.5  # least |Spearman|, 0 … 1, at which a code gets a factor's name; chosen by hand
 POSITIONS = np.linspace(-1, 1, 9, dtype=np.float32)  # of a code along its traversal
 MIDDLE = len(POSITIONS) // 2
-BUDGET = 2000  # images that each of the two measurements draws, unless classes are very many
+# Images that each of the two measurements draws; more where there are very many classes. Halved
+# from 4,000, which told no more. The ranges below were chosen by hand.
+BUDGET = 2000
 SWEPT = (20, 200)  # fewest and most images of a class, for correlations
 WALKS = (2, 20)  # fewest and most traversals of a class and code, for class changes
 
 
 def name_codes(spearman: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
-    """Codes by the factor that names them: ``{factor: {code, sign, spearman}}``.
+    """Codes by the factor whose name they get: ``{factor: {code, sign, spearman}}``.
 
-    ``spearman`` holds each factor's correlation with every code. The strongest pair is named first;
-    no code has two names and no two codes have the same. Below NAMED there is no name.
+    ``spearman`` holds each factor's correlations (codes,), -1 … 1. The strongest pair is named
+    first; a code has one name at most, and so has a factor one code. Below NAMED there is no name.
     """
     pairs = [
         (abs(value), code, factor)
@@ -39,7 +41,7 @@ def name_codes(spearman: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[st
     ]
     names: dict[str, dict[str, Any]] = {}
     for _, code, factor in sorted(pairs, key=lambda pair: -pair[0]):
-        if factor not in names and all(code != one["code"] for one in names.values()):
+        if factor not in names and all(code != entry["code"] for entry in names.values()):
             value = float(spearman[factor][code])
             names[factor] = {"code": code, "sign": 1 if value > 0 else -1, "spearman": value}
     return names
@@ -47,7 +49,7 @@ def name_codes(spearman: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[st
 
 @dataclass(frozen=True)
 class Probe:
-    """Draws from a generator with chosen codes; ``shown`` is the condition drawn of each class."""
+    """Draws from a generator with codes set; ``shown`` maps each class to its condition."""
 
     generator: Generator
     labeller: Classifier
@@ -60,16 +62,16 @@ class Probe:
         return self.generator.network.codes if self.shown else 0
 
     def correlations(self) -> dict[str, NDArray[np.float64]]:
-        """Spearman of each factor with every code (codes,): the mean over the classes.
+        """Spearman correlation of each factor with the codes (codes,), -1 … 1: mean over classes.
 
-        All codes vary together, uniform on [-1, 1]. Correlations are taken within a class, since
-        classes differ in slant or size by themselves; a class in which a factor cannot be measured
-        or does not vary does not count.
+        All codes vary together, uniform on [-1, 1]. Correlations are taken within a class, because
+        classes differ in slant and size by themselves. A class where a factor cannot be measured or
+        does not vary is left out; without any class the mean is NaN.
         """
         if not self.codes:
             return {name: np.empty(0) for name in FACTORS.names()}
         size = self._affordable(SWEPT, 1)
-        found: dict[str, list[list[float]]] = {name: [] for name in FACTORS.names()}
+        rows: dict[str, list[list[float]]] = {factor: [] for factor in FACTORS.names()}
         for name, condition in progress.track(self.shown.items(), "sweeps", len(self.shown)):
             values = seeding.rng(self.seed, "sweep", name).uniform(-1, 1, (size, self.codes))
             pixels = self.generator.images(
@@ -78,16 +80,17 @@ class Probe:
                 seed=seeding.derive(self.seed, "sweep", name),
             )
             for factor, measures in factors.measure(pixels).items():
-                found[factor].append([_spearman(one, measures) for one in values.T])
+                rows[factor].append([_spearman(code, measures) for code in values.T])
         return {
-            name: np.ma.masked_invalid(rows).mean(0).filled(np.nan) for name, rows in found.items()
+            factor: np.ma.masked_invalid(by_class).mean(0).filled(np.nan)
+            for factor, by_class in rows.items()
         }
 
     def class_changes(self) -> NDArray[np.float64]:
-        """Share (classes, codes) of images that leave their class as a code goes from -1 to 1.
+        """Share (classes, codes), 0 … 1, of images that change class as a code goes from -1 to 1.
 
-        An image has left it when the labeller's verdict is another than at the code's 0; noise and
-        the other codes, which are random, stay as they are along a traversal.
+        An image has changed class where the labeller predicts another class than at the code's 0.
+        Along a traversal the noise and the other codes, which are random, stay the same.
         """
         shares = np.zeros((len(self.shown), self.codes))
         if not self.codes:
@@ -97,16 +100,17 @@ class Probe:
             size = (len(self.shown), self.codes)
             others = seeding.rng(self.seed, "walk", walk).uniform(-1, 1, size)
             pixels = self.traversals(others, seeding.derive(self.seed, "walk", walk))
-            verdicts = self.labeller.predict(pixels.reshape(-1, *pixels.shape[3:])).argmax(1)
-            verdicts = verdicts.reshape(pixels.shape[:3])
-            changed = verdicts != verdicts[..., MIDDLE, None]
+            labels = self.labeller.predict(pixels.reshape(-1, *pixels.shape[3:])).argmax(1)
+            labels = labels.reshape(pixels.shape[:3])
+            changed = labels != labels[..., MIDDLE, None]
             shares += np.delete(changed, MIDDLE, axis=2).mean(2) / walks
         return shares
 
     def traversals(self, others: NDArray[Any], seed: int) -> images.Pixels:
-        """Images (classes, codes, positions, C, H, W) that differ along positions in one code only.
+        """Images (classes, codes, positions, C, H, W): each code in turn at POSITIONS.
 
-        All have the same noise; ``others`` (classes, codes) are the values of the codes that rest.
+        All images have the same noise; ``others`` (classes, codes) are the values of the codes that
+        do not move, -1 … 1.
         """
         shape = (len(self.shown), self.codes, len(POSITIONS))
         values = np.broadcast_to(others[:, None, None], (*shape, self.codes)).astype(np.float32)
@@ -119,7 +123,7 @@ class Probe:
         return pixels.reshape(*shape, *pixels.shape[1:])
 
     def samples(self) -> dict[str, images.Pixels]:
-        """Some images of each class, or of all where conditions say nothing."""
+        """A few images (N, C, H, W) of each class; of "any" where conditions say nothing."""
         shown = self.shown or {"any": 0}
         conditions = np.repeat(list(shown.values()), len(POSITIONS))
         codes = np.zeros((len(conditions), self.generator.network.codes), np.float32)
@@ -127,15 +131,15 @@ class Probe:
         return dict(zip(shown, np.split(pixels, len(shown)), strict=True))
 
     def _affordable(self, limits: tuple[int, int], images_each: int) -> int:
-        """How many of something that costs ``images_each`` a class the budget allows."""
+        """How many draws, each of ``images_each`` images a class, BUDGET allows within limits."""
         least, most = limits
         return max(least, min(most, BUDGET // (len(self.shown) * images_each)))
 
 
 def _spearman(values: NDArray[np.float64], measures: NDArray[np.float64]) -> float:
-    """Rank correlation where there is a measure; NaN for too few, or a factor that stands still."""
-    known = np.isfinite(measures)
-    values, measures = values[known], measures[known]
+    """Rank correlation, -1 … 1; NaN for under three measures or a factor that does not vary."""
+    measured = np.isfinite(measures)
+    values, measures = values[measured], measures[measured]
     if len(measures) < 3 or np.ptp(measures) == 0:
         return float("nan")
     return float(spearmanr(values, measures).statistic)

@@ -1,8 +1,8 @@
 """The codes stage: which class a categorical code draws, and what each continuous code moves.
 
-A generator trained without labels finds classes by itself, in an order of its own; the labelled
-images that there are, one a class at least, tell which of its categories is which. A continuous
-code gets the name of the factor that follows it most closely.
+A generator trained without labels finds classes by itself, in any order; labelled images, at least
+one of each class, tell which class each category draws. A continuous code gets the name of the
+factor that correlates with it most.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from augment.runtime import devices, seeding
 def run(settings: CodesSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Match, measure and name the codes of models/generator.
 
-    Writes models/codes.json, which is what names stand for, reports/codes.json and its picture.
-    Raises CodesError for fewer categories than classes or a class without a labelled train image.
+    Writes models/codes.json, where names are looked up, reports/codes.json and its picture, and
+    gives the report. Raises CodesError for fewer categories than classes or for a class without a
+    labelled train image.
     """
     home = root / GENERATOR
     device = devices.choose_device(settings.device)
@@ -51,16 +52,16 @@ def run(settings: CodesSettings, root: Path = Path(".")) -> dict[str, Any]:
     spearman, changes = probe.correlations(), probe.class_changes()
     names = name_codes(spearman)
     write_picture(root / REPORTS / "codes.png", probe, names)
-    known = {"generator": generator.digest, "classes": matching["classes"], "names": names}
-    files.write_json(root / CODES, known)
-    report = {**known, **matching, "continuous": _continuous(probe, spearman, changes, names)}
+    lookup = {"generator": generator.digest, "classes": matching["classes"], "names": names}
+    files.write_json(root / CODES, lookup)
+    report = {**lookup, **matching, "continuous": _continuous(probe, spearman, changes, names)}
     report["settings"] = settings.resolved()
     files.write_json(root / REPORTS / "codes.json", report)
     return report
 
 
 def _no_matching(generator: Generator) -> dict[str, Any]:
-    """What the report says of conditions that are the classes, or that say nothing."""
+    """The report of a generator whose conditions are the classes, or that has none."""
     meaning = "classes" if generator.matched else "none"
     return {"conditions": meaning, "classes": None, "accuracy": {}, "categories": [], "table": {}}
 
@@ -68,15 +69,15 @@ def _no_matching(generator: Generator) -> dict[str, Any]:
 def _match(root: Path, generator: Generator, head: Head) -> dict[str, Any]:
     """Categories matched to classes by the labelled train images, and how good that is."""
     train, valid = (_labelled(root, generator, split) for split in ("train", "valid"))
-    seen = {"train": head.predict(train.pixels), "valid": head.predict(valid.pixels)}
-    owned = match(seen["train"], train.labels, train.classes)
-    means = contingency(seen["train"], train.labels, len(train.classes))
+    train_probabilities = head.predict(train.pixels)
+    owned = match(train_probabilities, train.labels, train.classes)
+    means = contingency(train_probabilities, train.labels, len(train.classes))
     return {
         "conditions": "categories",
         "classes": owned,
         "accuracy": {
-            "train": accuracy(seen["train"], train.labels, owned),
-            "valid": accuracy(seen["valid"], valid.labels, owned),
+            "train": accuracy(train_probabilities, train.labels, owned),
+            "valid": accuracy(head.predict(valid.pixels), valid.labels, owned),
         },
         "categories": _purities(means, owned),
         "table": dict(zip(train.classes, means.tolist(), strict=True)),
@@ -96,9 +97,11 @@ def _labelled(root: Path, generator: Generator, split: str) -> Arrays:
 def _purities(
     means: NDArray[np.float64], owned: Mapping[str, Sequence[int]]
 ) -> list[dict[str, Any]]:
-    """Of each category its class and its purity: that class's share of what falls in it."""
+    """The class of each category, and its purity, 0 … 1: the share of that class in it."""
     names = list(owned)
-    owner = {one: row for row, categories in enumerate(owned.values()) for one in categories}
+    owner = {
+        category: row for row, categories in enumerate(owned.values()) for category in categories
+    }
     return [
         {
             "category": category,
@@ -116,7 +119,7 @@ def _continuous(
     names: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """A row of the report for each continuous code."""
-    called = {found["code"]: name for name, found in names.items()}
+    called = {entry["code"]: name for name, entry in names.items()}
     return [
         {
             "code": code,

@@ -14,7 +14,7 @@ class CodesError(AugmentError, ValueError):
     """Codes that cannot be matched to classes, or a code that has no such name."""
 
 
-def resolve(name: str, root: Path = Path(".")) -> tuple[int, int]:
+def code_named(name: str, root: Path = Path(".")) -> tuple[int, int]:
     """The number of the continuous code that is called ``name``, and its sign.
 
     With sign -1 the factor falls where the code rises. Raises CodesError for a name that no code

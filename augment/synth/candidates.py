@@ -15,42 +15,37 @@ from augment.data import images, table
 from augment.models.generator import CHUNK, Chunk, Generator
 from augment.models.latents import Ranges
 from augment.runtime import progress, workers
-from augment.synth.filter import Filter, Verdict
+from augment.synth.filter import Filter, FilterResult
 from augment.synth.quotas import Order, SynthError
-from augment.synth.selection import Evidence, Selection
+from augment.synth.selectors import Floats, Selection
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How candidates are drawn; ``wide`` gives the codes of a class that ``codes`` says not."""
+    """How candidates are drawn, and how many of them for each sample of a quota at most."""
 
     seed: int = 0
     codes: Ranges = field(default_factory=dict)
     truncation: float | None = None
     max_candidates: float = 20.0
-    wide: Mapping[str, Ranges] = field(default_factory=dict)
-
-    def codes_of(self, label: str) -> Ranges:
-        """How the codes of a class are drawn."""
-        return {**self.wide.get(label, {}), **self.codes}
 
 
-class Batch(NamedTuple):
-    """Rows of accepted candidates, as yet without images, and what selectors see of them."""
+class AcceptedChunk(NamedTuple):
+    """Rows of the accepted candidates of a chunk, without images yet, and their features (N, F)."""
 
     order: Order
     rows: list[table.Row]
-    evidence: Evidence | None
+    features: Floats
 
 
 @dataclass
 class Tally:
-    """What became of the candidates, per class."""
+    """Counts of the candidates of each class: accepted, and rejected by reason."""
 
     per_class: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def note(self, order: Order, passed: int, seen: int, rejected: Mapping[str, int]) -> None:
-        """Record one class, of which ``passed`` candidates were there to be selected from."""
+        """Record a class, of whose ``seen`` candidates ``passed`` were accepted by the filter."""
         accepted = min(order.count, passed)
         surplus = {"selection": passed - accepted} if passed > accepted else {}
         self.per_class[order.label] = {
@@ -64,7 +59,7 @@ class Tally:
 
 def synthesise(
     generator: Generator,
-    chosen: Filter | None,
+    candidate_filter: Filter | None,
     orders: Sequence[Order],
     draw: Draw,
     tally: Tally,
@@ -72,8 +67,9 @@ def synthesise(
 ) -> Iterator[table.Row]:
     """Accepted samples as rows of the table; encoding overlaps generation on all cores.
 
-    A ``selection``, which needs the filter ``chosen``, holds the surplus of one class at a time.
-    Raises SynthError with the numbers when a class's budget of candidates is spent.
+    Without ``candidate_filter`` every candidate is accepted. A ``selection`` needs the filter, and
+    holds the surplus of a class in memory. Raises SynthError with the numbers when a class's
+    budget of candidates is spent, FilterError for a selection in a class without train images.
     """
     total = sum(_surplus(order, selection) for order in orders)
     with ThreadPoolExecutor() as pool, progress.bar() as display:  # compression leaves the GIL
@@ -81,23 +77,24 @@ def synthesise(
         work = (
             pair
             for order in orders
-            for pair in _fill(generator, chosen, order, draw, tally, selection)
+            for pair in _fill(generator, candidate_filter, order, draw, tally, selection)
         )
-        done = workers.mapped(images.encode_many, work, pool)
-        for order, found in itertools.groupby(done, key=lambda pair: pair[0].order):
-            waiting: list[table.Row] = []
-            evidence: list[Evidence] = []
-            for batch, encoded in found:
-                rows = [_with_image(*pair) for pair in zip(batch.rows, encoded, strict=True)]
+        encoded = workers.mapped(images.encode_many, work, pool)
+        for order, chunks in itertools.groupby(encoded, key=lambda pair: pair[0].order):
+            surplus: list[table.Row] = []
+            features: list[Floats] = []
+            for chunk, data in chunks:
+                rows = [_with_image(*pair) for pair in zip(chunk.rows, data, strict=True)]
                 display.advance(task, len(rows))
-                if batch.evidence:
-                    waiting += rows
-                    evidence.append(batch.evidence)
+                if selection:
+                    surplus += rows
+                    features.append(chunk.features)
                 else:
                     yield from rows
-            if selection:
-                places = selection.best(order.label, order.count, evidence)
-                yield from (waiting[place] for place in places)
+            if selection and candidate_filter:
+                real = candidate_filter.real_features(order.label)
+                best = selection.best(np.concatenate(features), real, order.count)
+                yield from (surplus[place] for place in best)
 
 
 def _with_image(row: table.Row, data: bytes) -> table.Row:
@@ -105,63 +102,66 @@ def _with_image(row: table.Row, data: bytes) -> table.Row:
 
 
 def _surplus(order: Order, selection: Selection | None) -> int:
-    """How many candidates are to be accepted, for the best of them to be kept."""
+    """How many candidates the filter has to accept before the best of them are kept."""
     return math.ceil(order.count * selection.surplus) if selection else order.count
 
 
 def _fill(
     generator: Generator,
-    chosen: Filter | None,
+    candidate_filter: Filter | None,
     order: Order,
     draw: Draw,
     tally: Tally,
     selection: Selection | None,
-) -> Iterator[tuple[Batch, images.Pixels]]:
-    """Accepted candidates of one order, chunk by chunk, and their pixels.
+) -> Iterator[tuple[AcceptedChunk, images.Pixels]]:
+    """Accepted candidates of an order, chunk by chunk, and their pixels (N, H, W, C).
 
-    Where the budget is spent, fewer than the surplus are enough.
+    When the budget is spent, the quota without the surplus is enough.
     """
     target = _surplus(order, selection)
-    turns = 1 if generator.categories else len(generator.classes)  # others are drawn as well
+    # a generator without a condition draws the other classes as well
+    turns = 1 if generator.categories else len(generator.classes)
     budget = max(CHUNK, math.ceil(draw.max_candidates * turns * order.count))
-    wanted = generator.classes.index(order.label)
+    label = generator.classes.index(order.label)
     accepted = seen = 0
-    if chosen:
-        chosen.start_class()
+    rejected: Mapping[str, int] = {}
+    if candidate_filter:
+        candidate_filter.start_class()
+        rejected = candidate_filter.rejected  # counts as candidates are seen
     try:
         for chunk in generator.candidates(
             order.label,
             seed=draw.seed,
-            codes=draw.codes_of(order.label),
+            codes=draw.codes,
             truncation=draw.truncation,
         ):
             room = target - accepted
-            verdict = chosen.judge(chunk.pixels, wanted, room) if chosen else _unfiltered(room)
-            places = np.flatnonzero(verdict.accepted)
+            if candidate_filter:
+                result = candidate_filter.accept(chunk.pixels, label, room)
+            else:
+                result = _unfiltered(room)
+            places = np.flatnonzero(result.accepted)
             accepted += len(places)
             full = accepted == target
             seen = chunk.start + (int(places[-1]) + 1 if full else CHUNK)
             if len(places):
                 rows = [
-                    _row(generator, chosen, order.label, draw, chunk, verdict, int(place))
+                    _row(generator, candidate_filter, order.label, draw, chunk, result, int(place))
                     for place in places
                 ]
-                pixels = chunk.pixels[places]
-                told = verdict.features[places], verdict.probabilities[places]
-                evidence = selection.look(pixels, *told) if selection else None
-                yield Batch(order, rows, evidence), images.channels_last(pixels)
+                pixels = images.channels_last(chunk.pixels[places])
+                yield AcceptedChunk(order, rows, result.features[places]), pixels
             if full or (seen >= budget and accepted >= order.count):
                 return
             if seen >= budget:
-                raise SynthError(_spent(order, accepted, seen, chosen))
+                raise SynthError(_spent(order, accepted, seen, rejected))
     finally:
-        tally.note(order, accepted, seen, chosen.rejected if chosen else {})
+        tally.note(order, accepted, seen, rejected)
 
 
-def _spent(order: Order, accepted: int, seen: int, chosen: Filter | None) -> str:
-    reasons = ", ".join(
-        f"{why} {count}" for why, count in (chosen.rejected if chosen else {}).items()
-    )
+def _spent(order: Order, accepted: int, seen: int, rejected: Mapping[str, int]) -> str:
+    """The error of a budget that is spent, with its numbers."""
+    reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
     return (
         f"class {order.label!r}: {accepted} of {order.count} accepted when the budget of {seen} "
         f"candidates was spent (rejected: {reasons}); train longer, lower synth.probability or "
@@ -169,21 +169,23 @@ def _spent(order: Order, accepted: int, seen: int, chosen: Filter | None) -> str
     )
 
 
-def _unfiltered(room: int) -> Verdict:
+def _unfiltered(room: int) -> FilterResult:
+    """The first ``room`` candidates of a chunk, accepted without a look at them."""
     nan, nowhere = np.full(CHUNK, np.nan), np.zeros(CHUNK, np.int64)
-    nothing = np.zeros((CHUNK, 0), np.float32)
-    return Verdict(np.arange(CHUNK) < room, nan.astype(np.float32), nowhere, nan, nothing, nothing)
+    no_features = np.zeros((CHUNK, 0), np.float32)
+    return FilterResult(np.arange(CHUNK) < room, nan.astype(np.float32), nowhere, nan, no_features)
 
 
 def _row(
     generator: Generator,
-    chosen: Filter | None,
+    candidate_filter: Filter | None,
     label: str,
     draw: Draw,
     chunk: Chunk,
-    verdict: Verdict,
+    result: FilterResult,
     place: int,
 ) -> table.Row:
+    """The row of the candidate at ``place`` of a chunk, without its image."""
     index = chunk.start + place
     channels, height, width = generator.shape
     row: table.Row = {
@@ -200,8 +202,8 @@ def _row(
         "codes": chunk.codes[place].tolist(),
         "truncation": draw.truncation,
     }
-    if chosen:
-        row["label_probability"] = float(verdict.probability[place])
-        row["nearest_real"] = chosen.train.ids[verdict.nearest[place]]
-        row["nearest_distance"] = float(verdict.distance[place])
+    if candidate_filter:
+        row["label_probability"] = float(result.probability[place])
+        row["nearest_real"] = candidate_filter.train.ids[result.nearest[place]]
+        row["nearest_distance"] = float(result.distance[place])
     return row

@@ -20,10 +20,12 @@ class FilterError(AugmentError):
     """Data that candidates cannot be compared with."""
 
 
-class Verdict(NamedTuple):
-    """Which of a chunk's candidates are accepted (N,), with what is noted of each.
+class FilterResult(NamedTuple):
+    """Which candidates of a chunk are accepted (N,), and what was measured of each.
 
-    ``features`` (N, F) and ``probabilities`` (N, K) are the labeller's.
+    ``probability`` (N,) is the labeller's of the right class, 0 … 1; ``nearest`` (N,) the place of
+    the nearest train image and ``distance`` (N,) how far it is; ``features`` (N, F) are the
+    labeller's.
     """
 
     accepted: NDArray[np.bool_]
@@ -31,27 +33,27 @@ class Verdict(NamedTuple):
     nearest: NDArray[np.int64]
     distance: NDArray[np.float64]
     features: Floats
-    probabilities: Floats
 
 
 @dataclass
 class Filter:
     """Accepts candidates that the labeller agrees with and that copy neither data nor each other.
 
-    Distances are Euclidean between labeller features; a copy is nearer than the ``quantile`` of
-    the real images' own nearest distances. So is one that is to the eye: pixel by pixel, moved by
-    up to one either way, no farther from a train image than that quantile of theirs.
+    A candidate is a copy of a train image where the Euclidean distance of their labeller features
+    is below ``threshold``, or where their pixels, moved by up to one either way, differ by no more
+    than ``visible``. Both bounds are the same quantile of the train images' own nearest distances.
+    ``reference`` (M, F) are the train images' features; ``rejected`` counts by reason.
     """
 
     labeller: Classifier
     reference: Floats
     train: Arrays
-    known: Lookalikes
+    lookalikes: Lookalikes
     probability: float
     threshold: float
     visible: float
     rejected: dict[str, int] = field(default_factory=dict)
-    _kept: list[Floats] = field(default_factory=list)
+    _accepted_features: list[Floats] = field(default_factory=list)
 
     @classmethod
     def fit(
@@ -61,33 +63,42 @@ class Filter:
         reference = labeller.features(train.pixels)
         if len(reference) < 2:
             raise FilterError("a filter needs at least two train images")
-        gaps = nearest(reference, reference, same=True)[1]
-        threshold = float(np.quantile(gaps, quantile))
-        known = Lookalikes(train.pixels)
-        seen = known.gaps(train.pixels, self_places=np.arange(len(train)))
-        visible = float(np.quantile(seen, quantile))
-        return cls(labeller, reference, train, known, probability, threshold, visible)
+        threshold = float(np.quantile(nearest(reference, reference, same=True)[1], quantile))
+        lookalikes = Lookalikes(train.pixels)
+        gaps = lookalikes.gaps(train.pixels, self_places=np.arange(len(train)))
+        visible = float(np.quantile(gaps, quantile))
+        return cls(labeller, reference, train, lookalikes, probability, threshold, visible)
 
     def start_class(self) -> None:
         """Forget the samples and counts of the class before."""
         self.rejected = {"label": 0, "copy": 0, "duplicate": 0}
-        self._kept = []
+        self._accepted_features = []
 
-    def judge(self, pixels: images.Pixels, wanted: int, room: int) -> Verdict:
-        """Judge candidates of class ``wanted`` in order until ``room`` of them are accepted."""
+    def real_features(self, label: str) -> Floats:
+        """Features (M, F) of the train images of a class; raises FilterError where it has none."""
+        features: Floats = self.reference[self.train.labels == self.train.classes.index(label)]
+        if not len(features):
+            raise FilterError(f"class {label!r}: no train image to select candidates by")
+        return features
+
+    def accept(self, pixels: images.Pixels, label: int, room: int) -> FilterResult:
+        """Accept candidates (N, C, H, W) of class ``label`` in order, up to ``room`` of them.
+
+        Candidates behind the last accepted one are neither accepted nor counted as rejected.
+        """
         features, probabilities = self.labeller.both(pixels)
-        sure = probabilities[:, wanted]
-        agrees = sure >= self.probability
+        probability = probabilities[:, label]
+        agrees = probability >= self.probability
         places, distances = nearest(features, self.reference)
         copies = distances[:, 0] < self.threshold
-        unsure = agrees & ~copies
-        copies[unsure] = self.known.gaps(pixels[unsure]) <= self.visible
+        unseen = agrees & ~copies
+        copies[unseen] = self.lookalikes.gaps(pixels[unseen]) <= self.visible
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0
-        known = np.full(len(pixels), np.inf)
-        for block in self._kept:
-            known = np.minimum(known, nearest(features, block)[1][:, 0])
+        to_accepted = np.full(len(pixels), np.inf)  # distance to those of earlier chunks
+        for block in self._accepted_features:
+            to_accepted = np.minimum(to_accepted, nearest(features, block)[1][:, 0])
         for place in range(len(pixels)):
             if count == room:
                 break
@@ -95,7 +106,7 @@ class Filter:
                 self.rejected["label"] += 1
             elif copies[place]:
                 self.rejected["copy"] += 1
-            elif known[place] < self.threshold or _near(
+            elif to_accepted[place] < self.threshold or _near(
                 features[place], fresh[:count], self.threshold
             ):
                 self.rejected["duplicate"] += 1
@@ -104,14 +115,15 @@ class Filter:
                 fresh[count] = features[place]
                 count += 1
         self._remember(fresh[:count])
-        return Verdict(accepted, sure, places[:, 0], distances[:, 0], features, probabilities)
+        return FilterResult(accepted, probability, places[:, 0], distances[:, 0], features)
 
     def _remember(self, features: Floats) -> None:
         """Keep accepted features in few large blocks, each at least double the next."""
-        self._kept.append(features)
-        while len(self._kept) > 1 and len(self._kept[-2]) < 2 * len(self._kept[-1]):
-            last = self._kept.pop()
-            self._kept[-1] = np.concatenate([self._kept[-1], last])
+        blocks = self._accepted_features
+        blocks.append(features)
+        while len(blocks) > 1 and len(blocks[-2]) < 2 * len(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] = np.concatenate([blocks[-1], last])
 
 
 def _near(feature: Floats, others: Floats, threshold: float) -> bool:

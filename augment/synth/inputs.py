@@ -1,4 +1,4 @@
-"""What synth starts from: the generator, the filter and the real images."""
+"""The inputs of synth: the generator, the filter and the real images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 
 from augment.classifiers.classifier import load_classifier
 from augment.data.arrays import Arrays, load_arrays
-from augment.data.places import CACHE, CLEAN, GENERATOR
+from augment.data.places import CLEAN, GENERATOR
 from augment.models.generator import Generator
-from augment.models.latents import Ranges
 from augment.runtime import devices
-from augment.synth import code_ranges
 from augment.synth.filter import Filter
 from augment.synth.quotas import recalls
-from augment.synth.selection import Selection
 from augment.synth.settings import SynthSettings
 
 
@@ -26,36 +23,23 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
     generator = Generator.load(root / GENERATOR, device=device)
     labeller = load_classifier(root / GENERATOR, "labeller", device)
     train = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
-    chosen = Filter.fit(
+    candidate_filter = Filter.fit(
         labeller, train, probability=settings.probability, quantile=settings.copy_quantile
     )
-    return generator, chosen, train
+    return generator, candidate_filter, train
 
 
 def valid_recalls(
-    settings: SynthSettings, chosen: Filter, train: Arrays, root: Path
+    settings: SynthSettings, candidate_filter: Filter, root: Path
 ) -> NDArray[np.float64] | None:
-    """How well the labeller recognises each class of the valid split, where that is asked."""
+    """Share (K,) of each class's valid images that the labeller recognises, 0 … 1.
+
+    NaN for a class without valid images; None where ``synth.match`` does not need the shares.
+    """
     if settings.match != "weakest":
         return None
-    return recalls(chosen.labeller, _valid(train, root))
-
-
-def fit_selection(settings: SynthSettings, chosen: Filter, root: Path) -> Selection | None:
-    """What chooses among accepted samples; None where ``synth.select`` names nothing."""
-    if not settings.select:
-        return None
-    return Selection.fit(settings, chosen, _valid(chosen.train, root), root / CACHE / "synth")
-
-
-def _valid(like: Arrays, root: Path) -> Arrays:
-    return load_arrays(
-        root / CLEAN, split="valid", origin="real", classes=like.classes, shape=like.shape
+    train = candidate_filter.train
+    valid = load_arrays(
+        root / CLEAN, split="valid", origin="real", classes=train.classes, shape=train.shape
     )
-
-
-def wide_codes(settings: SynthSettings, train: Arrays, root: Path) -> dict[str, Ranges]:
-    """How each class's codes are drawn; where nothing is said, uniformly."""
-    if settings.codes == "uniform":
-        return {}
-    return code_ranges.by_class(root / GENERATOR, train, devices.choose_device(settings.device))
+    return recalls(candidate_filter.labeller, valid)

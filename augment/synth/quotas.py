@@ -1,4 +1,4 @@
-"""Quotas: how many samples of each class are wanted."""
+"""Quotas: how many samples each class gets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SynthError(AugmentError):
 
 @dataclass(frozen=True)
 class Order:
-    """So many samples of a class."""
+    """A quota: ``count`` samples of the class ``label``."""
 
     label: str
     count: int
@@ -28,38 +28,38 @@ class Order:
 def quotas(
     settings: SynthSettings, train: Arrays, recall: NDArray[np.float64] | None = None
 ) -> list[Order]:
-    """What is wanted of each class, in class order.
+    """The quota of each class that gets samples, in class order.
 
-    ``recall`` (K,) says how well each class is recognised, for ``match: weakest``.
+    ``recall`` (K,) is the share of each class's images that is recognised, for ``match: weakest``.
     Raises SynthError for an unknown class or for settings that ask for nothing or for two things.
     """
     real = np.bincount(train.labels, minlength=len(train.classes))
     if settings.match == "weakest":
-        wanted = _weakest(settings, train, recall, real)
+        counts = _weakest(settings, train, recall, real)
     elif settings.weakest is not None:
         raise SynthError("synth.weakest: goes with match: weakest")
     elif (settings.match is None) == (settings.per_class is None):
         raise SynthError("synth: give either per_class or match, and set the other to null")
     elif settings.match is not None:
-        wanted = {name: int(real.max() - n) for name, n in zip(train.classes, real, strict=True)}
+        counts = {name: int(real.max() - n) for name, n in zip(train.classes, real, strict=True)}
     elif isinstance(settings.per_class, int):
-        wanted = dict.fromkeys(train.classes, settings.per_class)
+        counts = dict.fromkeys(train.classes, settings.per_class)
     else:
-        wanted = dict(settings.per_class or {})
-        unknown = wanted.keys() - set(train.classes)
+        counts = dict(settings.per_class or {})
+        unknown = counts.keys() - set(train.classes)
         if unknown:
             raise SynthError(
                 f"synth.per_class: unknown class {sorted(unknown)[0]!r}; "
                 f"known: {', '.join(train.classes)}"
             )
-    return [Order(name, wanted[name]) for name in train.classes if wanted.get(name)]
+    return [Order(name, counts[name]) for name in train.classes if counts.get(name)]
 
 
 def recalls(labeller: Classifier, valid: Arrays) -> NDArray[np.float64]:
-    """Share of each class's images that ``labeller`` recognises (K,); NaN of a class without."""
-    right = labeller.predict(valid.pixels).argmax(1) == valid.labels
+    """Share (K,) of each class's images that ``labeller`` recognises; NaN where there is none."""
+    recognised = labeller.predict(valid.pixels).argmax(1) == valid.labels
     counts = np.bincount(valid.labels, minlength=len(valid.classes))
-    hits = np.bincount(valid.labels, right, len(valid.classes))
+    hits = np.bincount(valid.labels, recognised, len(valid.classes))
     return np.where(counts, hits / np.maximum(counts, 1), np.nan)
 
 
@@ -69,10 +69,10 @@ def _weakest(
     recall: NDArray[np.float64] | None,
     real: NDArray[np.int64],
 ) -> dict[str, int]:
-    """Quotas of the classes that are recognised worst alone.
+    """Quotas of the classes that are recognised worst; the others get none.
 
-    Of equal ones those with the fewest train images are the weaker. A class without valid images
-    comes first: nothing shows that it is recognised.
+    Among classes of equal recall the one with fewer train images, ``real`` (K,), comes first. A
+    class without valid images comes before all: nothing shows that it is recognised.
     """
     if not isinstance(settings.per_class, int) or settings.weakest is None:
         raise SynthError(
@@ -82,5 +82,5 @@ def _weakest(
     if recall is None or np.isnan(recall).all():
         raise SynthError("synth.match: weakest needs labelled images in the valid split")
     order = np.lexsort((real, np.nan_to_num(recall, nan=-1.0)))
-    chosen = [train.classes[place] for place in order[: settings.weakest]]
-    return dict.fromkeys(chosen, settings.per_class)
+    weakest = [train.classes[place] for place in order[: settings.weakest]]
+    return dict.fromkeys(weakest, settings.per_class)

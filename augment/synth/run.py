@@ -9,42 +9,42 @@ from augment.data import contact_sheets, files, images, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import REPORTS, SYNTHETIC
 from augment.synth.candidates import Draw, Tally, synthesise
-from augment.synth.inputs import fit_selection, prepare, valid_recalls, wide_codes
+from augment.synth.inputs import prepare, valid_recalls
 from augment.synth.quotas import quotas
-from augment.synth.selectors import SELECTORS
+from augment.synth.selectors import SELECTORS, Selection
 from augment.synth.settings import SynthSettings
 
-SHOWN = 10  # samples of each class in the picture
+SHOWN = 10  # images in a row of the picture; chosen by hand
 
 
 def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:
-    """Fill the quotas of ``settings`` into data/synthetic; write reports/synth.json."""
-    generator, chosen, train = prepare(settings, root)
-    orders = quotas(settings, train, valid_recalls(settings, chosen, train, root))
+    """Fill the quotas of ``settings`` into data/synthetic; write reports/synth.json.
+
+    Gives the report, which is written even where a quota cannot be filled. Raises SynthError for
+    quotas that make no sense or a budget that is spent.
+    """
+    generator, candidate_filter, train = prepare(settings, root)
+    orders = quotas(settings, train, valid_recalls(settings, candidate_filter, root))
     draw = Draw(
-        settings.seed,
-        truncation=settings.truncation,
-        max_candidates=settings.max_candidates,
-        wide=wide_codes(settings, train, root),
+        settings.seed, truncation=settings.truncation, max_candidates=settings.max_candidates
     )
-    selection = fit_selection(settings, chosen, root)
+    selection = Selection.build(settings)
     tally = Tally()
     report = {
         "generator": generator.digest,
         "seed": settings.seed,
-        "copy_threshold": chosen.threshold,
-        "copy_threshold_pixels": chosen.visible,
-        "codes": settings.codes,
+        "copy_threshold": candidate_filter.threshold,
+        "copy_threshold_pixels": candidate_filter.visible,
         "select": [SELECTORS.resolve(spec) for spec in settings.select],
         "per_class": tally.per_class,
         "settings": settings.resolved(),
     }
     try:
         with table.TableWriter(root / SYNTHETIC, overwrite=True) as out:
-            for row in synthesise(generator, chosen, orders, draw, tally, selection):
+            for row in synthesise(generator, candidate_filter, orders, draw, tally, selection):
                 out.add(row)
     finally:
-        report["accepted"] = sum(one["accepted"] for one in tally.per_class.values())
+        report["accepted"] = sum(counts["accepted"] for counts in tally.per_class.values())
         files.write_json(root / REPORTS / "synth.json", report)
     _picture(root, train)
     return report
@@ -52,10 +52,10 @@ def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:
 
 def _picture(root: Path, train: Arrays) -> None:
     """reports/samples.png: real images beside accepted ones, a row a class."""
-    made = load_arrays(root / SYNTHETIC, classes=train.classes, shape=train.shape)
-    real, fake = (
+    synthetic = load_arrays(root / SYNTHETIC, classes=train.classes, shape=train.shape)
+    real, accepted = (
         {name: data.pixels[data.labels == index][:SHOWN] for index, name in enumerate(data.classes)}
-        for data in (train, made)
+        for data in (train, synthetic)
     )
-    picture = contact_sheets.beside(real, fake, SHOWN, ("real", "synthetic"))
+    picture = contact_sheets.beside(real, accepted, SHOWN, ("real", "synthetic"))
     files.write_bytes(root / REPORTS / "samples.png", images.encode(picture))

@@ -1,11 +1,10 @@
-"""Selectors: of the accepted candidates of one class, which teach a classifier most.
+"""Selectors: which of the accepted candidates of a class are kept, when more are accepted.
 
-A selector is ``selector(pool, *, options) -> scores (N,)``, finite, greater for candidates that
-are better kept. It sees arrays alone, a candidate's score does not depend on the order in which
-the candidates come, and nothing in it is drawn. Several are combined by the sum of their ranks, so
-that their scales do not matter.
-
-A registered fact ``second`` says that a second classifier's probabilities are needed.
+A selector is ``selector(features, real, *, options) -> scores``. ``features`` (N, F) are the
+labeller's features of the candidates and ``real`` (M, F), M at least 1, those of the class's train
+images; ``scores`` (N,) are finite, and greater for candidates that are better kept. A candidate's
+score does not depend on the order of the candidates or on chance. Where ``synth.select`` names
+several selectors, the ranks that they give are summed, so that their scales do not matter.
 """
 
 from __future__ import annotations
@@ -17,101 +16,64 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from augment.registry import Count, Fraction, Registry
+from augment.registry import Count, Registry
+from augment.synth.settings import SynthSettings
 from augment.vision.neighbours import nearest
 
 SELECTORS = Registry("selector")
 
 Floats = NDArray[np.float32]
 Scores = NDArray[np.float64]
+Selector = Callable[[Floats, Floats], Scores]
 
 
 @dataclass(frozen=True)
-class Pool:
-    """The accepted candidates of class ``wanted``, and the real images to compare them with.
+class Selection:
+    """Keeps the best of ``surplus`` accepted candidates for each sample of a quota."""
 
-    ``features`` (N, F) and ``probabilities`` (N, K) are the labeller's, ``second`` (N, K) those of
-    another classifier, without columns where no selector asks for them. ``real`` (M, F), M at
-    least 1, are the features of the class's train images, ``held`` (H,) the distances of its
-    held-out images to the nearest of those.
-    """
+    selectors: Sequence[Selector]
+    surplus: float
 
-    wanted: int
-    features: Floats
-    probabilities: Floats
-    second: Floats
-    real: Floats
-    held: NDArray[np.float64]
+    @classmethod
+    def build(cls, settings: SynthSettings) -> Selection | None:
+        """The selection that ``synth.select`` asks for; None where it names no selector.
+
+        Raises PartError for an unknown selector.
+        """
+        selectors = [SELECTORS.build(spec) for spec in settings.select]
+        return cls(selectors, settings.surplus) if selectors else None
+
+    def best(self, features: Floats, real: Floats, count: int) -> NDArray[np.int64]:
+        """Places, ascending, of the ``count`` candidates to keep, by the selectors' ranks."""
+        return highest_ranked([selector(features, real) for selector in self.selectors], count)
 
 
-def choose(
-    selectors: Sequence[Callable[[Pool], Scores]], pool: Pool, count: int
-) -> NDArray[np.int64]:
-    """Places of the ``count`` candidates with the greatest sums of ranks, in ascending order.
+def highest_ranked(scores: Sequence[Scores], count: int) -> NDArray[np.int64]:
+    """Places, ascending, of the ``count`` candidates with the greatest sums of ranks.
 
-    Equal sums go to the earlier candidate, so that no selector at all keeps the first ones.
+    ``scores`` holds an array (N,) for each selector. Of equal sums the earlier candidate is kept.
     Source: Borda's count, as in Dwork et al. 2001, Rank Aggregation Methods for the Web.
     """
-    total = np.zeros(len(pool.features))
-    for selector in selectors:
-        total += rankdata(selector(pool))
+    total = np.sum([rankdata(values) for values in scores], axis=0)
     return np.sort(np.argsort(-total, kind="stable")[:count])
-
-
-@SELECTORS.register(
-    "agreement",
-    paper="Blum & Mitchell 1998, Combining Labeled and Unlabeled Data with Co-Training",
-    second=True,
-)
-def agreement(pool: Pool) -> Scores:
-    """Probability of the wanted label by the labeller times that by a second classifier: 0 … 1."""
-    both = pool.probabilities[:, pool.wanted].astype(np.float64) * pool.second[:, pool.wanted]
-    return np.asarray(both)
-
-
-@SELECTORS.register("novelty")
-def novelty(pool: Pool, *, quantile: Fraction = 0.95) -> Scores:
-    """Distance to the nearest real image, up to where honest images lie; less again beyond.
-
-    The bound is the ``quantile`` of the held-out images' distances (where none is known, the
-    greatest distance of a candidate); as far beyond it as a real image is before it scores 0.
-    """
-    distances = nearest(pool.features, pool.real)[1][:, 0]
-    if not len(distances):
-        return distances
-    bound = np.quantile(pool.held, quantile) if len(pool.held) else distances.max()
-    return np.asarray(bound - np.abs(distances - bound))
-
-
-@SELECTORS.register(
-    "margin", paper="Scheffer et al. 2001, Active Hidden Markov Models for Information Extraction"
-)
-def margin(pool: Pool) -> Scores:
-    """Hard but right: 1 less the lead of the wanted label, 0 … 1; -1 … 0 where another leads.
-
-    The lead is the labeller's probability of the wanted label less that of the next one.
-    """
-    sure = pool.probabilities[:, pool.wanted].astype(np.float64)
-    lead = sure - np.delete(pool.probabilities, pool.wanted, axis=1).max(1)
-    return np.asarray(np.where(lead > 0, 1 - lead, lead))
 
 
 @SELECTORS.register(
     "coverage",
     paper="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics (arXiv:2002.09797)",
 )
-def coverage(pool: Pool, *, neighbours: Count = 5) -> Scores:
+def coverage(features: Floats, real: Floats, *, neighbours: Count = 5) -> Scores:
     """Room around the nearest real image, shared with the candidates that are nearer to it.
 
-    The room is that real image's distance to its ``neighbours``-th real neighbour (to the last one
-    where there are fewer), divided by one more than the candidates before; so what real images
-    cover thinly is widened first, and none of it by many.
+    The room is the distance from that real image to its ``neighbours``-th real neighbour, or to
+    the last one where there are fewer. It is divided by 1 + the number of nearer candidates. So
+    the regions where real images are sparse are filled first, and none of them by many candidates.
     """
-    count = min(neighbours, len(pool.real) - 1)
-    apart = nearest(pool.real, pool.real, count, same=True)[1] if count else np.ones((1, 1))
-    places, distances = nearest(pool.features, pool.real)
+    count = min(neighbours, len(real) - 1)
+    rooms = nearest(real, real, count, same=True)[1][:, -1] if count else np.ones(1)
+    places, distances = nearest(features, real)
     owners = places[:, 0]
     order = np.lexsort((distances[:, 0], owners))
-    before = np.empty(len(owners))
-    before[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
-    return np.asarray(apart[owners, -1] / (1 + before))
+    nearer = np.empty(len(owners))
+    nearer[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
+    return np.asarray(rooms[owners] / (1 + nearer))

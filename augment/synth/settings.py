@@ -7,26 +7,23 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from augment.registry import Count, Fraction
-from augment.settings import Kind, LabellerSettings, PartSpec, Settings
+from augment.settings import Kind, PartSpec, Settings
 
 
 class SynthSettings(Settings):
-    """How many samples of each class, and what is accepted."""
+    """How many samples each class gets, and which candidates are accepted."""
 
     per_class: Annotated[int, Field(ge=0)] | dict[str, Annotated[int, Field(ge=0)]] | None = 200
     match: Literal["largest", "weakest"] | None = None  # largest: fill all classes up to it
     weakest: Count | None = None  # how many classes get per_class samples with match: weakest
-    probability: Fraction = 0.9  # of the wanted label, by the labeller
-    copy_quantile: Fraction = 0.01  # of real-to-real nearest distances
+    probability: Fraction = 0.9  # least that the labeller gives the class of the quota
+    copy_quantile: Fraction = 0.01  # of train images' nearest distances; nearer is a copy
     truncation: Annotated[float, Field(gt=0)] | None = None
-    max_candidates: Annotated[float, Field(gt=0)] = (
-        20.0  # per wanted sample (and class, if unconditional)
-    )
+    # Budget for each sample of a quota (times the classes, where the generator has no condition).
+    max_candidates: Annotated[float, Field(gt=0)] = 20.0
     select: Annotated[
         list[PartSpec], Kind("augment.synth.selectors", "SELECTORS")
-    ] = []  # which accepted ones are kept; none: the first ones
-    surplus: Annotated[float, Field(ge=1)] = 4.0  # accepted ones that each kept one is chosen among
-    second: LabellerSettings = LabellerSettings(network="dense")  # where a selector needs one
-    codes: Literal["uniform", "wide"] = "uniform"  # wide: most where real images' codes are thin
+    ] = []  # which accepted candidates are kept; none named: the first ones
+    surplus: Annotated[float, Field(ge=1)] = 4.0  # accepted for each one that is kept
     device: str = "auto"
     seed: int = 0

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from augment.registry import Count, Fraction
-from augment.settings import Kind, LabellerSettings, PartSpec, Profile, Settings
+from augment.settings import Kind, PartSpec, Profile, Settings
 from augment.train import recipes
 
 Balance = Literal["none", "classes"]
@@ -62,6 +62,14 @@ class NoiseSettings(Settings):
 
     std: Annotated[float, Field(ge=0)] = 0.0
     until: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the run
+
+
+class LabellerSettings(Settings):
+    """The classifier that ``synth`` filters with."""
+
+    network: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "cnn"
+    steps: Count = 600
+    batch: Count = 64
 
 
 class TrainSettings(Settings):

@@ -51,16 +51,16 @@ def test_tempering_keeps_the_order_and_survives_certainty() -> None:
 
 def test_log_loss_in_closed_form() -> None:
     """One image: the true class has the target 2/3, the two others a sixth each."""
-    found = log_loss(np.array([[0.5, 0.25, 0.25]]), np.array([0]))
-    assert found == pytest.approx(2 / 3 * np.log(2) + 1 / 3 * np.log(4))
+    loss = log_loss(np.array([[0.5, 0.25, 0.25]]), np.array([0]))
+    assert loss == pytest.approx(2 / 3 * np.log(2) + 1 / 3 * np.log(4))
 
 
 def test_calibration_error_in_closed_form() -> None:
     """Two bins: 0.95 sure and right in 3 of 4, 0.55 sure and right in 1 of 1."""
     sure, unsure = np.tile([0.95, 0.05], (4, 1)), np.array([[0.45, 0.55]])
     labels = np.array([0, 0, 0, 1, 1])
-    found = calibration_error(np.concatenate([sure, unsure]), labels)
-    assert found == pytest.approx((4 * 0.2 + 1 * 0.45) / 5)
+    error = calibration_error(np.concatenate([sure, unsure]), labels)
+    assert error == pytest.approx((4 * 0.2 + 1 * 0.45) / 5)
     assert calibration_error(np.eye(2)[labels], labels) == 0  # certain and right: the last bin
     assert calibration_error(np.eye(2)[1 - labels], labels) == 1
     assert np.isnan(calibration_error(sure[:0], labels[:0]))

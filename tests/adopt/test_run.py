@@ -40,7 +40,7 @@ def digits(root: Path, *, labelled: int, valid: int, unlabelled: int) -> dict[st
     truth: dict[str, str] = {}
     seen: dict[str, int] = {}
     with table.TableWriter(root / CLEAN) as out:
-        for place, (one, label) in enumerate(zip(pixels, map(str, labels), strict=True)):
+        for place, (image, label) in enumerate(zip(pixels, map(str, labels), strict=True)):
             number = seen[label] = seen.get(label, 0) + 1
             split = "train" if number <= labelled else "valid"
             row = {"id": f"{place:04}", "label": label, "split": split, "origin": "real"}
@@ -50,9 +50,10 @@ def digits(root: Path, *, labelled: int, valid: int, unlabelled: int) -> dict[st
                 }  # fmt: skip
             if row["label"] is None:
                 truth[row["id"]] = label
-            data = images.encode(one)
+            encoded = images.encode(image)
             out.add(
-                row | {"image": {"bytes": data, "path": ""}, "width": 8, "height": 8, "mode": "L"}
+                row
+                | {"image": {"bytes": encoded, "path": ""}, "width": 8, "height": 8, "mode": "L"}
             )
     return truth
 
@@ -73,15 +74,15 @@ def pool(count: int = 200, **changes: Any) -> tuple[Pool, np.ndarray]:
 
 def few(labels: np.ndarray, count: int) -> np.ndarray:
     """All labels but the first ``count`` of each class are -1."""
-    known = np.full_like(labels, -1)
+    kept = np.full_like(labels, -1)
     for label in range(10):
-        known[np.flatnonzero(labels == label)[:count]] = label
-    return known
+        kept[np.flatnonzero(labels == label)[:count]] = label
+    return kept
 
 
 def report(root: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((root / REPORTS / "adopt.json").read_text())
-    return found
+    written: dict[str, Any] = json.loads((root / REPORTS / "adopt.json").read_text())
+    return written
 
 
 # opinions: least accuracy on 300 digits of which five a class are labelled
@@ -98,23 +99,24 @@ def test_an_opinion_is_a_probability_for_each_image(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(class_head, "load", lambda *_: Blank())
-    asked, labels = pool(300)
-    found = OPINIONS.build(name)(asked, few(labels, 5))
-    assert found.shape == (300, 10) and found.dtype == np.float64
-    assert found.min() >= 0 and found.sum(1) == pytest.approx(np.ones(300), abs=1e-4)
-    assert (found.argmax(1) == labels).mean() >= LEAST[name]
+    pooled, labels = pool(300)
+    probabilities = OPINIONS.build(name)(pooled, few(labels, 5))
+    assert probabilities.shape == (300, 10) and probabilities.dtype == np.float64
+    assert probabilities.min() >= 0
+    assert probabilities.sum(1) == pytest.approx(np.ones(300), abs=1e-4)
+    assert (probabilities.argmax(1) == labels).mean() >= LEAST[name]
     again = OPINIONS.build(name)(pool(300)[0], few(labels, 5))
-    assert (again == found).all()
+    assert (again == probabilities).all()
     changed = few(labels, 5)
     changed[labels == 3] = -1  # without a label of a class nobody says that it is one
     if OPINIONS.describe(name).facts["hides"]:
-        assert (OPINIONS.build(name)(asked, changed).argmax(1) != 3).all()
+        assert (OPINIONS.build(name)(pooled, changed).argmax(1) != 3).all()
 
 
 def test_self_training_may_start_from_labels_alone_and_takes_what_it_is_sure_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked, labels = pool(300, rounds=2, steps=60)
+    pooled, labels = pool(300, rounds=2, steps=60)
     shown: list[np.ndarray] = []
     fit = opinions.fit_classifier
 
@@ -123,22 +125,22 @@ def test_self_training_may_start_from_labels_alone_and_takes_what_it_is_sure_of(
         return fit(pixels, targets, **options)
 
     monkeypatch.setattr(opinions, "fit_classifier", watched)
-    OPINIONS.build({"name": "self_training", "start": "labels"})(asked, few(labels, 5))
+    OPINIONS.build({"name": "self_training", "start": "labels"})(pooled, few(labels, 5))
     assert len(shown[0]) == 50 < len(shown[1]) <= 300
     shown.clear()
-    OPINIONS.build({"name": "self_training", "sure": 1.0})(asked, few(labels, 5))
+    OPINIONS.build({"name": "self_training", "sure": 1.0})(pooled, few(labels, 5))
     assert len(shown[0]) == 300 and 50 <= len(shown[1]) < 300
 
 
 def test_a_head_of_other_classes_or_of_none_has_no_opinion(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked, labels = pool(20)
-    assert OPINIONS.build("head")(asked, labels) is None  # there is none
+    pooled, labels = pool(20)
+    assert OPINIONS.build("head")(pooled, labels) is None  # there is none
     for classes in (None, CLASSES[:9]):
         monkeypatch.setattr(Blank, "classes", classes)
         monkeypatch.setattr(class_head, "load", lambda *_: Blank())
-        assert OPINIONS.build("head")(asked, labels) is None
+        assert OPINIONS.build("head")(pooled, labels) is None
 
 
 # combinations
@@ -149,13 +151,13 @@ def opinion(*rows: list[float]) -> Opinion:
 
 
 def test_agreement_and_mean_in_closed_form() -> None:
-    ways = combine._ways({"a": opinion([0.8, 0.1, 0.1]), "b": opinion([0.2, 0.7, 0.1])})
+    ways = combine.combinations({"a": opinion([0.8, 0.1, 0.1]), "b": opinion([0.2, 0.7, 0.1])})
     assert list(ways) == ["agreement", "mean", "a", "b"]
     least = np.array([0.2, 0.1, 0.1])
     assert ways["agreement"].pool[0] == pytest.approx(least / least.sum())
     roots = np.sqrt([0.16, 0.07, 0.01])
     assert ways["mean"].held[0] == pytest.approx(roots / roots.sum())
-    assert list(combine._ways({"a": opinion([1.0, 0.0])})) == ["a"]
+    assert list(combine.combinations({"a": opinion([1.0, 0.0])})) == ["a"]
 
 
 def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
@@ -166,45 +168,46 @@ def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
     bad = rng.dirichlet([1, 1, 1], 300)
     held = Held(np.arange(300), labels, "valid")
     both = {"bad": opinion(*bad.tolist()), "good": opinion(*good.tolist())}
-    chosen, found = combine.combine(both, held)
-    assert found.opinions is not None and found.opinions["good"]["accuracy"] == pytest.approx(0.8)
-    assert found.calibration_error is not None and found.calibration_error < 0.05
-    assert (chosen.held.argmax(1) == labels).mean() >= 0.79
+    best, combination = combine.combine(both, held)
+    assert combination.opinions is not None
+    assert combination.opinions["good"]["accuracy"] == pytest.approx(0.8)
+    assert combination.calibration_error is not None and combination.calibration_error < 0.05
+    assert (best.held.argmax(1) == labels).mean() >= 0.79
     sharp = Opinion(*[calibration.tempered(good, 0.2)] * 2)
-    chosen, found = combine.combine({"good": sharp}, held)
-    assert found.method == "good" and found.opinions is not None
-    assert found.temperature == found.opinions["good"]["temperature"] > 4
-    assert chosen.held.max(1).mean() == pytest.approx(0.8, abs=0.01)
-    assert found.calibration_error is not None and found.calibration_error < 0.01
-    assert found.calibration_error_before == pytest.approx(0.2, abs=0.01)
+    best, combination = combine.combine({"good": sharp}, held)
+    assert combination.method == "good" and combination.opinions is not None
+    assert combination.temperature == combination.opinions["good"]["temperature"] > 4
+    assert best.held.max(1).mean() == pytest.approx(0.8, abs=0.01)
+    assert combination.calibration_error is not None and combination.calibration_error < 0.01
+    assert combination.calibration_error_before == pytest.approx(0.2, abs=0.01)
 
 
 def test_without_held_images_opinions_must_agree() -> None:
     held = Held(np.arange(0), np.arange(0), None)
-    chosen, found = combine.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
-    assert found == combine.Verdict("agreement")
-    assert chosen.pool[0] == pytest.approx([0.75, 0.25])
+    best, combination = combine.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
+    assert combination == combine.Combination("agreement")
+    assert best.pool[0] == pytest.approx([0.75, 0.25])
 
 
 # what is held
 
 
 def test_valid_is_held_and_train_images_where_it_is_too_small() -> None:
-    known = np.repeat([0, 1, 2, -1], [9, 9, 1, 5])
-    held = combine._held(known, np.zeros(20, np.int64), 0)
+    train = np.repeat([0, 1, 2, -1], [9, 9, 1, 5])
+    held = combine.hold_out(train, np.zeros(20, np.int64), 0)
     assert held.source == "valid" and held.places.tolist() == list(range(24, 44))
-    held = combine._held(known, np.array([2, 1]), 0)
+    held = combine.hold_out(train, np.array([2, 1]), 0)
     assert held.source is not None and "hidden in turn" in held.source
     assert sorted(held.places) == [*range(18), 24, 25]  # the only image of class 2 stays
     assert dict(zip(held.places, held.labels, strict=True)) == {
-        **{place: int(known[place]) for place in range(18)}, 24: 2, 25: 1,
+        **{place: int(train[place]) for place in range(18)}, 24: 2, 25: 1,
     }  # fmt: skip
-    held = combine._held(known, np.array([2]), 0)  # 19 in all
+    held = combine.hold_out(train, np.array([2]), 0)  # 19 in all
     assert held.source is None and held.places.tolist() == [24]
-    folds = combine._folds(known, 0)
+    folds = combine.folds(train, 0)
     assert sorted(np.concatenate(folds)) == list(range(18))
     for fold in folds:
-        assert np.bincount(known[fold]).tolist() == [3, 3]
+        assert np.bincount(train[fold]).tolist() == [3, 3]
 
 
 def test_held_labels_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,33 +219,35 @@ def test_held_labels_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
         return np.where(labels[:, None] >= 0, np.eye(11)[labels][:, :10], 0.1)
 
     monkeypatch.setattr(OPINIONS, "build", lambda spec: parrot)
-    asked, labels = pool(130)
-    known = few(labels, 3)
-    _, found = combine.judge(asked, known[:100], labels[100:], ["graph"])
+    pooled, labels = pool(130)
+    train = few(labels, 3)
+    _, combination = combine.label_pool(pooled, train[:100], labels[100:], ["graph"])
     assert len(told) == 1 and (told[0][100:] == -1).all()
-    assert found.opinions is not None and found.opinions["graph"]["accuracy"] < 0.3
-    assert (found.held_out, found.valid, found.calibrated_on) == (30, 30, "valid")
+    assert combination.opinions is not None and combination.opinions["graph"]["accuracy"] < 0.3
+    assert (combination.held_out, combination.valid, combination.calibrated_on) == (30, 30, "valid")
     told.clear()
-    probabilities, found = combine.judge(asked, known, labels[:0], ["graph"])
-    assert found.opinions is not None and found.opinions["graph"]["accuracy"] < 0.3
-    assert (found.held_out, found.valid, found.accuracy_valid) == (30, 0, None)
-    assert len(told) == 1 + combine.FOLDS and (told[0] == known).all()
-    assert (probabilities[known >= 0].argmax(1) == labels[known >= 0]).all()
+    probabilities, combination = combine.label_pool(pooled, train, labels[:0], ["graph"])
+    assert combination.opinions is not None and combination.opinions["graph"]["accuracy"] < 0.3
+    assert (combination.held_out, combination.valid, combination.accuracy_valid) == (30, 0, None)
+    assert len(told) == 1 + combine.FOLDS and (told[0] == train).all()
+    assert (probabilities[train >= 0].argmax(1) == labels[train >= 0]).all()
 
 
 def test_the_head_is_not_asked_about_labels_it_has_learned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(class_head, "load", lambda *_: Blank())
-    asked, labels = pool(130)
-    _, found = combine.judge(asked, few(labels, 3)[:100], labels[100:], ["graph", "head"])
-    assert set(found.opinions or ()) == {"graph", "head"}
-    _, found = combine.judge(asked, few(labels, 3), labels[:0], ["graph", "head"])
-    assert set(found.opinions or ()) == {"graph"}
+    pooled, labels = pool(130)
+    _, combination = combine.label_pool(
+        pooled, few(labels, 3)[:100], labels[100:], ["graph", "head"]
+    )
+    assert set(combination.opinions or ()) == {"graph", "head"}
+    _, combination = combine.label_pool(pooled, few(labels, 3), labels[:0], ["graph", "head"])
+    assert set(combination.opinions or ()) == {"graph"}
     with pytest.raises(AdoptError, match=r"adopt\.labellers: none .*; add graph"):
-        combine.judge(asked, few(labels, 3), labels[:0], ["head"])
+        combine.label_pool(pooled, few(labels, 3), labels[:0], ["head"])
     with pytest.raises(AdoptError, match="'graph' stands twice"):
-        combine.judge(asked, labels, labels[:0], ["graph", {"name": "graph"}])
+        combine.label_pool(pooled, labels, labels[:0], ["graph", {"name": "graph"}])
 
 
 # the stage
@@ -273,24 +278,24 @@ def test_adopted_labels_of_real_digits_are_right(adopted: tuple[Path, Mapping[st
 
 def test_the_report_says_how(adopted: tuple[Path, Mapping[str, str]]) -> None:
     root, truth = adopted
-    found = report(root)
+    written = report(root)
     facts = table.frame(root / ADOPTED)
-    assert (found["unlabelled"], found["adopted"]) == (len(truth), len(facts))
+    assert (written["unlabelled"], written["adopted"]) == (len(truth), len(facts))
     counts = facts["label"].value_counts()
-    assert found["per_class"] == {name: int(counts.get(name, 0)) for name in CLASSES}
-    assert found["method"] in ("agreement", "mean", "graph", "self_training")
-    assert found["calibrated_on"] == "valid" and found["held_out"] == found["valid"] == 100
-    assert found["calibration_error"] < 0.06 and found["threshold"] == 0.65
-    assert found["accuracy_valid"] >= 0.93 and found["temperature"] > 0
-    assert set(found["opinions"]) == {"graph", "self_training"}
+    assert written["per_class"] == {name: int(counts.get(name, 0)) for name in CLASSES}
+    assert written["method"] in ("agreement", "mean", "graph", "self_training")
+    assert written["calibrated_on"] == "valid" and written["held_out"] == written["valid"] == 100
+    assert written["calibration_error"] < 0.06 and written["threshold"] == 0.65
+    assert written["accuracy_valid"] >= 0.93 and written["temperature"] > 0
+    assert set(written["opinions"]) == {"graph", "self_training"}
 
 
 def test_images_stay_as_they_were(adopted: tuple[Path, Mapping[str, str]]) -> None:
     root, _ = adopted
     clean = {row["id"]: row for row in table.rows(root / CLEAN)}
     for row in table.rows(root / ADOPTED):
-        given = clean[row["id"]]
-        changed = {name for name in row if row[name] != given[name]}
+        before = clean[row["id"]]
+        changed = {name for name in row if row[name] != before[name]}
         assert changed == {"label", "label_source", "label_probability"}
 
 
@@ -308,23 +313,23 @@ def test_the_test_split_changes_nothing(tmp_path: Path) -> None:
 
 def test_without_valid_images_the_report_says_so(tmp_path: Path) -> None:
     truth = digits(tmp_path, labelled=1, valid=0, unlabelled=300)
-    found = adopt.run(params(labellers=["graph"], probability=0.5), tmp_path)
-    assert (found["valid"], found["accuracy_valid"], found["temperature"]) == (0, None, None)
-    assert found["calibrated_on"] is None and found["calibration_error"] is None
+    written = adopt.run(params(labellers=["graph"], probability=0.5), tmp_path)
+    assert (written["valid"], written["accuracy_valid"], written["temperature"]) == (0, None, None)
+    assert written["calibrated_on"] is None and written["calibration_error"] is None
     facts = table.frame(tmp_path / ADOPTED)
-    assert len(facts) == found["adopted"] > 30
+    assert len(facts) == written["adopted"] > 30
     assert (facts["label"] == facts["id"].map(truth)).mean() >= 0.9
 
 
 def test_nothing_unlabelled_is_an_empty_table_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adopt, "judge", None)  # not called
+    monkeypatch.setattr(adopt, "label_pool", None)  # not called
     digits(tmp_path, labelled=3, valid=3, unlabelled=0)
-    found = adopt.run(params(device="nowhere"), tmp_path)
-    assert table.count(tmp_path / ADOPTED) == 0 and report(tmp_path) == found
-    assert (found["unlabelled"], found["adopted"], found["method"]) == (0, 0, None)
-    assert found["per_class"] == dict.fromkeys(CLASSES, 0)
+    written = adopt.run(params(device="nowhere"), tmp_path)
+    assert table.count(tmp_path / ADOPTED) == 0 and report(tmp_path) == written
+    assert (written["unlabelled"], written["adopted"], written["method"]) == (0, 0, None)
+    assert written["per_class"] == dict.fromkeys(CLASSES, 0)
 
 
 def test_a_label_to_start_from_is_needed(tmp_path: Path, digits_table: Callable[..., Path]) -> None:

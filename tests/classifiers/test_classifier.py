@@ -42,14 +42,10 @@ def digits() -> tuple:
 
 
 def test_who_chooses_is_never_who_measures():
-    """Labeller, second classifier and judge are of three architectures by default."""
+    """Labeller and judge are of two architectures by default."""
     settings = Params.model_validate({"ingest": {"source": "x"}})
-    networks = (
-        settings.train.labeller.network,
-        settings.synth.second.network,
-        settings.score.judge,
-    )
-    assert len({CLASSIFIERS.describe(name).target for name in networks}) == 3
+    asked = (settings.train.labeller.network, settings.score.judge)
+    assert len({CLASSIFIERS.describe(name).target for name in asked}) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -55,7 +55,7 @@ class FakeGenerator:
     classes: list[str] = field(default_factory=lambda: list(CLASSES))
     shape: tuple[int, int, int] = (1, SIDE, SIDE)
     digest: str = "0" * 64
-    asked: set[int] = field(default_factory=set)
+    conditions: set[int] = field(default_factory=set)  # all that images were made with
 
     @property
     def categories(self) -> int:
@@ -68,14 +68,14 @@ class FakeGenerator:
     def images(self, conditions, codes, *, seed, same_noise=False):
         assert conditions.dtype == np.int64 and codes.dtype == np.float32
         assert codes.shape == (len(conditions), self.continuous) and (np.abs(codes) <= 1).all()
-        self.asked |= set(conditions.tolist())
+        self.conditions |= set(conditions.tolist())
         codes = np.pad(codes, ((0, 0), (0, 3 - self.continuous)))
         noise = np.random.default_rng(seed).normal(0, 0.1, len(conditions))
         noise = np.full(len(conditions), noise[0]) if same_noise else noise
         kinds = np.array(self.order)[conditions]
         kinds = np.where((kinds == 0) & (np.abs(codes[:, 2]) > 0.9), 1, kinds)
-        drawn = [glyph(*one) for one in zip(kinds, noise - codes[:, 0], codes[:, 1], strict=True)]
-        return np.stack(drawn)
+        leans = noise - codes[:, 0]
+        return np.stack([glyph(*row) for row in zip(kinds, leans, codes[:, 1], strict=True)])
 
 
 class Reader:
@@ -120,35 +120,35 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a fake in the place of what ``train`` wrote."""
 
     def put(fake: FakeGenerator, *, head: bool = True) -> None:
-        found = Reader(fake.order) if head else None
+        reader = Reader(fake.order) if head else None
         monkeypatch.setattr(generator.Generator, "load", lambda *_, **__: fake)
-        monkeypatch.setattr(class_head, "load", lambda *_: found)
+        monkeypatch.setattr(class_head, "load", lambda *_: reader)
         monkeypatch.setattr(codes_, "load_classifier", lambda *_: Reader((0, 1, 2)))
 
     return put
 
 
 def sure(categories: list[int], count: int, certainty: float = 0.8) -> np.ndarray:
-    found = np.full((len(categories), count), (1 - certainty) / (count - 1))
-    found[np.arange(len(categories)), categories] = certainty
-    return found
+    probabilities = np.full((len(categories), count), (1 - certainty) / (count - 1))
+    probabilities[np.arange(len(categories)), categories] = certainty
+    return probabilities
 
 
 def test_one_image_a_class_is_enough_to_match() -> None:
-    found = matching.match(sure([2, 0, 1], 3), np.array([0, 1, 2]), ["x", "y", "z"])
-    assert found == {"x": [2], "y": [0], "z": [1]}
+    owned = matching.match(sure([2, 0, 1], 3), np.array([0, 1, 2]), ["x", "y", "z"])
+    assert owned == {"x": [2], "y": [0], "z": [1]}
 
 
 def test_matching_takes_the_best_whole_and_not_the_best_single() -> None:
     """Both classes prefer category 0; the one that loses less gives way, by the probabilities."""
     probabilities = np.array([[0.6, 0.4], [0.9, 0.1]])
-    found = matching.match(probabilities, np.array([0, 1]), ["x", "y"])
-    assert found == {"x": [1], "y": [0]}
-    found = matching.match(probabilities[::-1], np.array([0, 1]), ["x", "y"])
-    assert found == {"x": [0], "y": [1]}
+    owned = matching.match(probabilities, np.array([0, 1]), ["x", "y"])
+    assert owned == {"x": [1], "y": [0]}
+    owned = matching.match(probabilities[::-1], np.array([0, 1]), ["x", "y"])
+    assert owned == {"x": [0], "y": [1]}
     probabilities = np.array([[0.5, 0.45, 0.05], [0.4, 0.4, 0.2], [0.1, 0.1, 0.8]])
-    found = matching.match(probabilities, np.array([0, 1, 2]), ["x", "y", "z"])
-    assert found == {"x": [0], "y": [1], "z": [2]}  # though category 1 is likeliest in x
+    owned = matching.match(probabilities, np.array([0, 1, 2]), ["x", "y", "z"])
+    assert owned == {"x": [0], "y": [1], "z": [2]}  # though category 1 is likeliest in x
 
 
 def test_every_class_counts_the_same() -> None:
@@ -166,13 +166,13 @@ def test_a_class_may_own_several_categories_best_first() -> None:
         [[0.3, 0.4, 0.3, 0.0], [0.2, 0.1, 0.7, 0.0], [0.3, 0.0, 0.7, 0.0]]
         + [[0.0, 0.9, 0.0, 0.1], [0.1, 0.5, 0.0, 0.4]]
     )
-    found = matching.match(probabilities, labels, ["x", "y"])
-    assert found == {"x": [2, 0], "y": [1, 3]}
+    owned = matching.match(probabilities, labels, ["x", "y"])
+    assert owned == {"x": [2, 0], "y": [1, 3]}
     assert (
-        matching.accuracy(probabilities, labels, found) == 1.0
+        matching.accuracy(probabilities, labels, owned) == 1.0
     )  # sums decide, not single categories
-    assert matching.accuracy(sure([2, 1, 3, 0], 4), np.array([0, 0, 1, 1]), found) == 0.5
-    assert np.isnan(matching.accuracy(probabilities[:0], labels[:0], found))
+    assert matching.accuracy(sure([2, 1, 3, 0], 4), np.array([0, 0, 1, 1]), owned) == 0.5
+    assert np.isnan(matching.accuracy(probabilities[:0], labels[:0], owned))
 
 
 def test_what_cannot_be_matched_is_said() -> None:
@@ -220,8 +220,8 @@ def test_planted_codes_are_found(project: Path, trained: Callable[..., None]) ->
     names = report["names"]
     assert names.keys() == {"slant", "horizontal"}
     assert (names["slant"]["code"], names["slant"]["sign"]) == (0, -1)
-    known = json.loads((project / CODES).read_text())
-    assert known == {key: report[key] for key in ("generator", "classes", "names")}
+    lookup = json.loads((project / CODES).read_text())
+    assert lookup == {key: report[key] for key in ("generator", "classes", "names")}
     assert json.loads((project / REPORT).read_text())["names"] == names
 
 
@@ -244,11 +244,11 @@ def test_picture_has_a_row_a_class_and_a_block_a_code(
 
 def test_the_same_twice(project: Path, trained: Callable[..., None]) -> None:
     trained(FakeGenerator())
-    found = []
+    written = []
     for _ in range(2):
         run(SETTINGS, project)
-        found.append([(project / name).read_bytes() for name in (CODES, REPORT, PICTURE)])
-    assert found[0] == found[1]
+        written.append([(project / name).read_bytes() for name in (CODES, REPORT, PICTURE)])
+    assert written[0] == written[1]
 
 
 def test_more_categories_than_classes(project: Path, trained: Callable[..., None]) -> None:
@@ -256,9 +256,9 @@ def test_more_categories_than_classes(project: Path, trained: Callable[..., None
     trained(fake)
     report = run(SETTINGS, project)
     assert report["classes"] == {"2": [2], "10": [0], "a": [1, 3]}
-    assert [one["class"] for one in report["categories"]] == ["10", "a", "2", "a"]
+    assert [entry["class"] for entry in report["categories"]] == ["10", "a", "2", "a"]
     assert report["categories"][3]["purity"] == pytest.approx(0.475 / (0.475 + 2 * 0.025))
-    assert fake.asked == {0, 1, 2}  # a class is shown by its best category
+    assert fake.conditions == {0, 1, 2}  # a class is shown by its best category
     assert report["accuracy"]["valid"] == 1.0
 
 
@@ -304,38 +304,38 @@ def test_fewer_categories_than_classes_are_an_error(
 
 @pytest.mark.filterwarnings("error")
 def test_many_classes_cost_no_more_and_blank_images_measure_nothing() -> None:
-    drawn = []
+    sizes = []
 
     class Blank(FakeGenerator):
         def images(self, conditions, codes, *, seed, same_noise=False):
-            drawn.append(len(conditions))
+            sizes.append(len(conditions))
             return np.zeros((len(conditions), 1, 8, 8), np.uint8)
 
     shown = {str(number): number for number in range(20)}
     probe = Probe(Blank(), Reader((0, 1, 2)), shown, 0)
     spearman = probe.correlations()
-    assert sum(drawn) == BUDGET
+    assert sum(sizes) == BUDGET
     assert all(np.isnan(values).all() and len(values) == 3 for values in spearman.values())
-    drawn.clear()
+    sizes.clear()
     assert (probe.class_changes() == 0).all()
-    assert BUDGET / 2 < sum(drawn) <= BUDGET
+    assert BUDGET / 2 < sum(sizes) <= BUDGET
 
 
 def test_names_are_looked_up(project: Path, trained: Callable[..., None]) -> None:
     with pytest.raises(CodesError, match="run augment codes"):
-        code_names.resolve("slant", project)
+        code_names.code_named("slant", project)
     for suffix in ("json", "safetensors"):
         files.write_text(project / GENERATOR / f"generator.{suffix}", "weights")
     trained(FakeGenerator(digest=checkpoint.digest_of_checkpoint(project / GENERATOR, "generator")))
     run(SETTINGS, project)
-    assert code_names.resolve("slant", project) == (0, -1)
-    assert code_names.resolve("horizontal", project) == (1, 1)
+    assert code_names.code_named("slant", project) == (0, -1)
+    assert code_names.code_named("horizontal", project) == (1, 1)
     with pytest.raises(CodesError, match="unknown code 'slnat'; known: .*slant"):
-        code_names.resolve("slnat", project)
+        code_names.code_named("slnat", project)
     files.write_text(project / GENERATOR / "generator.json", "others")
     with pytest.raises(CodesError, match="is of another generator; run augment codes"):
-        code_names.resolve("slant", project)
+        code_names.code_named("slant", project)
     for damaged in ("{", "[]", "{}"):
         files.write_text(project / CODES, damaged)
         with pytest.raises(CodesError, match="damaged; run augment codes"):
-            code_names.resolve("slant", project)
+            code_names.code_named("slant", project)

@@ -10,8 +10,8 @@ import torch
 from augment import params
 from augment.data import images, table
 from augment.data.arrays import Arrays, load_arrays
-from augment.models import generator
 from augment.models.generator import CHUNK, Generator, GeneratorError
+from augment.runtime.checkpoint import CheckpointError
 from augment.synth import candidates
 from augment.synth import run as synth
 from augment.synth.candidates import Draw, Tally
@@ -71,8 +71,8 @@ def test_wrong_requests(trained: Generator, call, message: str) -> None:
 def test_stage_filled_every_quota(project: Path, loaded: SynthSettings) -> None:
     facts = table.frame(project / "data/synthetic")
     assert table.validate(project / "data/synthetic") == len(facts)
-    wanted = loaded.per_class
-    assert facts["label"].value_counts().to_dict() == {str(k): wanted for k in range(10)}
+    counts = facts["label"].value_counts().to_dict()
+    assert counts == {str(digit): loaded.per_class for digit in range(10)}
     assert set(facts["split"]) == {"train"}
     assert set(facts["origin"]) == {"synthetic"}
     assert (facts["label_probability"] >= loaded.probability).all()
@@ -95,47 +95,48 @@ def test_row_tells_how_to_make_its_image_again(project: Path, trained: Generator
 
 
 def test_no_accepted_sample_is_a_copy(project: Path, loaded: SynthSettings) -> None:
-    _, chosen, train = prepare(loaded, project)
-    made = load_arrays(project / "data/synthetic", classes=train.classes)
-    features = chosen.labeller.features(made.pixels)
-    assert nearest(features, chosen.reference)[1].min() >= chosen.threshold
+    _, candidate_filter, train = prepare(loaded, project)
+    synthetic = load_arrays(project / "data/synthetic", classes=train.classes)
+    features = candidate_filter.labeller.features(synthetic.pixels)
+    assert nearest(features, candidate_filter.reference)[1].min() >= candidate_filter.threshold
     for label in range(10):
-        own = features[made.labels == label]
-        assert nearest(own, own, same=True)[1].min() >= chosen.threshold * (1 - 1e-4)
+        members = features[synthetic.labels == label]
+        gaps = nearest(members, members, same=True)[1]
+        assert gaps.min() >= candidate_filter.threshold * (1 - 1e-4)
 
 
 def test_filter_rejects_copies_duplicates_and_wrong_labels(
     project: Path, loaded: SynthSettings
 ) -> None:
-    _, chosen, train = prepare(loaded, project)
+    _, candidate_filter, train = prepare(loaded, project)
     copies = train.pixels[train.labels == 3][:20]
-    chosen.start_class()
-    assert not chosen.judge(copies, 3, 20).accepted.any()
-    assert chosen.rejected["copy"] + chosen.rejected["label"] == 20
-    assert chosen.rejected["copy"] >= 15
-    by_eye = dataclasses.replace(chosen, threshold=0.0, probability=0.0)
+    candidate_filter.start_class()
+    assert not candidate_filter.accept(copies, 3, 20).accepted.any()
+    assert candidate_filter.rejected["copy"] + candidate_filter.rejected["label"] == 20
+    assert candidate_filter.rejected["copy"] >= 15
+    by_eye = dataclasses.replace(candidate_filter, threshold=0.0, probability=0.0)
     by_eye.start_class()
-    assert not by_eye.judge(copies, 3, 20).accepted.any()
+    assert not by_eye.accept(copies, 3, 20).accepted.any()
     assert by_eye.rejected["copy"] == 20
     lenient = dataclasses.replace(
-        chosen, reference=chosen.reference[:0], visible=0.0, probability=0.0
+        candidate_filter, reference=candidate_filter.reference[:0], visible=0.0, probability=0.0
     )
     lenient.start_class()
     twice = np.concatenate([copies[:5], copies[:5]])
-    assert lenient.judge(twice, 3, 10).accepted.tolist()[5:] == [False] * 5
+    assert lenient.accept(twice, 3, 10).accepted.tolist()[5:] == [False] * 5
     doubtful = dataclasses.replace(lenient, probability=0.5)
     doubtful.start_class()
-    assert doubtful.judge(copies, 4, 20).accepted.sum() <= 2
+    assert doubtful.accept(copies, 4, 20).accepted.sum() <= 2
     assert doubtful.rejected["label"] >= 18
 
 
 def test_budget_is_an_error_with_numbers(project: Path, loaded: SynthSettings) -> None:
-    made, chosen, _ = prepare(loaded, project)
-    strict = dataclasses.replace(chosen, probability=1.0, threshold=1e9)
+    generator, candidate_filter, _ = prepare(loaded, project)
+    strict = dataclasses.replace(candidate_filter, probability=1.0, threshold=1e9)
     tally = Tally()
     orders = [Order("2", 3)]
     with pytest.raises(SynthError, match=r"class '2': 0 of 3 accepted when the budget of 64"):
-        list(candidates.synthesise(made, strict, orders, Draw(max_candidates=20), tally))
+        list(candidates.synthesise(generator, strict, orders, Draw(max_candidates=20), tally))
     assert (
         tally.per_class["2"]["rejected"]["label"] + tally.per_class["2"]["rejected"]["copy"] == 64
     )
@@ -145,15 +146,15 @@ def test_numbers_add_up(project: Path) -> None:
     import json
 
     report = json.loads((project / "reports/synth.json").read_text())
-    for one in report["per_class"].values():
-        assert one["candidates"] == one["accepted"] + sum(one["rejected"].values())
-        assert one["acceptance_rate"] == one["accepted"] / one["candidates"]
+    for counts in report["per_class"].values():
+        assert counts["candidates"] == counts["accepted"] + sum(counts["rejected"].values())
+        assert counts["acceptance_rate"] == counts["accepted"] / counts["candidates"]
 
 
 def test_encoding_in_threads_keeps_the_order(project: Path, loaded: SynthSettings) -> None:
-    made, _, _ = prepare(loaded, project)
-    rows = candidates.synthesise(made, None, [Order("5", 150)], Draw(seed=3), Tally())
-    expected = images.channels_last(made.sample("5", 150, seed=3).numpy())
+    generator, _, _ = prepare(loaded, project)
+    rows = candidates.synthesise(generator, None, [Order("5", 150)], Draw(seed=3), Tally())
+    expected = images.channels_last(generator.sample("5", 150, seed=3).numpy())
     assert [row["image"]["bytes"] for row in rows] == images.encode_many(expected)
 
 
@@ -234,26 +235,26 @@ def test_recall_by_class_in_closed_form() -> None:
 
     pixels = np.array([0, 0, 1, 1, 0], np.uint8)[:, None, None, None]
     valid = Arrays(pixels, np.array([0, 0, 0, 1, 1]), [""] * 5, list("abc"))
-    found = recalls(Level(), valid)  # type: ignore[arg-type]
-    assert found.tolist()[:2] == [2 / 3, 1 / 2] and np.isnan(found[2])
+    shares = recalls(Level(), valid)  # type: ignore[arg-type]
+    assert shares.tolist()[:2] == [2 / 3, 1 / 2] and np.isnan(shares[2])
 
 
 def test_damaged_generator_is_named(project: Path, tmp_path: Path) -> None:
     (tmp_path / "generator.json").write_text("{}")
     (tmp_path / "generator.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
-    with pytest.raises(generator.checkpoint.CheckpointError, match="generator"):
+    with pytest.raises(CheckpointError, match="generator"):
         Generator.load(tmp_path)
-    with pytest.raises(generator.checkpoint.CheckpointError, match="train first"):
+    with pytest.raises(CheckpointError, match="train first"):
         Generator.load(tmp_path / "nowhere")
 
 
 def test_filter_needs_two_images(project: Path, loaded: SynthSettings) -> None:
-    _, chosen, train = prepare(loaded, project)
-    one = dataclasses.replace(
+    _, candidate_filter, train = prepare(loaded, project)
+    single = dataclasses.replace(
         train, pixels=train.pixels[:1], labels=train.labels[:1], ids=train.ids[:1]
     )
     with pytest.raises(FilterError, match="two train images"):
-        Filter.fit(chosen.labeller, one, probability=0.9, quantile=0.01)
+        Filter.fit(candidate_filter.labeller, single, probability=0.9, quantile=0.01)
 
 
 def test_nothing_wanted_is_an_empty_table(
