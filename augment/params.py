@@ -36,15 +36,28 @@ class Params(Settings):
     """All of params.yaml: the profile of the data, then a group of settings for each stage."""
 
     profile: Profile = "glyph"
+    """The kind of images: `glyph` (characters, digits, signs) or `natural` (photographs). It sets
+    which checks run and which augmentations keep a label as it is; `glyph` never mirrors, turns by
+    90° or colours.
+    """
     ingest: IngestSettings
+    """Where the images come from, and how they are split."""
     clean: CleanSettings = CleanSettings()
+    """The checks and repairs, and the form of the kept images."""
     train: TrainSettings = TrainSettings()
+    """The generator: its model, networks, loss and penalties, and how long it trains."""
     codes: CodesSettings = CodesSettings()
+    """How the generator's codes are matched to classes and measured."""
     adopt: AdoptSettings = AdoptSettings()
+    """Who is asked about images without a label, and which of them are adopted."""
     synth: SynthSettings = SynthSettings()
+    """How many samples of each class are made, and which are accepted."""
     score: ScoreSettings = ScoreSettings()
+    """The scores, and the budget of the judge and of the uplift."""
     write: WriteSettings = WriteSettings()
+    """How the augmented set leaves: format, dose and gates."""
     report: ReportSettings = ReportSettings()
+    """How much the page shows."""
 
     @model_validator(mode="before")
     @classmethod

@@ -37,7 +37,9 @@ class Kind:
 class Settings(BaseModel):
     """Base of every group: unknown keys are errors, numbers finite, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     def parts(self, prefix: str = "") -> Iterator[tuple[str, Kind, list[Spec]]]:
         """Each setting that names parts: its dotted key, their kind, and the parts that it names.

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import typing
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -28,6 +29,7 @@ from typer.testing import CliRunner
 from augment import cli, new_project, params, pipeline
 from augment.data import images, table
 from augment.score.scores.base import SCORES
+from augment.settings import Settings
 
 REPOSITORY = Path(__file__).parent.parent
 README = REPOSITORY / "README.md"
@@ -364,3 +366,16 @@ def test_blank_data_is_not_this_folder(tmp_path: Path) -> None:
     with pytest.raises(new_project.ProjectError, match="--data: blank"):
         new_project.init(tmp_path / "mine", "")
     assert not (tmp_path / "mine").exists()
+
+
+def test_every_setting_has_a_meaning() -> None:
+    def groups(settings: type[Settings]) -> Iterator[type[Settings]]:
+        yield settings
+        for field in settings.model_fields.values():
+            for kind in (field.annotation, *typing.get_args(field.annotation)):
+                if isinstance(kind, type) and issubclass(kind, Settings):
+                    yield from groups(kind)
+
+    for group in groups(params.Params):
+        for name, field in group.model_fields.items():
+            assert field.description, f"{group.__name__}.{name}"

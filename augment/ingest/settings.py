@@ -14,17 +14,34 @@ class SplitSettings(Settings):
     """Shares of the labelled images that are held out when the source has no splits."""
 
     valid: Fraction = 0.1
+    """Share of the labelled images in the valid split, on which every choice is made; 0 to 1. With
+    `ingest.split.test` it stays below 1.
+    """
     test: Fraction = 0.2
+    """Share of the labelled images in the test split, on which gains are measured; 0 to 1."""
 
 
 class IngestSettings(Settings):
     """Where the images come from."""
 
     source: str
+    """The images: a path to a folder, an archive or a file, or `builtin:digits` or
+    `builtin:mnist5k`.
+    """
     reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
+    """The reader of `ingest.source`; `auto` recognises the format by itself."""
     unlabelled: str | None = None
+    """A second source, whose images have no label; all of them go into the train split. null: none.
+    """
     split: SplitSettings = SplitSettings()
-    group: str | None = None  # a regular expression on the path; its first group names the group
+    """Shares that are held out where the source has no splits of its own."""
+    group: str | None = None
+    """A regular expression that is searched in each image's path; its first group names what must
+    not straddle splits (a writer, a page, a patient). null: the source's own groups.
+    """
     max_rejected: Fraction = 0.05
-    workers: Annotated[int, Field(ge=0)] = 0  # processes; 0 is one a core
+    """The largest share of images that may be rejected, 0 to 1; the run stops above it."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that decode images; 0 takes one for each core."""
     seed: int = 0
+    """Seed of the split; the same seed puts an image into the same split."""

@@ -19,14 +19,23 @@ class UpliftSettings(Settings):
         "synthetic",
         "adopted",
     ]
+    """The sets of images that a classifier is trained on; `classic` always runs."""
     doses: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.5, 1.0]
-    seeds: Count = 3  # of the classifiers
+    """Synthetic images for each labelled train image of a class that are tried; above 0."""
+    seeds: Count = 3
+    """Classifiers in each arm; all arms have the same seeds."""
     learner: Annotated[PartSpec, Kind("augment.score.uplift.learners", "LEARNERS")] = "judge"
+    """The classifier that is trained."""
     policies: Annotated[
         list[PartSpec], Field(min_length=1), Kind("augment.score.uplift.policies", "POLICIES")
-    ] = ["elastic"]  # the best on valid
-    learning_curve: list[Annotated[float, Field(gt=0, lt=1)]] = []  # shares of the real images
-    steps: Count | None = None  # of each arm; null: a third of score.steps
+    ] = ["elastic"]
+    """Classic augmentations; the best of them on the valid split is used in every arm."""
+    learning_curve: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    """Shares of the real train images, between 0 and 1, on which the classic arm is trained as
+    well; the data multiplier is read from them. Empty: none.
+    """
+    steps: Count | None = None
+    """Training steps of each classifier; null takes a third of `score.steps`."""
 
 
 LONG_UPLIFT: Mapping[str, Any] = {  # of `augment uplift`, where nothing else is asked for
@@ -59,11 +68,23 @@ class ScoreSettings(Settings):
         "memorisation",
         "uplift",
     ]
+    """The scores that are measured."""
     profile: Profile = "glyph"  # which augmentations change no label
     judge: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "residual"
+    """The network of the judge, whose features and labels every score rests on; another one than
+    the labeller's.
+    """
     steps: Count = 600
+    """Training steps of the judge."""
     batch: Count = 64
+    """Images in a batch of the judge, and of the uplift's classifiers."""
     uplift: UpliftSettings = UpliftSettings()
-    inception: str | None = None  # a file of Inception weights, for the standard FID as well
+    """Whether the samples help a classifier: which arms are compared, and for how long."""
+    inception: str | None = None
+    """A file with Inception-v3's weights as torch-fidelity publishes them; with it the score
+    `inception` is measured too. null: not.
+    """
     device: str = "auto"
+    """Where networks run: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:1`."""
     seed: int = 1000
+    """Seed of the judge; another one than the labeller's."""

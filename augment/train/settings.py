@@ -26,8 +26,10 @@ class RateSettings(Settings):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Rate] = Field(init=False)
 
-    default: Rate = 1e-3  # of a phase that is not named
+    default: Rate = 1e-3
+    """Learning rate, at its highest, of a phase that is not named; above 0."""
     schedule: Annotated[PartSpec, Kind("augment.train.optimisers", "SCHEDULES")] = "linear"
+    """How all rates change over the run."""
 
     def of(self, phase: str) -> float:
         """The learning rate of a phase."""
@@ -45,31 +47,42 @@ class ConditioningSettings(Settings):
     generator: Annotated[PartSpec, Kind("augment.models.conditioning", "GENERATOR_CONDITIONS")] = (
         "embed"
     )
+    """How the generator is told the class."""
     discriminator: Annotated[
         PartSpec, Kind("augment.models.conditioning", "DISCRIMINATOR_CONDITIONS")
     ] = "projection"
+    """How the discriminator is told the class."""
 
 
 class AdaSettings(Settings):
     """Augment with a probability that follows the discriminator's certainty."""
 
     target: Fraction = 0.6
-    images: Count = 5000  # real images that move the probability from 0 to 1
+    """Mean sign of the discriminator's logits on real images at which the probability stays, 0 to
+    1; above it the probability rises.
+    """
+    images: Count = 5000
+    """Real images that the discriminator sees while the probability goes from 0 to 1."""
 
 
 class NoiseSettings(Settings):
     """Noise on all that the discriminator sees, falling linearly to nothing."""
 
     std: Annotated[float, Field(ge=0)] = 0.0
-    until: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the run
+    """Standard deviation of the noise at the first step; images span -1 to 1. 0: none."""
+    until: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the run after which there is no more noise; above 0, up to 1."""
 
 
 class LabellerSettings(Settings):
     """The classifier that ``synth`` filters with."""
 
     network: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "cnn"
+    """The labeller's network."""
     steps: Count = 600
+    """Training steps of the labeller."""
     batch: Count = 64
+    """Images in a batch of the labeller."""
 
 
 class TrainSettings(Settings):
@@ -79,41 +92,82 @@ class TrainSettings(Settings):
     """
 
     recipe: str = "infogan"
+    """A whole training configuration by name; any other key of this group overrides it."""
     model: Annotated[PartSpec, Kind("augment.models.base", "MODELS")] = "infogan"
+    """The model that is trained, with its latents and its own losses."""
     generator: Annotated[PartSpec, Kind("augment.models.networks", "GENERATORS")] = {
         "name": "resnet",
         "width": 32,
     }
+    """The network that draws images from noise."""
     discriminator: Annotated[PartSpec, Kind("augment.models.networks", "DISCRIMINATORS")] = {
         "name": "resnet",
         "width": 32,
     }
+    """The network that tells real images from generated ones."""
     conditioning: ConditioningSettings = ConditioningSettings()
+    """How each network is told the class."""
     loss: Annotated[PartSpec, Kind("augment.models.losses", "LOSSES")] = "relativistic"
+    """The adversarial loss of both networks."""
     penalties: Annotated[list[PartSpec], Kind("augment.models.penalties", "PENALTIES")] = [
         {"name": "r1", "weight": 0.05},
         {"name": "r2", "weight": 0.05},
     ]
+    """Terms that keep the discriminator smooth; an empty list is none. A larger weight is stabler
+    and less diverse.
+    """
     profile: Profile = "glyph"  # what changes no label
     augment: Annotated[
         list[PartSpec] | None, Kind("augment.vision.augmentations", "AUGMENTATIONS")
-    ] = None  # null: what suits the profile
+    ] = None
+    """Augmentations of all that the discriminator sees, in this order; null takes those of the
+    profile, an empty list none. An augmentation that may change a label under the profile is
+    refused.
+    """
     ada: AdaSettings | None = None
+    """Augment with a probability that follows the discriminator's certainty (adaptive discriminator
+    augmentation); null augments every image.
+    """
     instance_noise: NoiseSettings = NoiseSettings()
+    """Gaussian noise on all that the discriminator sees; it falls linearly to nothing."""
     optimiser: Annotated[PartSpec, Kind("augment.train.optimisers", "OPTIMISERS")] = "adam"
+    """The optimiser of both networks."""
     rate: RateSettings = RateSettings()
-    discriminator_steps: Count = 1  # for each step of the generator
+    """Learning rates by the model's phases, each above 0, and how they change over the run. A GAN's
+    phases are `generator` and `discriminator`; any phase may be named here.
+    """
+    discriminator_steps: Count = 1
+    """Steps of the discriminator for each step of the generator; each sees a new batch."""
     steps: Count = 1500
+    """Steps of the generator; the run's length."""
     batch: Annotated[int, Field(ge=2)] = 64
-    balance: Balance = "none"  # classes: a batch has equally many images of each
+    """Real images in a batch; at least 2."""
+    balance: Balance = "none"
+    """How batches are drawn: `none` takes images as they come, `classes` equally many of each
+    class.
+    """
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
-    every: Count = 250  # steps between measurements, pictures and checkpoints
+    """Share of its old weights that the averaged generator, which samples are drawn from, keeps at
+    each step; 0 to below 1.
+    """
+    every: Count = 250
+    """Steps between two measurements, pictures and checkpoints."""
     on_trouble: Literal["stop", "rollback"] = "stop"
-    rollbacks: Count = 3  # at most
+    """The answer to a trouble that the watch names: `stop` ends the run with its name, `rollback`
+    goes back to the best checkpoint with gentler settings.
+    """
+    rollbacks: Count = 3
+    """The largest number of rollbacks in a run."""
     labeller: LabellerSettings = LabellerSettings()
-    compile: Compiler = "none"  # networks, in passes without double backward
+    """The classifier that `synth` filters with."""
+    compile: Compiler = "none"
+    """The backend of `torch.compile` for passes without double backward: `inductor`, `cudagraphs`
+    (on a GPU) or `aot_eager`; `none` runs uncompiled.
+    """
     device: str = "auto"
+    """Where networks run: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:1`."""
     seed: int = 0
+    """Seed of the networks' first weights and of all randomness in training."""
 
     @model_validator(mode="before")
     @classmethod

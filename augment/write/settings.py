@@ -15,12 +15,20 @@ class WriteSettings(Settings):
     """How the augmented set leaves."""
 
     writer: Annotated[PartSpec, Kind("augment.writers.base", "WRITERS")] = "parquet"
+    """The format of the augmented set."""
     licence: str = "unknown"
-    # Most synthetic samples for each labelled train image, of all classes or of each; null: all;
-    # auto: what uplift chose for each class, and nothing where they do not help.
+    """The licence that the data set's card names, as an identifier of Hugging Face."""
     dose: Literal["auto"] | Amount | dict[str, Amount] | None = "auto"
-    adopted: Literal["auto"] | bool = "auto"  # auto: unless uplift says that they harm
-    gates: list[str] = []  # "KEY OP NUMBER" on score.json; nothing is written where one fails
+    """The most synthetic images for each labelled train image: a number from 0 up for all classes,
+    `{CLASS: number}` with none for other classes, null for all samples, or `auto`: the dose that
+    the uplift chose for each class, and none where it does not say `helps`.
+    """
+    adopted: Literal["auto"] | bool = "auto"
+    """Whether adopted images go in; `auto` takes them unless the uplift says that they harm."""
+    gates: list[str] = []
+    """Bounds on `reports/score.json`, each a line `KEY OP NUMBER` with OP one of >=, <=, > and <;
+    nothing is written where one fails.
+    """
 
     @field_validator("gates")
     @classmethod

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from augment.classifiers import judge
 from augment.classifiers.networks import FEATURES
 from augment.codes import probe
 from augment.data.arrays import Arrays
+from augment.data.reports import ClassGain, UpliftReport
 from augment.train.recipes import RECIPES
 from benchmarks import (
     families,
@@ -370,15 +372,18 @@ def test_when_a_verdict_is_right(
     assert generated.right(short, arm, [None, longer]) is right
 
 
-def test_what_is_written_follows_the_verdict_of_each_class() -> None:
+def test_what_is_written_follows_the_verdict_of_each_class(
+    uplift_report: Callable[..., UpliftReport],
+) -> None:
     data = mnist.small_digits()
     train, made = generated.parts(data, [np.full(10, 4), np.full(10, 8)], 0)
-    said = {"verdict": "helps", "per_class": {name: {"dose": 1.5} for name in train.classes}}
-    said["per_class"]["3"]["dose"] = 0.0
-    written = generated.what_is_written(train, made, said)
+    gains = {name: ClassGain(0.1, 0.05, 0.2, "helps", 1.5) for name in train.classes}
+    gains["3"] = ClassGain(0.1, 0.05, 0.2, "harms", 0.0)
+    written = generated.what_is_written(train, made, uplift_report(per_class=gains))
     assert np.bincount(written.labels).tolist() == [6, 6, 6, 0, 6, 6, 6, 6, 6, 6]
     assert set(written.ids) <= set(made.ids)
-    assert not len(generated.what_is_written(train, made, {**said, "verdict": "no difference"}))
+    no_gain = uplift_report(verdict="no difference")
+    assert not len(generated.what_is_written(train, made, no_gain))
 
 
 def generated_row(**values: object) -> dict[str, object]:
