@@ -42,7 +42,7 @@ Row = Mapping[str, float]
 # Chosen by hand.
 WON = 0.995  # share of pairs: D has won when it prefers the real image in at least so many
 BETTER = 0.02  # share of KID: samples improve when KID falls by more than this over WINDOWS
-VANISHED = 1e-3  # share of the earlier median gradient norm: up to it no gradient reaches the generator
+VANISHED = 1e-3  # share of the median gradient norm before: up to it no gradient reaches G
 COLLAPSED = 0.1  # share of the real images' feature variance: below it samples are collapsed
 SLOW = 1500  # steps after which samples must vary and codes be read
 WINDOWS = 3  # measurements in a row that a diagnosis needs

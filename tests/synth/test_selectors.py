@@ -234,7 +234,7 @@ def test_stage_keeps_the_best_of_the_surplus(
     synth.run(plain, beside)
     assert {row["id"] for row in found} < {row["id"] for row in rows(beside)}
     monkeypatch.setattr(selection, "fit_judge", lambda *_, **__: pytest.fail("fitted"))
-    monkeypatch.setattr(candidates.workers, "_WAITING", 0)
+    monkeypatch.setattr(candidates.workers, "WAITING", 0)
     synth.run(settings, beside)  # the second classifier is read, not fitted again
     assert rows(beside) == found and (beside / "reports/synth.json").read_bytes() == before
 
