@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -87,6 +88,15 @@ class Registry:
             return target
 
         return add
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Forget afterwards the parts that are registered within."""
+        before = dict(self._parts)
+        try:
+            yield
+        finally:
+            self._parts = before
 
     def names(self) -> list[str]:
         """All names, sorted."""

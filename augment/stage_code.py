@@ -56,12 +56,12 @@ def dependencies(stage: str) -> list[str]:
     own folder is listed whole, and so is every folder of which all files count.
     """
     needed = files_of(stage)
-    own = PACKAGE / stage
+    home = PACKAGE / stage
 
     def listed(folder: Path) -> Iterator[Path]:
         for path in sorted(_content(folder)):
             inside = {file for file in _all_files(path) if file in needed}
-            if path == own or (inside and inside == _all_files(path)):
+            if path == home or (inside and inside == _all_files(path)):
                 yield path
             elif inside:
                 yield from listed(path)

@@ -103,14 +103,14 @@ def test_what_a_stage_reads_of_others_is_among_its_dependencies() -> None:
     outs = {stage: {*paths(DVC[stage].get("outs", [])), *paths(DVC[stage].get("metrics", [])),
                     *paths(DVC[stage].get("plots", []))} for stage in STAGES}  # fmt: skip
     for stage in STAGES:
-        known = outs[stage] | set(DVC[stage]["deps"])
+        declared = outs[stage] | set(DVC[stage]["deps"])
         folder = stage_code.PACKAGE / stage
         text = "\n".join(path.read_text() for path in folder.rglob("*.py"))
         for place in re.findall(r"root / ([A-Z]+)\b", text):
             value = getattr(import_module("augment.data.places"), place, None)
             if value in (None, REPORTS, ".augment"):
                 continue
-            assert value in known, (stage, value)
+            assert value in declared, (stage, value)
 
 
 @pytest.fixture

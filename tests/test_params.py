@@ -71,10 +71,10 @@ def test_settings_do_not_change(file: Path) -> None:
     ],
 )
 def test_overrides(file: Path, override: str, path: str, value: object) -> None:
-    found = params.load(file, [override])
+    loaded = params.load(file, [override])
     for step in path.split("."):
-        found = getattr(found, step)
-    assert found == value
+        loaded = getattr(loaded, step)
+    assert loaded == value
     assert params.load(file) != params.load(file, [override]) or override == "clean.size=auto"
 
 

@@ -221,12 +221,12 @@ def idx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("idx")
     pixels, labels = mnist_data()
-    for name, chosen in (("train", slice(0, None, 12)), ("t10k", slice(1, None, 40))):
-        some, marks = pixels[chosen].astype(np.uint8), labels[chosen].astype(np.uint8)
-        sizes = b"".join(n.to_bytes(4, "big") for n in (len(some), 28, 28))
+    for name, places in (("train", slice(0, None, 12)), ("t10k", slice(1, None, 40))):
+        images, marks = pixels[places].astype(np.uint8), labels[places].astype(np.uint8)
+        sizes = b"".join(n.to_bytes(4, "big") for n in (len(images), 28, 28))
         head = (2051).to_bytes(4, "big") + sizes
         with gzip.open(folder / f"{name}-images-idx3-ubyte.gz", "wb") as file:
-            file.write(head + some.tobytes())
+            file.write(head + images.tobytes())
         head = (2049).to_bytes(4, "big") + len(marks).to_bytes(4, "big")
         with gzip.open(folder / f"{name}-labels-idx1-ubyte.gz", "wb") as file:
             file.write(head + marks.tobytes())

@@ -59,7 +59,7 @@ class Pool:
 
     def spread(self, labels: Labels) -> Floats:
         """Probabilities (N, K) that ``labels`` (N,), -1 where unknown, give along the graph."""
-        return label_graph.spread(self.graph, labels, len(self.classes))
+        return label_graph.propagate_labels(self.graph, labels, len(self.classes))
 
 
 @OPINIONS.register(

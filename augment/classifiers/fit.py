@@ -78,7 +78,7 @@ def fit_classifier(
         if scale is not None:
             losses = losses * scale[places].to(losses)
         for group in optimiser.param_groups:
-            group["lr"] = PEAK_RATE * _cycle((step + 1) / steps)
+            group["lr"] = PEAK_RATE * one_cycle((step + 1) / steps)
         optimiser.zero_grad()
         torch.autograd.backward(losses.mean())
         optimiser.step()
@@ -93,7 +93,7 @@ def even_places(labels: Labels) -> NDArray[np.int64]:
     return np.sort(np.concatenate([np.resize(places, largest) for places in members] or [labels]))
 
 
-def _cycle(done: float) -> float:
+def one_cycle(done: float) -> float:
     """The rate as a share of its peak, after a share ``done`` of the steps: up, then a cosine."""
     if done < WARM_UP:
         return done / WARM_UP

@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """All images with their measures, a row for each image in the order of ``data/ingested``.
 
     facts: id, label, split, group, width, height, path, pixels (a digest) and grey.
@@ -55,7 +55,7 @@ class Passes:
     inspector: Inspector
     executor: Executor | None
 
-    def measure(self, total: int, scratch: Path) -> Measured:
+    def measure(self, total: int, scratch: Path) -> Measurements:
         """Measure all ``total`` images; small forms go into a file in ``scratch``, not into memory.
 
         Raises CleanError without an image.
@@ -80,11 +80,11 @@ class Passes:
         frame = pd.concat(facts, ignore_index=True)
         frame[["pixels", "grey"]] = pd.DataFrame(seen)
         names = list(self.inspector.checks)
-        return Measured(frame, pd.DataFrame(np.array(values, np.float64), columns=names), small)
+        return Measurements(frame, pd.DataFrame(np.array(values, np.float64), columns=names), small)
 
     def mend(
         self,
-        measured: Measured,
+        measured: Measurements,
         limits: Mapping[str, float],
         pixel_checks: PixelChecks,
         requested: pd.Series,

@@ -16,7 +16,7 @@ GAP = 2
 PAPER = 255
 ROWS = 64  # classes in a picture, at most; a script may have thousands
 _INK = (40, 40, 40)
-_SIZE = 15  # of the captions' font
+SIZE = 15  # pixels: of the captions' font
 _NARROW, _WIDE = 40, 130  # pixels of a caption's width, at least and at most
 _SPACE = 6  # pixels around a caption
 
@@ -50,11 +50,11 @@ def by_class(tiles: Mapping[str, Pixels], columns: int = 12, *, target: int = 48
         blank = np.full((columns, *images.shape[1:]), PAPER, np.uint8)
         blank[: len(images)] = images[:columns]
         row = grid(blank, columns, target=target)
-        rows.append(np.hstack([_line(_fitted(name), margin, row.shape[0]), row]))
+        rows.append(np.hstack([_line(fitted(name), margin, row.shape[0]), row]))
     sheet = np.vstack(rows)
     if len(tiles) > ROWS:
         rest = f"and {len(tiles) - ROWS} more classes"
-        sheet = np.vstack([sheet, _line(rest, sheet.shape[1], 2 * _SIZE)])
+        sheet = np.vstack([sheet, _line(rest, sheet.shape[1], 2 * SIZE)])
     return sheet
 
 
@@ -79,7 +79,7 @@ def beside(
     draw = ImageDraw.Draw(head)
     starts = (_margin(left), sheets[0].shape[1] + 4 * GAP + _margin(right))
     for title, start in zip(titles, starts, strict=True):
-        draw.text((start + GAP, 14), title, fill=_INK, font=_font(_SIZE + 1), anchor="lm")
+        draw.text((start + GAP, 14), title, fill=_INK, font=_font(SIZE + 1), anchor="lm")
     return np.vstack([np.asarray(head), body])
 
 
@@ -91,7 +91,7 @@ def captioned(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) ->
     width = max(tile.shape[2] for tile in tiles)
     labelled = []
     for tile, caption in zip(tiles, captions, strict=True):
-        below = _line(_fitted(caption, width - 2 * _SPACE), width, 2 * _SIZE)
+        below = _line(fitted(caption, width - 2 * _SPACE), width, 2 * SIZE)
         shown = np.full((3, tile.shape[1], width), PAPER, np.uint8)
         shown[..., width - tile.shape[2] :] = tile
         labelled.append(np.concatenate([shown, below.transpose(2, 0, 1)], axis=1))
@@ -105,7 +105,7 @@ def _shown(tiles: Mapping[str, Pixels]) -> Iterable[tuple[str, Pixels]]:
 
 def _margin(tiles: Mapping[str, Pixels]) -> int:
     """The width of the captions' column."""
-    lengths = (_font(_SIZE).getlength(_fitted(name)) for name, _ in _shown(tiles))
+    lengths = (_font(SIZE).getlength(fitted(name)) for name, _ in _shown(tiles))
     return math.ceil(max(_NARROW, *lengths)) + 2 * _SPACE
 
 
@@ -113,17 +113,17 @@ def _line(text: str, width: int, height: int) -> Pixels:
     """A line of text at the right of an empty strip."""
     image = Image.new("RGB", (width, height), (PAPER,) * 3)
     place = (width - _SPACE, height // 2)
-    ImageDraw.Draw(image).text(place, text, fill=_INK, font=_font(_SIZE), anchor="rm")
+    ImageDraw.Draw(image).text(place, text, fill=_INK, font=_font(SIZE), anchor="rm")
     return np.asarray(image)
 
 
-def _fitted(name: str, width: int = _WIDE) -> str:
+def fitted(name: str, width: int = _WIDE) -> str:
     """``name`` cut to ``width`` pixels, with code points for letters that the font lacks."""
     text = "".join(
         letter if _drawable(letter) else f" U+{ord(letter):04X} " for letter in name[:_WIDE]
     )
     text, end = " ".join(text.split()), ""
-    while _font(_SIZE).getlength(text + end) > width:
+    while _font(SIZE).getlength(text + end) > width:
         text, end = text[:-1].rstrip(), "…"
     return text + end
 
@@ -131,7 +131,7 @@ def _fitted(name: str, width: int = _WIDE) -> str:
 @cache
 def _drawable(letter: str) -> bool:
     """Whether the font has ``letter``; otherwise it would draw a box."""
-    box, drawing = (_font(_SIZE).getmask(text) for text in ("\uffff", letter))
+    box, drawing = (_font(SIZE).getmask(text) for text in ("\uffff", letter))
     return letter.isprintable() and (drawing.size, bytes(drawing)) != (box.size, bytes(box))
 
 

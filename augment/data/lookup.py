@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from augment.data import files, table
 
-_KEPT_BYTES = 256 << 20  # bytes of images that stay in memory; chosen by hand
+KEPT_BYTES = 256 << 20  # bytes of images in memory, at most; chosen by hand
 
 
 class Lookup:
@@ -36,7 +36,7 @@ class Lookup:
         self._starts = [0]
         for file, group in self._groups:
             self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
-        self._kept: OrderedDict[int, list[bytes]] = OrderedDict()
+        self.kept: OrderedDict[int, list[bytes]] = OrderedDict()  # row groups, the latest last
         self._bytes = 0
         self._lock = Lock()
 
@@ -53,17 +53,17 @@ class Lookup:
 
     def _read(self, group: int) -> list[bytes]:
         """The encoded images of a row group, from memory or from its file."""
-        if group in self._kept:
-            self._kept.move_to_end(group)
-            return self._kept[group]
+        if group in self.kept:
+            self.kept.move_to_end(group)
+            return self.kept[group]
         file, number = self._groups[group]
         with files.refusing(self._folder, "sample table", *files.ARROW_ERRORS):
             images = file.read_row_group(number, columns=["image"]).column("image")
         encoded: list[bytes] = pc.struct_field(images, "bytes").to_pylist()
-        self._kept[group] = encoded
+        self.kept[group] = encoded
         self._bytes += sum(map(len, encoded))
-        while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
-            _, old = self._kept.popitem(last=False)
+        while self._bytes > KEPT_BYTES and len(self.kept) > 1:
+            _, old = self.kept.popitem(last=False)
             self._bytes -= sum(map(len, old))
         return encoded
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from augment.readers.base import MAX_BYTES, MISSING, TOO_LARGE, UNREADABLE, Item
 
-# Chosen by hand.
-_CHUNK = 256  # items in a chunk, at most
-_CHUNK_BYTES = 4 << 20  # bytes in a chunk of several items, at most
-_MANY = 2048  # from this many items on, or
-_HEAVY = 32 << 20  # from this many bytes on, processes are started
+# Chosen by hand; they change speed, never a result.
+CHUNK = 256  # items in a chunk, at most
+CHUNK_BYTES = 4 << 20  # bytes in a chunk of several items, at most
+MANY = 2048  # from this many items on, or
+HEAVY = 32 << 20  # from this many bytes on, processes are started
 
 
 def chunked(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
@@ -22,7 +22,7 @@ def chunked(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
     size = 0
     for item in items:
         weight, reason = _weigh(item)
-        if chunk and (len(chunk) == _CHUNK or size + weight > _CHUNK_BYTES):
+        if chunk and (len(chunk) == CHUNK or size + weight > CHUNK_BYTES):
             yield chunk, size
             chunk, size = [], 0
         chunk.append(item._replace(reason=reason) if reason else item)
@@ -41,8 +41,8 @@ def look_ahead(chunks: Iterator[tuple[list[Item], int]]) -> tuple[Iterator[list[
     for chunk, size in chunks:
         first.append(chunk)
         count, weight = count + len(chunk), weight + size
-        if count >= _MANY or weight >= _HEAVY:
-            count = _MANY
+        if count >= MANY or weight >= HEAVY:
+            count = MANY
             break
     return itertools.chain(first, (chunk for chunk, _ in chunks)), count
 

@@ -14,7 +14,7 @@ from augment.models.base import MODELS, Batch, Losses, Parts
 from augment.models.critic import Critic
 from augment.registry import Amount, Count
 
-PROXY = 128  # numbers of the space in which D2D-CE compares images with classes
+PROXY = 128  # numbers in a vector by which D2D-CE compares images with classes; chosen by hand
 
 
 class ClassCritic(Critic):
@@ -65,8 +65,8 @@ class AuxiliaryGan(AdversarialModel):
 
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """Odena: the classes of all images; ReACGAN: of real ones only."""
-        found = {"class_real": self._classify(real, batch.labels)}
-        return found if self.d2d else {**found, **self.generator_heads(fake, fakes, batch)}
+        losses = {"class_real": self._classify(real, batch.labels)}
+        return losses if self.d2d else {**losses, **self.generator_heads(fake, fakes, batch)}
 
     def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """The classes of generated images."""
@@ -95,8 +95,8 @@ def data_to_data(
     Each image is drawn to its class's proxy up to one margin and away from the batch's images of
     other classes down to the other.
     """
-    own = (unit * proxies[labels]).sum(1)
-    attract = (own - margin_positive).clamp(max=0) / temperature
+    similarity = (unit * proxies[labels]).sum(1)  # to the proxy of the image's class
+    attract = (similarity - margin_positive).clamp(max=0) / temperature
     repel = (unit @ unit.T - margin_negative).clamp(min=0) / temperature
     repel = repel.masked_fill(labels[:, None] == labels[None], -torch.inf)
     whole = torch.cat([attract[:, None], repel], 1).logsumexp(1)

@@ -1,7 +1,7 @@
-"""What all GANs share: the two networks with their conditioning, and the adversarial halves.
+"""The base of all GANs: two networks with their conditioning, and the losses of either half.
 
 A generator sees noise, a *condition* (a class, or a categorical code) and continuous codes. A
-discriminator scores packs of ``packing`` images (1: single ones), told their classes or not.
+discriminator scores packs of ``packing`` images (1: single ones); it is told their classes or not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from augment.models.base import Batch, Losses, Model, Needs, Parts, Phase
 from augment.models.critic import Critic
 from augment.models.latents import LatentGenerator, latents
-from augment.models.penalties import Judged, Penalty
+from augment.models.penalties import ForwardPass, Penalty
 from augment.vision.augmentations import Adaptive
 
 
@@ -29,7 +29,7 @@ class Fakes(NamedTuple):
 
 
 class AdversarialModel(Model):
-    """The game of G against D; what a model adds to it are conditions, heads and their losses."""
+    """The game of G against D; a model adds conditions, heads and their losses."""
 
     phase_names = ("discriminator", "generator")
 
@@ -58,7 +58,7 @@ class AdversarialModel(Model):
         return Critic(self.parts.discriminator, self.parts.shape, conditioning, self.packing)
 
     def modules(self) -> dict[str, nn.Module]:
-        """All that a checkpoint holds, by name."""
+        """The modules that a checkpoint holds, by name."""
         modules: dict[str, nn.Module] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -86,7 +86,7 @@ class AdversarialModel(Model):
 
     @property
     def needs(self) -> Needs:
-        """A label for every image, in packs."""
+        """A label for every image; as many images as fill packs."""
         return Needs(pack=self.packing)
 
     @property
@@ -102,24 +102,26 @@ class AdversarialModel(Model):
         """Weighted terms that the discriminator minimises: adversarial, penalties, heads."""
         due = [penalty for penalty in self.penalties if penalty.due(batch.step)]
         with torch.no_grad():
-            fakes = self._generate(batch)
+            fakes = self.generate(batch)
         slopes = self.second_order(batch.step)
         real = self.show(batch.real, batch).requires_grad_(slopes)
         fake = self.show(fakes.images, batch).requires_grad_(slopes)
         labels = self.packed(fakes.conditions)
         critic = self.discriminator
         real_features, fake_features = (critic.features(shown, labels) for shown in (real, fake))
-        real_logits, fake_logits = (critic.judge(f, labels) for f in (real_features, fake_features))
+        real_logits, fake_logits = (
+            critic.logits_of(features, labels) for features in (real_features, fake_features)
+        )
         losses = {
             "adversarial": self.parts.loss.discriminator(real=real_logits, fake=fake_logits),
             **self.discriminator_heads(real_features, fake_features, fakes, batch),
         }
-        judged = Judged(
+        forward = ForwardPass(
             critic, real, fake, labels, real_logits, fake_logits, batch.rng, self.parts.augment
         )
         for penalty in due:
             name = type(penalty).__name__.lower()
-            losses[name] = penalty.term(judged) * (penalty.weight * penalty.interval)
+            losses[name] = penalty.term(forward) * (penalty.weight * penalty.interval)
         self.facts = {
             "accuracy": (real_logits > fake_logits).float().mean().detach(),
             "accuracy_real": (real_logits > 0).float().mean().detach(),
@@ -130,10 +132,10 @@ class AdversarialModel(Model):
 
     def generator_losses(self, batch: Batch) -> Losses:
         """Weighted terms that the generator minimises."""
-        fakes = self._generate(batch)
+        fakes = self.generate(batch)
         labels = self.packed(fakes.conditions)
         features = self.discriminator.features(self.show(fakes.images, batch), labels)
-        fake = self.discriminator.judge(features, labels)
+        fake = self.discriminator.logits_of(features, labels)
         real = None
         if self.parts.loss.paired:
             with torch.no_grad():
@@ -144,21 +146,21 @@ class AdversarialModel(Model):
         }
 
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
-        """What heads owe in the discriminator's half, from features of real and fake packs."""
+        """Further losses of the discriminator, from features (N, width) of real and fake packs."""
         return {}
 
     def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
-        """What heads ask of the generator, from features of fake packs."""
+        """Further losses of the generator, from features (N, width) of fake packs."""
         return {}
 
     def draw_conditions(self, batch: Batch) -> Tensor:
-        """The conditions (N,) of a step's fakes: the classes of the real images beside them."""
+        """The conditions (N,) of a step's fakes: the classes of the batch's real images."""
         return batch.labels
 
     def after_discriminator_step(self) -> None:
-        """What penalties do to the weights."""
+        """Let the penalties change the discriminator's weights."""
         for penalty in self.penalties:
-            penalty.after_step(self.discriminator.judges())
+            penalty.after_step(self.discriminator.logit_parameters())
 
     def show(self, images: Tensor, batch: Batch) -> Tensor:
         """Images as the discriminator sees them: augmented, noisy, packed."""
@@ -183,7 +185,8 @@ class AdversarialModel(Model):
             self.parts.augment.update(certainty.detach().sign().mean(), len(batch.real))
             self.facts["p"] = self.parts.augment.p.clone()
 
-    def _generate(self, batch: Batch) -> Fakes:
+    def generate(self, batch: Batch) -> Fakes:
+        """As many generated images as ``batch`` has real ones, drawn with its ``rng``."""
         noise, codes = latents(self.generator, len(batch.labels), batch.rng)
         noise, codes = noise.to(batch.real), codes.to(batch.real)
         conditions = self.draw_conditions(batch)

@@ -59,10 +59,10 @@ class Parts:
 class Batch:
     """A batch of a step: real images (N, C, H, W) in [-1, 1] and class indices (N,).
 
-    A label is -1 where it is unknown. ``known`` holds as many labelled images and their labels,
-    where not all are labelled; ``done`` is the share of the run that is over; ``rng`` is all
-    randomness of the step; ``codes`` (N, F) are what the first continuous codes should be for the
-    images, in [-1, 1], NaN where unknown.
+    A label is -1 where it is unknown. Where some are, ``labelled`` holds N more images, all of them
+    labelled, and their labels. ``done`` is the share of the run that is over; all randomness of
+    the step comes from ``rng``. ``codes`` (N, F) in [-1, 1] are the values that Q shall read from
+    the images as their first continuous codes, NaN where unknown.
     """
 
     real: Tensor
@@ -70,7 +70,7 @@ class Batch:
     step: int
     rng: torch.Generator
     done: float = 0.0
-    known: tuple[Tensor, Tensor] | None = None
+    labelled: tuple[Tensor, Tensor] | None = None
     codes: Tensor | None = None
 
 

@@ -18,7 +18,7 @@ from augment.models.networks import DISCRIMINATORS
 from augment.runtime import checkpoint, devices
 
 NAME = "head"
-SIZE = 64  # packs at a time
+SIZE = 64  # packs that the network sees at a time; chosen by hand
 
 
 class Head:
@@ -40,33 +40,33 @@ class Head:
     def predict(self, pixels: images.Pixels) -> Floats:
         """Probabilities (N, conditions) of uint8 images (N, C, H, W).
 
-        An image's do not depend on which others come with it: a pack is one image, repeated.
+        Those of an image do not depend on the other images: a pack is one image, repeated.
         """
-        found = [np.zeros((0, self.kinds), np.float32)]
+        chunks = [np.zeros((0, self.kinds), np.float32)]
         for repeated, features in self._packs(pixels):
             with torch.inference_mode():
                 logits = self.critic.recognise(repeated, features)
-            found.append(logits.softmax(1)[:: self.critic.members].cpu().numpy())
-        return np.concatenate(found)
+            chunks.append(logits.softmax(1)[:: self.critic.members].cpu().numpy())
+        return np.concatenate(chunks)
 
     def codes(self, pixels: images.Pixels) -> Floats:
         """Continuous codes (N, codes) that Q reads from uint8 images (N, C, H, W), near [-1, 1]."""
-        found = [np.zeros((0, self.critic.count), np.float32)]
+        chunks = [np.zeros((0, self.critic.count), np.float32)]
         for _, features in self._packs(pixels):
             with torch.inference_mode():
                 read = self.critic.read(features)
-            found.append(read[:: self.critic.members].cpu().numpy())
-        return np.concatenate(found)
+            chunks.append(read[:: self.critic.members].cpu().numpy())
+        return np.concatenate(chunks)
 
     def _packs(self, pixels: images.Pixels) -> Iterator[tuple[Tensor, Tensor]]:
-        """Some of the images at a time, each repeated to a pack, and the packs' features."""
+        """Up to SIZE images at a time, each repeated to a pack, and the packs' features."""
         members = self.critic.members
         for start in range(0, len(pixels), SIZE):
-            some = images.to_signed(
+            signed = images.to_signed(
                 torch.from_numpy(pixels[start : start + SIZE]).to(self.device).float()
             )
-            repeated = some.repeat_interleave(members, 0)
-            packs = some.repeat(1, members, 1, 1).contiguous(memory_format=torch.channels_last)
+            repeated = signed.repeat_interleave(members, 0)
+            packs = signed.repeat(1, members, 1, 1).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
                 features = self.critic.network(packs)
             yield repeated, features

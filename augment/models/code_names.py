@@ -22,8 +22,8 @@ def code_named(name: str, root: Path = Path(".")) -> tuple[int, int]:
     """
     path = root / CODES
     try:
-        known = read_json(path)
-        names, seen = known["names"], known["generator"]
+        report = read_json(path)
+        names, seen = report["names"], report["generator"]
     except FileNotFoundError:
         raise CodesError(f"code {name!r}: no {path} to look it up; run augment codes") from None
     except (ValueError, KeyError, TypeError):

@@ -1,9 +1,9 @@
-"""How a class reaches the two networks: parts beside the networks, one registry for each side.
+"""Conditioning parts tell the two networks the class: one registry for each network.
 
-A generator part turns labels (N,) into numbers that join z and into the condition of the
+A generator part turns labels (N,) into numbers that join the noise z and into the condition of the
 generator's norms. A discriminator part adds planes to the images, or a term to the logit. It sees
-packs: ``members`` images of C channels in a row, with as many labels (PacGAN, Lin et al. 2018,
-arXiv:1712.04086).
+packs: ``members`` images of C channels, one behind the other, and their labels (PacGAN, Lin et al.
+2018, arXiv:1712.04086).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ DISCRIMINATOR_CONDITIONS = Registry("discriminator conditioning")
 
 
 class GeneratorCondition(nn.Module):
-    """Base of the generator's parts: labels (N,) to what joins z and to the norms' condition.
+    """Base of the generator's parts: from labels (N,) two arrays, for z and for the norms.
 
-    ``inputs`` numbers join z; the condition is a vector of ``condition`` numbers, 0 for none.
+    The first (N, ``inputs``) joins z; the second (N, ``condition``) is the condition of the norms,
+    or None where ``condition`` is 0.
     """
 
     inputs = 0
@@ -39,7 +40,7 @@ class OneHot(GeneratorCondition):
         self.inputs = classes
 
     def forward(self, labels: Tensor) -> tuple[Tensor, None]:
-        """Labels (N,) to rows (N, classes) with a single one."""
+        """Labels (N,) to one-hot vectors (N, classes)."""
         return functional.one_hot(labels, self.inputs).float(), None
 
 
@@ -67,13 +68,13 @@ class NormCondition(GeneratorCondition):
     """A learned vector of the class sets scale and shift of every norm; z stays as it is."""
 
     def __init__(self, classes: int, *, width: Count = 32):
-        """``width`` numbers, shared by all norms."""
+        """All norms share a vector of ``width`` numbers."""
         super().__init__()
         self.condition = width
         self.embed = nn.Embedding(classes, width)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels (N,) to nothing (N, 0) and vectors (N, width)."""
+        """Labels (N,) to an empty array (N, 0) and vectors (N, width)."""
         vectors = self.embed(labels)
         return vectors[:, :0], vectors
 
@@ -87,33 +88,36 @@ class DiscriminatorCondition(nn.Module):
     planes = 0
 
     def __init__(self, classes: int, shape: Shape, members: int):
-        """For ``members`` images of ``shape`` (C, H, W) a pack."""
+        """Build for packs of ``members`` images of ``shape`` (C, H, W)."""
         super().__init__()
 
     def connect(self, width: int) -> None:
-        """Make what depends on the network's feature ``width``; call it once, before use."""
+        """Build the layers whose size is the network's feature ``width``; called once."""
 
     def add(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Packs (N, members·C, H, W), labels (N, members) to (N, members·C + planes, H, W)."""
+        """Packs (N, members·C, H, W) with their planes: (N, members·C + planes, H, W).
+
+        ``labels`` are (N, members).
+        """
         return images
 
     def logit(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Features (N, width), labels (N, members) to what is added to the logits (N,)."""
+        """A term (N,) of the logits, from features (N, width) and labels (N, members)."""
         return features.new_zeros(len(features))
 
 
 @DISCRIMINATOR_CONDITIONS.register("concat", paper="Mirza & Osindero 2014 (arXiv:1411.1784)")
 class OneHotPlanes(DiscriminatorCondition):
-    """A plane per class and image beside the images: ones for its class, zeros otherwise."""
+    """Planes beside the images, one per class and image: 1 for the image's class, otherwise 0."""
 
     def __init__(self, classes: int, shape: Shape, members: int):
-        """``classes`` · ``members`` planes."""
+        """Add ``classes`` · ``members`` planes."""
         super().__init__(classes, shape, members)
         self.classes = classes
         self.planes = classes * members
 
     def add(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The planes of a pack's first image come first."""
+        """``images`` and their planes; those of a pack's first image come first."""
         rows = functional.one_hot(labels, self.classes).to(images).flatten(1)
         planes = rows[:, :, None, None].expand(-1, -1, *images.shape[2:])
         return torch.cat([images, planes], 1)
@@ -124,13 +128,13 @@ class EmbeddedPlanes(DiscriminatorCondition):
     """A learned plane of the class beside the images, one for each image."""
 
     def __init__(self, classes: int, shape: Shape, members: int):
-        """``members`` planes."""
+        """Add ``members`` planes."""
         super().__init__(classes, shape, members)
         self.planes = members
         self.embed = nn.Embedding(classes, shape[1] * shape[2])
 
     def add(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The plane of a pack's first image comes first."""
+        """``images`` and their planes; that of a pack's first image comes first."""
         planes = self.embed(labels).unflatten(2, images.shape[2:])
         return torch.cat([images, planes], 1)
 
@@ -140,16 +144,16 @@ class Projection(DiscriminatorCondition):
     """The inner product of the features and a learned vector of the class joins the logit."""
 
     def __init__(self, classes: int, shape: Shape, members: int):
-        """No planes."""
+        """Add no planes; ``shape`` and ``members`` play no part."""
         super().__init__(classes, shape, members)
         self.classes = classes
 
     def connect(self, width: int) -> None:
-        """A vector of ``width`` numbers a class; the term starts as large as the features are."""
+        """Build a vector of ``width`` numbers for each class, of length about 1 at the start."""
         self.embed = nn.Embedding(self.classes, width)
         nn.init.normal_(self.embed.weight, std=width**-0.5)
 
     def logit(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The mean over a pack's images."""
+        """The inner product (N,), averaged over the images of a pack."""
         term: Tensor = (self.embed(labels).mean(1) * features).sum(1)
         return term

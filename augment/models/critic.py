@@ -38,22 +38,22 @@ class Critic(nn.Module):
         features: Tensor = self.network(packs)
         return features
 
-    def judge(self, features: Tensor, labels: Tensor) -> Tensor:
+    def logits_of(self, features: Tensor, labels: Tensor) -> Tensor:
         """Features (N, width) and classes (N, members) to logits (N,)."""
         logits: Tensor = self.logit(features)[:, 0]
         if self.conditioning is not None:
             logits = logits + self.conditioning.logit(features, labels)  # type: ignore[operator]
         return logits
 
-    def judges(self) -> Iterator[nn.Parameter]:
-        """The parameters that the logit depends on: none of other heads."""
+    def logit_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters on which the logit depends: none of other heads."""
         for part in (self.network, self.logit, self.conditioning):
             if part is not None:
                 yield from part.parameters()
 
     def forward(self, packs: Tensor, labels: Tensor) -> Tensor:
         """Packs and their classes to logits (N,)."""
-        return self.judge(self.features(packs, labels), labels)
+        return self.logits_of(self.features(packs, labels), labels)
 
 
 class InfoCritic(Critic):

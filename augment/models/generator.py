@@ -1,8 +1,8 @@
 """A trained generator: seeded candidates by class name.
 
-Candidate ``index`` of a class depends on the generator, the seed and the index alone: the network
-always runs on chunks of one size, drawn from the chunk's own seed, so neither how many are asked
-for nor any batch size changes an image.
+Candidate ``index`` of a class depends on the generator, the seed and the index alone. The network
+always runs on chunks of one size, each drawn with a seed of its own, so that no count and no batch
+size changes an image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from augment.models.latents import LatentGenerator, Ranges, latents
 from augment.models.networks import GENERATORS
 from augment.runtime import checkpoint, devices, seeding
 
-CHUNK = 64  # candidates that the network sees at a time; changing it changes every image
+CHUNK = 64  # candidates that the network sees at a time; another number changes every image
 
 
 class GeneratorError(AugmentError, ValueError):
@@ -50,12 +50,13 @@ class Generator:
         network: LatentGenerator,
         meta: Mapping[str, Any],
         digest: str,
-        found: Mapping[str, list[int]],
+        matches: Mapping[str, list[int]],
     ):
         """Wrap ``network``; Generator.load is the way in.
 
         ``categories`` is how many conditions it takes (0: none); ``matched`` says that they are the
-        classes. Otherwise ``found`` gives those of a class, as ``augment codes`` found them.
+        classes. Otherwise ``matches`` gives the conditions of a class, as the codes stage matched
+        them.
         """
         self.network = network.eval()
         self.classes: list[str] = list(meta["classes"])
@@ -63,7 +64,7 @@ class Generator:
         self.categories: int = meta["conditions"]
         self.matched: bool = meta["matched"]
         self.digest = digest
-        self._found = found
+        self._matches = matches
 
     @classmethod
     def load(cls, folder: str | Path = GENERATOR, *, device: str = "auto") -> Generator:
@@ -74,7 +75,7 @@ class Generator:
             channels, height, width = meta["shape"]
             count = meta["conditions"]
             network = LatentGenerator(
-                lambda *given: GENERATORS.build(meta["generator"], *given),
+                lambda *sizes: GENERATORS.build(meta["generator"], *sizes),
                 (channels, height, width),
                 GENERATOR_CONDITIONS.build(meta["conditioning"], count) if count else None,
                 noise=meta["noise"],
@@ -105,12 +106,12 @@ class Generator:
         """
         if n < 1:
             raise GeneratorError(f"n: at least 1, found {n}")
-        found: list[images.Pixels] = []
+        chunks: list[images.Pixels] = []
         for chunk in self.candidates(label, seed=seed, codes=codes, truncation=truncation):
-            found.append(chunk.pixels)
+            chunks.append(chunk.pixels)
             if chunk.start + CHUNK >= n:
                 break
-        return torch.from_numpy(np.concatenate(found)[:n])
+        return torch.from_numpy(np.concatenate(chunks)[:n])
 
     def candidates(
         self,
@@ -127,8 +128,8 @@ class Generator:
         number = first
         while True:
             rng = seeding.generator(seed, "synth", label, number)
-            noise, drawn = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
-            yield Chunk(number * CHUNK, self._run(noise, conditions, drawn), drawn.numpy())
+            noise, values = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
+            yield Chunk(number * CHUNK, self._run(noise, conditions, values), values.numpy())
             number += 1
 
     def images(
@@ -146,9 +147,9 @@ class Generator:
         count = len(conditions)
         rng = seeding.generator(seed, "images")
         noise, _ = latents(self.network, 1 if same_noise else count, rng)
-        given = (noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes))
+        inputs = (noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes))
         parts = [
-            self._run(*(one[start : start + CHUNK] for one in given))
+            self._run(*(tensor[start : start + CHUNK] for tensor in inputs))
             for start in range(0, count, CHUNK)
         ]
         return np.concatenate(parts)
@@ -163,18 +164,17 @@ class Generator:
         """The conditions that give a class, in turns."""
         if self.matched or not self.categories:
             return [self.classes.index(label)]
-        if label not in self._found:
+        if label not in self._matches:
             raise GeneratorError(
                 f"class {label!r}: this generator was trained without labels and its codes are "
                 "not matched to classes yet; run `augment codes`"
             )
-        return self._found[label]
+        return self._matches[label]
 
     def check(self, label: str, codes: Ranges, truncation: float | None) -> None:
         """Raise GeneratorError for a class, code or truncation that cannot be served."""
         if label not in self.classes:
-            known = ", ".join(self.classes)
-            raise GeneratorError(f"unknown class {label!r}; known: {known}")
+            raise GeneratorError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
         self._conditions(label)
         for index in codes:
             if not 0 <= index < self.network.codes:
@@ -186,11 +186,11 @@ class Generator:
 
 
 def _codes(path: Path, digest: str) -> dict[str, list[int]]:
-    """Which categories a class has, from what ``augment codes`` found of this very generator."""
+    """The conditions of each class, as the codes stage matched them for this very generator."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise checkpoint.CheckpointError(f"{path}: damaged ({error})") from None
-    return found["classes"] or {} if found.get("generator") == digest else {}
+    return report["classes"] or {} if report.get("generator") == digest else {}

@@ -19,6 +19,8 @@ from augment.models.critic import Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
 
+BLIND = 0.995  # code loss (1: a blind guess) from which codes count as ignored; chosen by hand
+
 
 @MODELS.register(
     "infogan",
@@ -26,7 +28,7 @@ from augment.vision.factors import FACTORS
     "Ji et al. 2019, Invariant Information Clustering (arXiv:1807.06653)",
 )
 class InfoGan(AdversarialModel):
-    """A GAN whose class and continuous codes must be readable from its images."""
+    """A GAN from whose images its network Q can read the class and the continuous codes."""
 
     discriminator: InfoCritic
 
@@ -45,22 +47,26 @@ class InfoGan(AdversarialModel):
         code_weight: Amount = 0.1,
         real_weight: Amount = 1.0,
     ):
-        """``continuous`` codes are uniform on [-1, 1]; weights are those of Q's losses.
+        """Check the options and build the networks. Raises PartError for options that do not fit.
 
-        ``factors`` names what the first codes are to move (``augment.vision.factors``): Q is then
-        also taught how the real images of a class rank by it, from -1 to 1.
+        ``continuous`` is the number of continuous codes, uniform on [-1, 1]. ``factors`` names what
+        the first of them shall move (``augment.vision.factors``): Q then also learns how the real
+        images of a class rank by each factor, from -1 to 1. ``class_weight``, ``code_weight`` and
+        ``real_weight`` weigh the losses of Q.
 
-        ``labels``: ``all`` conditions both networks on the class. With ``half`` some are known,
-        with ``none`` the condition is a categorical code of ``categories`` values (default: as many
-        as classes). Images without a label then get one from a neighbour graph before training
-        (``pseudo_labels``, see ``augment.train.guessed_labels``) that both networks are conditioned
-        on, and the class head is a network of its own (that of ``train.labeller``) that learns from
-        real images alone, varied as no class is changed by.
+        ``labels`` says which images have one: ``all``, some (``half``) or ``none``. With ``all``
+        both networks are conditioned on the class, with ``none`` on a categorical code of
+        ``categories`` values (default: as many as classes).
 
-        Without ``pseudo_labels`` a code of ``none`` finds classes by itself, as in the paper, and
-        the head of ``half`` learns from the labels that are known, from its own samples and, with
-        ``real_weight``, from the information that its answers to two views of a real image share.
-        Raises PartError where the discriminator would be shown the answer.
+        ``pseudo_labels: graph`` gives each image without a label one from a neighbour graph before
+        training (``augment.train.guessed_labels``). Both networks are conditioned on these labels.
+        The class head is then a network of its own, that of ``train.labeller``; it learns from real
+        images alone, varied in ways that change no class.
+
+        ``pseudo_labels: none`` guesses no label. With ``none`` the code finds classes by itself, as
+        in the paper. With ``half`` the class head learns from the labelled images, from the model's
+        samples and, by ``real_weight``, from the information that its answers to two views of a
+        real image share.
         """
         self.matched = labels != "none"
         guessed = labels != "all" and pseudo_labels == "graph"
@@ -86,11 +92,11 @@ class InfoGan(AdversarialModel):
 
     @property
     def needs(self) -> Needs:
-        """Labels as far as the option says, and ranks by the factors."""
+        """Labels as option ``labels`` says, and ranks by the factors."""
         return self._needs
 
     def class_head(self) -> InfoCritic:
-        """The averaged discriminator with Q."""
+        """The averaged discriminator with its Q."""
         return self.head
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
@@ -119,16 +125,16 @@ class InfoGan(AdversarialModel):
         return {**super().modules(), "head": self.head}
 
     def draw_conditions(self, batch: Batch) -> Tensor:
-        """With labels those of the real images, otherwise uniform."""
+        """The labels (N,) of the real images, or uniform codes where the networks see no labels."""
         if self.told:
             return batch.labels
         rng = batch.rng
         size = batch.labels.shape
-        drawn = torch.randint(self.conditions, size, generator=rng, device=rng.device)
-        return drawn.to(batch.labels)
+        conditions = torch.randint(self.conditions, size, generator=rng, device=rng.device)
+        return conditions.to(batch.labels)
 
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
-        """What Q learns from its own samples, and from real images."""
+        """The losses by which Q learns, on generated and on real images."""
         losses = self._code_loss(fake, fakes)
         if self.factors and batch.codes is not None:
             losses["codes"] = self._factor_loss(real, batch.codes)
@@ -140,51 +146,57 @@ class InfoGan(AdversarialModel):
         return losses
 
     def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
-        """The bound on the information that images hold of their conditions and codes."""
+        """Q's losses on generated images: a bound on how much they tell of conditions and codes."""
         images = self.parts.vary(fakes.images, batch.rng) if self.separate else fakes.images
         with settled(self.discriminator.recogniser):
-            found = self._class_loss(images, fake, fakes.conditions)
-        return {"q_class": found, **self._code_loss(fake, fakes)}
+            class_loss = self._class_loss(images, fake, fakes.conditions)
+        return {"q_class": class_loss, **self._code_loss(fake, fakes)}
 
     def ignored(self, row: Mapping[str, float]) -> str | None:
-        """Q no better than chance: cross-entropy of ln K, squared error of the prior."""
+        """Whether Q reads the class or the codes no better than chance.
+
+        Chance is a cross-entropy of ln K nats for the class and a loss of 1 for the codes.
+        """
         chance = math.log(self.conditions)
-        found = row["g_q_class"] / self.class_weight if self.class_weight else 0.0
-        if found >= chance:
-            return f"class loss {found:.3f} against ln K = {chance:.3f}"
-        found = row.get("g_q_codes", 0.0) / (self.code_weight or 1.0)
-        return f"code loss {found:.3f} against 1 for a blind guess" if found >= 0.995 else None
+        class_loss = row["g_q_class"] / self.class_weight if self.class_weight else 0.0
+        if class_loss >= chance:
+            return f"class loss {class_loss:.3f} against ln K = {chance:.3f}"
+        code_loss = row.get("g_q_codes", 0.0) / (self.code_weight or 1.0)
+        if code_loss >= BLIND:
+            return f"code loss {code_loss:.3f} against 1 for a blind guess"
+        return None
 
     def _class_loss(self, images: Tensor, features: Tensor, labels: Tensor) -> Tensor:
         logits = self.discriminator.recognise(images, features)
         return functional.cross_entropy(logits, labels) * self.class_weight
 
     def _code_loss(self, features: Tensor, fakes: Fakes) -> Losses:
-        """Three times the squared error: 1 for a guess of zero."""
+        """Three times the mean squared error of the codes: 1 for a guess of zero."""
         if not self.continuous:
             return {}
         error = functional.mse_loss(self.discriminator.read(features), fakes.codes) * 3
         return {"q_codes": error * self.code_weight}
 
     def _factor_loss(self, features: Tensor, ranks: Tensor) -> Tensor:
-        """Like the codes' own, of real images whose ranks (N, factors) are known."""
-        known = ranks.isfinite()
-        found = self.discriminator.read(features)[:, : len(self.factors)]
-        squares = torch.where(known, found - ranks, 0.0).square().sum()
-        return squares / known.sum().clamp(min=1) * 3 * self.code_weight
+        """The same error on real images, against their ranks (N, factors), NaN where unknown."""
+        ranked = ranks.isfinite()
+        read = self.discriminator.read(features)[:, : len(self.factors)]
+        squares = torch.where(ranked, read - ranks, 0.0).square().sum()
+        return squares / ranked.sum().clamp(min=1) * 3 * self.code_weight
 
     def _recogniser_losses(self, fakes: Fakes, batch: Batch) -> Losses:
-        """From images with their labels; where none are guessed also from samples and two views.
+        """The losses of the class head that is a network of its own.
 
-        Samples repeat the errors among guessed labels, so they do not teach beside those. All in
-        one pass, so that its batch norms see all alike.
+        It learns from labelled images. Where no labels are guessed, it also learns from the model's
+        samples and from two views of each real image; samples would repeat the errors among guessed
+        labels. One pass takes all images, so that batch norms see them alike.
         """
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
-        known, labels = batch.known or (batch.real, batch.labels)
+        images, labels = batch.labelled or (batch.real, batch.labels)
         others = [] if self.told else [fakes.images, batch.real, batch.real]
-        logits = recogniser(self.parts.vary(torch.cat([known, *others]), batch.rng))[1]
-        labelled, *rest = logits.split(len(known))
+        logits = recogniser(self.parts.vary(torch.cat([images, *others]), batch.rng))[1]
+        labelled, *rest = logits.split(len(images))
         losses = {"class": functional.cross_entropy(labelled, labels)}
         if rest:
             fake, *views = rest
@@ -196,7 +208,7 @@ class InfoGan(AdversarialModel):
 
 @contextmanager
 def settled(module: nn.Module | None) -> Iterator[None]:
-    """``module`` with its batch norms at their running means, which stay as they are."""
+    """Let the batch norms of ``module`` use their running statistics and leave them unchanged."""
     if module is None:
         yield
         return

@@ -119,8 +119,8 @@ class FGan(Loss):
 
     def generator(self, *, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E g_f(D(G(z))), or -E f*(g_f(D(G(z)))) if saturating."""
-        judge = self.form.conjugate if self.saturating else self.form.activation
-        return -judge(fake).mean()
+        term = self.form.conjugate if self.saturating else self.form.activation
+        return -term(fake).mean()
 
 
 @LOSSES.register("wasserstein", paper="Arjovsky et al. 2017, Wasserstein GAN (arXiv:1701.07875)")

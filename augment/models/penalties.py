@@ -1,11 +1,11 @@
-"""What keeps a discriminator smooth: terms added to its loss, or changes after its step.
+"""Penalties keep a discriminator smooth: by a term in its loss, or by a change after its step.
 
-A penalty is given the pass that was made already (``Judged``), so that those on real or fake
-logits cost no forward pass of their own.
+A penalty receives the discriminator's forward pass (``ForwardPass``), so that a penalty on real or
+fake logits needs no pass of its own.
 
 Registered facts: ``double_backward`` says that the term differentiates a gradient, which needs
-full precision and runs uncompiled; ``per_image`` that it does so for each image by itself, which
-a discriminator that mixes images (batch norm) makes meaningless.
+full precision and runs uncompiled; ``per_image`` says that it does so for each image by itself.
+Such a term has no meaning for a discriminator that mixes images (batch norm).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One pass of the discriminator: images (N, C, H, W) and their logits (N,).
+class ForwardPass:
+    """A forward pass of the discriminator: images (N, C, H, W) and their logits (N,).
 
     The images track gradients where a penalty with ``double_backward`` is due. ``augment`` is the
     run's label-safe augmentation; both it and the penalty draw from ``generator``.
@@ -49,9 +49,9 @@ class Judged:
 
 
 class Penalty(nn.Module):
-    """Base: ``term`` joins the loss every ``interval`` steps, times ``weight`` × ``interval``.
+    """Base: every ``interval`` steps ``term`` × ``weight`` × ``interval`` joins the loss.
 
-    A module, so that what a penalty remembers lies in buffers and is saved with the run.
+    A penalty is a module, so that its state lies in buffers and is saved with the run.
     """
 
     double_backward = False  # whether the term differentiates a gradient
@@ -66,16 +66,16 @@ class Penalty(nn.Module):
         """Whether the term counts at this step."""
         return step % self.interval == 0
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """The unweighted scalar."""
         raise NotImplementedError
 
     def after_step(self, weights: Iterable[nn.Parameter]) -> None:
-        """Change what the logit depends on after the optimiser's step; most penalties do not."""
+        """Change the ``weights`` of the logit after the optimiser's step; most penalties do not."""
 
 
 class GradientPenalty(Penalty):
-    """Base of those that differentiate a gradient."""
+    """Base of the penalties that differentiate a gradient."""
 
     double_backward = True
 
@@ -88,9 +88,9 @@ class R1(GradientPenalty):
         """``weight`` is the paper's gamma."""
         super().__init__(weight=weight, interval=interval)
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """½ E ‖∇D(x)‖²."""
-        return _squared_norms(judged.real_logits, judged.real).mean() / 2
+        return _squared_norms(forward.real_logits, forward.real).mean() / 2
 
 
 @PENALTIES.register("r2", paper=_MESCHEDER, double_backward=True, per_image=True)
@@ -101,9 +101,9 @@ class R2(GradientPenalty):
         """``weight`` is the paper's gamma."""
         super().__init__(weight=weight, interval=interval)
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """½ E ‖∇D(G(z))‖²."""
-        return _squared_norms(judged.fake_logits, judged.fake).mean() / 2
+        return _squared_norms(forward.fake_logits, forward.fake).mean() / 2
 
 
 @PENALTIES.register(
@@ -119,11 +119,11 @@ class Gradient(GradientPenalty):
         """``weight`` is the paper's lambda."""
         super().__init__(weight=weight, interval=interval)
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """E (‖∇D(x̂)‖ - 1)²."""
-        share = _uniform(judged, (len(judged.real), 1, 1, 1))
-        between = torch.lerp(judged.real.detach(), judged.fake.detach(), share)
-        return (_norms(judged, between) - 1).square().mean()
+        share = _uniform(forward, (len(forward.real), 1, 1, 1))
+        between = torch.lerp(forward.real.detach(), forward.fake.detach(), share)
+        return (_norms(forward, between) - 1).square().mean()
 
 
 @PENALTIES.register(
@@ -140,12 +140,12 @@ class Dragan(GradientPenalty):
         super().__init__(weight=weight, interval=interval)
         self.k = k
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """E (‖∇D(x + ½ s u)‖ - k)², u uniform on [0, 1), s the batch's standard deviation."""
-        real = judged.real.detach()
-        spread = real.std(correction=0)
-        near = real + spread / 2 * _uniform(judged, real.shape)
-        return (_norms(judged, near) - self.k).square().mean()
+        real = forward.real.detach()
+        deviation = real.std(correction=0)
+        near = real + deviation / 2 * _uniform(forward, real.shape)
+        return (_norms(forward, near) - self.k).square().mean()
 
 
 @PENALTIES.register(
@@ -154,7 +154,7 @@ class Dragan(GradientPenalty):
     double_backward=False,
 )
 class LeCam(Penalty):
-    """Holds the logits of each kind near what those of the other have been: for few images."""
+    """Holds the logits of each kind near the average logit of the other: for few images."""
 
     anchors: Tensor
     started: Tensor
@@ -166,10 +166,10 @@ class LeCam(Penalty):
         self.register_buffer("anchors", torch.zeros(2))  # mean logits of real and of fake
         self.register_buffer("started", torch.tensor(False))
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """E (D(x) - α_F)² + E (D(G(z)) - α_R)², α the averages with this pass in them."""
-        real = judged.real_logits.to(self.anchors)  # in half precision an average stands still
-        fake = judged.fake_logits.to(self.anchors)
+        real = forward.real_logits.to(self.anchors)  # in half precision an average stands still
+        fake = forward.fake_logits.to(self.anchors)
         means = torch.stack([real.mean(), fake.mean()]).detach()
         moved = self.anchors.lerp(means, 1 - self.decay)
         self.anchors.copy_(torch.where(self.started, moved, means))
@@ -185,23 +185,23 @@ class LeCam(Penalty):
     double_backward=False,
 )
 class Consistency(Penalty):
-    """The run's augmentation must not change what the discriminator says of an image."""
+    """Holds an image's logit where it was before the run's augmentation changed the image."""
 
     def __init__(self, *, weight: Amount = 10.0, fake: bool = False, interval: Count = 1):
-        """``fake`` asks it of generated images as well (bCR); ``weight`` is the paper's lambda."""
+        """``fake`` adds the same of generated images (bCR); ``weight`` is the paper's lambda."""
         super().__init__(weight=weight, interval=interval)
         self.fake = fake
 
-    def term(self, judged: Judged) -> Tensor:
+    def term(self, forward: ForwardPass) -> Tensor:
         """E (D(T(x)) - D(x))², and the same of fakes; 0 where no augmentation is set."""
-        term = self._change(judged, judged.real, judged.real_logits)
+        term = self._change(forward, forward.real, forward.real_logits)
         if self.fake:
-            term = term + self._change(judged, judged.fake, judged.fake_logits)
+            term = term + self._change(forward, forward.fake, forward.fake_logits)
         return term
 
-    def _change(self, judged: Judged, images: Tensor, logits: Tensor) -> Tensor:
-        changed = judged.augment(images.detach(), judged.generator)
-        return (judged.discriminator(changed, judged.labels) - logits).square().mean()
+    def _change(self, forward: ForwardPass, images: Tensor, logits: Tensor) -> Tensor:
+        changed = forward.augment(images.detach(), forward.generator)
+        return (forward.discriminator(changed, forward.labels) - logits).square().mean()
 
 
 @PENALTIES.register(
@@ -228,16 +228,16 @@ class Clip(Penalty):
             parameter.clamp_(-self.limit, self.limit)
 
 
-def _uniform(judged: Judged, shape: tuple[int, ...]) -> Tensor:
-    """Numbers in [0, 1) from the pass's generator, where its images are."""
-    rng = judged.generator
-    return torch.rand(shape, generator=rng, device=rng.device).to(judged.real)
+def _uniform(forward: ForwardPass, shape: tuple[int, ...]) -> Tensor:
+    """Uniform numbers in [0, 1) from the pass's generator, on the device of its images."""
+    rng = forward.generator
+    return torch.rand(shape, generator=rng, device=rng.device).to(forward.real)
 
 
-def _norms(judged: Judged, images: Tensor) -> Tensor:
+def _norms(forward: ForwardPass, images: Tensor) -> Tensor:
     """‖∇D‖ at ``images``; the root has no derivative at zero, hence the offset."""
     images.requires_grad_(True)
-    squares = _squared_norms(judged.discriminator(images, judged.labels), images)
+    squares = _squared_norms(forward.discriminator(images, forward.labels), images)
     return (squares + 1e-12).sqrt()
 
 

@@ -17,8 +17,8 @@ A = TypeVar("A")
 C = TypeVar("C")
 R = TypeVar("R")
 
-_INLINE = 2000  # items, about as many as are done while processes start; chosen by hand
-_WAITING = 2  # chunks for each process, so that no process waits for its next chunk
+INLINE = 2000  # items, about as many as are done while processes start; chosen by hand
+WAITING = 2  # chunks for each process, so that no process waits for its next chunk
 
 
 def _read_from_a_pipe() -> bool:
@@ -49,7 +49,7 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
     ``if __name__ == "__main__"``.
     """
     processes = processes or os.cpu_count() or 1
-    if processes == 1 or items < _INLINE or _read_from_a_pipe():
+    if processes == 1 or items < INLINE or _read_from_a_pipe():
         yield None
         return
     methods = multiprocessing.get_all_start_methods()
@@ -80,7 +80,7 @@ def mapped(
     waiting: deque[tuple[C, Future[R]]] = deque()
     for companion, argument in work:
         waiting.append((companion, executor.submit(task, argument)))
-        if len(waiting) > _WAITING * (os.cpu_count() or 1):
+        if len(waiting) > WAITING * (os.cpu_count() or 1):
             companion, future = waiting.popleft()
             yield companion, future.result()
     for companion, future in waiting:

@@ -17,14 +17,14 @@ from augment.vision import augmentations
 
 
 def augment_of(settings: TrainSettings) -> list[Any]:
-    """The augmentations of a run: those that are named, or what suits the profile."""
+    """The augmentations of a run: those of the settings, or the defaults of the profile."""
     if settings.augment is not None:
         return settings.augment
     return list(augmentations.DEFAULTS[settings.profile])
 
 
 def discriminator_of(settings: TrainSettings) -> dict[str, Any]:
-    """The discriminator's part, ``norm: auto`` decided: none where a penalty forbids it."""
+    """The discriminator's part with ``norm: auto`` decided: ``none`` beside a per-image penalty."""
     spec = DISCRIMINATORS.resolve(settings.discriminator)
     if spec.get("norm") == "auto":
         spec["norm"] = "none" if _per_image(settings) else "batch"
@@ -43,7 +43,7 @@ def check(settings: TrainSettings) -> None:
 
 
 def check_rates(settings: TrainSettings) -> None:
-    """Raise PartError for the rate of a phase that the model has not."""
+    """Raise PartError for the rate of a phase that the model does not have."""
     model = MODELS.resolve(settings.model)["name"]
     phases = MODELS.describe(model).target.phase_names  # type: ignore[attr-defined]
     for name in settings.rate.named:
@@ -67,20 +67,20 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
     parts = Parts(
         shape=shape,
         classes=classes,
-        generator=lambda *given: GENERATORS.build(settings.generator, *given),
+        generator=lambda *sizes: GENERATORS.build(settings.generator, *sizes),
         discriminator=lambda size: DISCRIMINATORS.build(discriminator_of(settings), size),
         generator_condition=lambda count: GENERATOR_CONDITIONS.build(
             settings.conditioning.generator, count
         ),
-        discriminator_condition=lambda *given: DISCRIMINATOR_CONDITIONS.build(
-            settings.conditioning.discriminator, *given
+        discriminator_condition=lambda *sizes: DISCRIMINATOR_CONDITIONS.build(
+            settings.conditioning.discriminator, *sizes
         ),
         loss=LOSSES.build(settings.loss),
         penalties=[PENALTIES.build(spec) for spec in settings.penalties],
         augment=augmentations.Adaptive(specs, target=ada.target, images=ada.images)
         if ada
         else augmentations.compose(specs),
-        head=lambda *given: CLASSIFIERS.build(settings.labeller.network, *given),
+        head=lambda *sizes: CLASSIFIERS.build(settings.labeller.network, *sizes),
         vary=augmentations.compose(CLASSIC),
         instance_noise=settings.instance_noise.std,
         noise_until=settings.instance_noise.until,
@@ -95,7 +95,7 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
     return model
 
 
-def resolve(settings: TrainSettings) -> dict[str, Any]:
+def resolved_settings(settings: TrainSettings) -> dict[str, Any]:
     """The settings with every part's options filled in. Raises PartError for a wrong one."""
     decided = {
         "augment": augment_of(settings),

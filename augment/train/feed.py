@@ -13,7 +13,7 @@ from augment.models.base import Batch
 from augment.runtime import seeding
 from augment.train.settings import Balance
 
-ON_DEVICE = 8 << 30  # bytes of pixels that may live on a GPU
+ON_DEVICE = 8 << 30  # bytes of pixels that may lie on a GPU, at most; chosen by hand
 
 
 class Feed:
@@ -37,35 +37,37 @@ class Feed:
         self.pixels = torch.from_numpy(data.pixels).to(place)
         self.labels = torch.from_numpy(data.labels).to(place)
         self.codes = None if data.codes is None else torch.from_numpy(data.codes).to(place)
-        self.known = np.flatnonzero(data.labels >= 0)
+        self.labelled = np.flatnonzero(data.labels >= 0)  # places
         self.members: list[NDArray[np.int64]] = []  # of each class, where all come equally often
         if balance == "classes":
-            kinds = np.unique(data.labels[self.known])
+            kinds = np.unique(data.labels[self.labelled])
             self.members = [np.flatnonzero(data.labels == kind) for kind in kinds]
         self.batch, self.batches, self.seed, self.device = batch, batches, seed, device
 
     def at(self, number: int) -> Batch:
         """A batch that follows from the seed and its number alone."""
-        known = None
-        if len(self.known) == len(self.labels):
-            chosen = self._labelled(number, self.seed)
+        labelled = None
+        if len(self.labelled) == len(self.labels):
+            places = self._labelled_places(number, self.seed)
         else:
-            chosen = seeding.places(len(self.labels), self.batch, number, self.seed)
-            if len(self.known):
-                known = self._some(self._labelled(number, seeding.derive(self.seed, "known")))
-        real, labels = self._some(chosen)
+            places = seeding.places(len(self.labels), self.batch, number, self.seed)
+            if len(self.labelled):
+                seed = seeding.derive(self.seed, "known")
+                labelled = self._samples_at(self._labelled_places(number, seed))
+        real, labels = self._samples_at(places)
         rng = seeding.generator(self.seed, "step", number, device=self.device)
-        codes = None if self.codes is None else self.codes[chosen].to(self.device)
-        return Batch(real, labels, number, rng, number / self.batches, known, codes)
+        codes = None if self.codes is None else self.codes[places].to(self.device)
+        return Batch(real, labels, number, rng, number / self.batches, labelled, codes)
 
-    def _labelled(self, number: int, seed: int) -> NDArray[np.int64]:
+    def _labelled_places(self, number: int, seed: int) -> NDArray[np.int64]:
         """Places of the labelled images that batch ``number`` holds."""
         if self.members:
             return seeding.balanced_places(self.members, self.batch, number, seed)
-        return self.known[seeding.places(len(self.known), self.batch, number, seed)]
+        return self.labelled[seeding.places(len(self.labelled), self.batch, number, seed)]
 
-    def _some(self, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        places = torch.from_numpy(chosen).to(self.pixels.device)
-        real = images.to_signed(self.pixels[places].to(self.device).float())
+    def _samples_at(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) in [-1, 1] and labels (N,) at ``places`` (N,), on the device."""
+        rows = torch.from_numpy(places).to(self.pixels.device)
+        real = images.to_signed(self.pixels[rows].to(self.device).float())
         real = real.contiguous(memory_format=torch.channels_last)
-        return real, self.labels[places].to(self.device)
+        return real, self.labels[rows].to(self.device)

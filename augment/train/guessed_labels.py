@@ -1,4 +1,4 @@
-"""What a model asks to know of its images: guessed labels, and ranks as codes."""
+"""Labels and codes that a model needs and no image has: guessed labels, and ranks by factors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from augment.registry import PartError
 from augment.runtime import seeding
 from augment.vision.factors import FACTORS
 from augment.vision.gradients import describe
-from augment.vision.label_graph import clusters, graph, spread
+from augment.vision.label_graph import clusters, graph, propagate_labels
 
 
 def fill(needs: Needs, pool: Arrays, *, upright: bool, seed: int) -> Arrays:
-    """``pool`` with what a model needs to know of its images: labels, and ranks as codes.
+    """``pool`` with the labels and the codes (ranks by factors) that a model ``needs``.
 
-    Labels that are known stay. Where none is known they are clusters, numbered in no meaningful
-    order. ``upright`` says that images keep their class only upright (``profile: glyph``). Raises
+    Labels that are known stay. Where none is known, the labels are clusters in no meaningful order.
+    ``upright`` says that images keep their class only upright (``profile: glyph``). Raises
     PartError where there are no more images than clusters.
     """
     if needs.guessed:
@@ -55,5 +55,5 @@ def _guess(needs: Needs, pool: Arrays, upright: bool, seed: int) -> NDArray[np.i
         if needs.groups >= len(pool):
             raise PartError(f"train.model: {needs.groups} groups are asked of {len(pool)} images")
         return clusters(likeness, needs.groups, seeding.derive(seed, "clusters"))
-    guesses = spread(likeness, pool.labels, len(pool.classes)).argmax(1)
+    guesses = propagate_labels(likeness, pool.labels, len(pool.classes)).argmax(1)
     return np.where(pool.labels < 0, guesses, pool.labels)

@@ -1,7 +1,7 @@
-"""The one training loop and its state; no algorithm is in it.
+"""The training loop of every model and its state.
 
-A step's randomness is a function of (seed, step), so a run that was killed and taken up again from
-its last checkpoint ends with the same bits as one that was never killed (on the CPU).
+The randomness of a step is a function of (seed, step). So on the CPU a run that was killed and
+resumed from its last checkpoint ends with the same bits as an unbroken run.
 """
 
 from __future__ import annotations
@@ -27,24 +27,26 @@ from augment.train.settings import TrainSettings
 from augment.train.step import Engine
 from augment.vision.kernel_distance import kid
 
-MEASURED = 1000  # most images that a measurement looks at
-FRAME_COLUMNS = 8  # fixed samples of each class in a picture
+# Chosen by hand.
+MEASURED = 1000  # images that a measurement looks at, at most
+FRAME_COLUMNS = 8  # samples of each class in a picture
+PULSE = 25  # steps between two looks at the losses, at most
 
 
 @dataclass
 class History:
-    """What is known after some steps; all of it travels in a checkpoint."""
+    """The course of a run so far; a checkpoint holds all of it."""
 
     step: int = 0
     rows: list[dict[str, float]] = field(default_factory=list)
     best_step: int = 0
     best_kid: float | None = None
     rollbacks: list[dict[str, Any]] = field(default_factory=list)
-    ended: dict[str, Any] | None = None  # why before the last step, if so
+    ended: dict[str, Any] | None = None  # the trouble that ended it before the last step
 
 
 class Trainer:
-    """The loop and what it measures; no algorithm is in it."""
+    """The loop and its measurements."""
 
     def __init__(
         self,
@@ -57,9 +59,10 @@ class Trainer:
         log: Log,
         pool: Arrays | None = None,
     ):
-        """Build model and optimisers, and take up the newest checkpoint in ``home``.
+        """Build model and optimisers, and resume from the newest checkpoint in ``home``.
 
-        ``pool`` is what the model learns from, where that is not ``train``.
+        The model learns from ``pool`` (default: ``train``). Raises TrainingTrouble where the
+        checkpoint is of a run that trouble stopped.
         """
         self.settings, self.train, self.valid = settings, train, valid
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
@@ -81,15 +84,15 @@ class Trainer:
         self._resume()
 
     def fit(self) -> None:
-        """Train to the last step, measuring every ``every`` steps."""
+        """Train to the last step and measure every ``every`` steps. Raises TrainingTrouble."""
         settings = self.settings
-        pulse = max(1, min(25, settings.every))
+        pulse = max(1, min(PULSE, settings.every))
         totals: dict[str, Tensor] = {}
         with progress.bar() as display:
             task = display.add_task("train", total=settings.steps, note="")
             while self.history.step < settings.steps and not self.history.ended:
-                found = self.engine.step(self.history.step, self.feed.at)
-                for name, value in found.items():
+                terms = self.engine.step(self.history.step, self.feed.at)
+                for name, value in terms.items():
                     totals[name] = totals.get(name, 0) + value  # no wait for the GPU
                 self.history.step += 1
                 step = self.history.step
@@ -97,24 +100,29 @@ class Trainer:
                 due = step % settings.every == 0 or step == settings.steps
                 trouble = None
                 if step % pulse == 0 or due:
-                    now = {name: float(value) for name, value in found.items()}
+                    numbers = {name: float(value) for name, value in terms.items()}
                     prefixes = tuple(f"{phase.prefix}_" for phase in self.engine.phases.values())
                     losses = [
-                        f"{name} {now[name]:.3f}" for name in now if name.startswith(prefixes)
+                        f"{name} {value:.3f}"
+                        for name, value in numbers.items()
+                        if name.startswith(prefixes)
                     ]
                     display.update(task, note="  ".join(losses)[:100])
-                    trouble = watch.diverged(now)
+                    trouble = watch.diverged(numbers)
                 if due and not trouble:
                     steps = step - (self.history.rows[-1]["step"] if self.history.rows else 0)
                     row = {name: float(total) / steps for name, total in totals.items()}
                     trouble = watch.diverged(row) or self._measure(row)
                     totals = {}
                 if trouble:
-                    self._respond(trouble)
+                    self.respond(trouble)
                     totals = {}
 
     def _measure(self, row: dict[str, float]) -> watch.Diagnosis | None:
-        """Note the means of a window with what samples are worth, keep the best, draw, save."""
+        """Add measures of samples to the means of a window; note the row, draw and save.
+
+        Returns the trouble that the rows show.
+        """
         history, count = self.history, len(self.names)
         row = {"step": float(history.step), **row}
         fakes = self._fixed(min(MEASURED, max(count * FRAME_COLUMNS, len(self.valid))))
@@ -135,34 +143,37 @@ class Trainer:
         self._draw(fakes)
         if better and self.settings.on_trouble == "rollback":
             self._save("best")
-        self._save("steps")  # last: what a killed run is taken up from knows of nothing newer
+        self._save("steps")  # last: a killed run resumes from it, so nothing newer may exist
         self.log.row(row)
         return trouble
 
     def _variances(self, features: Floats) -> dict[str, float]:
-        """Spread of a fixed batch relative to real images, of all and within classes."""
-        found = {"variance": spread(features) / (spread(self.real) or 1.0)}
+        """Variances of a fixed batch's features relative to real images, of all and by class."""
+        measures = {"variance": total_variance(features) / (total_variance(self.real) or 1.0)}
         if self.model.matched:
             count = len(self.names)
-            known = self.train.labels[:MEASURED]
-            real = [spread(self.real[known == index]) for index in range(count)]
-            fake = [spread(features[index::count]) for index in range(count)]
-            ratios = [one / own for one, own in zip(fake, real, strict=True) if own > 0]
+            labels = self.train.labels[:MEASURED]
+            real = [total_variance(self.real[labels == index]) for index in range(count)]
+            fake = [total_variance(features[index::count]) for index in range(count)]
+            ratios = [ours / true for ours, true in zip(fake, real, strict=True) if true > 0]
             if ratios:
-                found["variance_within"] = float(np.mean(ratios))
-                found["variance_within_least"] = min(ratios)
-        return found
+                measures["variance_within"] = float(np.mean(ratios))
+                measures["variance_within_least"] = min(ratios)
+        return measures
 
     def _diagnose(self) -> watch.Diagnosis | None:
-        """What the rows show, once a remedy has had time to do something about it."""
+        """The trouble that the rows show; none until WINDOWS measurements after a remedy."""
         history = self.history
         since = history.rollbacks[-1]["restored"] if history.rollbacks else 0
         if sum(row["step"] > since for row in history.rows) < watch.WINDOWS:
             return None
         return watch.diagnose(history.rows, self.model.ignored)
 
-    def _respond(self, trouble: watch.Diagnosis) -> None:
-        """Go back to the best checkpoint with a remedy, end with it, or stop with the reason."""
+    def respond(self, trouble: watch.Diagnosis) -> None:
+        """Go back to the best checkpoint with a remedy, or end the run with its best state.
+
+        Raises TrainingTrouble where neither is possible or the settings ask for a stop.
+        """
         history = self.history
         if trouble.name == watch.ENDING:
             history.ended = {"step": history.step, **trouble.as_dict()}
@@ -180,8 +191,8 @@ class Trainer:
         self._save(restored.name)
         files.publish(restored, self.home / "steps")
 
-    def _restore(self, found: tuple[dict[str, Tensor], Any], rollbacks: list[Any]) -> None:
-        tensors, meta = found
+    def _restore(self, saved: tuple[dict[str, Tensor], Any], rollbacks: list[Any]) -> None:
+        tensors, meta = saved
         self.engine.load(tensors)
         self.best.load_state_dict(checkpoint.part_of(tensors, "best"))
         self.history = History(**{**meta, "rollbacks": rollbacks})
@@ -189,13 +200,14 @@ class Trainer:
         self.log.restart(self.history.rows)
 
     def _fixed(self, count: int) -> images.Pixels:
-        """The same codes at every measurement, the conditions taking turns."""
+        """``count`` samples, of the same noise and codes each time; the conditions take turns."""
         conditions = torch.arange(count, device=self.device) % len(self.names)
         rng = seeding.generator(self.settings.seed, "fixed", device=self.device)
-        drawn = self.model.sample(conditions, generator=rng)
-        return images.to_uint8(drawn.float().cpu().numpy())
+        samples = self.model.sample(conditions, generator=rng)
+        return images.to_uint8(samples.float().cpu().numpy())
 
     def _draw(self, fakes: images.Pixels) -> None:
+        """Write a picture of real images and of ``fakes``, class by class, to the run's frames."""
         names = self.names
         shown = fakes[: len(names) * FRAME_COLUMNS]
         fake = {name: shown[index :: len(names)] for index, name in enumerate(names)}
@@ -210,24 +222,24 @@ class Trainer:
 
     def frames(self) -> list[Path]:
         """The pictures of this run so far, oldest first."""
-        found = sorted((self.home / "frames").glob("step-*.png"))
-        return [path for path in found if int(path.stem[5:]) <= self.history.step]
+        paths = sorted((self.home / "frames").glob("step-*.png"))
+        return [path for path in paths if int(path.stem[5:]) <= self.history.step]
 
     def _save(self, where: str) -> None:
         tensors = self.engine.state() | checkpoint.flatten("best", self.best.state_dict())
         checkpoint.write_step(self.home / where, self.history.step, tensors, vars(self.history))
 
     def _resume(self) -> None:
-        found = checkpoint.latest(self.home / "steps")
-        if found is None:  # then a best one is of a course that is begun anew
+        saved = checkpoint.latest(self.home / "steps")
+        if saved is None:  # a best checkpoint would be of another course
             shutil.rmtree(self.home / "best", ignore_errors=True)
             return
-        self._restore(found, found[1]["rollbacks"])
+        self._restore(saved, saved[1]["rollbacks"])
         trouble = self._diagnose()
-        if trouble:  # what stopped a run stops it again
-            self._respond(trouble)
+        if trouble:  # a trouble that stopped the run stops it again
+            self.respond(trouble)
 
 
-def spread(features: Floats) -> float:
-    """Sum of the variances of features (N, F); 0 of less than two."""
+def total_variance(features: Floats) -> float:
+    """The sum of the variances of features (N, F); 0 where N is below 2."""
     return float(features.var(0).sum()) if len(features) > 1 else 0.0

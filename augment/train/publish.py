@@ -22,7 +22,7 @@ from augment.train.loop import Trainer
 def publish_generator(
     trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path
 ) -> dict[str, Any]:
-    """Write models/generator, the pictures and the report."""
+    """Write models/generator, reports/progress and reports/train.json; the report."""
     history, train, valid = trainer.history, trainer.train, trainer.valid
     destination = root / GENERATOR
     temporary = files.temporary_beside(destination)
@@ -45,11 +45,11 @@ def publish_generator(
     files.publish(temporary, destination)
     reports = root / REPORTS
     frames = trainer.frames()
-    drawn = [images.pixels(path.read_bytes(), "RGB") for path in frames]
+    pictures = [images.pixels(path.read_bytes(), "RGB") for path in frames]
     progress_folder = files.temporary_beside(reports / "progress")
     for path in frames:
         shutil.copyfile(path, progress_folder / path.name)
-    files.write_bytes(progress_folder / "training.gif", images.animation(drawn))
+    files.write_bytes(progress_folder / "training.gif", images.animation(pictures))
     files.publish(progress_folder, reports / "progress")
     labelled = labeller.predict(valid.pixels).argmax(1) == valid.labels
     report = {
@@ -74,7 +74,10 @@ def publish_generator(
 def _save_head(
     trainer: Trainer, meta: dict[str, Any], pool: Arrays, folder: Path
 ) -> dict[str, Any]:
-    """The class head, and where it knows classes its word on each unlabelled image."""
+    """Save the class head and, where it knows classes, its guess for each unlabelled image.
+
+    Returns the accuracy of the head on valid, for the report.
+    """
     model, critic = trainer.model, trainer.model.class_head()
     if critic is None:
         return {}
@@ -89,7 +92,7 @@ def _save_head(
     if model.needs.labels == "all":
         return accuracy
     unknown = pool.labels < 0
-    ids = [one for one, open_ in zip(pool.ids, unknown, strict=True) if open_]
+    ids = [name for name, missing in zip(pool.ids, unknown, strict=True) if missing]
     probabilities = head.predict(pool.pixels[unknown])
     frame = pd.DataFrame(
         {

@@ -118,16 +118,16 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def apply(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """``given`` over its recipe over ``defaults``, so that a part keeps options not mentioned.
+def apply(changes: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """``changes`` over their recipe over ``defaults``; a part keeps options that are not mentioned.
 
     Raises ValueError for an unknown recipe.
     """
-    name = given.get("recipe", defaults.get("recipe"))
+    name = changes.get("recipe", defaults.get("recipe"))
     if not isinstance(name, str) or name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     base = {key: _plain(value) for key, value in defaults.items()}
-    return _over(_over(base, RECIPES[name].settings), given)
+    return _over(_over(base, RECIPES[name].settings), changes)
 
 
 def _over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

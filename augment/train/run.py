@@ -1,4 +1,4 @@
-"""The train stage: the labeller, then the loop, then the generator that served best."""
+"""The train stage: fit the labeller, train the generator, publish its best state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from augment.errors import AugmentError
 from augment.models.base import Needs
 from augment.runtime import devices, seeding
 from augment.train import assemble, guessed_labels
-from augment.train.assemble import resolve
 from augment.train.log import open_log
 from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
@@ -30,17 +29,17 @@ FORMAT = 2  # of the checkpoints; one of another format is not resumed
 
 
 class TrainError(AugmentError):
-    """Data that nothing can be trained on."""
+    """Data on which no generator can be trained."""
 
 
 def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Train on the train split of data/clean; write models/generator and reports/train.json."""
-    resolved = resolve(settings)
+    resolved = assemble.resolved_settings(settings)
     device = devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN)
-    model = assemble.build(settings, train.shape, len(train.classes))  # what does not fit is said
-    pool = _pool(model.needs, train, root / CLEAN)
+    model = assemble.build(settings, train.shape, len(train.classes))  # says now what does not fit
+    pool = load_pool(model.needs, train, root / CLEAN)
     data = files.digest_of_folder(root / CLEAN)
     key = _digest({"settings": resolved, "data": data, "format": FORMAT})
     home = root / CACHE / "train" / key[:16]
@@ -54,6 +53,7 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
 
 
 def _data(folder: Path) -> tuple[Arrays, Arrays]:
+    """The real train and valid images. Raises TrainError for a single or an empty class."""
     train = load_arrays(folder, split="train", origin="real")
     valid = load_arrays(
         folder, split="valid", origin="real", classes=train.classes, shape=train.shape
@@ -67,7 +67,7 @@ def _data(folder: Path) -> tuple[Arrays, Arrays]:
     return train, valid
 
 
-def _pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
+def load_pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
     """The images that the model learns from: images without a label too, where it needs them.
 
     Their labels are -1; a model that needs no label sees all labels as -1.

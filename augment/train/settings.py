@@ -88,7 +88,7 @@ class LabellerSettings(Settings):
 class TrainSettings(Settings):
     """The generator: model, networks, loss, penalties, and how long.
 
-    ``recipe`` names a whole configuration (augment/recipes.py); any other key overrides it.
+    ``recipe`` names a whole configuration (augment/train/recipes.py); any other key overrides it.
     """
 
     recipe: str = "infogan"
@@ -171,8 +171,8 @@ class TrainSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _recipe(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
+    def _recipe(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
         defaults = {name: field.default for name, field in cls.model_fields.items()}
-        return recipes.apply(given, defaults)
+        return recipes.apply(values, defaults)

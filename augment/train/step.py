@@ -1,6 +1,6 @@
-"""One training step: losses summed, optimisers stepped. No algorithm, no data, no files.
+"""A training step of any model: sum the losses of each phase and step its optimiser.
 
-What it does at a step follows from the batch and the state alone.
+A step follows from the batch and the state alone; this file reads no data and writes no files.
 """
 
 from __future__ import annotations
@@ -91,16 +91,18 @@ class Engine:
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what ``state`` gave."""
+        """Load a copy of the tensors that ``state`` gave."""
         for name, module in self.model.modules().items():
             module.load_state_dict(checkpoint.part_of(tensors, name))
         for name, optimiser in self.optimisers.items():
             state = checkpoint.nest(checkpoint.part_of(tensors, f"optimiser.{name}"))
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-            for parameter, values in optimiser.state.items():  # in the weights' memory layout
+            for parameter, values in optimiser.state.items():  # copies, laid out like the weights
                 for key, value in values.items():
-                    if value.shape == parameter.shape:
-                        values[key] = torch.empty_like(parameter).copy_(value)
+                    alike = value.shape == parameter.shape
+                    values[key] = (
+                        torch.empty_like(parameter).copy_(value) if alike else value.clone()
+                    )
 
     def _descend(self, phase: Phase, terms: Mapping[str, Tensor], share: float) -> Tensor:
         """One step of the phase's optimiser down the sum of ``terms``; the gradient's norm."""

@@ -1,22 +1,30 @@
-"""A watch over training: what the measured rows say is wrong, and what to change.
+"""A watch over training finds trouble in the measured rows and names a remedy.
 
-A row holds ``step``; the means since the row before of every loss, under the prefix of its phase
-(``d_*`` and ``g_*`` of a GAN), and of the gradients' norms (``gradient_d``, ``gradient_g``); and
-``variance``, that of a fixed batch's features relative to real images (1: as real). A GAN's row
-holds ``accuracy`` (share of pairs in which D prefers the real image), and a row may hold
-``variance_within`` (the same within a class, mean over the
-classes), ``variance_within_least`` (of the least varied class), ``kid`` and ``kid_train`` (against
-valid and train) and, as evidence, ``accuracy_real``, ``accuracy_fake`` and ``p`` (of ADA).
+Every row holds
 
-What it names, and the remedy with which ``on_trouble: rollback`` goes on from the best checkpoint:
+- ``step``
+- the mean of each loss since the row before, under the prefix of its phase (``d_*`` and ``g_*`` of
+  a GAN), and of the gradient norms (``gradient_d``, ``gradient_g``)
+- ``variance``: of the features of a fixed batch, relative to real images (1: as real)
+
+A row may also hold
+
+- ``variance_within`` and ``variance_within_least``: the same within a class, the mean over classes
+  and the least of them
+- ``kid`` and ``kid_train``: the kernel inception distance from valid and from train images
+- ``accuracy``: the share of pairs in which D prefers the real image
+- as evidence ``accuracy_real``, ``accuracy_fake`` and ``p`` (of ADA)
+
+The watch knows these troubles. With ``on_trouble: rollback`` a run goes on from its best checkpoint
+with the remedy in brackets:
 
 - ``diverged``: a number is not finite (rate × 0.5)
-- ``mode_collapse``: not a tenth of the real variance is left overall, within classes or within one
-  of them (rate × 0.5, penalties × 2)
+- ``mode_collapse``: less than a tenth of the real variance is left overall, within classes or
+  within the least varied class (rate × 0.5, penalties × 2)
 - ``discriminator_won``: D tells 99.5 % of pairs apart, and either KID no longer falls or no
   gradient reaches G (rate.discriminator × 0.5, penalties × 2)
 - ``code_ignored``: Q reads a code no better than chance (rate.discriminator × 0.5)
-- ``memorising``: KID on train falls while on valid it rises (the run ends, with its best step)
+- ``memorising``: KID falls on train and rises on valid (the run ends with its best step)
 """
 
 from __future__ import annotations
@@ -31,17 +39,18 @@ from augment.errors import AugmentError
 
 Row = Mapping[str, float]
 
-WON = 0.995  # share of pairs in which the discriminator prefers the real image
-BETTER = 0.02  # of KID, by which it must fall over the windows to count as improving
-VANISHED = 1e-3  # of the median gradient norm that the generator had before
-COLLAPSED = 0.1  # of the real images' feature variance
-SLOW = 1500  # steps that a generator may take until it varies and its codes can be read
-WINDOWS = 3  # measurements in a row before a diagnosis, so that a bad moment is none
-TREND = 4  # measurements after the best one that make a trend
-RISE = 0.25  # of KID on valid since its best
-FALL = 0.1  # of KID on train in the same time
+# Chosen by hand.
+WON = 0.995  # share of pairs: D has won when it prefers the real image in at least so many
+BETTER = 0.02  # share of KID: samples improve when KID falls by more than this over WINDOWS
+VANISHED = 1e-3  # share of the median gradient norm before: up to it no gradient reaches G
+COLLAPSED = 0.1  # share of the real images' feature variance: below it samples are collapsed
+SLOW = 1500  # steps after which samples must vary and codes be read
+WINDOWS = 3  # measurements in a row that a diagnosis needs
+TREND = 4  # measurements after the best one that a trend needs
+RISE = 0.25  # share of the best KID by which KID on valid has risen, at least
+FALL = 0.1  # share of KID on train then by which KID on train has fallen, at least
 CERTAIN = 4  # standard errors that a trend must exceed
-SPREADS = {
+VARIANCES = {
     "variance": "a fixed batch varies",
     "variance_within": "samples of one class vary on average",
     "variance_within_least": "samples of the least varied class vary",
@@ -50,7 +59,7 @@ SPREADS = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A named trouble: its evidence in words and in numbers, and what a user can change."""
+    """A named trouble, its evidence in words and in numbers, and advice to the user."""
 
     name: str
     evidence: str
@@ -58,16 +67,16 @@ class Diagnosis:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, for a report."""
+        """The fields by name, for a report."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """Factors on the settings under ``train`` with which a run goes on from its best checkpoint.
+    """Factors by which settings change before a run goes on from its best checkpoint.
 
-    ``rate`` is on the learning rate of ``phase``, or of every phase where that is None;
-    ``penalties`` on the weight of each penalty.
+    ``rate`` multiplies the learning rate of ``phase``, or of every phase where that is None;
+    ``penalties`` multiplies the weight of each penalty.
     """
 
     rate: float
@@ -75,7 +84,7 @@ class Remedy:
     penalties: float = 1.0
 
     def on(self, phases: Iterable[str]) -> dict[str, Any]:
-        """The factors by phase, as a checkpoint and the report hold them."""
+        """The rate factors by phase and the penalties' factor, as JSON holds them."""
         rates = {name: self.rate for name in phases if self.phase in (None, name)}
         return {"rates": rates, "penalties": self.penalties}
 
@@ -92,14 +101,14 @@ REMEDIES = {
     "discriminator_won": Remedy(0.5, "discriminator", penalties=2),  # hold D back; G learns
     "code_ignored": Remedy(0.5, "discriminator"),  # a slower D leaves G more to Q's terms
 }
-ENDING = "memorising"  # what follows the best step only copies more: a run ends with that one
+ENDING = "memorising"  # later steps would only copy more, so the run ends with its best step
 
 
 class TrainingTrouble(AugmentError):
-    """Training that will not recover by going on."""
+    """Training that cannot recover."""
 
     def __init__(self, step: int, diagnosis: Diagnosis):
-        """Say at which step, what, by which evidence, and what to change."""
+        """Say the step, the trouble, its evidence and the advice."""
         self.diagnosis = diagnosis
         super().__init__(
             f"training stopped at step {step}: {diagnosis.name} ({diagnosis.evidence}); "
@@ -108,12 +117,12 @@ class TrainingTrouble(AugmentError):
 
 
 def remedy(diagnosis: Diagnosis) -> Remedy | None:
-    """What the policy ``rollback`` changes; None where only stopping helps."""
+    """The remedy under ``on_trouble: rollback``; None where the run has to stop."""
     return REMEDIES.get(diagnosis.name)
 
 
 def diverged(losses: Row) -> Diagnosis | None:
-    """A loss or a gradient norm that is no finite number."""
+    """The diagnosis of the first loss or gradient norm that is not finite, or None."""
     for name, value in losses.items():
         if not math.isfinite(value):
             advice = "lower train.rate or raise the weights in train.penalties"
@@ -122,9 +131,10 @@ def diverged(losses: Row) -> Diagnosis | None:
 
 
 def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagnosis | None:
-    """What the measurements so far show; ``ignored`` is the model's word on its codes in one.
+    """The first trouble that the measurements so far show, or None.
 
-    The rows are those of one uninterrupted course: after a rollback, without the abandoned ones.
+    ``rows`` belong to a single course: after a rollback they lack the abandoned rows. ``ignored``
+    is the model's method that says why a row shows an ignored code.
     """
     if len(rows) < WINDOWS:
         return None
@@ -132,7 +142,11 @@ def diagnose(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagn
 
 
 def _collapsed(rows: Sequence[Row]) -> Diagnosis | None:
-    for key, what in SPREADS.items():
+    """Whether samples vary too little in each of the last WINDOWS rows.
+
+    Before step SLOW this counts only where they have varied at least twice as much.
+    """
+    for key, what in VARIANCES.items():
         values = _last(rows, key)
         varied = any(row.get(key, 0.0) >= 2 * COLLAPSED for row in rows)
         begun = varied or rows[-WINDOWS]["step"] >= SLOW
@@ -141,12 +155,13 @@ def _collapsed(rows: Sequence[Row]) -> Diagnosis | None:
                 "mode_collapse",
                 f"{what} {values[-1]:.3f} times as much as real images",
                 "raise the weights in train.penalties, lower train.rate or add train.augment",
-                _numbers(rows[-1], *SPREADS),
+                _numbers(rows[-1], *VARIANCES),
             )
     return None
 
 
 def _won(rows: Sequence[Row]) -> Diagnosis | None:
+    """Whether D tells nearly all pairs apart and G no longer learns from it."""
     accuracies, kids, norms = (_last(rows, key) for key in ("accuracy", "kid", "gradient_g"))
     if not accuracies or min(accuracies) < WON:
         return None
@@ -170,6 +185,7 @@ def _won(rows: Sequence[Row]) -> Diagnosis | None:
 
 
 def _unread(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagnosis | None:
+    """Whether Q has read a code no better than chance in each of the last WINDOWS rows."""
     last = rows[-WINDOWS:]
     reasons = [ignored(row) for row in last]
     if last[0]["step"] < SLOW or not all(reasons):
@@ -183,6 +199,7 @@ def _unread(rows: Sequence[Row], ignored: Callable[[Row], str | None]) -> Diagno
 
 
 def _memorising(rows: Sequence[Row]) -> Diagnosis | None:
+    """Whether since the best KID on valid that KID has risen and KID on train has fallen."""
     both = [row for row in rows if _has(row, "kid") and _has(row, "kid_train")]
     best = min(range(len(both)), key=lambda place: both[place]["kid"], default=0)
     since = both[best:]
@@ -205,7 +222,7 @@ def _memorising(rows: Sequence[Row]) -> Diagnosis | None:
 
 
 def _trend(values: Sequence[float]) -> tuple[float, float]:
-    """Change along the line of least squares, and its standard error; of three values or more."""
+    """The change along the line of least squares through at least 3 values; its standard error."""
     count = len(values)
     slope, start = linear_regression(range(count), values)
     squares = sum((value - start - slope * x) ** 2 for x, value in enumerate(values))
@@ -214,9 +231,9 @@ def _trend(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _last(rows: Sequence[Row], key: str) -> list[float]:
-    """The last values of ``key``; none where a row lacks it."""
-    found = [row[key] for row in rows[-WINDOWS:] if _has(row, key)]
-    return found if len(found) == WINDOWS else []
+    """The values of ``key`` in the last WINDOWS rows; empty where a row lacks it."""
+    values = [row[key] for row in rows[-WINDOWS:] if _has(row, key)]
+    return values if len(values) == WINDOWS else []
 
 
 def _has(row: Row, key: str) -> bool:

@@ -35,7 +35,7 @@ def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> Labels:
     return labels
 
 
-def spread(weights: sparse.csr_array, labels: Labels, classes: int) -> Doubles:
+def propagate_labels(weights: sparse.csr_array, labels: Labels, classes: int) -> Doubles:
     """Probabilities (N, ``classes``) from labels (N,), -1 where unknown, along a ``graph`` (N, N).
 
     Images without a path to a labelled image get equal probabilities. Source: Zhou et al. 2004,

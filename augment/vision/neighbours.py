@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from augment.data.types import Doubles, Floats
 
-_ENTRIES = 2**20  # squared distances in a block: 4 MiB fit into a processor's cache
+ENTRIES = 2**20  # squared distances in a block: 4 MiB fit into a processor's cache
 
 
 def nearest(
@@ -53,7 +53,7 @@ def blocks(queries: Floats, references: Floats) -> Iterator[tuple[int, Floats]]:
     centred_references = references - centre
     lengths = np.einsum("ij,ij->i", centred_references, centred_references)
     centred_references *= -2
-    size = max(1, _ENTRIES // len(references))
+    size = max(1, ENTRIES // len(references))
     for start in range(0, len(queries), size):
         centred = queries[start : start + size] - centre
         squares = centred @ centred_references.T

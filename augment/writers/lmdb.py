@@ -14,7 +14,7 @@ from augment.data.table import SPLITS, Row
 from augment.writers.base import WRITERS, WriterError, labelled, prepare
 
 _BATCH = 256  # samples in a transaction
-_SPACE = 16 << 20  # bytes of an environment at first; doubled whenever it is full
+SPACE = 16 << 20  # bytes of an environment at first; doubled whenever it is full
 
 
 @WRITERS.register(
@@ -38,7 +38,7 @@ def lmdb(samples: Iterable[Row], destination: Path) -> None:
             split = row["split"]
             if split not in environments:
                 environment = package.open(
-                    str(destination / split), map_size=_SPACE, lock=False, sync=False
+                    str(destination / split), map_size=SPACE, lock=False, sync=False
                 )
                 environments[split] = stack.enter_context(environment)
             counts[split] += 1

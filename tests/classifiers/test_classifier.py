@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from augment.classifiers.classifier import Classifier, ClassifierError, load_classifier
-from augment.classifiers.fit import CLASSIC, _cycle, even_places, fit_classifier
+from augment.classifiers.fit import CLASSIC, even_places, fit_classifier, one_cycle
 from augment.classifiers.networks import CLASSIFIERS
 from augment.params import Params
 from augment.readers import builtin
@@ -135,10 +135,10 @@ def test_a_rare_class_is_named_by_one_who_was_shown_all_evenly():
 
 
 def test_the_rate_rises_and_falls():
-    rates = [_cycle(step / 100) for step in range(101)]
+    rates = [one_cycle(step / 100) for step in range(101)]
     top = int(np.argmax(rates))
     assert top == 15 and rates[top] == 1.0 and rates[0] == 0.0
-    assert np.isclose(rates[-1], 0) and np.isclose(_cycle(0.575), 0.5)
+    assert np.isclose(rates[-1], 0) and np.isclose(one_cycle(0.575), 0.5)
     assert (np.diff(rates[: top + 1]) > 0).all() and (np.diff(rates[top:]) < 0).all()
 
 

@@ -74,8 +74,8 @@ def ingested(root: Path, rows: Iterable[dict[str, Any]]) -> Path:
 
 def settings(**options: Any) -> CleanSettings:
     """Settings of clean; without the checks that ask models, unless others are named."""
-    chosen = {"workers": 1, "checks": PLAIN, **options}
-    return CleanSettings.model_validate(chosen)
+    changes = {"workers": 1, "checks": PLAIN, **options}
+    return CleanSettings.model_validate(changes)
 
 
 def good(count: int = 10, labels: str = "ab") -> Iterator[dict[str, Any]]:
@@ -113,7 +113,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Evidence]]:
     """A learned check "told" that flags images whose path begins so; gives what it was shown."""
     shown: list[Evidence] = []
 
@@ -133,9 +133,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Evidence]:
         })  # fmt: skip
 
     monkeypatch.setattr(out_of_fold, "gather", gather)
-    monkeypatch.setattr(CHECKS, "_parts", dict(CHECKS._parts))
-    CHECKS.register("told", kind="learned", threshold=0.5, profiles=())(check)
-    return shown
+    with CHECKS.restored():
+        CHECKS.register("told", kind="learned", threshold=0.5, profiles=())(check)
+        yield shown
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_twice_gives_the_same_bytes(tmp_path: Path, quick: None) -> None:
 def test_worker_processes_change_nothing(dirty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean.run(settings(), dirty)
     inline = files.digest_of_folder(dirty / "data/clean"), files.digest_of_folder(dirty / "reports")
-    monkeypatch.setattr("augment.runtime.workers._INLINE", 0)
+    monkeypatch.setattr("augment.runtime.workers.INLINE", 0)
     clean.run(settings(workers=2), dirty)
     assert (
         files.digest_of_folder(dirty / "data/clean"),
@@ -322,14 +322,14 @@ def test_what_no_repair_is_asked_for_is_dropped(mixed: Path) -> None:
     assert verdicts_of(mixed) == {"ruled.png": "repair", **dropped}
 
 
-def test_a_repair_that_leaves_a_fault_is_none(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_that_leaves_a_fault_is_none(mixed: Path) -> None:
     def spoil(image: np.ndarray) -> np.ndarray:
         """Nothing is left."""
         return np.full_like(image, 255)
 
-    monkeypatch.setattr(repairs.REPAIRS, "_parts", dict(repairs.REPAIRS._parts))
-    repairs.REPAIRS.register("spoil", cures=("ruling_line",))(spoil)
-    clean.run(settings(repairs=["spoil"], max_dropped=0.5), mixed)
+    with repairs.REPAIRS.restored():
+        repairs.REPAIRS.register("spoil", cures=("ruling_line",))(spoil)
+        clean.run(settings(repairs=["spoil"], max_dropped=0.5), mixed)
     (line,) = (line for line in listed(mixed) if line["path"] == "ruled.png")
     assert (line["verdict"], line["reasons"], line["repairs"]) == ("drop", "ruling_line", "")
     assert "ruled.png" in stored(mixed, "quarantine")

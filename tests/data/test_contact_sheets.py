@@ -90,7 +90,7 @@ def test_beside_puts_two_sheets_under_their_titles() -> None:
     ],
 )
 def test_captions_are_drawn_in_letters_that_the_font_has(name: str, caption: str) -> None:
-    assert contact_sheets._fitted(name) == caption
+    assert contact_sheets.fitted(name) == caption
 
 
 def test_captions_of_other_letters_differ() -> None:
@@ -114,7 +114,7 @@ def test_captions_stand_below_images_of_any_width() -> None:
     picture = contact_sheets.captioned(
         [narrow, wide, narrow], ["1", "a much too long caption", ""], 2
     )
-    tall = 20 + 2 * contact_sheets._SIZE
+    tall = 20 + 2 * contact_sheets.SIZE
     assert picture.shape == (2 * (tall + GAP) + GAP, 2 * (60 + GAP) + GAP, 3)
     assert (picture[GAP : GAP + 20, GAP + 30 : GAP + 60] == narrow.transpose(1, 2, 0)).all()
     assert (picture[GAP : GAP + 20, GAP : GAP + 30] == PAPER).all()

@@ -500,9 +500,9 @@ class TestRuns:
         source = fill(tmp_path / "in", per_class=40, classes=("a", "b", "c"))
         (source / "b/bad.png").write_bytes(b"")
         run(tmp_path / "one", source)
-        monkeypatch.setattr(chunks, "_CHUNK", 7)
-        monkeypatch.setattr(chunks, "_MANY", 10)
-        monkeypatch.setattr(workers, "_INLINE", 10)
+        monkeypatch.setattr(chunks, "CHUNK", 7)
+        monkeypatch.setattr(chunks, "MANY", 10)
+        monkeypatch.setattr(workers, "INLINE", 10)
         run(tmp_path / "two", source, workers=2)
         assert files.digest_of_folder(tmp_path / "one") == files.digest_of_folder(tmp_path / "two")
 

@@ -66,16 +66,16 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory, digits_table: Digits
 ) -> Callable[..., tuple[Path, dict[str, Any]]]:
     """Trains once for each use: the project, and the report."""
-    known: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
+    runs: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
 
     def run(use: str, packing: int = 1) -> tuple[Path, dict[str, Any]]:
-        if (use, packing) not in known:
+        if (use, packing) not in runs:
             root = few_labels(tmp_path_factory.mktemp(use), digits_table)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setitem(sys.modules, "dvclive.live", None)
                 report = train.run(params(use, model={"packing": packing}), root)
-            known[use, packing] = root, report
-        return known[use, packing]
+            runs[use, packing] = root, report
+        return runs[use, packing]
 
     return run
 
@@ -97,16 +97,18 @@ def test_an_images_probabilities_are_its_own(
     head, again = (class_head.load(root / GENERATOR, "cpu") for _ in range(2))
     assert head is not None and again is not None
     pixels = images(root, "train", unlabelled=True).pixels
-    found = head.predict(pixels)
-    assert found.shape == (60, 10) and found.dtype == np.float32
-    assert found.min() >= 0 and found.sum(1) == pytest.approx(np.ones(60), abs=1e-5)
-    assert np.ptp(found, axis=0).max() > 1e-4  # images differ
-    assert (again.predict(pixels) == found).all()
-    for some in ([0], [*range(7, 20)], [*range(60)][::-1]):
-        assert head.predict(pixels[some]) == pytest.approx(found[some], abs=1e-5)
+    probabilities = head.predict(pixels)
+    assert probabilities.shape == (60, 10) and probabilities.dtype == np.float32
+    assert probabilities.min() >= 0 and probabilities.sum(1) == pytest.approx(np.ones(60), abs=1e-5)
+    assert np.ptp(probabilities, axis=0).max() > 1e-4  # images differ
+    assert (again.predict(pixels) == probabilities).all()
+    for places in ([0], [*range(7, 20)], [*range(60)][::-1]):
+        assert head.predict(pixels[places]) == pytest.approx(probabilities[places], abs=1e-5)
     assert head.predict(pixels[:0]).shape == (0, 10)
-    many = np.concatenate([pixels, pixels])  # more than one chunk
-    assert head.predict(many) == pytest.approx(np.concatenate([found, found]), abs=1e-5)
+    twice = np.concatenate([pixels, pixels])  # more than one chunk
+    assert head.predict(twice) == pytest.approx(
+        np.concatenate([probabilities, probabilities]), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("packing", [1, 2])
@@ -128,18 +130,18 @@ def test_half_labels_every_unlabelled_train_image_and_no_other(
     root, report = trained("half")
     facts = table.frame(root / CLEAN)
     open_ = facts[facts["label"].isna() & (facts["split"] == "train")]
-    found = inferred(root)
-    assert list(found.columns) == ["id", "label", "probability"]
-    assert sorted(found["id"]) == sorted(open_["id"]) and len(found) == 40
-    assert set(found["label"]) <= set(report["classes"]) == {str(digit) for digit in range(10)}
-    assert found["probability"].between(0.1, 1).all()
+    guesses = inferred(root)
+    assert list(guesses.columns) == ["id", "label", "probability"]
+    assert sorted(guesses["id"]) == sorted(open_["id"]) and len(guesses) == 40
+    assert set(guesses["label"]) <= set(report["classes"]) == {str(digit) for digit in range(10)}
+    assert guesses["probability"].between(0.1, 1).all()
     assert report["images"] == {"train": 20, "valid": 19, "unlabelled": 40}
 
     head = class_head.load(root / GENERATOR, "cpu")
     assert head is not None
     pool = images(root, "train", unlabelled=True)
     by_id = dict(zip(pool.ids, head.predict(pool.pixels), strict=True))
-    for row in found.itertuples():
+    for row in guesses.itertuples():
         assert row.label == report["classes"][by_id[row.id].argmax()]
         assert row.probability == pytest.approx(by_id[row.id].max(), abs=1e-5)
 
@@ -199,16 +201,16 @@ def test_none_samples_no_class_before_its_codes_are_matched(
     with pytest.raises(GeneratorError, match="class '3': .* run `augment codes`"):
         generator.sample("3", 1)
 
-    found = codes.run(CodesSettings(), root)
+    matched = codes.run(CodesSettings(), root)
     generator = Generator.load(root / GENERATOR, device="cpu")
     assert generator.sample("3", 2).shape == (2, 1, 8, 8)
-    assert sorted(sum(found["classes"].values(), [])) == list(range(10))
+    assert sorted(sum(matched["classes"].values(), [])) == list(range(10))
 
-    known = json.loads((root / CODES).read_text())
-    files.write_json(root / CODES, known | {"generator": "0" * 64})  # of another generator
+    written = json.loads((root / CODES).read_text())
+    files.write_json(root / CODES, written | {"generator": "0" * 64})  # of another generator
     with pytest.raises(GeneratorError, match="run `augment codes`"):
         Generator.load(root / GENERATOR, device="cpu").sample("3", 1)
-    files.write_json(root / CODES, known)
+    files.write_json(root / CODES, written)
 
 
 def test_labels_are_not_looked_at_where_there_are_none(
@@ -217,12 +219,12 @@ def test_labels_are_not_looked_at_where_there_are_none(
     """The pool of ``none`` is all train images, and no label of theirs."""
     root, _ = trained("none")
     data = images(root, "train")
-    pool = train._pool({"labels": "none"}, data, root / CLEAN)
+    pool = train.load_pool({"labels": "none"}, data, root / CLEAN)
     assert len(pool) == 60 and (pool.labels == -1).all()
-    half = train._pool({"labels": "half"}, data, root / CLEAN)
+    half = train.load_pool({"labels": "half"}, data, root / CLEAN)
     assert sorted(half.ids) == sorted(pool.ids)
     assert (half.labels >= 0).sum() == 20 and half.classes == data.classes
-    assert train._pool({"name": "cgan"}, data, root / CLEAN) is data
+    assert train.load_pool({"name": "cgan"}, data, root / CLEAN) is data
 
 
 def test_where_there_is_no_head_there_is_none(tmp_path: Path) -> None:

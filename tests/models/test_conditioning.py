@@ -87,12 +87,12 @@ def test_labels_reach_the_images(name: str, network: str) -> None:
 
     def images(labels: Tensor) -> Tensor:
         inputs, condition = part(labels)
-        found: Tensor = generator(torch.cat([z, inputs], 1), condition)
-        return found
+        made: Tensor = generator(torch.cat([z, inputs], 1), condition)
+        return made
 
-    found = images(LABELS)
-    assert not torch.allclose(found, images((LABELS + 1) % CLASSES), atol=1e-3)
-    (found * torch.randn_like(found)).sum().backward()
+    shown = images(LABELS)
+    assert not torch.allclose(shown, images((LABELS + 1) % CLASSES), atol=1e-3)
+    (shown * torch.randn_like(shown)).sum().backward()
     assert silent(part, generator) == []
 
 
@@ -144,12 +144,12 @@ def test_labels_reach_the_logit(name: str, network: str) -> None:
 
     def logits(labels: Tensor) -> Tensor:
         features = critic(part.add(images, labels))
-        found: Tensor = features.tanh().sum(1) + part.logit(features, labels)
-        return found
+        total: Tensor = features.tanh().sum(1) + part.logit(features, labels)
+        return total
 
-    found = logits(PACKS)
-    assert ((found - logits((PACKS + 1) % CLASSES)).abs() > 1e-4).all()
-    (found * torch.tensor([1.0, 2.0, -1.5])).sum().backward()
+    before = logits(PACKS)
+    assert ((before - logits((PACKS + 1) % CLASSES)).abs() > 1e-4).all()
+    (before * torch.tensor([1.0, 2.0, -1.5])).sum().backward()
     assert silent(part, critic) == []
     assert images.grad is not None and (images.grad.flatten(1).abs().sum(1) > 0).all()
 

@@ -131,8 +131,8 @@ def test_every_loss_has_cases() -> None:
 @pytest.mark.parametrize(("name", "options", "rows"), CASES)
 def test_values(name: str, options: dict[str, Any], rows: list[Row]) -> None:
     for real, fake, discriminator, generator in rows:
-        found = both(name, options, torch.tensor(real).float(), torch.tensor(fake).float())
-        assert [value.item() for value in found] == pytest.approx(
+        halves = both(name, options, torch.tensor(real).float(), torch.tensor(fake).float())
+        assert [value.item() for value in halves] == pytest.approx(
             [discriminator, generator], abs=1e-5
         )
 

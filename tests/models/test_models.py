@@ -88,10 +88,10 @@ def batch(
     real, few = (torch.rand(COUNT, *SHAPE, generator=rng) * 2 - 1 for _ in range(2))
     real = real if level is None else torch.full_like(real, level)
     labels = torch.arange(COUNT) % CLASSES
-    known = (few, labels.flip(0)) if use == "infogan half" else None
+    labelled = (few, labels.flip(0)) if use == "infogan half" else None
     if use in UNSURE:
         labels = torch.full_like(labels, -1)
-    return Batch(real, labels, step, rng, done, known)
+    return Batch(real, labels, step, rng, done, labelled)
 
 
 def halves(model: Any) -> tuple[Callable[[Batch], dict[str, Tensor]], ...]:
@@ -122,7 +122,7 @@ def generate(model: Any, levels: Tensor, monkeypatch: pytest.MonkeyPatch) -> Non
     """Let the generator's images be of these grey levels."""
     images = levels[:, None, None, None] * torch.ones(SHAPE)
     fakes = Fakes(images, torch.arange(COUNT) % CLASSES, torch.zeros(COUNT, 0))
-    monkeypatch.setattr(model, "_generate", lambda given: fakes)
+    monkeypatch.setattr(model, "generate", lambda _: fakes)
 
 
 def test_every_adversarial_model_has_a_use() -> None:
@@ -177,7 +177,7 @@ def test_any_penalty(use: str, penalty: str) -> None:
         p.grad.isfinite().all() for p in model.discriminator.parameters() if p.grad is not None
     )
     model.after_discriminator_step()
-    largest = max(weight.abs().max() for weight in model.discriminator.judges())
+    largest = max(weight.abs().max() for weight in model.discriminator.logit_parameters())
     assert (largest <= 0.01) == (penalty == "clip")
 
 
@@ -189,8 +189,8 @@ def test_any_network(use: str, network: str) -> None:
         total = sum(half(batch(use)).values())
         total.backward()
         assert total.isfinite()
-    drawn = model.sample(torch.tensor([0, 1]), generator=torch.Generator().manual_seed(0))
-    assert drawn.shape == (2, *SHAPE)
+    samples = model.sample(torch.tensor([0, 1]), generator=torch.Generator().manual_seed(0))
+    assert samples.shape == (2, *SHAPE)
 
 
 @pytest.mark.parametrize("half", [0, 1], ids=["discriminator", "generator"])
@@ -207,9 +207,9 @@ def test_all_randomness_is_the_batchs(use: str, half: int) -> None:
         )
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        found: dict[str, Tensor] = halves(model)[half](batch(use, step))
+        terms: dict[str, Tensor] = halves(model)[half](batch(use, step))
         assert torch.equal(torch.get_rng_state(), before)
-        return found
+        return terms
 
     first, again, other = losses(1, 1), losses(1, 2), losses(2, 1)
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -261,7 +261,7 @@ def test_double_backward_is_announced_and_only_then_are_images_tracked(
     model = build(penalties=penalties)
     assert [step for step in range(6) if model.second_order(step)] == steps
     network, tracked = model.discriminator.network, []
-    network.register_forward_pre_hook(lambda _, given: tracked.append(given[0].requires_grad))
+    network.register_forward_pre_hook(lambda _, inputs: tracked.append(inputs[0].requires_grad))
     for step in range(6):
         tracked.clear()
         model.discriminator_losses(batch(step=step))
@@ -287,8 +287,8 @@ def test_facts_are_shares_of_logits(
     model = see_the_sum(build(), scale)
     generate(model, torch.linspace(-0.25, 0.85, COUNT), monkeypatch)
     model.discriminator_losses(batch(level=level))
-    found = [model.facts[key].item() for key in ("accuracy", "accuracy_real", "accuracy_fake")]
-    assert found == list(expected)
+    shares = [model.facts[key].item() for key in ("accuracy", "accuracy_real", "accuracy_fake")]
+    assert shares == list(expected)
 
 
 @pytest.mark.parametrize("loss", LOSSES.names())
@@ -322,9 +322,9 @@ def test_other_discriminators_are_not(use: str) -> None:
 
 @pytest.mark.parametrize("use", sorted(TOLD))
 def test_told_conditions_are_the_classes_beside(use: str) -> None:
-    given = batch()
+    data = batch()
     model = build(use)
-    assert torch.equal(model.draw_conditions(given), given.labels)
+    assert torch.equal(model.draw_conditions(data), data.labels)
     assert model.matched and model.conditions == CLASSES
 
 
@@ -332,15 +332,15 @@ def test_told_conditions_are_the_classes_beside(use: str) -> None:
 def test_other_conditions_are_drawn_uniformly(use: str, kinds: int) -> None:
     model = build(use)
     assert model.conditions == kinds and model.matched == (use == "infogan half")
-    given = replace(batch(use), labels=torch.full((6000,), -1))
-    drawn = model.draw_conditions(given)
-    assert drawn.dtype == torch.long and drawn.shape == (6000,)
-    shares = drawn.bincount(minlength=kinds) / 6000
+    data = replace(batch(use), labels=torch.full((6000,), -1))
+    conditions = model.draw_conditions(data)
+    assert conditions.dtype == torch.long and conditions.shape == (6000,)
+    shares = conditions.bincount(minlength=kinds) / 6000
     assert len(shares) == kinds and (shares - 1 / kinds).abs().max() < 0.02
     torch.manual_seed(3)
-    again = model.draw_conditions(replace(given, rng=batch(use).rng))
-    assert torch.equal(drawn, again)
-    assert not torch.equal(again, model.draw_conditions(given))
+    again = model.draw_conditions(replace(data, rng=batch(use).rng))
+    assert torch.equal(conditions, again)
+    assert not torch.equal(again, model.draw_conditions(data))
 
 
 def test_without_conditions_nothing_depends_on_them() -> None:
@@ -368,7 +368,7 @@ def test_packs_hold_neighbours_in_order() -> None:
     assert packs.shape == (COUNT // 3, 3 * SHAPE[0], *SHAPE[1:])
     for pack in range(COUNT // 3):
         members = packs[pack].split(SHAPE[0])
-        assert all(torch.equal(one, images[3 * pack + n]) for n, one in enumerate(members))
+        assert all(torch.equal(image, images[3 * pack + n]) for n, image in enumerate(members))
     assert model.packed(torch.arange(COUNT)).tolist() == torch.arange(COUNT).view(-1, 3).tolist()
     single = build().show(images, batch())
     assert torch.equal(single, images)
@@ -383,19 +383,19 @@ def test_packs_do_not_depend_on_the_layout_of_memory(layout: torch.memory_format
 
 @each_use
 def test_a_pack_is_all_real_or_all_generated(use: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, given, seen = build(use, model={"packing": 2}), batch(use), []
+    model, data, seen = build(use, model={"packing": 2}), batch(use), []
     features = model.discriminator.features
 
     def watched(packs: Tensor, labels: Tensor) -> Tensor:
         seen.append(packs.detach().reshape(COUNT, *SHAPE))
-        found: Tensor = features(packs, labels)
-        return found
+        result: Tensor = features(packs, labels)
+        return result
 
     monkeypatch.setattr(model.discriminator, "features", watched)
-    model.discriminator_losses(given)
+    model.discriminator_losses(data)
     real, fake, *_ = seen
-    assert torch.equal(real, given.real)
-    assert not any((one == other).all() for one in fake for other in given.real)
+    assert torch.equal(real, data.real)
+    assert not any((made == image).all() for made in fake for image in data.real)
 
 
 @each_use
@@ -430,8 +430,8 @@ def test_all_that_the_discriminator_sees_is_noisy(monkeypatch: pytest.MonkeyPatc
 
     def watched(packs: Tensor, labels: Tensor) -> Tensor:
         spreads.append(packs.std().item())
-        found: Tensor = features(packs, labels)
-        return found
+        result: Tensor = features(packs, labels)
+        return result
 
     monkeypatch.setattr(model.discriminator, "features", watched)
     for half in halves(model):
@@ -497,8 +497,8 @@ PROXIES = torch.tensor([[0.8, 0.6], [0.0, 1.0]])
     ],
 )  # fmt: skip
 def test_data_to_data(unit: Tensor, proxies: Tensor, labels: list[int], expected: float) -> None:
-    found = data_to_data(unit, proxies, torch.tensor(labels), 0.5, 0.98, -0.02)
-    assert found.item() == pytest.approx(expected, abs=1e-6)
+    loss = data_to_data(unit, proxies, torch.tensor(labels), 0.5, 0.98, -0.02)
+    assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -535,12 +535,12 @@ def test_d2d_compares_directions_of_the_pass() -> None:
     """Worked out beside the model from its own features; with margins and weight as given."""
     options = {"weight": 3.0, "temperature": 0.25, "margin_positive": 0.9, "margin_negative": 0.1}
     model = build("acgan d2d", model=options)
-    given, critic = batch(), model.discriminator
-    vectors = critic.project(critic.network(given.real))
+    data, critic = batch(), model.discriminator
+    vectors = critic.project(critic.network(data.real))
     unit = vectors / vectors.norm(dim=1, keepdim=True)
     proxies = critic.proxies.weight / critic.proxies.weight.norm(dim=1, keepdim=True)
-    expected = 3 * data_to_data(unit, proxies, given.labels, 0.25, 0.9, 0.1).item()
-    assert model.discriminator_losses(given)["class_real"].item() == pytest.approx(expected)
+    expected = 3 * data_to_data(unit, proxies, data.labels, 0.25, 0.9, 0.1).item()
+    assert model.discriminator_losses(data)["class_real"].item() == pytest.approx(expected)
 
 
 # the class head and codes of InfoGAN
@@ -580,13 +580,13 @@ def test_codes_cost_what_the_head_does_not_know_of_them(
     """Cross-entropy of the condition; three times the square of a code that is guessed as zero."""
     options = {"class_weight": weights[0], "code_weight": weights[1], "packing": packing}
     model = answer(build(use, model=options), ODDS[use])
-    drawn = model._generate(batch(use))
-    expected = surprise(ODDS[use], drawn.conditions) * weights[0]
+    fakes = model.generate(batch(use))
+    expected = surprise(ODDS[use], fakes.conditions) * weights[0]
     for half in halves(model):
         losses = half(batch(use))
         if use != "infogan guessed" or half == model.generator_losses:
             assert losses["q_class"].item() == pytest.approx(expected, rel=1e-5)
-        error = 3 * drawn.codes.square().mean().item()
+        error = 3 * fakes.codes.square().mean().item()
         assert losses["q_codes"].item() == pytest.approx(error * weights[1], rel=1e-5)
 
 
@@ -606,8 +606,8 @@ def test_half_asks_for_answers_to_real_images_that_share_information(weight: flo
 
 def test_half_shows_the_head_varied_views() -> None:
     """Labelled images, its own samples, real ones twice, each image lighter by its own draw."""
-    model, given, seen = build("infogan half"), batch("infogan half"), []
-    drawn = model._generate(batch("infogan half")).images
+    model, data, seen = build("infogan half"), batch("infogan half"), []
+    fakes = model.generate(batch("infogan half")).images
 
     def lighter(images: Tensor, rng: torch.Generator) -> Tensor:
         return images + torch.rand(len(images), 1, 1, 1, generator=rng)
@@ -615,13 +615,13 @@ def test_half_shows_the_head_varied_views() -> None:
     model.parts = replace(model.parts, vary=lighter)
     recogniser = model.discriminator.recogniser
     recogniser.register_forward_pre_hook(lambda _, shown: seen.append(shown[0].detach()))
-    model.discriminator_losses(given)
-    assert given.known is not None and len(seen) == 1
+    model.discriminator_losses(data)
+    assert data.labelled is not None and len(seen) == 1
     offsets = torch.stack(
         [
             view - of
             for view, of in zip(
-                seen[0].chunk(4), (given.known[0], drawn, given.real, given.real), strict=True
+                seen[0].chunk(4), (data.labelled[0], fakes, data.real, data.real), strict=True
             )
         ]
     ).flatten(2)
@@ -631,7 +631,7 @@ def test_half_shows_the_head_varied_views() -> None:
     before = [buffer.clone() for buffer in recogniser.buffers()]
     model.generator_losses(batch("infogan half"))
     assert len(seen) == 1
-    offset = (seen[0] - drawn).flatten(1)
+    offset = (seen[0] - fakes).flatten(1)
     assert (offset.std(1) < 1e-6).all() and len(offset.mean(1).unique()) == COUNT
     assert all(map(torch.equal, before, recogniser.buffers())) and recogniser.training
 
@@ -681,16 +681,16 @@ def test_half_learns_the_known_labels_whole(label: int) -> None:
     """Its class term is of the labelled images beside the batch, whatever the weights."""
     options = {"class_weight": 0.5, "real_weight": 0.0}
     model = answer(build("infogan half", model=options), ODDS["infogan half"])
-    given = batch("infogan half")
-    known = given.real, torch.full((COUNT,), label)
-    losses = model.discriminator_losses(replace(given, known=known))
+    data = batch("infogan half")
+    labelled = data.real, torch.full((COUNT,), label)
+    losses = model.discriminator_losses(replace(data, labelled=labelled))
     assert losses["class"].item() == pytest.approx([math.log(6), 0, math.log(2)][label])
 
 
 def test_half_learns_from_the_batch_where_all_of_it_is_labelled() -> None:
     model = answer(build("infogan half"), ODDS["infogan half"])
-    given = replace(batch("infogan half"), known=None, labels=torch.full((COUNT,), 1))
-    assert model.discriminator_losses(given)["class"].item() == pytest.approx(math.log(3))
+    data = replace(batch("infogan half"), labelled=None, labels=torch.full((COUNT,), 1))
+    assert model.discriminator_losses(data)["class"].item() == pytest.approx(math.log(3))
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
@@ -733,11 +733,11 @@ def test_each_image_of_a_pack_is_read_by_itself() -> None:
 def test_infogan_says_when_codes_are_ignored(
     q_class: float, q_codes: float, message: str | None
 ) -> None:
-    found = build("infogan").ignored({"g_q_class": q_class, "g_q_codes": q_codes})
+    reason = build("infogan").ignored({"g_q_class": q_class, "g_q_codes": q_codes})
     if message is None:
-        assert found is None
+        assert reason is None
     else:
-        assert re.fullmatch(message, found)
+        assert re.fullmatch(message, reason)
 
 
 def test_chance_is_that_of_the_categories() -> None:
@@ -777,8 +777,8 @@ def test_sample(use: str) -> None:
 
     def draw(conditions: list[int], seed: int = 0, **options: Any) -> Tensor:
         rng = torch.Generator().manual_seed(seed)
-        drawn: Tensor = model.sample(torch.tensor(conditions), generator=rng, **options)
-        return drawn
+        images: Tensor = model.sample(torch.tensor(conditions), generator=rng, **options)
+        return images
 
     images = draw([0, 1, 2, 0])
     assert images.shape == (4, *SHAPE) and images.dtype == torch.float32
@@ -798,15 +798,15 @@ def test_codes_matter_and_can_be_given() -> None:
     labels = torch.zeros(2, dtype=torch.long)
 
     def draw(codes: Tensor | None) -> Tensor:
-        drawn: Tensor = model.sample(
+        images: Tensor = model.sample(
             labels, generator=torch.Generator().manual_seed(0), codes=codes
         )
-        return drawn
+        return images
 
     low, high = (draw(torch.full((2, 2), value)) for value in (-1.0, 1.0))
     assert (low - high).abs().mean() > 1e-3
-    _, drawn = latents(model.average, 2, torch.Generator().manual_seed(0))
-    assert torch.equal(draw(None), draw(drawn))
+    _, codes = latents(model.average, 2, torch.Generator().manual_seed(0))
+    assert torch.equal(draw(None), draw(codes))
 
 
 @each_use
@@ -853,11 +853,11 @@ def test_averages_warm_up(step: int, decay: float, share: float) -> None:
     for average, module in model.averaged():
         for mean in average.parameters():
             assert torch.allclose(mean, torch.full_like(mean, 2 + share))
-        found = dict(average.named_buffers())
-        assert any(name.endswith("running_var") for name in found)
-        for name, mean in found.items():  # statistics like the weights, counts as they are
-            wanted = 2 + share if "running" in name else 3
-            assert torch.allclose(mean.float(), torch.full_like(mean, wanted, dtype=torch.float))
+        buffers = dict(average.named_buffers())
+        assert any(name.endswith("running_var") for name in buffers)
+        for name, mean in buffers.items():  # statistics like the weights, counts as they are
+            expected = 2 + share if "running" in name else 3
+            assert torch.allclose(mean.float(), torch.full_like(mean, expected, dtype=torch.float))
         assert all((now == 3).all() for now in module.parameters())
 
 
@@ -921,9 +921,9 @@ def test_q_is_taught_how_real_images_rank_by_a_factor() -> None:
     model.discriminator.codes.bias.data.copy_(torch.tensor([0.25, 9.0]))
     ranks = torch.full((COUNT, 1), torch.nan)
     ranks[:2, 0] = torch.tensor([0.75, -0.25])
-    found = model.discriminator_losses(replace(batch(), codes=ranks))
-    assert found["codes"].item() == pytest.approx(3 * (0.5**2 + 0.5**2) / 2 * 0.5)
-    found["codes"].backward()
+    losses = model.discriminator_losses(replace(batch(), codes=ranks))
+    assert losses["codes"].item() == pytest.approx(3 * (0.5**2 + 0.5**2) / 2 * 0.5)
+    losses["codes"].backward()
     assert all(p.grad.isfinite().all() for p in model.discriminator.codes.parameters())
     unknown = model.discriminator_losses(replace(batch(), codes=torch.full_like(ranks, torch.nan)))
     assert unknown["codes"].item() == 0
@@ -950,7 +950,7 @@ def test_clip_leaves_heads_alone(use: str) -> None:
     model = build(use, penalties=[{"name": "clip", "limit": 1e-4}])
     heads = names(model.discriminator) - {
         name for name, p in model.discriminator.named_parameters()
-        if any(p is judge for judge in model.discriminator.judges())
+        if any(p is weight for weight in model.discriminator.logit_parameters())
     }  # fmt: skip
     assert heads
     model.after_discriminator_step()

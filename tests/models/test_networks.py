@@ -54,11 +54,11 @@ def build(
     return network
 
 
-def given(registry: Registry, shape: Shape, condition: int = 0, count: int = 3) -> list[Tensor]:
+def inputs_of(registry: Registry, shape: Shape, condition: int = 0, count: int = 3) -> list[Tensor]:
     """What the network takes: z and, where it has one, a condition; or images."""
-    found = [(LATENT,), *[(condition,)] * bool(condition)] if registry is GENERATORS else [shape]
+    shapes = [(LATENT,), *[(condition,)] * bool(condition)] if registry is GENERATORS else [shape]
     rng = torch.Generator().manual_seed(0)
-    return [torch.randn(count, *size, generator=rng) for size in found]
+    return [torch.randn(count, *size, generator=rng) for size in shapes]
 
 
 def shaken(network: nn.Module, scale: float = 0.02) -> nn.Module:
@@ -73,14 +73,14 @@ def check(registry: Registry, spec: dict[str, Any], condition: int, shape: Shape
     """Shapes, range, and a gradient to every input and parameter."""
     seeding.everything(0)
     network = shaken(build(registry, spec, shape, condition))
-    inputs = [tensor.requires_grad_() for tensor in given(registry, shape, condition)]
-    found = network(*inputs)
+    inputs = [tensor.requires_grad_() for tensor in inputs_of(registry, shape, condition)]
+    output = network(*inputs)
     if registry is GENERATORS:
-        assert found.shape == (3, *shape)
-        assert found.abs().max() <= 1 and found.std() > 0
+        assert output.shape == (3, *shape)
+        assert output.abs().max() <= 1 and output.std() > 0
     else:
-        assert found.shape == (3, network.width)
-    (found * torch.randn_like(found)).sum().backward()
+        assert output.shape == (3, network.width)
+    (output * torch.randn_like(output)).sum().backward()
     for tensor in inputs:
         assert tensor.grad is not None and (tensor.grad.flatten(1).abs().sum(1) > 0).all()
     silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
@@ -109,9 +109,9 @@ def test_mlp_takes_points(condition: int) -> None:
 def test_half_precision(registry: Registry, spec: dict[str, Any], condition: int) -> None:
     network = build(registry, spec, (1, 16, 16), condition)
     with torch.autocast("cpu", torch.bfloat16):
-        found = network(*given(registry, (1, 16, 16), condition))
-        found.float().square().mean().backward()
-    assert found.isfinite().all()
+        output = network(*inputs_of(registry, (1, 16, 16), condition))
+        output.float().square().mean().backward()
+    assert output.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
@@ -124,7 +124,7 @@ def test_gradient_penalties_reach_the_discriminator(
     seeding.everything(0)
     network = shaken(build(registry, spec, (1, 16, 16)))
     network = network.to(memory_format=torch.channels_last)  # what the fused attention takes
-    (images,) = given(registry, (1, 16, 16))
+    (images,) = inputs_of(registry, (1, 16, 16))
     logits = network(images.requires_grad_()).tanh().sum()
     (slope,) = torch.autograd.grad(logits, images, create_graph=True)
     slope.square().sum().backward()
@@ -141,7 +141,7 @@ def test_defaults_seeds_and_memory_format(registry: Registry, name: str) -> None
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
     network = build(registry, name, (1, 8, 8)).eval()
-    inputs = given(registry, (1, 8, 8))
+    inputs = inputs_of(registry, (1, 8, 8))
     plain = network(*inputs)
     network = network.to(memory_format=torch.channels_last)
     assert torch.allclose(network(*inputs), plain, atol=1e-4)
@@ -176,8 +176,8 @@ def test_width_sets_the_size_and_is_checked(registry: Registry, name: str) -> No
     ],
 )
 def test_sizes(shape: Shape, count: int, base: tuple[int, int]) -> None:
-    found = sizes(shape)
-    assert (len(found) - 1, found[0], found[-1]) == (count, shape[1:], base)
+    steps = sizes(shape)
+    assert (len(steps) - 1, steps[0], steps[-1]) == (count, shape[1:], base)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_dcgan_keeps_the_rules_of_the_paper() -> None:
 
 
 def test_dcgan_without_norm_judges_each_image_by_itself() -> None:
-    (images,) = given(DISCRIMINATORS, (1, 16, 16))
+    (images,) = inputs_of(DISCRIMINATORS, (1, 16, 16))
     for norm, alone in (("none", True), ("batch", False)):
         seeding.everything(0)
         network = build(DISCRIMINATORS, {"name": "dcgan", "width": 8, "norm": norm}, (1, 16, 16))
@@ -254,11 +254,11 @@ def test_a_condition_makes_every_norm_conditional(name: str) -> None:
     conditional = [m for m in network.modules() if isinstance(m, ConditionalNorm)]
     assert len(norms) == len(conditional) > 0
     assert not any(norm.affine for norm in norms)
-    (inputs,) = given(GENERATORS, (1, 16, 16))
-    one, other = torch.randn(2, 3, CONDITION)
-    assert torch.equal(network(inputs, one), network(inputs, other))  # γ and β start at zero
+    (inputs,) = inputs_of(GENERATORS, (1, 16, 16))
+    first, other = torch.randn(2, 3, CONDITION)
+    assert torch.equal(network(inputs, first), network(inputs, other))  # γ and β start at zero
     shaken(network)
-    assert not torch.allclose(network(inputs, one), network(inputs, other), atol=1e-3)
+    assert not torch.allclose(network(inputs, first), network(inputs, other), atol=1e-3)
 
 
 def test_conditional_norm_is_batch_norm_until_it_learns() -> None:
@@ -271,12 +271,12 @@ def test_conditional_norm_is_batch_norm_until_it_learns() -> None:
         norm.affine.weight[0, 0] = 2
         norm.affine.weight[5, 1] = 3
         norm.affine.bias[5] = 1
-    found = norm(x, condition)
+    normed = norm(x, condition)
     scale = 1 + 2 * condition[:, 0, None, None]
     shift = 3 * condition[:, 1, None, None] + 1
-    assert torch.allclose(found[:, 0], plain[:, 0] * scale, atol=1e-5)
-    assert torch.allclose(found[:, 1], plain[:, 1])
-    assert torch.allclose(found[:, 2], plain[:, 2] + shift, atol=1e-5)
+    assert torch.allclose(normed[:, 0], plain[:, 0] * scale, atol=1e-5)
+    assert torch.allclose(normed[:, 1], plain[:, 1])
+    assert torch.allclose(normed[:, 2], plain[:, 2] + shift, atol=1e-5)
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -317,12 +317,14 @@ def test_attention_sits_where_the_shorter_side_is_near_16(
     registry: Registry, shape: Shape, size: tuple[int, int]
 ) -> None:
     network = build(registry, {"name": "resnet", "width": 4, "attention": True}, shape)
-    found: list[torch.Size] = []
+    map_sizes: list[torch.Size] = []
     layers = [m for m in network.modules() if isinstance(m, Attention)]
     for layer in layers:
-        layer.register_forward_hook(lambda module, inputs, output: found.append(output.shape[2:]))
-    network(*given(registry, shape))
-    assert found == [size]
+        layer.register_forward_hook(
+            lambda module, inputs, output: map_sizes.append(output.shape[2:])
+        )
+    network(*inputs_of(registry, shape))
+    assert map_sizes == [size]
 
 
 def largest_singular_values(network: nn.Module, images: Tensor) -> list[float]:
@@ -343,10 +345,10 @@ def largest_singular_values(network: nn.Module, images: Tensor) -> list[float]:
 )
 def test_spectral_norm_holds_every_weight_near_one(spec: dict[str, Any], count: int) -> None:
     seeding.everything(0)
-    (images,) = given(DISCRIMINATORS, (1, 16, 16))
+    (images,) = inputs_of(DISCRIMINATORS, (1, 16, 16))
     spec = {**spec, "width": 8}
     normed = build(DISCRIMINATORS, {**spec, "spectral": True}, (1, 16, 16))
-    found = largest_singular_values(normed, images)
-    assert found == pytest.approx([1.0] * count, abs=0.05)
+    largest = largest_singular_values(normed, images)
+    assert largest == pytest.approx([1.0] * count, abs=0.05)
     plain = largest_singular_values(build(DISCRIMINATORS, spec, (1, 16, 16)), images)
     assert max(abs(math.log(value or 1e-9)) for value in plain) > 0.2

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from augment.models.penalties import PENALTIES, Judged, Penalty
+from augment.models.penalties import PENALTIES, ForwardPass, Penalty
 
 LENGTH = 1.5  # of the linear discriminator's weights
 
@@ -46,10 +46,12 @@ class Linear(nn.Module):
         return (self.weight * images).sum(dim=(1, 2, 3))
 
 
-def judged(discriminator: Callable[[Tensor, Tensor], Tensor], real: Tensor, fake: Tensor) -> Judged:
+def forward_pass(
+    discriminator: Callable[[Tensor, Tensor], Tensor], real: Tensor, fake: Tensor
+) -> ForwardPass:
     real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
     labels = torch.zeros(len(real), dtype=torch.long)
-    return Judged(
+    return ForwardPass(
         discriminator, real, fake, labels,
         discriminator(real, labels), discriminator(fake, labels),
         torch.Generator().manual_seed(0), lambda images, _: images * 3,
@@ -70,13 +72,15 @@ def test_every_penalty_has_a_case() -> None:
 def test_term_of_a_linear_discriminator(name: str, shape: tuple[int, ...]) -> None:
     real, fake = torch.randn(5, *shape), torch.randn(5, *shape) + 1
     discriminator = Linear(*shape)
-    seen = judged(discriminator, real, fake)
+    seen = forward_pass(discriminator, real, fake)
     term = build(name).term(seen)
     assert term.shape == ()
     pair = seen.real_logits.detach(), seen.fake_logits.detach()
     value, slope = (pytest.approx(float(of(*pair)), rel=1e-4, abs=1e-5) for of in CASES[name] or ())
     assert term.item() == value
-    assert build(name, weight=9.0).term(judged(discriminator, real, fake)) == term  # unweighted
+    assert (
+        build(name, weight=9.0).term(forward_pass(discriminator, real, fake)) == term
+    )  # unweighted
     (pull,) = torch.autograd.grad(term, discriminator.weight)
     assert (pull * discriminator.weight).sum().item() == slope
 
@@ -100,7 +104,7 @@ def test_which_images_count(name: str, real: float, fake: float, expected: float
         return (images**3 / 3).sum(dim=(1, 2, 3))
 
     pair = (torch.full((4, 1, 8, 8), value) for value in (real, fake))
-    assert build(name).term(judged(cubic, *pair)).item() == pytest.approx(expected, abs=1e-4)
+    assert build(name).term(forward_pass(cubic, *pair)).item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_gradient_interpolates_per_sample_and_repeats() -> None:
@@ -111,7 +115,7 @@ def test_gradient_interpolates_per_sample_and_repeats() -> None:
         return images.square().sum(dim=(1, 2, 3))
 
     real, fake = torch.zeros(16, 3, 8, 8), torch.ones(16, 3, 8, 8)
-    terms = [build("gradient").term(judged(watching, real, fake)) for _ in range(2)]
+    terms = [build("gradient").term(forward_pass(watching, real, fake)) for _ in range(2)]
     shares = seen[2].flatten(1)
     assert (shares == shares[:, :1]).all()  # one share for all pixels of a sample
     assert len(shares[:, 0].unique()) == 16
@@ -126,7 +130,7 @@ def test_gradient_of_a_flat_discriminator_is_finite(name: str) -> None:
     def flat(images: Tensor, labels: Tensor) -> Tensor:
         return (weight * images).sum(dim=(1, 2, 3))
 
-    term = build(name).term(judged(flat, torch.ones(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)))
+    term = build(name).term(forward_pass(flat, torch.ones(2, 1, 8, 8), torch.zeros(2, 1, 8, 8)))
     assert term.item() == pytest.approx(1, abs=1e-5)
     (pull,) = torch.autograd.grad(term, weight)
     assert pull.isfinite().all()
@@ -140,7 +144,7 @@ def test_dragan_looks_around_the_real_images_and_repeats() -> None:
         return images.square().sum(dim=(1, 2, 3))
 
     real = torch.cat([torch.full((8, 3, 8, 8), 1.0), torch.full((8, 3, 8, 8), -3.0)])  # std 2
-    terms = [build("dragan").term(judged(watching, real, real + 9)) for _ in range(2)]
+    terms = [build("dragan").term(forward_pass(watching, real, real + 9)) for _ in range(2)]
     noise = seen[2] - real
     assert 0 <= noise.min() < 0.01 and 0.99 < noise.max() <= 1
     assert noise.mean().item() == pytest.approx(0.5, abs=0.03)
@@ -151,15 +155,15 @@ def test_dragan_looks_around_the_real_images_and_repeats() -> None:
 @pytest.mark.parametrize(("k", "expected"), [(0.0, 2.25), (1.0, 0.25), (3.0, 2.25)])
 def test_dragan_wants_norm_k(k: float, expected: float) -> None:
     images = torch.randn(4, 1, 8, 8)
-    term = build("dragan", k=k).term(judged(Linear(1, 8, 8), images, images))
+    term = build("dragan", k=k).term(forward_pass(Linear(1, 8, 8), images, images))
     assert term.item() == pytest.approx(expected, abs=1e-5)
 
 
-def logits(real: list[float], fake: list[float], dtype: torch.dtype = torch.float) -> Judged:
-    """A pass of which only the logits are looked at."""
+def logits(real: list[float], fake: list[float], dtype: torch.dtype = torch.float) -> ForwardPass:
+    """A pass with logits alone."""
     none = torch.empty(0)
-    judges = (torch.tensor(values, dtype=dtype) for values in (real, fake))
-    return Judged(lambda images, _: images, none, none, none, *judges, torch.Generator())
+    pair = (torch.tensor(values, dtype=dtype) for values in (real, fake))
+    return ForwardPass(lambda images, _: images, none, none, none, *pair, torch.Generator())
 
 
 def test_lecam_remembers() -> None:
@@ -185,7 +189,7 @@ def test_lecam_averages_in_full_precision() -> None:
 
 def test_consistency_of_fakes_is_asked_for() -> None:
     real, fake = torch.randn(5, 1, 8, 8), torch.randn(5, 1, 8, 8)
-    seen = judged(Linear(1, 8, 8), real, fake)
+    seen = forward_pass(Linear(1, 8, 8), real, fake)
     expected = 4 * (seen.real_logits.square().mean() + seen.fake_logits.square().mean())
     assert build("consistency", fake=True).term(seen).item() == pytest.approx(expected.item())
 
@@ -196,7 +200,7 @@ def test_consistency_draws_from_the_pass() -> None:
 
     def term(augment: Callable[[Tensor, torch.Generator], Tensor], seed: int) -> float:
         generator = torch.Generator().manual_seed(seed)
-        seen = judged(Linear(1, 8, 8), torch.ones(4, 1, 8, 8), torch.ones(4, 1, 8, 8))
+        seen = forward_pass(Linear(1, 8, 8), torch.ones(4, 1, 8, 8), torch.ones(4, 1, 8, 8))
         seen = dataclasses.replace(seen, augment=augment, generator=generator)
         return build("consistency").term(seen).item()
 
@@ -238,7 +242,9 @@ def test_double_backward_is_as_said(name: str) -> None:
         return linear(Once.apply(images), labels)
 
     penalty = build(name)
-    term = penalty.term(judged(discriminator, torch.ones(4, 1, 8, 8), torch.ones(4, 1, 8, 8) * 2))
+    term = penalty.term(
+        forward_pass(discriminator, torch.ones(4, 1, 8, 8), torch.ones(4, 1, 8, 8) * 2)
+    )
     if penalty.double_backward:
         with pytest.raises(RuntimeError, match="once_differentiable"):
             term.backward()
@@ -262,11 +268,11 @@ def test_gradient_reaches_every_weight(name: str) -> None:
     )  # fmt: skip
 
     def discriminator(images: Tensor, labels: Tensor) -> Tensor:
-        found: Tensor = network(images)[:, 0]
-        return found
+        logits: Tensor = network(images)[:, 0]
+        return logits
 
     build(name).term(
-        judged(discriminator, torch.randn(4, 1, 8, 8), torch.randn(4, 1, 8, 8))
+        forward_pass(discriminator, torch.randn(4, 1, 8, 8), torch.randn(4, 1, 8, 8))
     ).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 

@@ -108,5 +108,5 @@ def test_it_learns_to_draw_what_it_is_shown() -> None:
         sum(terms.values()).backward()  # type: ignore[union-attr]
         optimiser.step()
         model.on_step(step, 0.9)
-    drawn = model.sample(torch.arange(CLASSES), generator=rng).flatten(1).mean(1)
-    assert torch.allclose(drawn, torch.tensor([-0.8, 0.0, 0.8]), atol=0.15)
+    sampled = model.sample(torch.arange(CLASSES), generator=rng).flatten(1).mean(1)
+    assert torch.allclose(sampled, torch.tensor([-0.8, 0.0, 0.8]), atol=0.15)

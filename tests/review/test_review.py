@@ -169,7 +169,7 @@ def test_typical_images_lie_in_the_middle(tmp_path: Path) -> None:
 def test_lookup_finds_each_image_in_its_row_group(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(table, "ROWS", 7)
     monkeypatch.setattr(table, "SHARD_BYTES", 2500)
-    monkeypatch.setattr("augment.data.lookup._KEPT_BYTES", 1000)
+    monkeypatch.setattr("augment.data.lookup.KEPT_BYTES", 1000)
     with table.TableWriter(tmp_path / "t") as writer:
         for number in range(50):
             writer.add(row(number))
@@ -177,7 +177,7 @@ def test_lookup_finds_each_image_in_its_row_group(tmp_path: Path, monkeypatch: A
     lookup = Lookup(tmp_path / "t")
     for number in [*range(0, 50, 3), *range(49, 0, -1)]:
         assert lookup[name(number)] == picture(number)
-    assert sum(len(image) for group in lookup._kept.values() for image in group) <= 1000
+    assert sum(len(image) for group in lookup.kept.values() for image in group) <= 1000
     assert name(60) not in lookup
     with pytest.raises(KeyError):
         lookup[name(60)]

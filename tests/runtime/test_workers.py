@@ -53,7 +53,7 @@ def test_little_work_is_asked_for_ahead(threads: bool) -> None:
             first(executor)
     else:
         first(None)
-    assert taken <= workers._WAITING * (os.cpu_count() or 1) + 1
+    assert taken <= workers.WAITING * (os.cpu_count() or 1) + 1
 
 
 def test_an_error_in_a_task_arrives() -> None:

@@ -232,7 +232,7 @@ def test_more_samples_than_one_block(monkeypatch):
     sides = side(cloud(90), np.arange(90) % 2), side(cloud(40, seed=1)), side(cloud(70, seed=2))
     names = ("fidelity", "diversity", "memorisation")
     whole = {name: numbers(score(name, *sides)) for name in names}
-    monkeypatch.setattr(neighbours, "_ENTRIES", 200)
+    monkeypatch.setattr(neighbours, "ENTRIES", 200)
     monkeypatch.setattr(kernel_distance, "ROWS", 7)
     monkeypatch.setattr(via_torch_fidelity, "ROWS", 7)
     for name in names:

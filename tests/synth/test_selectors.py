@@ -124,7 +124,7 @@ def test_stage_keeps_the_best_of_the_surplus(
     before = (beside / "reports/synth.json").read_bytes()
     synth.run(plain, beside)
     assert {row["id"] for row in kept} < {row["id"] for row in rows(beside)}
-    monkeypatch.setattr(candidates.workers, "_WAITING", 0)
+    monkeypatch.setattr(candidates.workers, "WAITING", 0)
     synth.run(settings, beside)
     assert rows(beside) == kept and (beside / "reports/synth.json").read_bytes() == before
 

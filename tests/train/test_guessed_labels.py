@@ -23,7 +23,7 @@ def digits(count: int = 600) -> Arrays:
     """Real digits, 8 x 8, at twice their size."""
     pixels, labels = builtin.digits()
     pixels = pixels[:count, None].repeat(2, axis=2).repeat(2, axis=3)
-    ids, classes = ([str(one) for one in range(size)] for size in (count, 10))
+    ids, classes = ([str(number) for number in range(size)] for size in (count, 10))
     return Arrays(pixels, labels[:count], classes=classes, ids=ids)
 
 
@@ -31,24 +31,24 @@ def settings(**model: Any) -> TrainSettings:
     return TrainSettings.model_validate({"model": {"name": "infogan", **model}})
 
 
-def matched(found: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+def matched(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """Accuracy of clusters under the best one-to-one naming."""
     table = np.zeros((10, 10))
-    np.add.at(table, (found, labels), 1)
+    np.add.at(table, (clusters, labels), 1)
     return float(table[linear_sum_assignment(-table)].sum() / len(labels))
 
 
 def line(lean: float, shift: int = 0) -> NDArray[np.uint8]:
     """A stroke on a ground of 32 x 32 with a bar at its foot."""
-    drawn = np.zeros((32, 32))
-    drawn[8:24, 14:17] = 255
-    drawn[21:24, 14:22] = 255
-    moved = ndimage.affine_transform(drawn, [[1, 0], [lean, 1]], [0, -lean * 16], order=1)
+    stroke = np.zeros((32, 32))
+    stroke[8:24, 14:17] = 255
+    stroke[21:24, 14:22] = 255
+    moved = ndimage.affine_transform(stroke, [[1, 0], [lean, 1]], [0, -lean * 16], order=1)
     return np.roll(moved, shift, (0, 1)).clip(0, 255).astype(np.uint8)[None]
 
 
 def fill(settings: TrainSettings, data: Arrays) -> Arrays:
-    """What the model that ``settings`` describe needs to know of ``data``."""
+    """``data`` with the labels and codes that the model of ``settings`` needs."""
     needs = assemble.build(settings, data.shape, len(data.classes)).needs
     upright = settings.profile == "glyph"
     return guessed_labels.fill(needs, data, upright=upright, seed=settings.seed)
@@ -59,19 +59,19 @@ def test_slant_and_place_are_taken_away_from_upright_descriptors() -> None:
     other = np.ascontiguousarray(line(0.0)[:, ::-1])
     images = np.stack([line(0.0), line(0.4), line(0.0, 3), other])
     for upright, same in ((True, True), (False, False)):
-        found = describe(images, upright=upright)
-        far = np.linalg.norm(found[0] - found[3])
-        near = [np.linalg.norm(found[0] - found[place]) for place in (1, 2)]
+        described = describe(images, upright=upright)
+        far = np.linalg.norm(described[0] - described[3])
+        near = [np.linalg.norm(described[0] - described[place]) for place in (1, 2)]
         assert (max(near) < far / 2) == same
 
 
 @pytest.mark.parametrize("upright", [True, False])
 def test_ink_may_be_dark_or_light_and_images_of_any_form(upright: bool) -> None:
     pixels = digits(60).pixels
-    found = describe(pixels, upright=upright)
-    assert found.shape == (60, 60) and np.isfinite(found).all()
+    described = describe(pixels, upright=upright)
+    assert described.shape == (60, 60) and np.isfinite(described).all()
     inverse = describe(255 - pixels, upright=upright)
-    distances = [np.linalg.norm(one[:, None] - one, axis=2) for one in (found, inverse)]
+    distances = [np.linalg.norm(rows[:, None] - rows, axis=2) for rows in (described, inverse)]
     assert np.corrcoef(distances[0].ravel(), distances[1].ravel())[0, 1] > 0.99
     coloured = np.repeat(pixels, 3, axis=1)
     same = describe(coloured, upright=upright)
@@ -90,50 +90,55 @@ def test_blank_images_are_described_too() -> None:
 def test_labels_spread_as_in_closed_form() -> None:
     """Of two joined nodes, one labelled: F = (I - αS)^-1 Y with S the exchange of the two."""
     pair = sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]]))
-    found = label_graph.spread(pair, np.array([1, -1]), 3)
+    probabilities = label_graph.propagate_labels(pair, np.array([1, -1]), 3)
     inverse = np.linalg.inv(np.array([[1, -ALPHA], [-ALPHA, 1]])) @ np.eye(3)[[1, 0]][:, [2, 1, 0]]
     assert inverse[0, 1] > inverse[1, 1] > 0  # nearer the label, more of it
-    assert found == pytest.approx(np.array([[0, 1, 0], [0, 1, 0]]), abs=1e-9)
+    assert probabilities == pytest.approx(np.array([[0, 1, 0], [0, 1, 0]]), abs=1e-9)
 
 
 def test_between_two_labels_the_nearer_wins() -> None:
     chain = sparse.csr_array(sparse.diags_array([1.0] * 6, offsets=1, shape=(7, 7)))
     labels = np.array([0, -1, -1, -1, -1, -1, 1])
-    found = label_graph.spread((chain + chain.T).tocsr(), labels, 2)
+    probabilities = label_graph.propagate_labels((chain + chain.T).tocsr(), labels, 2)
     dense = (chain + chain.T).toarray()
     scale = np.diag(1 / np.sqrt(dense.sum(1)))
     exact = np.linalg.solve(np.eye(7) - ALPHA * scale @ dense @ scale, np.eye(3)[labels][:, :2])
-    assert found == pytest.approx(exact / exact.sum(1, keepdims=True), abs=1e-4)
-    assert found[:3].argmax(1).tolist() == [0] * 3 and found[4:].argmax(1).tolist() == [1] * 3
-    assert found[3] == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert probabilities == pytest.approx(exact / exact.sum(1, keepdims=True), abs=1e-4)
+    assert (
+        probabilities[:3].argmax(1).tolist() == [0] * 3
+        and probabilities[4:].argmax(1).tolist() == [1] * 3
+    )
+    assert probabilities[3] == pytest.approx([0.5, 0.5], abs=1e-6)
 
 
 def test_nothing_reaches_what_is_joined_to_no_label() -> None:
     apart = sparse.csr_array(np.kron(np.eye(2), np.array([[0.0, 1.0], [1.0, 0.0]])))
-    found = label_graph.spread(apart, np.array([0, -1, -1, -1]), 2)
-    assert found[1].argmax() == 0 and found[2:] == pytest.approx(np.full((2, 2), 0.5))
+    probabilities = label_graph.propagate_labels(apart, np.array([0, -1, -1, -1]), 2)
+    assert probabilities[1].argmax() == 0 and probabilities[2:] == pytest.approx(
+        np.full((2, 2), 0.5)
+    )
 
 
 def test_few_labels_name_real_digits() -> None:
     data = digits()
-    known = np.concatenate([np.flatnonzero(data.labels == one)[:3] for one in range(10)])
+    labelled = np.concatenate([np.flatnonzero(data.labels == digit)[:3] for digit in range(10)])
     labels = np.full_like(data.labels, -1)
-    labels[known] = data.labels[known]
-    labels[known[0]] = 5  # a wrong one: what is given stays
+    labels[labelled] = data.labels[labelled]
+    labels[labelled[0]] = 5  # wrong: a label that is there stays
     few = dataclasses.replace(data, labels=labels)
-    found = fill(settings(labels="half"), few)
-    assert found.labels[known].tolist() == labels[known].tolist()
-    assert (found.labels == data.labels).mean() > 0.9
-    assert found.pixels is data.pixels and found.ids == data.ids
+    filled = fill(settings(labels="half"), few)
+    assert filled.labels[labelled].tolist() == labels[labelled].tolist()
+    assert (filled.labels == data.labels).mean() > 0.9
+    assert filled.pixels is data.pixels and filled.ids == data.ids
 
 
 def test_without_labels_real_digits_fall_into_groups() -> None:
     data = digits()
     none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
-    found = fill(settings(labels="none"), none)
-    assert matched(found.labels, data.labels) > 0.75
+    filled = fill(settings(labels="none"), none)
+    assert matched(filled.labels, data.labels) > 0.75
     again = fill(settings(labels="none"), none)
-    assert (found.labels == again.labels).all()
+    assert (filled.labels == again.labels).all()
     more = fill(settings(labels="none", categories=20), none)
     assert set(more.labels) == set(range(20))
 
@@ -166,18 +171,18 @@ def test_images_rank_by_a_factor_among_those_of_their_class() -> None:
         image[0, 6:26, 10 : 10 + width] = 255
     labels = np.array([0, 0, 0, 0, 1, 1, 1, -1])
     data = Arrays(pixels, labels, ids=[*"abcdefgh"], classes=["x", "y"])
-    found = guessed_labels.ranks(data, ["width"])
-    assert found.dtype == np.float32 and found.shape == (8, 1)
+    ranks = guessed_labels.ranks(data, ["width"])
+    assert ranks.dtype == np.float32 and ranks.shape == (8, 1)
     expected = [-0.75, -0.25, 0.25, 0.75, 0, 0, np.nan, 0]
-    assert found[:, 0] == pytest.approx(expected, nan_ok=True)
+    assert ranks[:, 0] == pytest.approx(expected, nan_ok=True)
     assert guessed_labels.ranks(data, ["width", "slant"]).shape == (8, 2)
 
 
 def test_factors_that_a_model_asks_for_are_measured() -> None:
     data = digits(60)
-    found = fill(settings(factors=["slant"]), data)
-    assert found.labels is data.labels
-    assert found.codes == pytest.approx(guessed_labels.ranks(data, ["slant"]), nan_ok=True)
+    filled = fill(settings(factors=["slant"]), data)
+    assert filled.labels is data.labels
+    assert filled.codes == pytest.approx(guessed_labels.ranks(data, ["slant"]), nan_ok=True)
     none = dataclasses.replace(data, labels=np.full_like(data.labels, -1))
     both = fill(settings(labels="none", factors=["slant"]), none)
     guessed = dataclasses.replace(data, labels=both.labels)

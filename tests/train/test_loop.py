@@ -75,8 +75,8 @@ def bars(count: int, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     pixels = rng.integers(0, 60, (count, 1, 8, 8))
-    for one, label in zip(pixels, labels, strict=True):
-        one[0, :, 2 * label : 2 * label + 3] += rng.integers(100, 190)
+    for image, label in zip(pixels, labels, strict=True):
+        image[0, :, 2 * label : 2 * label + 3] += rng.integers(100, 190)
     return arrays(pixels, labels)
 
 
@@ -139,30 +139,31 @@ def test_every_image_is_fed_once_an_epoch() -> None:
     served = feed([0, 1, 2] * 4)
     batches = [served.at(number) for number in range(6)]
     for epoch in (batches[:3], batches[3:]):
-        assert sorted(itertools.chain(*(shown(one.real) for one in epoch))) == list(range(12))
-    for number, one in enumerate(batches):
-        assert one.real.shape == (4, 1, 8, 8) and -1 <= one.real.min() <= one.real.max() <= 1
-        assert one.labels.tolist() == [place % 3 for place in shown(one.real)]
-        assert (one.step, one.done, one.known) == (number, number / 10, None)
+        assert sorted(itertools.chain(*(shown(batch.real) for batch in epoch))) == list(range(12))
+    for number, batch in enumerate(batches):
+        assert batch.real.shape == (4, 1, 8, 8) and -1 <= batch.real.min() <= batch.real.max() <= 1
+        assert batch.labels.tolist() == [place % 3 for place in shown(batch.real)]
+        assert (batch.step, batch.done, batch.labelled) == (number, number / 10, None)
 
 
 def test_codes_travel_with_their_images() -> None:
     pixels = np.arange(12)[:, None, None, None] * np.ones((1, 1, 8, 8))
     codes = np.stack([np.arange(12), np.full(12, np.nan)], 1).astype(np.float32)
     data = dataclasses.replace(arrays(pixels, np.zeros(12)), codes=codes)
-    one = Feed(data, 4, 10, 7, CPU).at(3)
-    assert one.codes is not None and one.codes[:, 0].tolist() == shown(one.real)
-    assert one.codes[:, 1].isnan().all()
+    batch = Feed(data, 4, 10, 7, CPU).at(3)
+    assert batch.codes is not None and batch.codes[:, 0].tolist() == shown(batch.real)
+    assert batch.codes[:, 1].isnan().all()
     assert feed([0, 1] * 4).at(0).codes is None
 
 
 def test_a_batch_follows_from_its_number() -> None:
     first, again, other = (feed([0, -1, 2] * 4).at(number) for number in (5, 5, 6))
     assert torch.equal(first.real, again.real) and torch.equal(first.labels, again.labels)
-    assert first.known is not None and again.known is not None and other.known is not None
-    assert torch.equal(first.known[0], again.known[0])
-    assert shown(first.real) != shown(other.real) and shown(first.known[0]) != shown(other.known[0])
-    draws = [torch.rand(3, generator=one.rng).tolist() for one in (first, again, other)]
+    assert shown(first.real) != shown(other.real)
+    assert first.labelled and again.labelled and other.labelled
+    assert torch.equal(first.labelled[0], again.labelled[0])
+    assert shown(first.labelled[0]) != shown(other.labelled[0])
+    draws = [torch.rand(3, generator=batch.rng).tolist() for batch in (first, again, other)]
     assert draws[0] == draws[1] != draws[2]
 
 
@@ -171,8 +172,8 @@ def test_half_is_fed_labelled_images_beside() -> None:
     seen = []
     for number in range(6):
         batch = served.at(number)
-        assert batch.known is not None
-        images, labels = batch.known
+        assert batch.labelled is not None
+        images, labels = batch.labelled
         assert images.shape == batch.real.shape and len(labels) == 4
         assert labels.tolist() == [{2: 2, 4: 0, 7: 1}[place] for place in shown(images)]
         assert batch.labels.tolist() == [
@@ -184,7 +185,7 @@ def test_half_is_fed_labelled_images_beside() -> None:
 
 def test_none_is_fed_no_label() -> None:
     batch = feed([-1] * 8).at(0)
-    assert batch.known is None and batch.labels.tolist() == [-1] * 4
+    assert batch.labelled is None and batch.labels.tolist() == [-1] * 4
 
 
 RARE = [0] * 9 + [1] * 2 + [2]
@@ -192,13 +193,13 @@ RARE = [0] * 9 + [1] * 2 + [2]
 
 def test_balanced_batches_hold_every_class_equally() -> None:
     batches = [feed(RARE, 6, "classes").at(number) for number in range(9)]
-    for one in batches:
-        assert np.bincount(one.labels).tolist() == [2, 2, 2] and one.known is None
-        assert one.labels.tolist() == [RARE[place] for place in shown(one.real)]
-    seen = np.bincount(sum((shown(one.real) for one in batches), []))
+    for batch in batches:
+        assert np.bincount(batch.labels).tolist() == [2, 2, 2] and batch.labelled is None
+        assert batch.labels.tolist() == [RARE[place] for place in shown(batch.real)]
+    seen = np.bincount(sum((shown(batch.real) for batch in batches), []))
     assert seen.tolist() == [2] * 9 + [9, 9, 18]  # each of a class as often as the others
     assert np.bincount(feed(RARE, 6).at(0).labels).tolist() != [2, 2, 2]
-    orders = {tuple(one.labels.tolist()) for one in batches}
+    orders = {tuple(batch.labels.tolist()) for batch in batches}
     assert len(orders) > 1  # packs of neighbours do not always hold the same classes
 
 
@@ -214,10 +215,10 @@ def test_only_labelled_images_can_be_balanced() -> None:
     labels = [0] * 6 + [1] + [-1] * 5
     for number in range(3):
         batch, plain = (feed(labels, 4, kind).at(number) for kind in ("classes", "none"))
-        assert batch.known is not None
-        assert np.bincount(batch.known[1]).tolist() == [2, 2]
+        assert batch.labelled is not None
+        assert np.bincount(batch.labelled[1]).tolist() == [2, 2]
         assert shown(batch.real) == shown(plain.real)
-    assert feed([-1] * 4, 4, "classes").at(0).known is None
+    assert feed([-1] * 4, 4, "classes").at(0).labelled is None
 
 
 # troubles
@@ -245,15 +246,15 @@ def test_a_healthy_run_has_none(tmp_path: Path) -> None:
 
 
 def test_diverged(tmp_path: Path) -> None:
-    found = trouble(trainer(tmp_path, rate={"generator": 1e30, "discriminator": 1e30}))
-    assert found.name == "diverged"
+    diagnosis = trouble(trainer(tmp_path, rate={"generator": 1e30, "discriminator": 1e30}))
+    assert diagnosis.name == "diverged"
 
 
 def test_discriminator_won(tmp_path: Path) -> None:
     """A generator that stands still, against an unrestrained discriminator."""
     target = trainer(tmp_path, rate={"generator": STILL}, penalties=[], loss="non_saturating")
-    found = trouble(target)
-    assert found.name == "discriminator_won" and "no longer improve" in found.evidence
+    diagnosis = trouble(target)
+    assert diagnosis.name == "discriminator_won" and "no longer improve" in diagnosis.evidence
     assert target.history.step == 40  # three measurements after it began to win
 
 
@@ -262,9 +263,9 @@ def test_discriminator_won(tmp_path: Path) -> None:
 def test_mode_collapse(tmp_path: Path, recipe: str, what: str) -> None:
     """Against a discriminator that stands still, all samples become what it likes best."""
     rate = {"generator": 0.2, "discriminator": STILL}
-    found = trouble(trainer(tmp_path, recipe=recipe, loss="non_saturating", rate=rate))
-    assert found.name == "mode_collapse" and what in found.evidence
-    assert found.numbers["variance" if recipe == "gan" else "variance_within"] < 0.1
+    diagnosis = trouble(trainer(tmp_path, recipe=recipe, loss="non_saturating", rate=rate))
+    assert diagnosis.name == "mode_collapse" and what in diagnosis.evidence
+    assert diagnosis.numbers["variance" if recipe == "gan" else "variance_within"] < 0.1
 
 
 @pytest.mark.usefixtures("at_once")
@@ -278,24 +279,24 @@ def test_code_ignored(tmp_path: Path) -> None:
         last *= 5  # and as varied as real images
         target.model.discriminator.category.weight *= 10
     target.model.on_step(0, 0.0)
-    found = trouble(target)
-    assert found.name == "code_ignored" and "against ln K = 1.099" in found.evidence
-    assert found.numbers["g_q_class"] > 0.2 * math.log(3)
+    diagnosis = trouble(target)
+    assert diagnosis.name == "code_ignored" and "against ln K = 1.099" in diagnosis.evidence
+    assert diagnosis.numbers["g_q_class"] > 0.2 * math.log(3)
 
 
 @pytest.mark.parametrize("policy", ["stop", "rollback"])
 def test_memorising_ends_with_the_best_step(tmp_path: Path, policy: str) -> None:
     """Learning to draw train images, all bright, leads away from those of valid, all dark."""
     noise = {"std": 3.0, "until": 1.0}  # so that no discriminator wins
-    given = {"train": grey(60, 200), "valid": grey(30, 60), "instance_noise": noise}
-    target = trainer(tmp_path, **given, on_trouble=policy)
+    changes = {"train": grey(60, 200), "valid": grey(30, 60), "instance_noise": noise}
+    target = trainer(tmp_path, **changes, on_trouble=policy)
     target.fit()
     ended = target.history.ended
     assert ended is not None and ended["name"] == "memorising"
     assert ended["numbers"]["best_step"] == target.history.best_step == 10
     assert target.history.step == ended["step"] < target.settings.steps
     assert target.history.rollbacks == []
-    again = trainer(tmp_path, **given, on_trouble=policy)
+    again = trainer(tmp_path, **changes, on_trouble=policy)
     again.fit()
     assert again.history == target.history
     assert steps(again)[-1] == ended["step"]
@@ -328,15 +329,15 @@ def test_rollback_restores_the_best_and_goes_on_with_a_remedy(tmp_path: Path) ->
 def test_a_rollback_is_the_best_checkpoint_itself(tmp_path: Path) -> None:
     target = poison(trainer(tmp_path, on_trouble="rollback"), 44)
     kept: list[Any] = []
-    respond = target._respond
+    respond = target.respond
 
-    def watched(found: watch.Diagnosis) -> None:
+    def watched(diagnosis: watch.Diagnosis) -> None:
         best = checkpoint.latest(tmp_path / "best")
-        respond(found)
+        respond(diagnosis)
         kept.append((best, target.engine.state()))
         raise Killed
 
-    target._respond = watched  # type: ignore[method-assign]
+    target.respond = watched  # type: ignore[method-assign]
     with pytest.raises(Killed):
         target.fit()
     ((best, now),) = kept

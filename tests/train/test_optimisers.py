@@ -148,8 +148,8 @@ def test_descends(name: str) -> None:
 def test_values(name: str) -> None:
     for options, expected in SCHEDULE_CASES[name]:
         schedule = SCHEDULES.build({"name": name, **options})
-        found = {done: schedule(done) for done in expected}
-        assert found == pytest.approx(expected, abs=1e-12), options
+        shares = {done: schedule(done) for done in expected}
+        assert shares == pytest.approx(expected, abs=1e-12), options
 
 
 @pytest.mark.parametrize("warm_up", [0.0, 0.3])

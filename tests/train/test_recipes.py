@@ -71,7 +71,7 @@ def test_they_are_named_as_people_know_them() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_are_what_people_know(name: str) -> None:
-    resolved = assemble.resolve(settings(name))
+    resolved = assemble.resolved_settings(settings(name))
     for path, expected in KNOWN_BY[name].items():
         assert at(resolved, path) == expected, path
     assert [penalty["name"] for penalty in resolved["penalties"]] == PENALISED.get(name, [])
@@ -81,7 +81,7 @@ def test_they_are_what_people_know(name: str) -> None:
 def test_they_say_only_what_differs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any one line, the settings are others, or make no sense."""
     whole = RECIPES[name]
-    intended = assemble.resolve(settings(name))
+    intended = assemble.resolved_settings(settings(name))
     for *path, last in leaves(whole.settings):
         shorter: Any = copy.deepcopy(dict(whole.settings))
         node = shorter
@@ -90,7 +90,7 @@ def test_they_say_only_what_differs(name: str, monkeypatch: pytest.MonkeyPatch) 
         del node[last]
         monkeypatch.setitem(RECIPES, name, whole._replace(settings=shorter))
         try:
-            assert assemble.resolve(settings(name)) != intended, [*path, last]
+            assert assemble.resolved_settings(settings(name)) != intended, [*path, last]
         except PartError:
             continue
 
@@ -107,15 +107,15 @@ def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) ->
         real = torch.rand(4, *shape, generator=rng) * 2 - 1
         return Batch(real, torch.arange(4) % 3, number, rng)
 
-    found = made.step(0, feed)
+    row = made.step(0, feed)
     logged = {f"gradient_{phase.prefix}" for phase in made.phases.values()}
-    assert logged <= found.keys() and len(found) > len(logged)
-    assert all(value.isfinite() for value in found.values())
+    assert logged <= row.keys() and len(row) > len(logged)
+    assert all(value.isfinite() for value in row.values())
     assert all(tensor.isfinite().all() for tensor in made.state().values())
     after = made.model.generator.parameters()
     assert not all(torch.equal(*pair) for pair in zip(before, after, strict=True))
-    drawn = made.model.sample(torch.arange(3), generator=torch.Generator().manual_seed(0))
-    assert drawn.shape == (3, *shape) and drawn.abs().max() <= 1
+    samples = made.model.sample(torch.arange(3), generator=torch.Generator().manual_seed(0))
+    assert samples.shape == (3, *shape) and samples.abs().max() <= 1
 
 
 DEFAULTS = {
@@ -130,7 +130,7 @@ DEFAULTS = {
 
 
 @pytest.mark.parametrize(
-    ("given", "key", "expected"),
+    ("changes", "key", "expected"),
     [
         ({}, "loss", "relativistic"),
         ({"generator": {"width": 8}}, "generator", {"name": "resnet", "width": 8}),
@@ -183,11 +183,13 @@ DEFAULTS = {
     ],
 )
 def test_what_is_given_goes_over_the_recipe_over_the_defaults(
-    given: dict[str, Any], key: str, expected: Any
+    changes: dict[str, Any], key: str, expected: Any
 ) -> None:
-    before = copy.deepcopy((given, {name: dict(one.settings) for name, one in RECIPES.items()}))
-    assert apply(given, DEFAULTS)[key] == expected
-    assert before == (given, {name: dict(one.settings) for name, one in RECIPES.items()})
+    before = copy.deepcopy(
+        (changes, {name: dict(recipe.settings) for name, recipe in RECIPES.items()})
+    )
+    assert apply(changes, DEFAULTS)[key] == expected
+    assert before == (changes, {name: dict(recipe.settings) for name, recipe in RECIPES.items()})
 
 
 @pytest.mark.parametrize("name", ["stylegan", None, 3, ["gan"], {"name": "gan"}])
@@ -206,12 +208,12 @@ def test_overrides_go_over_the_file_over_the_recipe(tmp_path: Path) -> None:
         "ingest: {source: x}\n"
         "train: {recipe: wgan_gp, batch: 16, rate: {generator: 0.5}, generator: {width: 8}}\n"
     )
-    given = ["train.rate.discriminator=0.25", "train.batch=32", "train.loss=hinge"]
-    found = params.load(tmp_path / "params.yaml", given).train
-    assert (found.rate.generator, found.rate.discriminator) == (0.5, 0.25)
-    assert found.rate.schedule == "constant" and found.discriminator_steps == 5
-    assert (found.batch, found.loss) == (32, "hinge")
-    assert found.generator == {"name": "dcgan", "width": 8}
+    overrides = ["train.rate.discriminator=0.25", "train.batch=32", "train.loss=hinge"]
+    settings = params.load(tmp_path / "params.yaml", overrides).train
+    assert (settings.rate.generator, settings.rate.discriminator) == (0.5, 0.25)
+    assert settings.rate.schedule == "constant" and settings.discriminator_steps == 5
+    assert (settings.batch, settings.loss) == (32, "hinge")
+    assert settings.generator == {"name": "dcgan", "width": 8}
     other = params.load(tmp_path / "params.yaml", ["train.recipe=gan"]).train
     assert other.generator == {"name": "mlp", "width": 8}
     assert (other.model, other.batch, other.discriminator_steps) == ("gan", 16, 1)

@@ -82,9 +82,9 @@ def test_the_labeller_sees_all_classes_equally_often(
 ) -> None:
     even: list[bool] = []
 
-    def note(*given: Any, **options: Any) -> Classifier:
+    def note(*arguments: Any, **options: Any) -> Classifier:
         even.append(options.get("even", False))
-        return fit(*given, **options)
+        return fit(*arguments, **options)
 
     fit = fit_classifier
     monkeypatch.setattr(train, "fit_classifier", note)

@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def settings(**changes: Any) -> TrainSettings:
-    found = TrainSettings.model_validate(
+    loaded = TrainSettings.model_validate(
         {
             "steps": 10,
             "batch": COUNT,
@@ -49,11 +49,11 @@ def settings(**changes: Any) -> TrainSettings:
         | changes
     )
     networks = {
-        side: {**({"name": given} if isinstance(given, str) else given), "width": 8}
+        side: {**({"name": spec} if isinstance(spec, str) else spec), "width": 8}
         for side in ("generator", "discriminator")
-        for given in [getattr(found, side)]
+        for spec in [getattr(loaded, side)]
     }
-    return found.model_copy(update=networks)
+    return loaded.model_copy(update=networks)
 
 
 def build(**changes: Any) -> Engine:
@@ -68,9 +68,9 @@ def feed_for(made: Engine) -> Callable[[int], Batch]:
         rng = seeding.generator(7, number)
         real, few = (torch.rand(COUNT, *SHAPE, generator=rng) * 2 - 1 for _ in range(2))
         labels = (torch.arange(COUNT) + number) % CLASSES
-        known = (few, labels) if use == "half" else None
+        labelled = (few, labels) if use == "half" else None
         labels = labels if use == "all" else torch.full_like(labels, -1)
-        return Batch(real, labels, number, rng, number / 10, known)
+        return Batch(real, labels, number, rng, number / 10, labelled)
 
     return feed
 
@@ -94,7 +94,7 @@ def test_a_state_taken_up_goes_on_the_same(variant: str) -> None:
     for number in range(3):
         whole.step(number, feed_for(whole))
     state = copied(whole.state())
-    found = [whole.step(number, feed_for(whole)) for number in (3, 4)]
+    terms = [whole.step(number, feed_for(whole)) for number in (3, 4)]
 
     again = build(**VARIANTS[variant], seed=5)
     again.settings = whole.settings
@@ -102,7 +102,7 @@ def test_a_state_taken_up_goes_on_the_same(variant: str) -> None:
     torch.rand(9)
     again.load(state)
     assert different(copied(again.state()), state) == []
-    for number, expected in zip((3, 4), found, strict=True):
+    for number, expected in zip((3, 4), terms, strict=True):
         assert different(again.step(number, feed_for(again)), expected) == []
     assert different(again.state(), whole.state()) == []
 
@@ -114,11 +114,11 @@ def test_compiled_networks_learn_the_same(recipe: str) -> None:
     torch._dynamo.utils.counters.clear()
     for number in range(2):
         expected = plain.step(number, feed_for(plain))
-        found = compiled.step(number, feed_for(compiled))
+        terms = compiled.step(number, feed_for(compiled))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
-    assert found.keys() == expected.keys()
+    assert terms.keys() == expected.keys()
     for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(terms[name], expected[name], rtol=1e-3, atol=1e-5)
     for name, value in plain.state().items():
         torch.testing.assert_close(compiled.state()[name], value, rtol=1e-3, atol=1e-5)
 
@@ -154,13 +154,13 @@ def test_a_step_follows_from_state_and_number_alone() -> None:
 
 def test_a_step_tells_losses_gradients_and_facts() -> None:
     made = build()
-    found = made.step(0, feed_for(made))
-    assert found.keys() == {
+    row = made.step(0, feed_for(made))
+    assert row.keys() == {
         *(f"d_{name}" for name in ("adversarial", "q_class", "q_codes", "class", "r1", "r2")),
         *(f"g_{name}" for name in ("adversarial", "q_class", "q_codes")),
         *("gradient_d", "gradient_g", "accuracy", "accuracy_real", "accuracy_fake"),
     }
-    assert all(value.shape == () and not value.requires_grad for value in found.values())
+    assert all(value.shape == () and not value.requires_grad for value in row.values())
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
@@ -213,11 +213,11 @@ def test_penalties_may_change_the_weights_after_a_step() -> None:
 
 def test_gradients_are_reported_by_their_whole_norm() -> None:
     made = build(recipe="r3gan")
-    found = made.step(0, feed_for(made))
+    row = made.step(0, feed_for(made))
     squares = [
         p.grad.square().sum() for p in made.model.generator.parameters() if p.grad is not None
     ]
-    assert found["gradient_g"].item() == pytest.approx(math.sqrt(sum(squares)))
+    assert row["gradient_g"].item() == pytest.approx(math.sqrt(sum(squares)))
 
 
 def test_rates_follow_settings_schedule_and_remedies() -> None:
@@ -238,8 +238,12 @@ def test_rates_follow_settings_schedule_and_remedies() -> None:
 
 def test_remedies_multiply_and_are_not_applied_twice() -> None:
     made = build(penalties=[{"name": "r1", "weight": 3.0}, "clip"])
-    one = {"rates": {"generator": 0.5}, "penalties": 2, "name": "left alone"}
-    for remedies, rate, weight in (([one, one], 0.25, 12.0), ([one], 0.5, 6.0), ([], 1.0, 3.0)):
+    remedy = {"rates": {"generator": 0.5}, "penalties": 2, "name": "left alone"}
+    for remedies, rate, weight in (
+        ([remedy, remedy], 0.25, 12.0),
+        ([remedy], 0.5, 6.0),
+        ([], 1.0, 3.0),
+    ):
         made.adjust(iter(remedies))
         assert made.rates == {"generator": rate, "discriminator": 1.0}
         assert [penalty.weight for penalty in made.model.parts.penalties] == [weight, 0.0]
@@ -300,17 +304,17 @@ def test_every_recipe_goes_together(name: str) -> None:
     ],
 )
 def test_what_does_not_go_together_is_said(changes: dict[str, Any], message: str) -> None:
-    given = TrainSettings.model_validate(changes)
+    wrong = TrainSettings.model_validate(changes)
     with pytest.raises(PartError, match=message):
-        assemble.check(given)
+        assemble.check(wrong)
     with pytest.raises(PartError, match=message):
-        Engine(given, SHAPE, CLASSES, CPU)
+        Engine(wrong, SHAPE, CLASSES, CPU)
 
 
 def test_a_batch_that_fills_no_packs_is_said() -> None:
-    given = TrainSettings.model_validate({"batch": 9, "model": {"packing": 2}})
+    wrong = TrainSettings.model_validate({"batch": 9, "model": {"packing": 2}})
     with pytest.raises(PartError, match=r"train\.batch: 9 .* packs of 2 \(train\.model\.packing"):
-        Engine(given, SHAPE, CLASSES, CPU)
+        Engine(wrong, SHAPE, CLASSES, CPU)
 
 
 @pytest.mark.parametrize(
@@ -332,18 +336,18 @@ def test_what_goes_together_is_not_refused(changes: dict[str, Any]) -> None:
     ("penalties", "norm"), [(["r1"], "none"), (["lecam"], "batch"), ([], "batch")]
 )
 def test_the_norm_follows_from_the_penalties(penalties: list[str], norm: str) -> None:
-    given = TrainSettings.model_validate({"discriminator": "dcgan", "penalties": penalties})
-    assert assemble.discriminator_of(given)["norm"] == norm
-    assert assemble.resolve(given)["discriminator"]["norm"] == norm
-    found = Engine(given, (1, 32, 32), CLASSES, CPU).model.discriminator.network
-    kinds = [type(layer) for layer in found.body]
+    loaded = TrainSettings.model_validate({"discriminator": "dcgan", "penalties": penalties})
+    assert assemble.discriminator_of(loaded)["norm"] == norm
+    assert assemble.resolved_settings(loaded)["discriminator"]["norm"] == norm
+    network = Engine(loaded, (1, 32, 32), CLASSES, CPU).model.discriminator.network
+    kinds = [type(layer) for layer in network.body]
     assert (torch.nn.BatchNorm2d in kinds) is (norm == "batch")
 
 
 @pytest.mark.parametrize(("profile", "flips"), [("glyph", False), ("natural", True)])
 def test_augmentations_are_those_of_the_profile_unless_named(profile: str, flips: bool) -> None:
-    given = TrainSettings.model_validate({"profile": profile})
-    assert ("flip" in assemble.augment_of(given)) is flips
+    loaded = TrainSettings.model_validate({"profile": profile})
+    assert ("flip" in assemble.augment_of(loaded)) is flips
     named = TrainSettings.model_validate({"profile": profile, "augment": ["shift"]})
     assert assemble.augment_of(named) == ["shift"]
     assert assemble.augment_of(named.model_copy(update={"augment": []})) == []

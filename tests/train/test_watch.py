@@ -33,18 +33,18 @@ def diagnose(measured: list[dict[str, float]]) -> watch.Diagnosis | None:
     return watch.diagnose(measured, lambda row: None)
 
 
-def name(found: watch.Diagnosis | None) -> str | None:
-    return found and found.name
+def name(diagnosis: watch.Diagnosis | None) -> str | None:
+    return diagnosis and diagnosis.name
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("key", ["g_adversarial", "gradient_d"])
 def test_diverged(key: str, value: float) -> None:
-    found = watch.diverged({"d_adversarial": 0.5, key: value})
-    assert found is not None and found.name == "diverged"
-    assert found.evidence == f"{key} is {value}"
-    assert "train.rate" in found.advice
-    assert list(found.numbers) == [key] and found.numbers[key] is value
+    diagnosis = watch.diverged({"d_adversarial": 0.5, key: value})
+    assert diagnosis is not None and diagnosis.name == "diverged"
+    assert diagnosis.evidence == f"{key} is {value}"
+    assert "train.rate" in diagnosis.advice
+    assert list(diagnosis.numbers) == [key] and diagnosis.numbers[key] is value
     assert watch.diverged({"d_adversarial": 1e30, key: -5.0}) is None
 
 
@@ -86,7 +86,7 @@ def test_diagnoses(facts: dict[str, Any], expected: str | None) -> None:
         (0.2, 1000.0, "mode_collapse"),
     ],
 )
-@pytest.mark.parametrize("key", watch.SPREADS)
+@pytest.mark.parametrize("key", watch.VARIANCES)
 def test_a_slow_start_is_no_collapse(
     key: str, before: float, step: float, expected: str | None
 ) -> None:
@@ -95,9 +95,11 @@ def test_a_slow_start_is_no_collapse(
 
 
 def test_a_collapse_says_where() -> None:
-    found = diagnose(rows(variance_within=0.5, variance_within_least=0.05))
-    assert found is not None and "of the least varied class vary 0.050 times" in found.evidence
-    assert found.numbers == {
+    diagnosis = diagnose(rows(variance_within=0.5, variance_within_least=0.05))
+    assert (
+        diagnosis is not None and "of the least varied class vary 0.050 times" in diagnosis.evidence
+    )
+    assert diagnosis.numbers == {
         "variance": 0.8,
         "variance_within": 0.5,
         "variance_within_least": 0.05,
@@ -127,11 +129,11 @@ def test_a_vanishing_gradient(
     before: tuple[float, ...], last: Any, facts: dict[str, Any], expected: str | None
 ) -> None:
     earlier = rows(len(before), gradient_g=before)
-    found = diagnose(earlier + rows(gradient_g=last, accuracy_real=1.0, **facts))
-    assert name(found) == expected
-    if found:
-        assert "gradient fell from 2 to 0.002" in found.evidence
-        assert found.numbers == {
+    diagnosis = diagnose(earlier + rows(gradient_g=last, accuracy_real=1.0, **facts))
+    assert name(diagnosis) == expected
+    if diagnosis:
+        assert "gradient fell from 2 to 0.002" in diagnosis.evidence
+        assert diagnosis.numbers == {
             "accuracy": 0.995,
             "accuracy_real": 1.0,
             "gradient_g": 0.002,
@@ -141,9 +143,9 @@ def test_a_vanishing_gradient(
 
 
 def test_a_gradient_that_stays_is_no_part_of_the_evidence() -> None:
-    found = diagnose(rows(3, gradient_g=1.0) + rows(gradient_g=1.0, accuracy=1.0))
-    assert found is not None and "no longer improve" in found.evidence
-    assert "gradient_g_before" not in found.numbers
+    diagnosis = diagnose(rows(3, gradient_g=1.0) + rows(gradient_g=1.0, accuracy=1.0))
+    assert diagnosis is not None and "no longer improve" in diagnosis.evidence
+    assert "gradient_g_before" not in diagnosis.numbers
 
 
 @pytest.mark.parametrize("facts", [{"variance": 0.0}, {"accuracy": 1.0}])
@@ -164,11 +166,11 @@ def test_only_the_last_windows_count(facts: dict[str, float]) -> None:
 def test_ignored_codes(first: float, words: tuple[str | None, ...], expected: str | None) -> None:
     said = dict(zip((first, 2000.0, 2500.0), words, strict=True))
     last = rows(step=tuple(said), g_q_class=(1.0, 2.0, 2.3), d_q_class=0.5)
-    found = watch.diagnose(last, lambda row: said[row["step"]])
-    assert name(found) == expected
-    if found:
-        assert found.evidence == "c" and "code_weight" in found.advice
-        assert found.numbers == {"g_q_class": 2.3}
+    diagnosis = watch.diagnose(last, lambda row: said[row["step"]])
+    assert name(diagnosis) == expected
+    if diagnosis:
+        assert diagnosis.evidence == "c" and "code_weight" in diagnosis.advice
+        assert diagnosis.numbers == {"g_q_class": 2.3}
 
 
 def line(start: float, end: float, windows: int = watch.TREND) -> list[float]:
@@ -193,10 +195,10 @@ def test_memorising(
     best: float, rise: float, train: float, fall: float, windows: int, expected: str | None
 ) -> None:
     valid = PLATEAU + line(best, best + rise, windows)
-    found = diagnose(courses(valid, PLATEAU + line(train, train - fall, windows)))
-    assert name(found) == expected
-    if found:
-        assert found.numbers == pytest.approx(
+    diagnosis = diagnose(courses(valid, PLATEAU + line(train, train - fall, windows)))
+    assert name(diagnosis) == expected
+    if diagnosis:
+        assert diagnosis.numbers == pytest.approx(
             {
                 "best_step": 2000.0,
                 "best_kid": best,
@@ -205,7 +207,7 @@ def test_memorising(
                 "kid_train": train - fall,
             }
         )
-        assert f"rose by {rise:.3g} from {best:.3g} on valid" in found.evidence
+        assert f"rose by {rise:.3g} from {best:.3g} on valid" in diagnosis.evidence
 
 
 @pytest.mark.parametrize("noisy", ["valid", "train"])
@@ -269,9 +271,9 @@ def test_a_measured_healthy_run_stays_so() -> None:
 def test_each_trouble_has_the_remedy_that_is_documented(
     trouble: str, expected: watch.Remedy | None
 ) -> None:
-    found = watch.remedy(watch.Diagnosis(trouble, "", ""))
-    assert found == expected
-    described = str(found) if found else "the run ends, with its best step"
+    remedy = watch.remedy(watch.Diagnosis(trouble, "", ""))
+    assert remedy == expected
+    described = str(remedy) if remedy else "the run ends with its best step"
     (documented,) = [
         entry
         for entry in " ".join((watch.__doc__ or "").split()).split(" - ")
@@ -291,12 +293,12 @@ def test_a_remedy_says_what_it_changes() -> None:
 
 
 def test_a_diagnosis_goes_into_a_report() -> None:
-    found = diagnose(rows(accuracy=1.0))
-    assert found is not None
-    assert json.loads(json.dumps(found.as_dict())) == {
+    diagnosis = diagnose(rows(accuracy=1.0))
+    assert diagnosis is not None
+    assert json.loads(json.dumps(diagnosis.as_dict())) == {
         "name": "discriminator_won",
-        "evidence": found.evidence,
-        "advice": found.advice,
+        "evidence": diagnosis.evidence,
+        "advice": diagnosis.advice,
         "numbers": {"accuracy": 1.0, "kid": 0.1},
     }
 

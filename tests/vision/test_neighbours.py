@@ -21,7 +21,7 @@ def plain(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(params=[2**20, 30, 1], ids=["one block", "some", "a row each"])
 def entries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(neighbours, "_ENTRIES", request.param)
+    monkeypatch.setattr(neighbours, "ENTRIES", request.param)
     return int(request.param)
 
 

@@ -306,7 +306,7 @@ def test_lmdb_keys(tmp_path: Path) -> None:
 
 def test_lmdb_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("lmdb")
-    monkeypatch.setattr("augment.writers.lmdb._SPACE", 1 << 16)
+    monkeypatch.setattr("augment.writers.lmdb.SPACE", 1 << 16)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     rows = [sample(n, "a", image={"bytes": images.encode(noise)}) for n in range(300)]
     WRITERS.build("lmdb")(rows, tmp_path / "out")

@@ -79,8 +79,8 @@ class Attention(nn.Module):
         # one head, (N, 1, H·W, inner); the fused kernels have no second derivative
         with sdpa_kernel(SDPBackend.MATH) if self.twice else nullcontext():
             seen = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
-        found: Tensor = self.out(seen[:, 0].mT.reshape(len(x), -1, *x.shape[2:]))
-        return x + self.gain * found
+        attended: Tensor = self.out(seen[:, 0].mT.reshape(len(x), -1, *x.shape[2:]))
+        return x + self.gain * attended
 
 
 def normalise_spectrally(network: nn.Module) -> None:
