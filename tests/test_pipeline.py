@@ -48,9 +48,22 @@ def whole(project: Path, tmp_path: Path, small) -> Path:
 def test_params_yaml_of_the_repository_is_whole() -> None:
     settings = pipeline.load(root=REPOSITORY)
     tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    assert list(tree) == list(params.Params.model_fields) == list(pipeline.STAGES)
+    assert list(tree) == list(params.Params.model_fields) == ["profile", *pipeline.STAGES]
     assert list(pipeline.STAGES) == list(STAGE_NAMES)
     assert settings.ingest.source == "builtin:digits"
+
+
+def test_a_rate_is_of_a_phase_that_the_model_has(tmp_path: Path, small) -> None:
+    small(tmp_path)
+    message = (
+        r"train\.rate\.generatr: unknown key; known: default, .* 'infogan': discriminator, gen"
+    )
+    with pytest.raises(params.ParamsError, match=message):
+        pipeline.load(["train.rate.generatr=3"], tmp_path)
+    with pytest.raises(params.ParamsError, match="phases of 'vae': autoencoder"):
+        pipeline.load(["train.model={name: vae}"], tmp_path)  # beside rates of a GAN
+    changes = ["train.model={name: vae}", "train.rate={autoencoder: 1e-3}"]
+    assert pipeline.load(changes, tmp_path).train.rate.of("autoencoder") == 1e-3
 
 
 def test_dvc_yaml_names_stages_and_places() -> None:

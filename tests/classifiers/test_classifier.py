@@ -44,8 +44,8 @@ def digits() -> tuple:
 def test_who_chooses_is_never_who_measures():
     """Labeller and judge are of two architectures by default."""
     settings = Params.model_validate({"ingest": {"source": "x"}})
-    asked = (settings.train.labeller.network, settings.score.judge)
-    assert len({CLASSIFIERS.describe(name).target for name in asked}) == 2
+    networks = (settings.train.labeller.network, settings.score.judge)
+    assert len({CLASSIFIERS.describe(name).target for name in networks}) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
