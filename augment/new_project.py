@@ -133,14 +133,15 @@ def _template() -> Path:
 def _adapted(name: str, text: str, source: str | None) -> str:
     """The template for a project of its own: the stage ``code`` for lists of code, its own source.
 
-    That stage always runs, which takes a second, and writes the digest of each stage's code; a
-    stage runs again where its own digest has changed.
+    That stage always runs, which takes a second, and writes the digest of each stage's code, and
+    the profile; a stage runs again where its own digest, or the profile that it follows, changed.
     """
     if name == "dvc.yaml":
         text = re.sub(r"(?m)^( *- augment/|#).*\n", "", text)
         own_digest = rf"\g<0>      - {stage_code.FILE}:\n          - \g<stage>\n"
         stage = r"(?ms)^  (?P<stage>\w+):\n    cmd: .*?\n    params:\n"
         text = re.sub(stage, own_digest, text).replace("stages:\n", _CODE_STAGE, 1)
+        text = text.replace("\n      - profile\n", "\n          - profile\n")
         if source and not source.startswith(BUILTIN):
             first = "      - stages/ingest.py\n"
             text = text.replace(first, first + "      - ${ingest.source}\n")

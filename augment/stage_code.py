@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from augment import params
 from augment.data import files
 from augment.data.places import REPORTS
 from augment.pipeline import STAGES
@@ -22,8 +23,13 @@ FILE = f"{REPORTS}/code.json"
 
 
 def write_digests(root: Path) -> dict[str, str]:
-    """Write ``reports/code.json``, the digest of each stage's code; returns its content."""
-    digests = {stage: digest(stage) for stage in STAGES}
+    """Write ``reports/code.json``; returns its content: each stage's digest, and the profile.
+
+    The profile stands there because DVC refuses a parameter that params.yaml leaves to its default.
+    Raises ParamsError for a setting that is wrong, before any stage has run.
+    """
+    shared = {params.PROFILE: params.load(root / "params.yaml").profile}
+    digests = {stage: digest(stage) for stage in STAGES} | shared
     files.write_json(root / FILE, digests)
     return digests
 

@@ -183,6 +183,7 @@ def test_settings_touch_exactly_the_stages_that_read_them(committed: Path) -> No
             tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
         before = (committed / "params.yaml").read_text()
         (committed / "params.yaml").write_text(yaml.safe_dump(tree))
+        dvc(committed, "repro", "--single-item", "code")
         status = json.loads(dvc(committed, "status", "--json"))
         (committed / "params.yaml").write_text(before)
         return set(status) - {"code"}

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from augment import dataset, new_project, params, pipeline
+from augment import dataset, new_project, params, pipeline, stage_code
 from augment.data import decisions, files, table
 from augment.data.places import (
     ADOPTED,
@@ -42,6 +42,7 @@ def whole(project: Path, tmp_path: Path, small) -> Path:
     small(root)
     for place in ("data", "reports", "models"):
         shutil.copytree(project / place, root / place)
+    stage_code.write_digests(root)
     return root
 
 

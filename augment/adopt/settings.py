@@ -17,7 +17,8 @@ class AdoptSettings(Settings):
         list[PartSpec], Field(min_length=1), Kind("augment.adopt.opinions", "OPINIONS")
     ] = ["graph", "head", "self_training"]
     """Who is asked about an image without a label; at least one."""
-    profile: Profile = "glyph"  # glyph: slant and place are taken out of images
+    profile: Profile = "glyph"
+    """The profile of the data, handed on from the top of params.yaml."""
     probability: Fraction = 0.65
     """The least calibrated probability of a label with which an image is adopted, 0 to 1. 0.65 was
     chosen on three subsets of MNIST: only hard images teach anything new.

@@ -13,7 +13,8 @@ from augment.settings import Kind, PartSpec, Profile, Settings
 class CleanSettings(Settings):
     """What is judged, and what the kept images become."""
 
-    profile: Profile = "glyph"  # which checks there are by default
+    profile: Profile = "glyph"
+    """The profile of the data, handed on from the top of params.yaml."""
     checks: Annotated[
         Literal["auto"] | list[PartSpec],
         Kind("augment.clean.checks.base", "CHECKS", automatic=True),

@@ -49,15 +49,6 @@ class Head:
             chunks.append(logits.softmax(1)[:: self.critic.members].cpu().numpy())
         return np.concatenate(chunks)
 
-    def codes(self, pixels: images.Pixels) -> Floats:
-        """Continuous codes (N, codes) that Q reads from uint8 images (N, C, H, W), near [-1, 1]."""
-        chunks = [np.zeros((0, self.critic.count), np.float32)]
-        for _, features in self._packs(pixels):
-            with torch.inference_mode():
-                read = self.critic.read(features)
-            chunks.append(read[:: self.critic.members].cpu().numpy())
-        return np.concatenate(chunks)
-
     def _packs(self, pixels: images.Pixels) -> Iterator[tuple[Tensor, Tensor]]:
         """Up to SIZE images at a time, each repeated to a pack, and the packs' features."""
         members = self.critic.members

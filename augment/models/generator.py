@@ -100,9 +100,8 @@ class Generator:
     ) -> torch.Tensor:
         """The first ``n`` candidates of class ``label``, unfiltered: uint8 (n, C, H, W).
 
-        ``codes`` maps a continuous code's number to (low, high), or to more evenly spaced
-        quantiles of it. Raises GeneratorError for a class or a code that the generator does not
-        have.
+        ``codes`` maps a continuous code's number to (low, high). Raises GeneratorError for a class
+        or a code that the generator does not have.
         """
         if n < 1:
             raise GeneratorError(f"n: at least 1, found {n}")

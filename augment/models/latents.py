@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from augment.models.networks import Shape
 
-Ranges = Mapping[int, tuple[float, ...]]  # evenly spaced quantiles of a code, by its number
+Ranges = Mapping[int, tuple[float, float]]  # least and greatest value of a code, by its number
 
 
 class LatentGenerator(nn.Module):
@@ -58,23 +58,15 @@ def latents(
 ) -> tuple[Tensor, Tensor]:
     """Noise (count, noise), normal, and codes (count, codes), uniform on [-1, 1].
 
-    ``ranges`` gives evenly spaced quantiles of single codes: (low, high) is uniform between them.
+    ``ranges`` bounds single codes: (low, high) is uniform between them.
     ``truncation`` bounds the noise (Brock et al. 2019, BigGAN). Neither changes what the rest of
     the draw is.
     """
     noise = torch.randn(count, generator.noise, generator=rng, device=rng.device)
     codes = torch.rand(count, generator.codes, generator=rng, device=rng.device) * 2 - 1
-    for index, quantiles in ranges.items():
-        codes[:, index] = _quantile((codes[:, index] + 1) / 2, quantiles)
+    for index, (low, high) in ranges.items():
+        codes[:, index] = low + (codes[:, index] + 1) / 2 * (high - low)
     return (noise if truncation is None else truncate(noise, truncation)), codes
-
-
-def _quantile(shares: Tensor, quantiles: Sequence[float]) -> Tensor:
-    """Values at ``shares`` in [0, 1] of evenly spaced ``quantiles``, linear in between."""
-    knots = shares.new_tensor(quantiles)
-    places = shares * (len(knots) - 1)
-    below = places.floor().clamp(max=len(knots) - 2).long()
-    return knots[below] + (places - below) * (knots[below + 1] - knots[below])
 
 
 def truncate(noise: Tensor, limit: float) -> Tensor:

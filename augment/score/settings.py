@@ -69,7 +69,8 @@ class ScoreSettings(Settings):
         "uplift",
     ]
     """The scores that are measured."""
-    profile: Profile = "glyph"  # which augmentations change no label
+    profile: Profile = "glyph"
+    """The profile of the data, handed on from the top of params.yaml."""
     judge: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "residual"
     """The network of the judge, whose features and labels every score rests on; another one than
     the labeller's.

@@ -116,7 +116,8 @@ class TrainSettings(Settings):
     """Terms that keep the discriminator smooth; an empty list is none. A larger weight is stabler
     and less diverse.
     """
-    profile: Profile = "glyph"  # what changes no label
+    profile: Profile = "glyph"
+    """The profile of the data, handed on from the top of params.yaml."""
     augment: Annotated[
         list[PartSpec] | None, Kind("augment.vision.augmentations", "AUGMENTATIONS")
     ] = None

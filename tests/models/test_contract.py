@@ -113,7 +113,7 @@ def test_a_batch_is_asked_for_once_and_the_last_ones_are_shared(name: str) -> No
 def test_state_holds_all_that_a_step_follows_from(name: str) -> None:
     first, second = engine(name), engine(name, seed=1)
     first.step(0, batch)
-    second.load(first.state())
+    second.load({key: value.detach().clone() for key, value in first.state().items()})
     second.settings = first.settings
     rows = [trained.step(1, batch) for trained in (first, second)]
     assert all(torch.equal(value, rows[1][key]) for key, value in rows[0].items())

@@ -116,6 +116,7 @@ def test_the_report_has_the_agreed_names(root):
         "floor",
         "per_class",
         "uplift",
+        "settings",
     ]
     assert json.loads((root / "reports/score.json").read_text()) == report
     assert set(report["floor"]) == set(report) - {"floor", "per_class", "uplift"}
@@ -338,5 +339,5 @@ def test_inception_is_asked_for_by_its_file(root, monkeypatch):
     report = score.run(params(scores=["labels"], inception="weights.pth"), root)
     assert paths == [root / "weights.pth"] * 3
     declared = SCORES.describe("inception").facts["keys"].keys()
-    assert declared | {"label_accuracy"} == report.keys() - {"floor", "per_class"}
+    assert declared | {"label_accuracy"} == report.keys() - {"floor", "per_class", "settings"}
     assert declared | {"label_accuracy"} == report["floor"].keys()
