@@ -89,7 +89,6 @@ def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
     [
         ("train.stepz=3", r"train\.stepz: unknown key; known: recipe, model, generator, discrimin"),
         ("train.recipe=stylegan", r"train: .*unknown recipe 'stylegan'; known: infogan, r3gan"),
-        ("train.rate.generatr=3", r"train\.rate\.generatr: unknown key; known: generator, disc"),
         (
             "trian.steps=3",
             r"trian: unknown key; known: profile, ingest, clean, train, codes, adopt",

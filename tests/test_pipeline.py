@@ -53,6 +53,13 @@ def test_params_yaml_of_the_repository_is_whole() -> None:
     assert settings.ingest.source == "builtin:digits"
 
 
+def test_the_rate_of_a_phase_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("ingest: {source: x}\n")
+    message = r"^train\.rate\.generatr: unknown key; .* 'infogan': discriminator, generator$"
+    with pytest.raises(params.ParamsError, match=message):
+        pipeline.load(["train.rate.generatr=3"], tmp_path)
+
+
 def test_dvc_yaml_names_stages_and_places() -> None:
     stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
     assert list(stages) == list(pipeline.STAGES)
