@@ -20,6 +20,7 @@ from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CLEAN, CODES, GENERATOR
 from augment.models import class_head
+from augment.models.base import Needs
 from augment.models.generator import Generator, GeneratorError
 from augment.registry import PartError
 from augment.runtime import checkpoint
@@ -219,12 +220,12 @@ def test_labels_are_not_looked_at_where_there_are_none(
     """The pool of ``none`` is all train images, and no label of theirs."""
     root, _ = trained("none")
     data = images(root, "train")
-    pool = train.load_pool({"labels": "none"}, data, root / CLEAN)
+    pool = train.load_pool(Needs(labels="none"), data, root / CLEAN)
     assert len(pool) == 60 and (pool.labels == -1).all()
-    half = train.load_pool({"labels": "half"}, data, root / CLEAN)
+    half = train.load_pool(Needs(labels="half"), data, root / CLEAN)
     assert sorted(half.ids) == sorted(pool.ids)
     assert (half.labels >= 0).sum() == 20 and half.classes == data.classes
-    assert train.load_pool({"name": "cgan"}, data, root / CLEAN) is data
+    assert train.load_pool(Needs(), data, root / CLEAN) is data
 
 
 def test_where_there_is_no_head_there_is_none(tmp_path: Path) -> None:
