@@ -119,7 +119,7 @@ def test_the_report_has_the_agreed_names(root):
         "settings",
     ]
     assert json.loads((root / "reports/score.json").read_text()) == report
-    assert set(report["floor"]) == set(report) - {"floor", "per_class", "uplift"}
+    assert set(report["floor"]) == set(report) - {"floor", "per_class", "uplift", "settings"}
     assert list(report["per_class"]) == CLASSES
     assert set(report["per_class"]["2"]) == {
         "kid",
