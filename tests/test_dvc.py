@@ -84,7 +84,7 @@ def test_the_stage_code_sees_lazy_imports_parts_and_the_page() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["clean", "train", "score"])  # those that import in functions
+@pytest.mark.parametrize("stage", ["train", "score"])
 def test_whatever_a_run_imports_is_counted(stage: str, project: Path, tmp_path: Path) -> None:
     """Imports are read from the source; here a run tells which modules it loaded."""
     root = tmp_path / "copy"
