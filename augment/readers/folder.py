@@ -58,7 +58,7 @@ class Disk:
     def has(self, path: str) -> bool:
         """Whether there is such a file."""
         try:
-            return os.path.exists(f"{self.root}/{path}")
+            return os.path.isfile(f"{self.root}/{path}")
         except ValueError:  # a name that no system takes
             return False
 

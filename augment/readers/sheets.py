@@ -298,7 +298,7 @@ def _dataset(raw: BinaryIO, where: str) -> Iterator[Row]:
     """StyleGAN2-ADA's list: pairs of file and class number under ``labels``."""
     try:
         labels = json.load(raw)["labels"]
-        pairs = [(name, label) for name, label in labels or ()]
+        pairs = [(name, label) for name, label in labels]
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise AugmentError(
             f"{where}: pairs of file and class under 'labels' expected: {error!r}"

@@ -22,6 +22,7 @@ from augment.errors import AugmentError
 from augment.readers import sheets
 from augment.readers.base import (
     BOXES,
+    MISSING,
     SIDE_FILE,
     Item,
     Listing,
@@ -47,6 +48,7 @@ LISTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".xml", ".yaml", ".yml")
 _FEW = 10  # lists of a kind in a folder; more of them belong to single images; chosen by hand
 _MANY = 200  # lists that are remembered, at most; chosen by hand
 _PEEK = 1 << 16  # bytes of a list that tell boxes
+_BATCH = re.compile(r"\d{5}$")  # StyleGAN2-ADA's folders, of 1,000 images each
 _YOLO = re.compile(rb"\d+( -?\d+(\.\d+)?(e-?\d+)?){4,}\s")
 _HOW = (
     "put the images of each class into a folder of its name, or list them in a metadata.csv with "
@@ -182,9 +184,10 @@ class Plan:
             self.count += len(names)
             if number := sum(not is_side_file(name) for name in names):
                 holding[folders] = number
-            for name in _few_lists(names) if kept < _MANY else []:
-                lists[folders].append(name)
-                kept += 1
+            for name in _few_lists(names):
+                if name in _METADATA or kept < _MANY:
+                    lists[folders].append(name)
+                    kept += 1
         self.masks = _masks(holding)
         images = [folders for folders in holding if not is_below(folders, self.masks)]
         if self.masks:
@@ -197,6 +200,9 @@ class Plan:
         self.sheets = self._metadata(lists) if options.tables else []
         if options.labelled:
             self._settle(images, lists)
+        if self.sheets and any(map(split_of_folder, self._doubtful)):
+            self.layout = self.layout._replace(splits=True)
+            self._labels = {self.layout.place(folders)[1] for folders in images} - {""}
         self._say(images)
 
     @property
@@ -250,12 +256,17 @@ class Plan:
         """The sheets that say by their name and their columns that they describe images."""
         found = []
         for folders, names in lists.items():
-            for name in [name for name in _METADATA if name in names][:1]:
-                where = joined(folders, name)
+            present = [name for name in _METADATA if name in names]
+            for other in present[1:]:
+                self._problems[joined(folders, other)] = f"{present[0]} beside it is read"
+            for name in present[:1]:
                 try:
                     sheet = self._sheet(folders, name, every=True)
-                except Unclear as error:
-                    self._problems[where] = str(error)
+                except AugmentError as error:
+                    foreign = name == sheets.DATASET and not all(map(_BATCH.match, self._labels))
+                    if not isinstance(error, Unclear) and not foreign:
+                        raise
+                    self._problems[joined(folders, name)] = str(error)
                     continue
                 if sheet is not None:
                     found.append(sheet)
@@ -295,13 +306,7 @@ class Plan:
         source = self._tree.name
         splits = [label for label in self._doubtful if split_of_folder(label)]
         if splits or self.layout.splits and not self._labels - set(self._doubtful):
-            names = splits or sorted(
-                {
-                    folders[self.layout.depth]
-                    for folders in images
-                    if len(folders) > self.layout.depth
-                }
-            )
+            names = splits or self._at(self.layout.depth, images)
             what = f"{_listed(names)}: named like a split, so no class, and no folder in it is one"
             if splits:
                 what = f"{_listed(names)}: a folder named like a split is no class"
@@ -348,7 +353,8 @@ class Plan:
         """Raise AugmentError where a sheet has other labels than the folders have."""
         for sheet in usable:
             first = itertools.islice(listed(self._tree, self._files, sheet, []), 1000)
-            pairs = [(self.place(path)[1], str(row["label"])) for path, _, row in first]
+            pairs = [(self.place(path)[1], one_form(str(row["label"]))) for path, _, row in first]
+            pairs = [(one_form(folder), label) for folder, label in pairs]
             same = sum(folder == label for folder, label in pairs)
             if sheets.is_usual(sheet.columns.label) and 2 * same < len(pairs):
                 folder, label = next(pair for pair in pairs if pair[0] != pair[1])
@@ -388,6 +394,10 @@ class Plan:
             return "boxes (COCO)"
         return "boxes (Pascal VOC)" if suffix == ".xml" and b"<object" in start else ""
 
+    @staticmethod
+    def _at(level: int, images: Iterable[Folders]) -> list[str]:
+        return sorted({folders[level] for folders in images if len(folders) > level})
+
     def _say(self, images: list[Folders]) -> None:
         """Put into words where labels and splits come from."""
         for sheet in self.sheets:
@@ -397,7 +407,8 @@ class Plan:
             self.remarks.append(f"{len(names)} folders are classes: {_listed(names)}")
         level = self.layout.depth + self.layout.below
         if self.layout.splits or self.layout.below:
-            splits = sorted({folders[level] for folders in images if len(folders) > level})
+            splits = self._at(level, images)
+            splits = [name for name in splits if split_of_folder(name)]
             kept = (
                 "splits, which are passed over"
                 if self._options.split_names == "ignored"
@@ -428,25 +439,25 @@ class Files:
         first = ""
         for form in _forms(name):
             if why := locate(Path(), form)[1]:
-                return (name, why) if not first else (first, "missing file")
+                return (name, why) if not first else (first, MISSING)
             path = joined(folders, PurePosixPath(form).as_posix())
             first = first or path
             if self._tree.has(path):
                 return path, ""
         if loose:
-            wanted = "/" + unicodedata.normalize("NFC", PurePosixPath(form).as_posix())
+            wanted = "/" + _composed(PurePosixPath(form).as_posix())
+            above = joined(folders, "")
             paths = [
                 path
                 for path in self._index().get(wanted.rpartition("/")[2], ())
-                if path.split("/")[: len(folders)] == list(folders)
-                and _ends("/" + unicodedata.normalize("NFC", path), wanted)
+                if path.startswith(above) and _ends("/" + _composed(path), wanted)
             ]
             if len(paths) > 1 and split is not None:
                 own = [p for p in paths if split in map(split_of_folder, p.split("/")[:-1])]
                 paths = own if len(own) == 1 else paths
             if paths:
                 return paths[0], SEVERAL if len(paths) > 1 else ""
-        return first, "missing file"
+        return first, MISSING
 
     def _index(self) -> dict[str, list[str]]:
         """The images by their names with and without an ending, in Unicode's composed form."""
@@ -456,7 +467,7 @@ class Files:
                 for name in names:
                     if not is_side_file(name):
                         path = joined(folders, name)
-                        name = unicodedata.normalize("NFC", name)
+                        name = _composed(name)
                         for key in {name, name.rpartition(".")[0] or name}:
                             self._by_name[key].append(path)
         return self._by_name
@@ -483,7 +494,7 @@ def sheet_of(
     first = sheets.sample(lambda: tree.raw(path), where, written)
 
     def is_file(value: str, loose: bool = not every) -> bool:
-        return not files.find(folders, value, loose=loose)[1]
+        return files.find(folders, value, loose=loose)[1] in ("", SEVERAL)
 
     columns = sheets.guessed(names, first, is_file, asked)
     found = sheets.share(first, columns.path, is_file)
@@ -517,11 +528,14 @@ def listed(
         if row.get(None):
             row = sheets.whole(row, columns, sheet.header, sheet.written.delimiter)
             joins += None not in row
-        name = row.get(columns.path)
-        path, reason = files.find(
-            sheet.folders, "" if name is None else str(name), loose=sheet.loose, split=sheet.split
-        )
-        reason = "" if reason == "missing file" else reason
+        cell = row.get(columns.path)
+        name = "" if cell is None else str(cell)
+        if sheet.loose or "\\" in name or not name.isascii():
+            path, reason = files.find(sheet.folders, name, loose=sheet.loose, split=sheet.split)
+            reason = "" if reason == MISSING else reason
+        else:  # no other file can be meant
+            reason = locate(Path(), name)[1]
+            path = name if reason else joined(sheet.folders, PurePosixPath(name).as_posix())
         if row.pop(None, None):
             reason = reason or sheets.EXTRA
         values: dict[str, Any] = row if sheet.every else {}
@@ -583,9 +597,12 @@ def _forms(name: str) -> Iterator[str]:
 
 
 def _ends(path: str, wanted: str) -> bool:
-    return path.endswith(wanted) or path[: path.rindex(".") if "." in path else None].endswith(
-        wanted
-    )
+    """Whether ``path``, with or without its ending, ends with ``wanted``."""
+    return path.endswith(wanted) or path.rpartition(".")[0].endswith(wanted)
+
+
+def _composed(name: str) -> str:
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _masks(holding: Collection[Folders]) -> set[Folders]:
