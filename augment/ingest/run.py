@@ -1,7 +1,8 @@
 """Ingest: read a source, reject what is unusable with its reason, split, write the sample table.
 
-Original bytes are kept. A label is the class name exactly as the source has it, with its spaces and
-slashes; a blank label counts as none. An id is the SHA-256 of an image's bytes; a later item with
+Original bytes are kept. A label is the class name as the source has it, with its spaces and
+slashes, in Unicode's composed form (NFC) and without blanks at its end; a blank label counts as
+none. An id is the SHA-256 of an image's bytes; a later item with
 the same bytes gets the SHA-256 of bytes and path. Files that are no candidates for an image (dot
 files, texts, tables beside the images) are counted as ignored; all others are read, and
 read = kept + rejected.
@@ -15,7 +16,10 @@ import itertools
 import operator
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -34,7 +38,7 @@ from augment.ingest.chunks import chunked, look_ahead
 from augment.ingest.ledger import IngestError, Ledger, Lines, two_classes
 from augment.ingest.settings import IngestSettings
 from augment.readers import recognise
-from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item
+from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item, Listing, one_form
 from augment.readers.builtin import PREFIX
 from augment.runtime import progress, workers
 from augment.settings import PartSpec
@@ -43,7 +47,7 @@ from augment.settings import PartSpec
 class _Source(NamedTuple):
     name: str  # as in the settings
     reader: dict[str, Any]
-    open: Callable[[], Iterator[Item]]
+    open: Callable[[], Listing]
     labelled: bool
 
 
@@ -62,7 +66,8 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     if settings.unlabelled is not None:
         sources.append(_source(settings.unlabelled, "auto", root, labelled=False))
     opened = [source.open() for source in sources]
-    streams = map(_named, sources, opened, itertools.repeat(pattern))
+    renamed: Counter[str] = Counter()
+    streams = map(_named, sources, opened, itertools.repeat(pattern), itertools.repeat(renamed))
     chunks, count = look_ahead(chunked(itertools.chain.from_iterable(streams)))
     destination = root / INGESTED
     draft = files.temporary_beside(destination)
@@ -76,15 +81,22 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
             ):
                 ledger = Ledger(settings, writer, rejections)
                 _fill(ledger, chunks, executor, sum(map(operator.length_hint, opened)))
+        remarks = [remark for listing in opened for remark in listing.remarks]
+        remarks += _on_names(renamed, ledger.classes)
+        _say(remarks)
         ledger.judge(settings.source)
         final = ledger.settled()
+        counts = ledger.report(final)
+        remarks += _say(_on_splits(counts["classes"]))
         _publish(draft / "table", destination, ledger.written(), final)
     finally:
         shutil.rmtree(draft)
     report = {
         "source": settings.source,
         "reader": sources[0].reader,
-        **ledger.report(final),
+        **counts,
+        "renamed": sum(renamed.values()),
+        "remarks": [_escaped(remark) for remark in remarks],
         "settings": settings.resolved(),
     }
     files.write_json(root / REPORTS / "ingest.json", report)
@@ -112,10 +124,14 @@ def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Sour
 
 
 def _named(
-    source: _Source, items: Iterable[Item], pattern: re.Pattern[str] | None
+    source: _Source,
+    items: Iterable[Item],
+    pattern: re.Pattern[str] | None,
+    renamed: Counter[str],
 ) -> Iterator[Item]:
     """The items with their groups, and with a reason where the label is blank or not UTF-8.
 
+    Labels are brought to one form; ``renamed`` counts those that had another.
     Raises IngestError at the end of a source without any image.
     """
     any_image = False
@@ -123,6 +139,9 @@ def _named(
         any_image = any_image or item.reason != SIDE_FILE
         if not source.labelled:
             item = item._replace(label=None, split=None)
+        if item.label and (form := one_form(item.label)) not in ("", item.label):
+            renamed[item.label] += 1
+            item = item._replace(label=form)
         if pattern is not None and item.group is None and (match := pattern.search(item.path)):
             item = item._replace(group=match[1] if pattern.groups else match[0])
         if not item.reason and item.label is not None and not item.label.strip():
@@ -131,6 +150,47 @@ def _named(
         yield item if all(map(str.isascii, texts)) else _in_utf8(item)
     if not any_image:
         raise IngestError(f"{source.name}: no image found")
+
+
+def _say(remarks: list[str]) -> list[str]:
+    """``remarks``, printed on stderr."""
+    for remark in remarks:
+        print(f"ingest: {_escaped(remark)}", file=sys.stderr)
+    return remarks
+
+
+def _on_names(renamed: Counter[str], classes: Iterable[str]) -> list[str]:
+    """What was done to names of classes, and which are still alike, in words."""
+    remarks = []
+    if renamed:
+        names = ", ".join(repr(one_form(label)) for label in list(renamed)[:8])
+        remarks.append(
+            f"{sum(renamed.values())} labels had another Unicode form or blanks at their end and "
+            f"are brought to one form: {names}"
+        )
+    alike: dict[str, list[str]] = {}
+    for label in table.classes_of(classes):
+        alike.setdefault(_folded(label), []).append(label)
+    same = [" and ".join(map(repr, labels)) for labels in alike.values() if len(labels) > 1]
+    if same:
+        remarks.append(f"classes differ by case, width or space only: {', '.join(same[:8])}")
+    return remarks
+
+
+def _folded(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def _on_splits(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Which classes cannot be learned, as no image of theirs is in train, and what to do."""
+    absent = [label for label, counts in classes.items() if not counts["train"]]
+    if not absent:
+        return []
+    names = ", ".join(absent[:8]) + (f" and {len(absent) - 8} more" if len(absent) > 8 else "")
+    return [
+        f"no image in train of: {names}. Training will stop at that: move some of their images "
+        f"into train, or cut splits anew with ingest.reader: {{name: ..., split_names: ignored}}"
+    ]
 
 
 def _in_utf8(item: Item) -> Item:
@@ -154,7 +214,7 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
         return
     labels: set[str] = set()
     groups = splits.Groups()
-    for item in _named(source, source.open(), pattern):
+    for item in _named(source, source.open(), pattern, Counter()):
         if item.reason:
             continue
         if item.group is not None:

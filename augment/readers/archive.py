@@ -10,18 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from augment.data.files import refusing
 from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers import csv, tar, tree, webdataset
+from augment.readers import tar, tree, webdataset
 from augment.readers.base import (
     DAMAGED,
     MAX_BYTES,
     MISSING,
     READERS,
-    SIDE_FILE,
     TOO_LARGE,
     Item,
     Listing,
@@ -44,27 +43,36 @@ def _recognises(source: str) -> bool:
 
 
 @READERS.register("archive", recognises=_recognises)
-def archive(source: str) -> Listing:
+def archive(
+    source: str,
+    *,
+    split_names: tree.SplitNames = "splits",
+    tables: bool = True,
+    labelled: bool = True,
+) -> Listing:
     """A zip or tar archive (.gz, .bz2, .xz) of a folder such as image_folder reads.
 
-    Raises AugmentError before the first item when the archive is missing, damaged or encrypted, or
-    when a member has an absolute path, climbs out of the archive, or is a link or a device.
+    The options are those of image_folder. Raises AugmentError before the first item when the
+    archive is missing, damaged or encrypted, where nothing says the labels for certain, or when a
+    member has an absolute path, climbs out of the archive, or is a link or a device.
     """
     path = Path(source)
     if not path.is_file():
         raise AugmentError(f"{source}: no such file")
     is_zip = zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"
-    return _zip_items(path) if is_zip else _tar_items(path)
+    options = tree.Options(split_names, tables, labelled)
+    return _zip_items(path, options) if is_zip else _tar_items(path, options)
 
 
-def _zip_items(path: Path) -> Listing:
+def _zip_items(path: Path, options: tree.Options) -> Listing:
     with refusing(path, "zip archive", *_ERRORS):
         opened = zipfile.ZipFile(path)
-    return tree.items(_Zip(path, opened))
+    return tree.items(_Zip(path, opened), options)
 
 
 class _Zip:
     def __init__(self, path: Path, opened: zipfile.ZipFile):
+        self.name = str(path)
         self.opened = opened
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
@@ -77,7 +85,7 @@ class _Zip:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if stat.S_ISLNK(kind):
             raise tar.refusal(archive, info.filename, "is a link")
-        if info.is_dir():
+        if info.is_dir() or name != info.filename and info.filename.endswith("\\"):
             return
         if kind not in (0, stat.S_IFREG):
             raise tar.refusal(archive, info.filename, "is neither a file nor a folder")
@@ -108,60 +116,73 @@ class _Zip:
         except _ERRORS:
             return b"", DAMAGED
 
-    def text(self, path: str) -> AbstractContextManager[TextIO]:
+    def has(self, path: str) -> bool:
+        return path in self.members
+
+    def raw(self, path: str) -> AbstractContextManager[BinaryIO]:
         data, reason = self.fetch(path)
         if reason:
-            raise AugmentError(f"{self.opened.filename}: {path}: {reason}")
+            raise AugmentError(f"{self.name}: {path}: {reason}")
         assert isinstance(data, bytes)
-        return _text(data)
+        return io.BytesIO(data)
 
 
-def _tar_items(path: Path) -> Listing:
-    """The items of a tar archive: one pass reads layout and metadata, a second the images."""
-    holding: set[tree.Folders] = set()
-    listing: list[tree.Folders] = []
-    rows: dict[str, tuple[str, dict[str, Any]]] = {}
-    count = 0
-    for member in tar.members(path):
-        count += 1
-        *above, name = member.path.split("/")
-        folders = tuple(above)
-        if not is_side_file(name):
-            holding.add(folders)
-        elif name == tree.METADATA and member.size <= MAX_BYTES:
-            data = member.read()
-            if tree.FILE_NAME in csv.header(_text(data), member.path):
-                listing.append(folders)
-                for listed, reason, row in tree.listed_files(_text(data), folders):
-                    rows[listed] = reason, row
-    return Listing(_tar_stream(path, tree.layout_of(holding), listing, rows), count)
+def _tar_items(path: Path, options: tree.Options) -> Listing:
+    """The items of a tar archive: one pass reads names and sheets, a second the images."""
+    names = _Tar(path)
+    plan = tree.Plan(names, options)
+    rows = {listed: (reason, row) for listed, reason, row in plan.rows()}
+    return Listing(_tar_stream(path, plan, rows), plan.count, plan.remarks)
+
+
+class _Tar:
+    """The names in a tar archive, and the bytes of what may list labels."""
+
+    def __init__(self, path: Path):
+        self.name = str(path)
+        self.paths: set[str] = set()
+        self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
+        self.texts: dict[str, bytes] = {}
+        size = 0
+        for member in tar.members(path):
+            *above, name = member.path.split("/")
+            self.folders[tuple(above)].append(name)
+            self.paths.add(member.path)
+            if name.lower().endswith(tree.LISTS) and size + member.size <= MAX_BYTES:
+                size += member.size
+                self.texts[member.path] = member.read()
+
+    def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
+        yield from self.folders.items()
+
+    def has(self, path: str) -> bool:
+        return path in self.paths
+
+    def fetch(self, path: str) -> tuple[bytes | Path, str]:
+        raise NotImplementedError  # the second pass reads the images in their order
+
+    def raw(self, path: str) -> AbstractContextManager[BinaryIO]:
+        if path not in self.texts:
+            raise AugmentError(f"{self.name}: {path}: {TOO_LARGE}")
+        return io.BytesIO(self.texts[path])
 
 
 def _tar_stream(
-    archive: Path,
-    layout: tree.Layout,
-    listing: list[tree.Folders],
-    rows: dict[str, tuple[str, dict[str, Any]]],
+    archive: Path, plan: tree.Plan, rows: dict[str, tuple[str, dict[Any, Any]]]
 ) -> Iterator[Item]:
-    """The second pass: items in the archive's order, then metadata rows without a member."""
+    """The second pass: items in the archive's order, then rows of sheets without a member."""
     seen: set[str] = set()
     for path, size, read in tar.members(archive):
-        *above, name = path.split("/")
-        folders = tuple(above)
-        if is_side_file(name):
-            yield Item(path, b"", None, reason=SIDE_FILE)
-            continue
         reason, row = rows.get(path, ("", {}))
-        if not row and tree.is_below(folders, listing):
-            reason = tree.UNLISTED
-        elif size > MAX_BYTES:
-            reason = TOO_LARGE
-        seen.add(path)
-        yield tree.item_at(path, b"" if reason else read(), reason, layout, row)
+        if path in rows:
+            item = plan.item(path, b"", reason, row)
+            seen.add(path)
+        else:
+            item = plan.unlisted(path)
+        if not item.reason:
+            reason = TOO_LARGE if size > MAX_BYTES else ""
+            item = item._replace(data=b"" if reason else read(), reason=reason)
+        yield item
     for path, (reason, row) in rows.items():
         if path not in seen:
-            yield tree.item_at(path, b"", reason or MISSING, layout, row)
-
-
-def _text(data: bytes) -> TextIO:
-    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+            yield plan.item(path, b"", reason or MISSING, row)

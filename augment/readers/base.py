@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -23,6 +24,10 @@ DAMAGED = "truncated or damaged"
 TOO_LARGE = "file too large"
 NOT_UTF8 = "label is not UTF-8"
 LEAVES = "path leaves its folder"
+BOXES = (
+    "this is a set for detection or segmentation; augment reads one label for each image, "
+    "so cut each object out into a folder of its class"
+)
 MAX_BYTES = 256 << 20  # bytes of an encoded image; a larger one is rejected unread
 SPLITS = MappingProxyType(
     {
@@ -33,6 +38,7 @@ SPLITS = MappingProxyType(
 )  # fmt: skip
 CARRIED = ("id", "origin", *(field.name for field in table.PROVENANCE))
 _ABSENT = (None, "")
+_FOLDER_WORDS = frozenset({"image", "images", "img", "imgs", "data", "dataset", "set", "folder"})
 _JUNK_FOLDERS = frozenset(
     {"__macosx", "@eadir", ".git", ".svn", ".hg", ".dvc", ".venv", ".cache", ".thumbnails"}
     | {".ipynb_checkpoints", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd"}
@@ -65,10 +71,14 @@ class Item(NamedTuple):
 
 
 class Listing(Iterator[Item]):
-    """Items and their approximate number, which a progress bar takes from operator.length_hint."""
+    """Items and their approximate number, which a progress bar takes from operator.length_hint.
 
-    def __init__(self, items: Iterable[Item], count: int):
+    ``remarks`` says in words what the reader decided; some lines come only with the last item.
+    """
+
+    def __init__(self, items: Iterable[Item], count: int, remarks: list[str] | None = None):
         """Pass on ``items``; ``count`` is their approximate number."""
+        self.remarks = [] if remarks is None else remarks
         self._items = iter(items)
         self._count = count
 
@@ -90,10 +100,22 @@ def split_of(name: str) -> str | None:
     return SPLITS.get(name.strip().lower())
 
 
+def split_of_folder(name: str) -> str | None:
+    """The split that a folder's name means, as in ``test``, ``train_images`` or ``val2017``."""
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    splits = {split_of(word) for word in words if word not in _FOLDER_WORDS}
+    return splits.pop() if len(splits) == 1 else None
+
+
 def split_in(path: PurePosixPath) -> str | None:
     """The split in a shard's relative path, as in ``train-00000.tar`` or ``test/0000.parquet``."""
     words = [re.split(r"[-_.]", path.name)[0], *reversed(path.parts[:-1])]
     return next((split for word in words if (split := split_of(word))), None)
+
+
+def one_form(label: str) -> str:
+    """``label`` in Unicode's composed form (NFC) and without blanks at its end."""
+    return unicodedata.normalize("NFC", label).rstrip()
 
 
 def is_junk_folder(name: str) -> bool:

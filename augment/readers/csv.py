@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv as cells
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
 
 from augment.errors import AugmentError
-from augment.readers.base import READERS, Item, Listing, described, locate
-
-_SUFFIXES = (".csv", ".tsv")
-_LINE = 1 << 16  # characters of the first line that recognition reads, at most
+from augment.readers import sheets, tree
+from augment.readers.base import READERS, Item, Listing, described, is_side_file, split_of_folder
+from augment.readers.folder import Disk
+from augment.readers.sheets import Columns
 
 
 def _recognises(source: str) -> bool:
     path = Path(source)
     if path.is_file():
-        return path.suffix.lower() in _SUFFIXES
+        return path.suffix.lower() in sheets.SUFFIXES
     return path.is_dir() and len(_lists(path)) == 1
 
 
@@ -30,76 +28,84 @@ def csv(
     split: str = "split",
     group: str = "group",
     delimiter: str | None = None,
+    encoding: str | None = None,
     labelled: bool = True,
 ) -> Listing:
     """A CSV or TSV file, or a folder with one, with path, label and optionally split and group.
 
-    The options name the columns; the delimiter is a comma, in a .tsv file a tab. Paths are relative
-    to the folder of the CSV and must not leave it. Raises AugmentError for a file that is no CSV in
-    UTF-8 or lacks the columns.
+    The options name the columns, in any case. Without a column ``path`` or ``label`` they are
+    guessed by what they hold, where that is clear. Delimiter and encoding are found out. Paths are
+    relative to the folder of the CSV and must not leave it; images of a folder that its CSV does
+    not list are rejected, or unlabelled in a folder such as ``test``. Raises AugmentError for a
+    file that is no CSV, that is in an unknown encoding or lacks the columns.
     """
     file = Path(source)
-    if file.is_dir():
+    whole = file.is_dir()
+    if whole:
         file = _only_list(file)
-    delimiter = delimiter or ("\t" if file.suffix.lower() == ".tsv" else ",")
-    if len(delimiter) != 1:
+    if delimiter is not None and len(delimiter) != 1:
         raise AugmentError(f"{file}: delimiter: one character, found {delimiter!r}")
-    with _opened(file) as opened:
-        names = header(opened, str(file), delimiter)
-    with open(file, "rb") as raw:
-        lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(1 << 20), b""))
-    missing = [name for name in (path, label)[: 1 + labelled] if name not in names]
-    if missing:
-        raise AugmentError(
-            f"{file}: no column {', '.join(map(repr, missing))}; columns: {', '.join(names)}"
-        )
-    columns = {path: "path", label: "label", split: "split", group: "group"}
-    return Listing(_items(file, columns, delimiter), max(0, lines - 1))
-
-
-def header(file: TextIO, where: str, delimiter: str = ",") -> list[str]:
-    """The names of the columns. Raises AugmentError naming ``where`` if the file is no CSV."""
+    disk = Disk(file.parent)
+    files = tree.Files(disk)
+    asked = Columns(path, label if labelled else None, split, group)
     try:
-        return next(cells.reader(file, delimiter=delimiter), [])
-    except (cells.Error, UnicodeDecodeError) as error:
-        raise AugmentError(f"{where}: no CSV in UTF-8: {error}") from None
+        sheet = tree.sheet_of(disk, files, (), file.name, asked, delimiter, encoding)
+    except sheets.Unclear as error:
+        raise AugmentError(f"{file}: {error}") from None
+    remarks = tree.said(sheet)
+    places, count = set(), 0
+    for listed, _, _ in tree.listed(disk, files, sheet, []):
+        places.add(tuple(listed.split("/")[:-1]))
+        count += 1
+    layout = tree.layout_of(places)
+    if layout.splits:
+        names = sorted({folders[layout.depth] for folders in places if len(folders) > layout.depth})
+        remarks.append(f"folders {', '.join(names)} are splits")
+    return Listing(_items(disk, files, sheet, layout, remarks, whole), count, remarks)
 
 
-def rows(file: TextIO, where: str, delimiter: str = ",") -> Iterator[dict[str, Any]]:
-    """The rows by column name; an absent cell is None. Raises AugmentError like ``header``."""
-    reader = cells.DictReader(file, delimiter=delimiter)
-    try:
-        yield from reader
-    except (cells.Error, UnicodeDecodeError) as error:
-        raise AugmentError(f"{where}: after line {reader.line_num}: {error}") from None
-
-
-def _items(file: Path, columns: dict[str, str], delimiter: str) -> Iterator[Item]:
-    with _opened(file) as opened:
-        for row in rows(opened, str(file), delimiter):
-            values = {name: row[column] for column, name in columns.items() if column in row}
-            name = values.pop("path") or ""
-            data, reason = locate(file.parent, name)
-            yield described(Item(name, data, "", reason=reason), values)
-
-
-def _opened(file: Path) -> TextIO:
-    try:
-        return open(file, encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise AugmentError(f"{file}: {error.strerror}") from None
+def _items(
+    disk: Disk,
+    files: tree.Files,
+    sheet: tree.Sheet,
+    layout: tree.Layout,
+    remarks: list[str],
+    whole: bool,
+) -> Iterator[Item]:
+    """The rows, then the images of a ``whole`` folder that have none."""
+    seen = set()
+    for path, reason, row in tree.listed(disk, files, sheet, remarks):
+        seen.add(path)
+        split, _ = layout.place(tuple(path.split("/")[:-1])) if layout.splits else (None, "")
+        item = Item(path, b"" if reason else disk.fetch(path)[0], "", split, reason=reason)
+        yield described(item, row)
+    for folders, names in disk.walk() if whole else ():
+        held_out = "test" in map(split_of_folder, folders)
+        for name in names:
+            path = tree.joined(folders, name)
+            if path not in seen and not is_side_file(name):
+                reason = "" if held_out else f"not in {sheet.name}"
+                data = b"" if reason else disk.fetch(path)[0]
+                yield Item(path, data, None if held_out else "", reason=reason)
 
 
 def _lists(folder: Path) -> list[Path]:
-    """The CSV and TSV files of a folder whose first line names path and label."""
-    lists = []
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in _SUFFIXES and file.is_file():
-            with open(file, encoding="utf-8-sig", errors="replace") as opened:
-                first = opened.readline(_LINE)
-            if {"path", "label"} <= set(first.strip().replace("\t", ",").split(",")):
-                lists.append(file)
-    return lists
+    """The CSV and TSV files of a folder that have the columns path and label, in any case."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in sheets.SUFFIXES and file.is_file() and _names_both(file)
+    ]
+
+
+def _names_both(file: Path) -> bool:
+    disk = Disk(file.parent)
+    try:
+        written = sheets.how_written(lambda: disk.raw(file.name), str(file), first_only=True)
+        names = sheets.header(lambda: disk.raw(file.name), str(file), written)
+    except AugmentError:
+        return False
+    return {"path", "label"} <= {name.strip().casefold() for name in names}
 
 
 def _only_list(folder: Path) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from augment.data.table import natural
 from augment.errors import AugmentError
@@ -19,29 +19,62 @@ def _recognises(source: str) -> bool:
 
 
 @READERS.register("image_folder", recognises=_recognises, fallback=True, paths=True)
-def image_folder(source: str) -> Listing:
+def image_folder(
+    source: str,
+    *,
+    split_names: tree.SplitNames = "splits",
+    tables: bool = True,
+    labelled: bool = True,
+) -> Listing:
     """A folder for each class, perhaps inside train, valid and test folders; reads metadata.csv.
 
-    Deeper folders belong to their class. Links to files and folders are followed, but never in a
-    circle. Raises AugmentError when ``source`` is no folder.
+    Deeper folders belong to their class. ``split_names`` says what folders named like splits are:
+    ``splits``, ``classes``, or ``ignored``, which cuts splits anew. ``tables`` is whether tables of
+    labels beside the images are read. Links to files and folders are followed, but never in a
+    circle. Raises AugmentError when ``source`` is no folder, and where nothing says the labels for
+    certain.
     """
     if not Path(source).is_dir():
         raise AugmentError(f"{source}: no such folder")
-    return tree.items(_Disk(Path(source)))
+    return tree.items(Disk(Path(source)), tree.Options(split_names, tables, labelled))
 
 
-class _Disk:
+class Disk:
+    """The files below a folder."""
+
     def __init__(self, root: Path):
+        """``root`` is the folder."""
         self.root = root
 
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.root)
+
     def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
+        """Each folder with its files; see _walk."""
         yield from _walk(str(self.root), (), (os.path.realpath(self.root),))
 
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        try:
+            return os.path.isfile(f"{self.root}/{path}")
+        except ValueError:  # a name that no system takes
+            return False
+
     def fetch(self, path: str) -> tuple[bytes | Path, str]:
+        """The path, unread."""
         return Path(f"{self.root}/{path}"), ""
 
-    def text(self, path: str) -> AbstractContextManager[TextIO]:
-        return open(self.root / path, encoding="utf-8-sig", newline="")
+    @contextmanager
+    def raw(self, path: str) -> Iterator[BinaryIO]:
+        """A file, opened for its bytes. Raises AugmentError where it cannot be read."""
+        try:
+            file = open(self.root / path, "rb")
+        except OSError as error:
+            raise AugmentError(f"{self.root / path}: {error.strerror}") from None
+        with file:
+            yield file
 
 
 def _walk(

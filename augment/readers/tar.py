@@ -90,6 +90,7 @@ def members(archive: Path) -> Iterator[Member]:
 def safe_path(archive: Path, name: str) -> str:
     """A member's path with single slashes; a path inside a tool's folder is cut to that folder.
 
+    Backslashes separate folders in a name without any slash, as some programs of Windows write it.
     Raises AugmentError for a path that is absolute or climbs out on any operating system.
     """
     parts = re.split(r"[/\\]", name)
@@ -97,7 +98,8 @@ def safe_path(archive: Path, name: str) -> str:
         raise refusal(archive, name, "is absolute")
     if ".." in parts:
         raise refusal(archive, name, "climbs out")
-    kept = [part for part in name.split("/") if part not in ("", ".")]
+    parts = name.split("/") if "/" in name else parts
+    kept = [part for part in parts if part not in ("", ".")]
     junk = next((place for place, part in enumerate(kept) if is_junk_folder(part)), len(kept))
     return "/".join(kept[: junk + 1])
 

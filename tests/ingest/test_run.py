@@ -209,8 +209,10 @@ class TestLabels:
                 lines.writerow([f"{number}.png", label])
         report = run(root, root / "in/list.csv")
         labels_by_path = rows(root).set_index("path")["label"]
-        assert [labels_by_path[f"{number}.png"] for number in range(len(labels))] == labels
-        assert set(report["classes"]) == set(labels)
+        names = [base.one_form(label) for label in labels]
+        assert [labels_by_path[f"{number}.png"] for number in range(len(labels))] == names
+        assert set(report["classes"]) == set(names)
+        assert report["renamed"] == sum(map(str.__ne__, labels, names))
         assert set((root / "data").iterdir()) == {root / INGESTED}
 
     def test_odd_ones_are_names_like_any_other(self, tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ class TestLabels:
             ),
             min_size=2,
             max_size=5,
-            unique=True,
+            unique_by=base.one_form,
         )
     )
     def test_any_text_is_a_name(
@@ -544,7 +546,9 @@ class TestRuns:
         fill(tmp_path / "in")
         report = run(tmp_path, "in")
         assert report["source"] == "in"
-        assert report["reader"] == {"name": "image_folder"}
+        assert report["reader"] == {
+            "name": "image_folder", "split_names": "splits", "tables": True, "labelled": True,
+        }  # fmt: skip
 
     def test_an_export_comes_back_as_it_was(self, tmp_path: Path) -> None:
         run(tmp_path / "one", fill(tmp_path / "in"), unlabelled=str(fill(tmp_path / "more")))

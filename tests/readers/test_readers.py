@@ -249,7 +249,13 @@ class TestLayout:
             (["x/y/a", "x/y/b"], Layout(2, False)),
             (["train/a", "train/b", "test/a"], Layout(0, True)),
             (["set/train/a", "set/val/a"], Layout(1, True)),
-            (["train", "test"], Layout(0, False)),  # two classes of these names
+            (["train", "test"], Layout(0, True)),  # without a class in them
+            (["images/train", "images/val2017"], Layout(1, True)),
+            (["train_images/a", "test_images/a"], Layout(0, True)),
+            (["train/images/a", "test/images/b"], Layout(0, True, inner=1)),
+            (["train/a/w1", "test/a/w2"], Layout(0, True)),
+            (["a/train", "a/test", "b/train"], Layout(0, False, below=True)),
+            (["train/a", "test/a", ""], Layout(0, True)),
             (["train/x", "car/y"], Layout(0, False)),
             (["a/w1", "a/w2", "b/w1"], Layout(0, False)),
             (["a"], Layout(0, False)),
@@ -260,11 +266,16 @@ class TestLayout:
     def test_of_folders(self, folders: list[str], layout: Layout) -> None:
         assert layout_of([tuple(filter(None, folder.split("/"))) for folder in folders]) == layout
 
+    def test_of_classes_named_like_splits(self) -> None:
+        assert layout_of([("train",), ("test",)], "classes") == Layout(0, False)
+
     def test_places(self) -> None:
         assert Layout(1, True).place(("set", "Validation", "a", "deep")) == ("valid", "a")
         assert Layout(0, False).place(("a", "deep")) == (None, "a")
         assert Layout(0, True).place(("test",)) == ("test", "")
         assert Layout(0, False).place(()) == (None, "")
+        assert Layout(0, True, inner=1).place(("test_images", "images", "a")) == ("test", "a")
+        assert Layout(0, False, below=True).place(("a", "val")) == ("valid", "a")
 
 
 class TestImageFolder:
@@ -290,7 +301,10 @@ class TestImageFolder:
         for label in labels:
             (tmp_path / label).mkdir()
             (tmp_path / label / "1.png").write_bytes(png())
-        assert {item.label for item in read(tmp_path)} == set(labels)
+        items = read(tmp_path, "image_folder", split_names="classes")
+        assert {item.label for item in items} == set(labels)
+        with pytest.raises(AugmentError, match="train: a folder named like a split is no class"):
+            read(tmp_path)
 
     def test_junk_is_counted_and_all_else_is_judged(self, tmp_path: Path) -> None:
         as_folder(tmp_path)

@@ -1,0 +1,332 @@
+"""Sheets: files that list images and their labels, as CSV, TSV, JSON lines or ``dataset.json``.
+
+How a sheet is written (encoding, delimiter) and which columns hold what is found out from its first
+rows; what was decided is said in words, and what is not clear is an error that names the setting.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv as cells
+import io
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, NamedTuple
+
+from augment.errors import AugmentError
+from augment.readers.base import BOXES, CARRIED
+
+DATASET = "dataset.json"
+FILE_NAME = "file_name"
+EXTRA = "more cells than columns"
+SUFFIXES = (".csv", ".tsv")
+LINES = ".jsonl"
+
+_PATHS = ("path", "filename", "file", "filepath", "imagepath", "imagename", "image", "imageid")
+_LABELS = ("label", "labels", "classname", "class", "classid", "category", "target", "words")
+_BOX_COLUMNS = frozenset(
+    {"xmin", "ymin", "xmax", "ymax", "bbox", "bboxes", "boxes", "objects", "segmentation"}
+    | {"encodedpixels"}
+)
+_ASKED = ("path", "label", "split", "group")  # columns that are guessed where they lack
+_SAMPLE = 1000  # rows from which columns are guessed; chosen by hand
+_SHARE = 0.8  # share of the sampled names that must be files; chosen by hand
+_LINE = 1 << 20  # characters of a line of JSON, at most
+_BLOCK = 1 << 20
+# A letter of Western Europe's languages, or a typographic sign, among what Windows-1252 can hold.
+_WESTERN = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽž"
+_SIGNS = "€‚„…‘’“”–—«»°§²³µ·¿¡£©®½¼"
+
+Opener = Callable[[], AbstractContextManager[BinaryIO]]
+Row = dict[Any, Any]
+
+
+class Unclear(AugmentError):
+    """A sheet whose columns cannot be told by themselves."""
+
+
+class Columns(NamedTuple):
+    """The columns of a sheet; None where it has no such column."""
+
+    path: str
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+
+
+class Written(NamedTuple):
+    """How a sheet is written; the delimiter is blank for JSON."""
+
+    encoding: str
+    delimiter: str
+
+
+def how_written(
+    opener: Opener,
+    where: str,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    *,
+    first_only: bool = False,
+) -> Written:
+    """Encoding and delimiter of a sheet, unless they are given.
+
+    The encoding is UTF-8, UTF-16 by its mark, or Windows-1252 where each word with a foreign byte
+    looks Western European; ``first_only`` judges the first MiB. Raises AugmentError for any other,
+    and for an encoding that is unknown.
+    """
+    if encoding is not None:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise AugmentError(f"{where}: encoding: {encoding!r} is no encoding") from None
+    else:
+        encoding = _encoding(opener, where, first_only)
+    if where.lower().endswith((LINES, ".json")):
+        return Written(encoding, "")
+    if delimiter is None:
+        with opener() as raw:
+            try:
+                first = _text(raw, encoding).readline(_LINE)
+            except UnicodeError as error:
+                raise AugmentError(f"{where}: no CSV in {encoding}: {error}") from None
+        marks = "\t,;|" if where.lower().endswith(".tsv") else ",;\t|"
+        delimiter = max(marks, key=lambda mark: _width(first, mark))  # the first of equals
+    return Written(encoding, delimiter)
+
+
+def header(opener: Opener, where: str, written: Written) -> list[str]:
+    """The names of the columns; for JSON lines those of the first rows."""
+    if not written.delimiter:
+        names = [dict.fromkeys(row) for row in sample(opener, where, written)]
+        return list(dict.fromkeys(itertools.chain.from_iterable(names)))
+    with opener() as raw:
+        try:
+            text = _text(raw, written.encoding)
+            return next(cells.reader(text, delimiter=written.delimiter), [])
+        except (cells.Error, UnicodeError) as error:
+            raise AugmentError(f"{where}: no CSV in {written.encoding}: {error}") from None
+
+
+def rows(opener: Opener, where: str, written: Written) -> Iterator[Row]:
+    """The rows by column name; an absent cell is None, cells in excess stand under the key None.
+
+    Raises AugmentError, with the line, for what is no such file.
+    """
+    with opener() as raw:
+        if where.rpartition("/")[2] == DATASET:
+            yield from _dataset(raw, where)
+            return
+        text = _text(raw, written.encoding)
+        if not written.delimiter:
+            yield from _json_lines(text, where)
+            return
+        reader = cells.DictReader(text, delimiter=written.delimiter)
+        try:
+            yield from reader
+        except (cells.Error, UnicodeError) as error:
+            raise AugmentError(f"{where}: after line {reader.line_num}: {error}") from None
+
+
+def sample(opener: Opener, where: str, written: Written) -> list[Row]:
+    """The first 1,000 rows."""
+    return list(itertools.islice(rows(opener, where, written), _SAMPLE))
+
+
+def guessed(
+    names: Sequence[str], first: Sequence[Row], is_file: Callable[[str], bool], asked: Columns
+) -> Columns:
+    """The columns among ``names``, from the ``first`` rows.
+
+    A column that is ``asked`` for by name, in any case, is taken. Otherwise names that exist as
+    files tell the paths; the label is a column of a usual name, or the only one with few distinct
+    values. Raises Unclear, which says what was found and which setting decides.
+    """
+    found = {name: share(first, name, is_file) for name in names}
+    known = {_plain(name): name for name in reversed(names)}
+    for column, default in zip(asked, _ASKED, strict=True):
+        if column not in (None, FILE_NAME, default) and _named(names, column) is None:
+            raise Unclear(f"no column {column!r}; columns: {', '.join(names)}")
+    path = _named(names, asked.path)
+    if path is None:
+        holding = [name for name in names if found[name] >= _SHARE]
+        usual = [known[word] for word in _PATHS if known.get(word) in holding]
+        if len(holding) != 1 and not usual:
+            raise Unclear(
+                f"no column {asked.path!r}; columns: {', '.join(names)}; "
+                + (
+                    f"{_either(holding)} name files: set ingest.reader: {{name: csv, path: ...}}"
+                    if holding
+                    else "none holds the names of files that exist here"
+                )
+            )
+        path = usual[0] if usual else holding[0]
+    split, group = _named(names, asked.split), _named(names, asked.group)
+    label = None if asked.label is None else _named(names, asked.label)
+    if label is None and asked.label is not None:
+        rest = [name for name in names if name not in (path, split, group)]
+        missing = f"no column {asked.label!r}; columns: {', '.join(names)}"
+        if found[path] < _SHARE:
+            raise Unclear(missing)
+        if boxes := [name for name in rest if _plain(name) in _BOX_COLUMNS]:
+            raise Unclear(f"{missing}; {_either(boxes)} hold boxes or masks: {BOXES}")
+        label = _label(rest, known, first, missing)
+    return Columns(path, label, split, group)
+
+
+def _label(rest: Sequence[str], known: dict[str, str], first: Sequence[Row], missing: str) -> str:
+    usual = [known[word] for word in _LABELS if known.get(word) in rest]
+    if usual:
+        return usual[0]
+    values = {name: [str(row.get(name)) for row in first if row.get(name)] for name in rest}
+    few = [name for name in rest if 1 < len(set(values[name])) <= max(2, len(values[name]) // 2)]
+    few = [name for name in few if name and name not in CARRIED]
+    if len(few) == 1:
+        return few[0]
+    if few and all(set(values[name]) <= {"0", "1", "0.0", "1.0"} for name in few):
+        raise Unclear(
+            f"{missing}; {_either(few)} hold 0 and 1, a column for each class: write one column "
+            f"label instead"
+        )
+    if few:
+        raise Unclear(
+            f"{missing}; {_either(few)} may be the label: set ingest.source to this file and "
+            f"ingest.reader: {{name: csv, label: {few[0]}}} or another of them"
+        )
+    raise Unclear(f"{missing}; none has few distinct values")
+
+
+def is_usual(label: str | None) -> bool:
+    """Whether a column is named as labels usually are."""
+    return label is not None and _plain(label) in _LABELS
+
+
+def said(columns: Columns, written: Written) -> str:
+    """What was decided about a sheet, in words."""
+    words = [f"column {columns.path!r} names the files"]
+    words += [f"{columns.label!r} the label"] if columns.label is not None else []
+    words += [f"{columns.split!r} the split"] if columns.split is not None else []
+    words += [f"{columns.group!r} the group"] if columns.group is not None else []
+    if written.encoding not in ("utf-8", "utf-8-sig"):
+        words.append(f"read as {written.encoding}; option encoding of the reader csv decides")
+    if written.delimiter not in ("", ","):
+        words.append(f"cells between {written.delimiter!r}")
+    return ", ".join(words)
+
+
+def whole(row: Row, columns: Columns, names: Sequence[str], delimiter: str) -> Row:
+    """``row`` without cells in excess where the label is the last column: they are its text.
+
+    So ``7.jpg,1,000`` under ``filename,words`` has the words ``1,000``.
+    """
+    if row.get(None) and names and names[-1] == columns.label:
+        rest = row.pop(None)
+        row[columns.label] = delimiter.join([row[columns.label], *rest])
+    return row
+
+
+def _encoding(opener: Opener, where: str, first_only: bool) -> str:
+    with opener() as raw:
+        start = raw.read(4)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        block = start
+        try:
+            while block:
+                decoder.decode(block)
+                block = b"" if first_only and raw.tell() > _BLOCK else raw.read(_BLOCK)
+            decoder.decode(b"", final=not first_only)
+            return "utf-8-sig"
+        except UnicodeDecodeError as error:
+            problem = error
+    with opener() as raw:
+        if all(map(_is_western, iter(lambda: raw.readline(_BLOCK), b""))):
+            return "cp1252"
+    raise AugmentError(
+        f"{where}: no text in UTF-8 ({problem.reason}); save it as UTF-8, or name the encoding: "
+        f"ingest.reader: {{name: csv, encoding: ...}}"
+    )
+
+
+def _is_western(line: bytes) -> bool:
+    """Whether a line in Windows-1252 has letters of Western Europe only, in words that make sense.
+
+    In each word at most half of the characters are foreign ones; other encodings hardly give that.
+    """
+    try:
+        text = line.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    for word in re.findall(r"\w+", text):
+        foreign = [letter for letter in word if not letter.isascii()]
+        if 2 * len(foreign) > len(word):
+            return False
+    return all(letter.isascii() or letter in _WESTERN or letter in _SIGNS for letter in text)
+
+
+def _text(raw: BinaryIO, encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(raw, encoding=encoding, newline="")
+
+
+def _width(line: str, delimiter: str) -> int:
+    try:
+        return len(next(cells.reader([line], delimiter=delimiter), []))
+    except cells.Error:
+        return 0
+
+
+def _json_lines(text: io.TextIOWrapper, where: str) -> Iterator[Row]:
+    for number in itertools.count(1):
+        try:
+            line = text.readline(_LINE)
+            if not line:
+                return
+            row = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise AugmentError(f"{where}: line {number}: no JSON in UTF-8: {error}") from None
+        if row is not None:
+            if not isinstance(row, dict):
+                raise AugmentError(f"{where}: line {number}: no JSON object")
+            yield row
+
+
+def _dataset(raw: BinaryIO, where: str) -> Iterator[Row]:
+    """StyleGAN2-ADA's list: pairs of file and class number under ``labels``."""
+    try:
+        labels = json.load(raw)["labels"]
+        pairs = [(name, label) for name, label in labels]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise AugmentError(
+            f"{where}: pairs of file and class under 'labels' expected: {error!r}"
+        ) from None
+    for name, label in pairs:
+        yield {FILE_NAME: name, "label": label}
+
+
+def share(first: Sequence[Row], name: str, is_file: Callable[[str], bool]) -> float:
+    """The share of a column's values, blank ones aside, that are files."""
+    values = [str(row[name]) for row in first if row.get(name)]
+    if not any(map(is_file, values[:20])):
+        return 0.0
+    return sum(map(is_file, values)) / len(values) if values else 0.0
+
+
+def _named(names: Sequence[str], asked: str | None) -> str | None:
+    """The column called ``asked``: as it is, or else the only one in another case."""
+    if asked is None or asked in names:
+        return asked
+    same = [name for name in names if _plain(name) == _plain(asked)]
+    return same[0] if len(same) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _either(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:8]))
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
