@@ -1,6 +1,6 @@
 """Layouts as people have them: right labels, splits and counts, or a stop that says why.
 
-Each test makes its input. ``docs/start/sources.md`` lists these layouts, each with its test's name.
+Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test of each.
 """
 
 from __future__ import annotations
@@ -525,3 +525,33 @@ class TestNames:
         fill(tmp_path, unicodedata.normalize("NFD", "é.png"), "2.png")
         table(tmp_path / "l.csv", [("path", "label"), ("é.png", "a"), ("2.png", "b")])
         assert all(item.data.exists() for item in read(tmp_path / "l.csv"))  # type: ignore[union-attr]
+
+
+LINES = {
+    "`train/cat/`": TestSplitFolders.test_with_longer_names_are_splits,
+    "`cat/train/`": TestSplitFolders.test_in_each_class_are_splits,
+    "`train/`, `test/` without": TestSplitFolders.test_without_labels_stop,
+    "`metadata.csv`": TestMetadata.test_above_the_splits,
+    "`dataset.json`": TestDatasetJson.test_brings_the_labels,
+    "`train.csv` beside": TestCompetition.test_is_read_and_tests_are_unlabelled,
+    "`train.csv`, `val.csv`": TestCompetition.test_a_table_for_each_split,
+    "a table beside": TestCompetition.test_a_table_that_contradicts_the_folders_stops,
+    "a table with several": TestCompetition.test_two_columns_that_may_be_the_label_stop,
+    "a table with commas": TestTablesOfWindows.test_are_read,
+    "`filename,words`": TestTablesOfWindows.test_words_with_commas,
+    "an archive with": TestTablesOfWindows.test_archives_of_windows,
+    "boxes": TestRefused.test_coco,
+    "`images/` and": TestRefused.test_masks,
+    "`train/good/`": TestDefects.test_good_and_defects_are_classes,
+    "names in two": TestNames.test_two_unicode_forms_are_one_class,
+    "names that differ": TestNames.test_blanks_at_the_end_and_case,
+}
+
+
+def test_every_line_of_the_documentation_has_a_test() -> None:
+    page = Path(__file__).parents[2] / "docs/start/sources.md"
+    section = page.read_text("utf-8").partition("## Layouts")[2].partition("\n## ")[0]
+    lines = [line[2:] for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) == len(LINES)
+    for line, start in zip(lines, LINES, strict=True):
+        assert line.startswith(start)
