@@ -38,6 +38,7 @@ class CleanSettings(Settings):
     """The repairs that may be made, in this order; an empty list repairs nothing."""
     max_dropped: Fraction = 0.2
     """The largest share of a class's images that a check may drop, 0 to 1; the run stops above it.
+    It also protects images without a label: all together, and those that look like one class.
     """
     size: Literal["auto"] | int | tuple[int, int] = "auto"
     """Height and width in pixels of the kept images: one number, or [height, width]; multiples of 4

@@ -567,6 +567,51 @@ def test_a_check_that_drops_too_much_stops_and_leaves_the_old_result(tmp_path: P
     assert clean.run(settings(max_dropped=0.25), root)["dropped"] == 3
 
 
+def test_images_without_a_label_are_protected(tmp_path: Path) -> None:
+    """All of them together against any check, but a few of them not."""
+    blanks = [row(np.full((28, 28), 255 - n, np.uint8), None, path=f"{n}.png") for n in range(6)]
+    few = [row(glyph(), None, path=f"few/{n}.png") for n in range(13)]
+    report = clean.run(settings(), ingested(tmp_path, [*good(), *blanks, *few]))
+    assert report["unlabelled"]["dropped"] == 6
+    more = [row(glyph(), None, path=f"more/{n}.png") for n in range(5)]
+    ingested(tmp_path, [*good(), *blanks, *few, *more])
+    with pytest.raises(
+        verdicts.CleanError, match=r"'ink_share' drops 6 of 24 images without a label, more than"
+    ):
+        clean.run(settings(), tmp_path)
+    many = [row(glyph(), None, path=f"many/{n}.png") for n in range(6)]
+    ingested(tmp_path, [*good(), *blanks, *few, *more, *many])
+    assert clean.run(settings(), tmp_path)["unlabelled"]["dropped"] == 6
+
+
+def test_unlabelled_images_that_look_like_a_class_are_protected() -> None:
+    """30 of 40 that look like a, of 240 without a label; blank ones look like nothing."""
+    count = 40 + 200 + 20
+    facts = pd.DataFrame({"label": pd.Series([None] * 240 + ["a"] * 10 + ["b"] * 10)})
+    resembled = pd.Series(["a"] * 40 + ["b"] * 200 + ["a"] * 10 + ["b"] * 10)
+
+    def judged(*names: str) -> pd.DataFrame:
+        faults = [names] * 30 + [()] * (count - 30)
+        return pd.DataFrame(
+            {"faults": faults, "label": facts["label"], "kept": [not f for f in faults]}
+        )
+
+    message = "'near_duplicate' drops 30 of 40 images without a label that look like class 'a'"
+    with pytest.raises(verdicts.CleanError, match=message):
+        verdicts.stop(facts, judged("near_duplicate"), resembled, 0.2)
+    verdicts.stop(facts, judged("near_duplicate", "blank"), resembled, 0.2)
+    verdicts.stop(facts, judged("near_duplicate"), resembled, 0.75)
+
+
+def test_a_small_set_is_told_that_models_abstain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = clean.run(settings(checks="auto"), ingested(tmp_path, good(12, "abcd")))
+    assert report["abstained"].startswith("wrong_label, turned abstained: 12.0 labelled train")
+    assert f"clean: {report['abstained']}" in capsys.readouterr().err
+    assert clean.run(settings(), tmp_path)["abstained"] is None
+
+
 def test_two_classes_must_be_left(tmp_path: Path) -> None:
     root = ingested(tmp_path, [*good(labels="a"), row(np.zeros((28, 28), np.uint8), "b")])
     with pytest.raises(verdicts.CleanError, match="'ink_share' drops 1 of 1 images of class 'b'"):
