@@ -163,7 +163,7 @@ def _write_verdicts(
 def _form(kept: pd.DataFrame, settings: CleanSettings) -> Form:
     size = settings.size
     if size == "auto":
-        size = normalise.auto_size(kept[["width", "height"]].max(axis=1).to_numpy())
+        size = normalise.auto_shape(kept["height"].to_numpy(), kept["width"].to_numpy())
     mode = settings.mode
     if mode == "auto":
         mode = "L" if kept["grey"].all() else "RGB"

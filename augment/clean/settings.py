@@ -42,8 +42,9 @@ class CleanSettings(Settings):
     """
     size: Literal["auto"] | int | tuple[int, int] = "auto"
     """Height and width in pixels of the kept images: one number, or [height, width]; multiples of 4
-    from 8 to 256. `auto` takes the nearest of 8, 16, 28, 32, 48, 64, 96 and 128 to the set's
-    median.
+    from 8 to 256. `auto` takes a square, its side the nearest of 8, 16, 28, 32, 48, 64, 96 and 128
+    to the set's median; and a rectangle, such as 32 × 128, where at least 60 % of the images are
+    twice as wide as high and at most 25 % higher than wide, or the other way round.
     """
     mode: Literal["auto", "L", "RGB"] = "auto"
     """Channels of the kept images: `L` (grey) or `RGB`; `auto` takes `L` where every kept image is

@@ -636,6 +636,49 @@ def test_auto_size(sides: list[int], expected: int) -> None:
     assert normalise.auto_size(sides) == expected
 
 
+WORDS = [(32, width) for width in (100, 120, 128, 136, 150)]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([(28, 28)] * 9, (28, 28)),
+        ([(200, 180), (180, 200), (300, 256)], (128, 128)),
+        ([(64, 96)] * 9, (96, 96)),  # photographs, 3 : 2
+        (WORDS, (32, 128)),
+        ([shape[::-1] for shape in WORDS], (128, 32)),
+        ([*WORDS * 3, (32, 20), (32, 28), (32, 40)], (32, 128)),  # with "I", "a" and "to"
+        ([(40, 640)] * 9, (8, 128)),
+        ([(300, 601)] * 9, (64, 128)),
+        ([*WORDS, *[(28, 28)] * 5], (64, 64)),  # half of them words
+        ([*WORDS * 2, *[shape[::-1] for shape in WORDS]], (128, 128)),  # a third lies across
+    ],
+    ids=str,
+)
+def test_auto_shape(shapes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
+    heights, widths = np.array(shapes).T
+    assert normalise.auto_shape(heights, widths) == expected
+
+
+def test_words_keep_their_aspect(tmp_path: Path) -> None:
+    """Forty words 32 px high become 32 × 128; none has paper above it, none is stretched."""
+
+    def word(width: int) -> np.ndarray:
+        image = np.full((32, width), 255, np.uint8)
+        image[4:28, 6 : width - 6 : 9] = 20
+        return image
+
+    rows = [
+        row(word(int(width)), "ab"[number % 2], path=f"{number}.png")
+        for number, width in enumerate(np.linspace(110, 146, 40))
+    ]
+    report = clean.run(settings(checks=[]), ingested(tmp_path, rows))
+    assert (report["size"], report["kept"], report["after"]) == ([32, 128], 40, {"a": 20, "b": 20})
+    narrow = images.pixels(stored(tmp_path, "clean")["0.png"]["image"]["bytes"], "L")
+    assert narrow.shape == (32, 128) and (narrow[4:28] < 100).any(axis=1).all()
+    assert (narrow[:, :9] == 255).all() and (narrow[:, -9:] == 255).all()  # paper at its sides
+
+
 def test_size_and_mode_may_be_set(tmp_path: Path) -> None:
     root = ingested(tmp_path, good())
     report = clean.run(settings(size=[16, 32], mode="RGB"), root)
