@@ -8,6 +8,8 @@ an image of no class.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -28,6 +30,7 @@ from augment.vision.neighbours import nearest
 NETWORK: Spec = {"name": "cnn", "width": 32}
 AUGMENT: tuple[Spec, ...] = ({"name": "elastic", "amplitude": 0.04},)
 BATCH = 64  # images a step
+FEW = 20  # labelled images a class, on average: with fewer the network errs more than it finds
 SAMPLE = 5000  # images at most to which the components of shapes are fitted
 COMPONENTS = 60  # features of a shape at most, without the length of the rest
 NEIGHBOURS = 7  # images at most whose label is counted
@@ -54,7 +57,8 @@ def gather(
     ``steps`` steps, and reads this one; the default is too few steps to learn wrong labels by
     heart. ``glyph``: the network learns turned images too, and shapes are compared without regard
     to place and slant. With fewer than two classes no model is fitted, and all classes are equally
-    probable. Source of the product: Hinton 2002, Training Products of Experts.
+    probable; so too, where ``steps`` are not given, with fewer than ``FEW`` images a class, and
+    ``abstained`` then says so. Source of the product: Hinton 2002, Training Products of Experts.
     """
     classes = tuple(table.classes_of(frame["label"].dropna()))
     usable = (frame["split"] != "test").to_numpy(dtype=bool)
@@ -68,6 +72,13 @@ def gather(
     teaches = usable & (labels >= 0)
     if len(np.unique(labels[teaches])) < 2:
         return undecided
+    each = teaches.sum() / len(np.unique(labels[teaches]))
+    if steps is None and each < FEW:
+        return replace(
+            undecided,
+            abstained=f"{each:.1f} labelled train and valid images a class on average are too few "
+            f"for models to read images; they need {FEW}",
+        )
     fold = deal_folds(frame["group"], labels, teaches, folds, seed)
     turns, votes = np.zeros_like(upright), np.zeros_like(even)
     for number in range(folds):
@@ -127,8 +138,11 @@ def _fit(
 
 
 def _steps(count: int, kinds: int) -> int:
-    """Steps of a network: eight times round all images, more for few of them or many classes."""
-    return max(8 * count // BATCH, 12 * kinds, 350)
+    """Steps of a network: eight times round all images, more for few of them or many classes.
+
+    350 steps need 700 images; fewer images have half as many steps as there are images.
+    """
+    return max(8 * count // BATCH, 12 * kinds, min(350, count // 2))
 
 
 def deal_folds(

@@ -9,6 +9,7 @@ be traced to its original bytes, which no repair touches.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -67,6 +68,7 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
         requested = facts["id"].isin({id_ for id_, d in decided.items() if d.action == "repair"})
         mended = passes.mend(measured, limits, pixel_checks, requested)
         notes = pd.DataFrame(index=facts.index, columns=_NOTES)
+        resembled, abstained = facts["label"], None
         if learned:
             sound = ~verdicts.faults(measures, limits, mended, facts).any(axis=1)
             evidence = _evidence(facts, sound, small, settings)
@@ -75,13 +77,17 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
                 measures[name] = opinion["measure"].to_numpy()
                 notes = notes.combine_first(opinion.reindex(columns=_NOTES).set_axis(notes.index))
             limits |= verdicts.limits(measures[learned], facts, settings)
+            names = pd.Series([*evidence.classes, None], dtype=object)
+            resembled = resembled.fillna(names.take(evidence.resembled).set_axis(facts.index))
+            abstained = _abstained(evidence, measures[learned])
         measures = measures[[spec["name"] for spec in specs if spec["name"] in measures]]
         judged = verdicts.decide_verdicts(facts, measures, limits, mended, decided, settings)
         _write_verdicts(root / REPORTS / "clean.csv", facts, judged, notes, measures)
-        verdicts.stop(facts, judged, settings.max_dropped)
+        verdicts.stop(facts, judged, resembled, settings.max_dropped)
         form = _form(facts[judged["kept"]], settings)
         passes.write(judged, form)
     report = verdicts.report(facts, judged, limits, form, decided) | {
+        "abstained": abstained,
         "set": survey(facts, specs),
         "settings": settings.resolved(),
     }
@@ -128,6 +134,16 @@ def _evidence(
     return gather(frame, pixels, seed=settings.seed, glyph=settings.profile == "glyph")
 
 
+def _abstained(evidence: Evidence, measures: pd.DataFrame) -> str | None:
+    """The learned checks that judge nothing for want of images, in words; also told on stderr."""
+    if not evidence.abstained:
+        return None
+    silent = [str(name) for name in measures if measures[name].isna().all()]
+    text = f"{', '.join(silent) or 'the models'} abstained: {evidence.abstained}"
+    print(f"clean: {text}", file=sys.stderr)
+    return text
+
+
 def _write_verdicts(
     path: Path,
     facts: pd.DataFrame,
@@ -147,7 +163,7 @@ def _write_verdicts(
 def _form(kept: pd.DataFrame, settings: CleanSettings) -> Form:
     size = settings.size
     if size == "auto":
-        size = normalise.auto_size(kept[["width", "height"]].max(axis=1).to_numpy())
+        size = normalise.auto_shape(kept["height"].to_numpy(), kept["width"].to_numpy())
     mode = settings.mode
     if mode == "auto":
         mode = "L" if kept["grey"].all() else "RGB"

@@ -39,11 +39,13 @@ class CleanSettings(Settings):
     """The repairs that may be made, in this order; an empty list repairs nothing."""
     max_dropped: Fraction = 0.2
     """The largest share of a class's images that a check may drop, 0 to 1; the run stops above it.
+    It also protects images without a label: all together, and those that look like one class.
     """
     size: Literal["auto"] | int | tuple[int, int] = "auto"
     """Height and width in pixels of the kept images: one number, or [height, width]; multiples of 4
-    from 8 to 256. `auto` takes the nearest of 8, 16, 28, 32, 48, 64, 96 and 128 to the set's
-    median.
+    from 8 to 256. `auto` takes a square, its side the nearest of 8, 16, 28, 32, 48, 64, 96 and 128
+    to the set's median; and a rectangle, such as 32 × 128, where at least 60 % of the images are
+    twice as wide as high and at most 25 % higher than wide, or the other way round.
     """
     mode: Literal["auto", "L", "RGB"] = "auto"
     """Channels of the kept images: `L` (grey) or `RGB`; `auto` takes `L` where every kept image is

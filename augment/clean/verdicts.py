@@ -22,6 +22,8 @@ from augment.data.normalise import Form
 from augment.data.places import REPORTS
 from augment.errors import AugmentError
 
+FEW = 20  # images without a label: a group of fewer is not protected; chosen by hand
+_UNLABELLED = "images without a label"
 _VERDICTS = ("keep", "drop", "ask", "repair", "relabel")
 
 
@@ -105,22 +107,36 @@ def under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
     return measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
 
 
-def stop(facts: pd.DataFrame, judged: pd.DataFrame, max_dropped: float) -> None:
-    """Raise CleanError if a check drops too much of a class, or if no two classes are left."""
+def stop(
+    facts: pd.DataFrame, judged: pd.DataFrame, resembled: pd.Series, max_dropped: float
+) -> None:
+    """Raise CleanError if a check drops too much of a class, or if no two classes are left.
+
+    Images without a label are protected together, and those that resemble a class by themselves:
+    ``resembled`` holds the class that an image is labelled with or looks like, None where nobody
+    knows. Only images that fail nothing but learned checks look like anything, and only groups of
+    at least ``FEW`` count.
+    """
     where = f"look at {REPORTS}/clean.csv, then change"
-    before = facts["label"].value_counts().to_dict()
+    before = facts["label"].value_counts()
+    labelled = facts["label"].notna()
+    alike = resembled[~labelled].value_counts()
+    unlabelled = {_UNLABELLED: int((~labelled).sum())}
+    unlabelled |= {_alike(label): int(count) for label, count in alike.items()}
+    counts = {group: count for group, count in unlabelled.items() if count >= FEW}
+    counts |= {f"images of class {label!r}": int(count) for label, count in before.items()}
+    dropped_for: Counter[tuple[str, str]] = Counter()
+    for known, label, names in zip(labelled, resembled, judged["faults"], strict=True):
+        groups = [f"images of class {label!r}"] if known else [_UNLABELLED]
+        if not known and all(CHECKS.describe(name).facts["kind"] == "learned" for name in names):
+            groups.append(_alike(label))
+        dropped_for.update((group, name) for group in groups for name in names)
     worst, what = 0.0, ""
-    dropped_for = Counter(
-        (label, name)
-        for label, names in zip(facts["label"], judged["faults"], strict=True)
-        for name in names
-        if isinstance(label, str)  # an image without a label weakens no class
-    )
-    for (label, name), dropped in dropped_for.items():
-        count = before[label]
-        if dropped > allowed(count, max_dropped) and dropped / count > worst:
+    for (group, name), dropped in dropped_for.items():
+        count = counts.get(group, 0)
+        if count and dropped > allowed(count, max_dropped) and dropped / count > worst:
             worst = dropped / count
-            what = f"check {name!r} drops {dropped} of {count} images of class {label!r}"
+            what = f"check {name!r} drops {dropped} of {count} {group}"
     if what:
         raise CleanError(
             f"{what}, more than clean.max_dropped ({max_dropped:g}) allows; "
@@ -132,6 +148,10 @@ def stop(facts: pd.DataFrame, judged: pd.DataFrame, max_dropped: float) -> None:
             f"{left} of {len(before)} classes would be left and two are needed; "
             f"{where} clean.checks or clean.thresholds"
         )
+
+
+def _alike(label: Any) -> str:
+    return f"{_UNLABELLED} that look like class {label!r}"
 
 
 def allowed(count: int, max_dropped: float) -> int:

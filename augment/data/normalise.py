@@ -16,6 +16,9 @@ SIZES = (8, 16, 28, 32, 48, 64, 96, 128)
 # Chosen by hand.
 GREY_LEVELS = 16  # levels by which channels of a grey image may differ: JPEG's colour noise
 GREY_SHARE = 0.99  # share of the pixels that must not differ by more
+LONG = 2.0  # times the other side: from here on an image is long, such as that of a word
+LONG_SHARE = 0.6  # least share of long images in a set of long ones
+ACROSS_SHARE = 0.25  # greatest share of images that lie the other way in such a set
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,31 @@ def small(pixels: images.Pixels, side: int) -> images.Pixels:
     return np.asarray(image.convert("RGB"))
 
 
-def auto_size(longer: Sequence[int] | NDArray[Any]) -> int:
+def auto_size(longer: Sequence[float] | NDArray[Any]) -> int:
     """The common side, in pixels, for images with these longer sides.
 
     The member of SIZES nearest to their median, and the smaller of two equally near.
     """
     median = float(np.median(longer))
     return min(SIZES, key=lambda size: (abs(size - median), size))
+
+
+def auto_shape(heights: NDArray[Any], widths: NDArray[Any]) -> tuple[int, int]:
+    """The common height and width, in pixels, for images with these heights (N,) and widths (N,).
+
+    A square with the side ``auto_size`` of their longer sides, unless the set is one of long images
+    that lie one way: at least 60 % of them are twice as wide as high, and at most 25 % are higher
+    than wide (words of a line have a short one now and then), or all that the other way round. Then
+    the longer side is the same, and the shorter one the member of SIZES nearest to what the median
+    ratio of the sides asks for: 32 × 128 for words four times as wide as high.
+    """
+    side = auto_size(np.maximum(heights, widths))
+    ratios = np.asarray(widths, np.float64) / np.asarray(heights)
+    for wide, times in ((True, ratios), (False, 1 / ratios)):
+        if (times >= LONG).mean() >= LONG_SHARE and (times < 1).mean() <= ACROSS_SHARE:
+            short = auto_size([side / float(np.median(times))])
+            return (short, side) if wide else (side, short)
+    return side, side
 
 
 def is_grey(pixels: images.Pixels) -> bool:

@@ -15,6 +15,7 @@ from augment.clean.checks.evidence import Evidence
 from augment.clean.checks.learned import MissingPackageError
 from augment.clean.checks.near_copies import rests
 from augment.readers import builtin
+from augment.vision.gradients import gradients
 
 FEATURES = 16  # of clouds: in fewer, distances say little
 NAMES = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "learned"]
@@ -161,6 +162,40 @@ class TestNearDuplicate:
         measured = measures("near_duplicate", evidence(labels, pixels=pixels, features=features))
         pairs = np.minimum(measured[:12], measured[400:])
         assert (pairs < 0.5).all() and ((measured < 0.5).sum() - 12) <= 3
+
+    @pytest.mark.parametrize("labelled", [False, True])
+    def test_plain_shapes_are_no_copies_of_one_another(self, labelled: bool) -> None:
+        """300 strokes that lean differently among 300 blots; one of each was copied and moved."""
+        rng = np.random.default_rng(0)
+        y, x = np.indices((28, 28)) - 13.5
+        lean, right, width = rng.normal(0, [[0.12], [0.7], [0.3]], (3, 300))[..., None, None]
+        strokes = 200 * np.exp(-((np.abs(x - right - lean * y) / (1.9 + width / 2)) ** 3))
+        pixels = np.concatenate([pictures(300), (strokes * (np.abs(y) < 10))[:, None]])
+        pixels = pixels + rng.normal(20, 5, pixels.shape).clip(0, 40)
+        copies = np.roll(pixels[[5, 305]], (1, 1), (2, 3)) * 0.9
+        pixels = np.rint(np.concatenate([pixels, copies])).astype(np.uint8)
+        shapes = gradients(pixels, upright=True)
+        labels: list[str | None] = [*"a" * 10, *[None] * 592]
+        if labelled:
+            labels = [*"a" * 300, *"b" * 300, "a", "b"]
+        table = CHECKS.build("near_duplicate")(evidence(labels, pixels=pixels, features=shapes))
+        out = set(np.flatnonzero(table["measure"] < 0.5))
+        assert len(out & {5, 600}) == 1 and len(out & {305, 601}) == 1
+        assert len(out) <= 2 + 3
+
+    def test_twenty_copies_of_one_image_are_found(self) -> None:
+        """More than the candidates, fewer than half of those that are alike."""
+        images, digits = builtin.digits()
+        rng = np.random.default_rng(0)
+        gains = rng.uniform(0.7, 0.95, (20, 1, 1, 1))
+        pixels = np.concatenate([images[:400, None], (images[:1, None] * gains).astype(np.uint8)])
+        features = (
+            pixels.reshape(420, -1) / np.linalg.norm(pixels.reshape(420, -1), axis=1)[:, None]
+        )
+        labels: list[str | None] = [None] * 420
+        readings = evidence(labels, pixels=pixels, features=features.astype(np.float32))
+        out = np.flatnonzero(measures("near_duplicate", readings) < 0.5)
+        assert len({0, *range(400, 420)} & set(out)) == 20 and len(out) <= 20 + 3
 
 
 class TestWrongLabel:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from augment.clean.checks.base import CHECKS
 from augment.clean.checks.evidence import Evidence
-from augment.clean.out_of_fold import deal_folds, gather
+from augment.clean.out_of_fold import _steps, deal_folds, gather
 from augment.readers import builtin
 
 
@@ -94,6 +96,40 @@ def test_little_to_learn_from(labels: list[str | None]) -> None:
     assert evidence.probabilities.shape == (12, len(evidence.classes))
     for name in ("near_duplicate", "wrong_label", "turned", "outlier"):
         assert not (CHECKS.build(name)(evidence)["measure"] < 0.5).any()
+
+
+def test_models_abstain_below_twenty_images_a_class_and_say_so() -> None:
+    """240 of 300 digits teach: 24 a class, or 18 where every fifth has no label."""
+    frame, pixels = digits(300)
+    assert gather(frame, pixels, steps=2).abstained == ""
+    frame.loc[frame.index % 5 == 0, "label"] = None
+    evidence = gather(frame, pixels)
+    assert evidence.abstained.startswith("18.0 labelled train and valid images a class")
+    assert np.allclose(evidence.probabilities, 0.1) and not evidence.turns[..., 1:].any()
+    for name in ("wrong_label", "turned"):
+        assert np.isnan(CHECKS.build(name)(evidence)["measure"]).all()
+    for name in ("near_duplicate", "outlier"):
+        assert np.isfinite(CHECKS.build(name)(evidence)["measure"]).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "steps"),
+    [(60, 2, 30), (200, 10, 120), (400, 10, 200), (1198, 10, 350), (10_000, 100, 1250)],
+)
+def test_steps_follow_the_size_of_the_set(images: int, classes: int, steps: int) -> None:
+    assert _steps(images, classes) == steps
+
+
+def test_what_an_image_resembles() -> None:
+    """The nearest labelled image that is not held out; its own label for a labelled one."""
+    frame = digits(5)[0].assign(label=["a", "b", None, None, "c"])
+    features = np.array([[0], [10], [2], [9], [2]], np.float32)
+    nothing = np.zeros((5, 3), np.float32)
+    pixels = np.zeros((5, 1, 8, 8), np.uint8)
+    evidence = Evidence(frame, pixels, ("a", "b", "c"), nothing, nothing, features)
+    assert evidence.resembled.tolist() == [0, 1, 0, 1, 2]
+    unknown = dataclasses.replace(evidence, frame=frame.assign(label=None))
+    assert unknown.resembled.tolist() == [-1] * 5
 
 
 def test_folds_keep_groups_and_deal_classes_evenly() -> None:

@@ -567,6 +567,51 @@ def test_a_check_that_drops_too_much_stops_and_leaves_the_old_result(tmp_path: P
     assert clean.run(settings(max_dropped=0.25), root)["dropped"] == 3
 
 
+def test_images_without_a_label_are_protected(tmp_path: Path) -> None:
+    """All of them together against any check, but a few of them not."""
+    blanks = [row(np.full((28, 28), 255 - n, np.uint8), None, path=f"{n}.png") for n in range(6)]
+    few = [row(glyph(), None, path=f"few/{n}.png") for n in range(13)]
+    report = clean.run(settings(), ingested(tmp_path, [*good(), *blanks, *few]))
+    assert report["unlabelled"]["dropped"] == 6
+    more = [row(glyph(), None, path=f"more/{n}.png") for n in range(5)]
+    ingested(tmp_path, [*good(), *blanks, *few, *more])
+    with pytest.raises(
+        verdicts.CleanError, match=r"'ink_share' drops 6 of 24 images without a label, more than"
+    ):
+        clean.run(settings(), tmp_path)
+    many = [row(glyph(), None, path=f"many/{n}.png") for n in range(6)]
+    ingested(tmp_path, [*good(), *blanks, *few, *more, *many])
+    assert clean.run(settings(), tmp_path)["unlabelled"]["dropped"] == 6
+
+
+def test_unlabelled_images_that_look_like_a_class_are_protected() -> None:
+    """30 of 40 that look like a, of 240 without a label; blank ones look like nothing."""
+    count = 40 + 200 + 20
+    facts = pd.DataFrame({"label": pd.Series([None] * 240 + ["a"] * 10 + ["b"] * 10)})
+    resembled = pd.Series(["a"] * 40 + ["b"] * 200 + ["a"] * 10 + ["b"] * 10)
+
+    def judged(*names: str) -> pd.DataFrame:
+        faults = [names] * 30 + [()] * (count - 30)
+        return pd.DataFrame(
+            {"faults": faults, "label": facts["label"], "kept": [not f for f in faults]}
+        )
+
+    message = "'near_duplicate' drops 30 of 40 images without a label that look like class 'a'"
+    with pytest.raises(verdicts.CleanError, match=message):
+        verdicts.stop(facts, judged("near_duplicate"), resembled, 0.2)
+    verdicts.stop(facts, judged("near_duplicate", "blank"), resembled, 0.2)
+    verdicts.stop(facts, judged("near_duplicate"), resembled, 0.75)
+
+
+def test_a_small_set_is_told_that_models_abstain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = clean.run(settings(checks="auto"), ingested(tmp_path, good(12, "abcd")))
+    assert report["abstained"].startswith("wrong_label, turned abstained: 12.0 labelled train")
+    assert f"clean: {report['abstained']}" in capsys.readouterr().err
+    assert clean.run(settings(), tmp_path)["abstained"] is None
+
+
 def test_two_classes_must_be_left(tmp_path: Path) -> None:
     root = ingested(tmp_path, [*good(labels="a"), row(np.zeros((28, 28), np.uint8), "b")])
     with pytest.raises(verdicts.CleanError, match="'ink_share' drops 1 of 1 images of class 'b'"):
@@ -589,6 +634,49 @@ def test_allowed(count: int, share: float, expected: int) -> None:
 )
 def test_auto_size(sides: list[int], expected: int) -> None:
     assert normalise.auto_size(sides) == expected
+
+
+WORDS = [(32, width) for width in (100, 120, 128, 136, 150)]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ([(28, 28)] * 9, (28, 28)),
+        ([(200, 180), (180, 200), (300, 256)], (128, 128)),
+        ([(64, 96)] * 9, (96, 96)),  # photographs, 3 : 2
+        (WORDS, (32, 128)),
+        ([shape[::-1] for shape in WORDS], (128, 32)),
+        ([*WORDS * 3, (32, 20), (32, 28), (32, 40)], (32, 128)),  # with "I", "a" and "to"
+        ([(40, 640)] * 9, (8, 128)),
+        ([(300, 601)] * 9, (64, 128)),
+        ([*WORDS, *[(28, 28)] * 5], (64, 64)),  # half of them words
+        ([*WORDS * 2, *[shape[::-1] for shape in WORDS]], (128, 128)),  # a third lies across
+    ],
+    ids=str,
+)
+def test_auto_shape(shapes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
+    heights, widths = np.array(shapes).T
+    assert normalise.auto_shape(heights, widths) == expected
+
+
+def test_words_keep_their_aspect(tmp_path: Path) -> None:
+    """Forty words 32 px high become 32 × 128; none has paper above it, none is stretched."""
+
+    def word(width: int) -> np.ndarray:
+        image = np.full((32, width), 255, np.uint8)
+        image[4:28, 6 : width - 6 : 9] = 20
+        return image
+
+    rows = [
+        row(word(int(width)), "ab"[number % 2], path=f"{number}.png")
+        for number, width in enumerate(np.linspace(110, 146, 40))
+    ]
+    report = clean.run(settings(checks=[]), ingested(tmp_path, rows))
+    assert (report["size"], report["kept"], report["after"]) == ([32, 128], 40, {"a": 20, "b": 20})
+    narrow = images.pixels(stored(tmp_path, "clean")["0.png"]["image"]["bytes"], "L")
+    assert narrow.shape == (32, 128) and (narrow[4:28] < 100).any(axis=1).all()
+    assert (narrow[:, :9] == 255).all() and (narrow[:, -9:] == 255).all()  # paper at its sides
 
 
 def test_size_and_mode_may_be_set(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from augment.data.images import Pixels
+from augment.vision.neighbours import nearest
 
 Floats = NDArray[np.float32]
 
@@ -25,6 +26,7 @@ class Evidence:
     counter-clockwise, by a network that was taught all four equally often. A row sums to 1. Turned
     entries are 0 where the set's images are not expected to be turned (profile natural).
     features (N, F): images of a similar shape have a small Euclidean distance; no unit.
+    abstained: why no model was fitted although there are two classes, in words; "" otherwise.
 
     ``probabilities`` and ``turns`` come from models that saw neither the image nor its group. An
     image that teaches no model has the mean over all models.
@@ -36,11 +38,25 @@ class Evidence:
     probabilities: Floats
     turns: Floats
     features: Floats
+    abstained: str = ""
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """The place of each image's label in ``classes`` (N,); -1 without a label."""
         return pd.Index(self.classes).get_indexer(pd.Index(self.frame["label"])).astype(np.int64)
+
+    @property
+    def resembled(self) -> NDArray[np.int64]:
+        """The label of the train or valid image that is nearest in shape (N,), -1 without one.
+
+        A labelled image has its own label.
+        """
+        labels = self.labels
+        teaching, unknown = np.flatnonzero(self.open & (labels >= 0)), np.flatnonzero(labels < 0)
+        if len(teaching):
+            near, _ = nearest(self.features[unknown], self.features[teaching])
+            labels[unknown] = labels[teaching][near[:, 0]]
+        return labels
 
     @property
     def open(self) -> NDArray[np.bool_]:

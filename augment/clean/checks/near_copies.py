@@ -1,8 +1,8 @@
 """Near duplicates: pictures that differ only in place, size, brightness or compression.
 
 Candidates are near in shape. One picture of a pair is laid on the other and fitted to it; the rest
-that the fit leaves unexplained is tiny for copies. The limit follows the set: two honest 1s drawn
-with a ruler differ less than two scans of a seal.
+that the fit leaves unexplained is tiny for copies. The limit follows the class and the shape: two
+honest 1s drawn with a ruler differ less than two scans of a seal.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from augment.vision.neighbours import nearest
 
 # Chosen by hand, like the defaults of the options.
 BLUR = 0.7  # pixels, standard deviation: a slope then says where an edge moved to
-FEW = 20  # images: a class with fewer has the limit of the whole set
+FEW = 20  # images: a class with fewer has no limit of its own
+ALIKE = 100  # images of a similar shape: up to half of them may be copies of one another
 _BLOCK = 1024  # pairs laid on each other at once: a bound on memory
+_IMAGES = 8192  # images whose like are looked up at once: a bound on memory
 _LEAST = 1e-6  # rest: a floor, so that its logarithm is finite
 
 Places = NDArray[np.int64]
@@ -53,9 +55,11 @@ def near_duplicate(
     """Below 0.5 for near copies of an image that stays, which has 1; at least 0.5 for all others.
 
     The measure is the least rest / (rest + limit) over the nearest ``candidates``, moved by up to
-    ``reach`` pixels; see ``rests``. The limit of a class lies under the median rest of its train
-    and valid images, by ``deviations`` robust standard deviations and by the factor ``share``. It
-    also judges test images.
+    ``reach`` pixels; see ``rests``. The limit of an image lies under two medians, each by
+    ``deviations`` robust standard deviations and by the factor ``share``: that of the least rests
+    of its class, if that has ``FEW``, and that of the ``ALIKE`` images nearest in shape, whatever
+    their labels. So a plain shape that many different images have makes no copies of them, with a
+    label or without. Only train and valid images count for a limit; it also judges test images.
 
     Copies form a ``cluster``, across splits and labels, of which one image stays. A labelled image
     is preferred (here an image with another fault has no label, and its copies would go with it),
@@ -171,7 +175,7 @@ def _unit(images: Floats) -> Floats:
 def _limits(
     evidence: Evidence, pairs: Places, rest: NDArray[np.float64], deviations: float, share: float
 ) -> NDArray[np.float64]:
-    """The rest (N,) under which an image is a copy, by the least rests of its class.
+    """The rest (N,) under which an image is a copy, by the least rests of its class and its like.
 
     The spread is taken above the median, where copies cannot widen it.
     """
@@ -182,17 +186,26 @@ def _limits(
     compared = np.isfinite(least)
     logs = np.log(np.maximum(least, _LEAST))
 
-    def limit(rows: NDArray[np.bool_]) -> float:
-        middle, above = np.quantile(logs[rows], (0.5, 0.75))
-        down = max(deviations * (above - middle) / 0.6745, -np.log(max(share, _LEAST)))
-        return float(np.exp(middle - down))
+    def limit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The limit by the logarithms of least rests (…, M)."""
+        middle, above = np.quantile(values, (0.5, 0.75), axis=-1)
+        down = np.maximum(deviations * (above - middle) / 0.6745, -np.log(max(share, _LEAST)))
+        return np.asarray(np.exp(middle - down), dtype=np.float64)
 
     labels = evidence.labels
-    limits = np.full(len(labels), limit(compared) if compared.any() else 0.0)
+    rows = np.flatnonzero(compared)
+    if not len(rows):
+        return np.zeros(len(labels))
+    limits = np.full(len(labels), np.inf)
     for label in np.unique(labels):
-        rows = compared & (labels == label)
-        if rows.sum() >= FEW:
-            limits[labels == label] = limit(rows)
+        members = compared & (labels == label)
+        if label >= 0 and members.sum() >= FEW:
+            limits[labels == label] = limit(logs[members])
+    references, count = evidence.features[rows], min(ALIKE, len(rows))
+    for start in range(0, len(limits), _IMAGES):
+        block = slice(start, start + _IMAGES)
+        alike, _ = nearest(evidence.features[block], references, count)
+        limits[block] = np.minimum(limits[block], limit(logs[rows][alike]))
     return limits
 
 
