@@ -58,9 +58,9 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     pattern = _pattern(settings.group)
     if settings.split.valid + settings.split.test >= 1:
         raise IngestError("ingest.split: valid and test leave nothing to train")
-    sources = [_source(settings.source, settings.reader, root, labelled=True)]
+    sources = [_source(settings, root, labelled=True)]
     if settings.unlabelled is not None:
-        sources.append(_source(settings.unlabelled, "auto", root, labelled=False))
+        sources.append(_source(settings, root, labelled=False))
     opened = [source.open() for source in sources]
     streams = map(_named, sources, opened, itertools.repeat(pattern))
     chunks, count = look_ahead(chunked(itertools.chain.from_iterable(streams)))
@@ -98,8 +98,11 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
         raise IngestError(f"ingest.group: {group!r} is no regular expression: {error}") from None
 
 
-def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Source:
-    """The source ``name`` of the settings, relative to ``root``, with its reader."""
+def _source(settings: IngestSettings, root: Path, *, labelled: bool) -> _Source:
+    """The labelled or the unlabelled source of the settings, relative to ``root``."""
+    name = settings.source if labelled else settings.unlabelled or ""
+    reader: PartSpec = settings.reader if labelled else "auto"
+    encoding = settings.encoding
     if not name.strip():
         raise IngestError(
             f"ingest.{'source' if labelled else 'unlabelled'}: blank, names no images"
@@ -108,6 +111,10 @@ def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Sour
     resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
     if not labelled and "labelled" in resolved:
         resolved["labelled"] = False
+    if encoding is not None and "encoding" in resolved:
+        resolved["encoding"] = resolved["encoding"] or encoding
+    elif encoding is not None and labelled:
+        raise IngestError(f"ingest.encoding: the reader {resolved['name']} takes no encoding")
     return _Source(name, resolved, READERS.build(resolved, where), labelled)
 
 

@@ -39,6 +39,11 @@ class IngestSettings(Settings):
     """A regular expression that is searched in each image's path; its first group names what must
     not straddle splits (a writer, a page, a patient). null: the source's own groups.
     """
+    encoding: str | None = None
+    """The encoding of the names in an archive that does not say it, such as gbk, big5, cp932
+    (Shift-JIS) or cp437. null: names that the archive marks as UTF-8, or a stop that shows the
+    first names in the likely encodings.
+    """
     max_rejected: Fraction = 0.05
     """The largest share of images that may be rejected, 0 to 1; the run stops above it."""
     workers: Annotated[int, Field(ge=0)] = 0

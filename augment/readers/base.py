@@ -37,10 +37,13 @@ _JUNK_FOLDERS = frozenset(
     {"__macosx", "@eadir", ".git", ".svn", ".hg", ".dvc", ".venv", ".cache", ".thumbnails"}
     | {".ipynb_checkpoints", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd"}
 )
-_SIDE_NAMES = frozenset({"thumbs.db", "desktop.ini", "readme", "license", "licence", "makefile"})
+_SIDE_NAMES = frozenset(
+    {"thumbs.db", "desktop.ini", "icon\r", "readme", "license", "licence", "makefile"}
+)
 _SIDE_SUFFIXES = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".rst", ".html", ".xml", ".yaml", ".yml"}
     | {".toml", ".ini", ".log", ".parquet", ".py", ".ipynb", ".dvc", ".db"}
+    | {".aae", ".xmp", ".mov"}  # beside the photographs of phones and photo tools
 )
 
 
@@ -65,12 +68,16 @@ class Item(NamedTuple):
 
 
 class Listing(Iterator[Item]):
-    """Items and their approximate number, which a progress bar takes from operator.length_hint."""
+    """Items and their approximate number, which a progress bar takes from operator.length_hint.
 
-    def __init__(self, items: Iterable[Item], count: int):
+    ``remarks`` are sentences for the user: what the reader decided where a source leaves a choice.
+    """
+
+    def __init__(self, items: Iterable[Item], count: int, remarks: Iterable[str] = ()):
         """Pass on ``items``; ``count`` is their approximate number."""
         self._items = iter(items)
         self._count = count
+        self.remarks = list(remarks)
 
     def __iter__(self) -> Iterator[Item]:
         """The items themselves."""
