@@ -1,21 +1,23 @@
 """Ingest: read a source, reject what is unusable with its reason, split, write the sample table.
 
-Original bytes are kept. A label is the class name exactly as the source has it, with its spaces and
-slashes; a blank label counts as none. An id is the SHA-256 of an image's bytes; a later item with
-the same bytes gets the SHA-256 of bytes and path. Files that are no candidates for an image (dot
-files, texts, tables beside the images) are counted as ignored; all others are read, and
-read = kept + rejected.
+Original bytes are kept, but for images of 16 bits or floats whose white only the whole set shows
+(augment.data.levels): these are stored with eight bits. A label is the class name exactly as the
+source has it, with its spaces and slashes; a blank label counts as none. An id is the SHA-256 of an
+image's bytes; a later item with the same bytes gets the SHA-256 of bytes and path. Files that are
+no candidates for an image (dot files, texts, tables beside the images) are counted as ignored; all
+others are read, and read = kept + rejected.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import gc
 import itertools
 import operator
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -31,10 +33,11 @@ from augment.data import files, images, table
 from augment.data.places import INGESTED, REPORTS
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
-from augment.ingest.ledger import IngestError, Ledger, Lines, two_classes
+from augment.ingest.ledger import Examined, IngestError, Ledger, Lines, two_classes
+from augment.ingest.pages import each_page
 from augment.ingest.settings import IngestSettings
 from augment.readers import recognise
-from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item
+from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item, Listing
 from augment.readers.builtin import PREFIX
 from augment.runtime import progress, workers
 from augment.settings import PartSpec
@@ -43,7 +46,7 @@ from augment.settings import PartSpec
 class _Source(NamedTuple):
     name: str  # as in the settings
     reader: dict[str, Any]
-    open: Callable[[], Iterator[Item]]
+    open: Callable[[], Listing]
     labelled: bool
 
 
@@ -63,6 +66,8 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
         sources.append(_source(settings, root, labelled=False))
     opened = [source.open() for source in sources]
     streams = map(_named, sources, opened, itertools.repeat(pattern))
+    if settings.pages == "all":
+        streams = map(each_page, streams)
     chunks, count = look_ahead(chunked(itertools.chain.from_iterable(streams)))
     destination = root / INGESTED
     draft = files.temporary_beside(destination)
@@ -75,12 +80,15 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
                 table.TableWriter(draft / "table") as writer,
             ):
                 ledger = Ledger(settings, writer, rejections)
-                _fill(ledger, chunks, executor, sum(map(operator.length_hint, opened)))
+                total = sum(map(operator.length_hint, opened))
+                examine = functools.partial(images.examine_many, max_pixels=settings.max_pixels)
+                _fill(ledger, chunks, executor, examine, total)
         ledger.judge(settings.source)
         final = ledger.settled()
-        _publish(draft / "table", destination, ledger.written(), final)
+        _publish(draft / "table", destination, ledger.written(), final, *ledger.rescaled())
     finally:
         shutil.rmtree(draft)
+    opened[0].remarks.extend(ledger.remarks())
     report = {
         "source": settings.source,
         "reader": sources[0].reader,
@@ -175,7 +183,11 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
 
 
 def _fill(
-    ledger: Ledger, chunks: Iterable[list[Item]], executor: Executor | None, total: int
+    ledger: Ledger,
+    chunks: Iterable[list[Item]],
+    executor: Executor | None,
+    examine: Callable[[list[bytes | str]], list[Examined]],
+    total: int,
 ) -> None:
     """Read, hash and decode the items, in ``executor`` or here, and enter them into ``ledger``."""
     work = ((chunk, [_sent(item.data) for item in chunk if not item.reason]) for chunk in chunks)
@@ -183,7 +195,7 @@ def _fill(
     with progress.bar() as display:
         task = display.add_task("ingest", total=total, note="")
         try:
-            for chunk, examined in workers.mapped(images.examine_many, work, executor):
+            for chunk, examined in workers.mapped(examine, work, executor):
                 ledger.enter(chunk, examined)
                 display.advance(task, len(chunk))
         except BrokenProcessPool:
@@ -217,10 +229,15 @@ def _rejections(path: Path) -> Iterator[Lines]:
 
 
 def _publish(
-    draft: Path, destination: Path, written: NDArray[np.int8], final: NDArray[np.int8]
+    draft: Path,
+    destination: Path,
+    written: NDArray[np.int8],
+    final: NDArray[np.int8],
+    kinds: NDArray[np.int8],
+    ends: Sequence[tuple[float, float] | None],
 ) -> None:
-    """Publish the draft as it is, or copied where the final splits differ from the written ones."""
-    if (written == final).all():
+    """Publish the draft, copied where final splits differ or levels (``kinds``) need other ends."""
+    if (written == final).all() and not any(ends):
         files.publish(draft, destination)
         return
     names = np.array(table.SPLITS)[final]
@@ -230,8 +247,25 @@ def _publish(
             with pq.ParquetFile(shard) as file:
                 for place in range(file.num_row_groups):
                     rows = file.read_row_group(place).combine_chunks()
-                    split = pa.array(names[done : done + len(rows)], pa.string())
+                    those = slice(done, done + len(rows))
+                    split = pa.array(names[those], pa.string())
                     rows = rows.set_column(rows.schema.get_field_index("split"), "split", split)
+                    wanted = [ends[kind] for kind in kinds[those]]
+                    rows = _rescaled(rows, wanted) if any(wanted) else rows
                     for batch in rows.to_batches():
                         writer.add_batch(batch)
                     done += len(rows)
+
+
+def _rescaled(rows: pa.Table, ends: Sequence[tuple[float, float] | None]) -> pa.Table:
+    """The rows with images of eight bits where there are other ends (black, white) for them."""
+    encoded, modes = rows["image"].to_pylist(), rows["mode"].to_pylist()
+    for place, pair in enumerate(ends):
+        if pair is not None:
+            encoded[place]["bytes"] = images.rescaled(encoded[place]["bytes"], *pair)
+            modes[place] = "L"
+    for name, values in (("image", encoded), ("mode", modes)):
+        field = rows.schema.field(name)
+        column = pa.array(values, field.type)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, column)
+    return rows

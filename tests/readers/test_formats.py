@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from augment.data import images
+from augment.data import images, table
 from augment.errors import AugmentError
 from augment.ingest.run import run
 from augment.ingest.settings import IngestSettings
-from augment.readers import recognise
+from augment.readers import as_table, recognise
 from augment.readers.base import READERS, Item, Listing
 
 
@@ -124,3 +125,81 @@ class TestNamesInArchives:
         (tmp_path / "folder" / "a" / "1.png").write_bytes(png())
         with pytest.raises(AugmentError, match="ingest.encoding: the reader image_folder takes no"):
             ingest(tmp_path, source="folder", encoding="gbk")
+
+
+def tiff(pages: list[np.ndarray]) -> bytes:
+    first, *others = map(Image.fromarray, pages)
+    buffer = io.BytesIO()
+    first.save(buffer, "TIFF", save_all=True, append_images=others)
+    return buffer.getvalue()
+
+
+def write_files(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def brightness(root: Path) -> dict[str, list[int]]:
+    """The levels of each ingested image, by path, as any later stage decodes it."""
+    found = {}
+    for batch in table.stream(root / "data" / "ingested", ["image", "mode"]):
+        for row in batch.to_pylist():
+            pixels = images.pixels(row["image"]["bytes"], row["mode"])
+            found[row["image"]["path"]] = sorted(set(pixels.ravel().tolist()))
+    return found
+
+
+class TestLevels:
+    @pytest.mark.parametrize(
+        ("kind", "scale", "white"), [(np.uint16, 16, 4080), (np.float32, 1 / 255, 1)]
+    )
+    def test_the_set_decides_what_white_is(
+        self, kind: type, scale: float, white: float, tmp_path: Path
+    ) -> None:
+        files = {}
+        for place, (low, high) in enumerate([(10, 255), (10, 100), (60, 240), (0, 200)]):
+            pixels = np.array([[low, high], [high, low]]).astype(kind) * kind(scale)
+            files[f"{'ab'[place % 2]}/{place}.tif"] = tiff([pixels.astype(kind)])
+        source = write_files(tmp_path / "set", files)
+        report = ingest(tmp_path, source="set")
+        assert report["kept"] == 4
+        (levels,) = report["levels"].values()
+        assert levels["high"] == pytest.approx(white)
+        found = brightness(tmp_path)
+        assert found["b/1.tif"] == [10, 100]
+        assert found["a/0.tif"] == [10, 254 if kind is np.uint16 else 255]
+        loaded = as_table(str(source)).to_pylist()
+        assert {row["image"]["path"]: row["mode"] for row in loaded} == dict.fromkeys(files, "L")
+        assert images.pixels(loaded[0]["image"]["bytes"], "L").max() == found["a/0.tif"][1]
+
+    def test_ids_are_those_of_the_files_and_pages_and_sidecars_are_said(
+        self, tmp_path: Path
+    ) -> None:
+        grey = [np.full((2, 2), level, np.uint8) for level in (40, 90, 200)]
+        files = {
+            "a/pages.tif": tiff(grey[:2]),
+            "b/one.tif": tiff(grey[2:]),
+            "b/IMG_1.AAE": b"<plist/>",
+            "b/IMG_1.MOV": b"\0\0\0\x14ftypqt  ",
+            "b/IMG_1.xmp": b"<x/>",
+            "b/Icon\r": b"",
+        }
+        write_files(tmp_path / "set", files)
+        report = ingest(tmp_path, source="set")
+        assert (report["kept"], report["ignored"], report["several_pages"]) == (2, 4, 1)
+        assert brightness(tmp_path) == {"a/pages.tif": [40], "b/one.tif": [200]}
+        report = ingest(tmp_path, source="set", pages="all")
+        assert (report["kept"], report["groups"]) == (3, 1)
+        assert brightness(tmp_path) == {
+            "a/pages.tif#page=1": [40],
+            "a/pages.tif#page=2": [90],
+            "b/one.tif": [200],
+        }
+
+    def test_the_limit_of_pixels_is_a_setting(self, tmp_path: Path) -> None:
+        write_files(tmp_path / "set", {f"{c}/1.png": png(i) for i, c in enumerate("ab")})
+        with pytest.raises(AugmentError, match="1 megapixels: raise ingest.max_pixels 2"):
+            ingest(tmp_path, source="set", max_pixels=11)
+        assert ingest(tmp_path, source="set", max_pixels=12)["kept"] == 2
