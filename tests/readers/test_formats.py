@@ -20,7 +20,9 @@ from augment.errors import AugmentError
 from augment.ingest.run import run
 from augment.ingest.settings import IngestSettings
 from augment.readers import as_table, recognise
-from augment.readers.base import READERS, Item, Listing
+from augment.readers.base import READERS, SIDE_FILE, Item, Listing
+from augment.readers.ocr import NO_TAB
+from augment.readers.webdataset import BEHIND_A_DOT
 
 
 def png(value: int = 0) -> bytes:
@@ -149,6 +151,187 @@ def brightness(root: Path) -> dict[str, list[int]]:
             pixels = images.pixels(row["image"]["bytes"], row["mode"])
             found[row["image"]["path"]] = sorted(set(pixels.ravel().tolist()))
     return found
+
+
+def write_shard(path: Path, keys: Iterable[str], mode: Any = "w") -> None:
+    """For each key an image and its class, the number of the key modulo 3."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:
+        for place, key in enumerate(keys):
+            for name, data in ((f"{key}.png", png(place)), (f"{key}.cls", b"%d" % (place % 3))):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+class TestKeysOfWebDataset:
+    def labels(self, items: Iterable[Item]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for item in items:
+            if not item.reason:
+                found[item.label or ""] = found.get(item.label or "", 0) + 1
+        return found
+
+    @pytest.mark.parametrize("key", ["scan 1.5 page.{:03d}", "v1.0/{:06d}", "{:06d}"])
+    @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tgz"])
+    def test_all_keys_alike_are_read(self, key: str, suffix: str, tmp_path: Path) -> None:
+        for shard in range(2):
+            mode = "w" if suffix == "tar" else "w:gz"
+            keys = [key.format(10 * shard + place) for place in range(9)]
+            write_shard(tmp_path / f"train-{shard:05d}.{suffix}", keys, mode)
+        assert recognise(str(tmp_path)) == "webdataset"
+        listing = opened(tmp_path)
+        assert len(listing.remarks) == key.startswith("scan")
+        items = list(listing)
+        assert self.labels(items) == {"0": 6, "1": 6, "2": 6}
+        assert {item.split for item in items} == {"train"}
+        assert reasons(items) == []
+
+    def test_a_dot_in_some_keys_is_a_reason(self, tmp_path: Path) -> None:
+        keys = [f"scan1.5_{n:04d}" if n % 5 == 4 else f"scan_{n:04d}" for n in range(60)]
+        write_shard(tmp_path / "train-000000.tar", keys)
+        items = list(opened(tmp_path))
+        assert self.labels(items) == {"0": 16, "1": 16, "2": 16}
+        rejected = [item for item in items if item.reason and item.reason != SIDE_FILE]
+        assert len(rejected) == 12
+        assert {item.reason for item in rejected} == {BEHIND_A_DOT}
+        assert rejected[0].path == "train-000000.tar/scan1.5_0004.png"
+        assert self.labels(opened(tmp_path, key="last")) == {"0": 20, "1": 20, "2": 20}
+
+    def test_a_further_picture_of_a_sample_is_a_side_file(self, tmp_path: Path) -> None:
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            for name, data in (("1.mask.png", png()), ("1.png", png(9)), ("1.cls", b"5")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        items = list(opened(tmp_path))
+        assert kept(items) == [("5", None)]
+        assert reasons(items) == [SIDE_FILE]
+
+
+def idx(pixels: np.ndarray, labels: Iterable[int]) -> tuple[bytes, bytes]:
+    marks = bytes(labels)
+    head = struct.pack(f">{1 + pixels.ndim}I", 0x800 + pixels.ndim, *pixels.shape)
+    return head + pixels.astype(np.uint8).tobytes(), struct.pack(">2I", 0x801, len(marks)) + marks
+
+
+class TestIdx:
+    @pytest.mark.parametrize(
+        "form",
+        ["{f}", "MNIST/raw/{f}", "raw/{f}", "gzip/{f}", "{f}/{f}", "dots", "half dots", "both"],
+    )
+    def test_wherever_the_files_lie(self, form: str, tmp_path: Path) -> None:
+        files = {}
+        for part, count in (("train", 9), ("t10k", 3)):
+            pixels = np.arange(count * 6).reshape(count, 2, 3)
+            marks = [place % 3 for place in range(count)]
+            for kind, data in zip(("images-idx3", "labels-idx1"), idx(pixels, marks), strict=True):
+                name = f"{part}-{kind}-ubyte"
+                if form == "dots":
+                    files[name.replace("-", ".")] = data
+                elif form == "half dots":
+                    files[name.replace("-idx", ".idx")] = data
+                elif form == "both":
+                    files |= {f"{name}/{name}": data, name.replace("-idx", ".idx"): data}
+                else:
+                    files[form.format(f=name)] = data
+        write_files(tmp_path, files)
+        (tmp_path / "other").mkdir(exist_ok=True)
+        assert recognise(str(tmp_path)) == "idx"
+        expected = [(str(n % 3), "train") for n in range(9)] + [(str(n), "test") for n in range(3)]
+        assert sorted(kept(opened(tmp_path))) == sorted((a, b) for a, b in expected)
+
+    def test_two_sets_are_not_guessed(self, tmp_path: Path) -> None:
+        data, marks = idx(np.zeros((1, 2, 3)), [0])
+        for name in ("MNIST", "KMNIST"):
+            raw = tmp_path / name / "raw"
+            write_files(raw, {"train-images-idx3-ubyte": data, "train-labels-idx1-ubyte": marks})
+        with pytest.raises(AugmentError, match="KMNIST/raw, MNIST/raw: name one of these"):
+            opened(tmp_path)
+
+    def emnist(self, root: Path, mapping: bool = True) -> Path:
+        data, marks = idx(np.arange(12).reshape(2, 2, 3), [1, 2])
+        files = {
+            "emnist-letters-train-images-idx3-ubyte": data,
+            "emnist-letters-train-labels-idx1-ubyte": marks,
+        }
+        if mapping:
+            files["emnist-letters-mapping.txt"] = b"1 65 97\n2 66 98\n"
+        return write_files(root, files)
+
+    def test_emnist_is_upright_and_mapped(self, tmp_path: Path) -> None:
+        listing = opened(self.emnist(tmp_path))
+        assert "upright" in listing.remarks[1] and "mapping.txt" in listing.remarks[0]
+        items = list(listing)
+        assert [item.label for item in items] == ["A", "B"]
+        assert isinstance(items[0].data, bytes)
+        assert images.pixels(items[0].data, "L").tolist() == [[0, 3], [1, 4], [2, 5]]
+
+    def test_options_turn_it_off(self, tmp_path: Path) -> None:
+        listing = opened(self.emnist(tmp_path), mapping=False, transpose=False)
+        assert listing.remarks == []
+        items = list(listing)
+        assert [item.label for item in items] == ["1", "2"]
+        assert isinstance(items[0].data, bytes)
+        assert images.pixels(items[0].data, "L").tolist() == [[0, 1, 2], [3, 4, 5]]
+
+    def test_emnist_without_its_mapping_says_so(self, tmp_path: Path) -> None:
+        listing = opened(self.emnist(tmp_path, mapping=False))
+        assert "no emnist-letters-mapping.txt" in listing.remarks[0]
+        assert [item.label for item in listing] == ["1", "2"]
+
+
+class TestTextLists:
+    words = ("house", "tree", "New York")
+
+    def pictures(self, root: Path) -> list[tuple[str, str]]:
+        pairs = [(f"train/word_{n:02d}.png", self.words[n % 3]) for n in range(9)]
+        write_files(root, {name: png(n) for n, (name, _) in enumerate(pairs)})
+        return pairs
+
+    @pytest.mark.parametrize("kind", ["space", "mixed", "tab", "spaces"])
+    def test_spaces_for_tabs(self, kind: str, tmp_path: Path) -> None:
+        lines = []
+        for n, (name, word) in enumerate(self.pictures(tmp_path)):
+            between = {"space": " ", "spaces": "  ", "tab": "\t"}.get(kind, "\t" if n % 4 else " ")
+            lines.append(f"{name}{between}{word}")
+        (tmp_path / "rec_gt_train.txt").write_text("\n\n".join(lines) + "\n")
+        assert recognise(str(tmp_path)) == "ocr_list"
+        listing = opened(tmp_path)
+        assert bool(listing.remarks) == (kind != "tab")
+        items = list(listing)
+        assert [item.label for item in items] == [word for word in self.words] * 3
+        assert {item.split for item in items} == {"train"}
+        assert all(isinstance(item.data, Path) and item.data.is_file() for item in items)
+
+    def test_what_is_ambiguous_is_rejected(self, tmp_path: Path) -> None:
+        write_files(tmp_path, {"a.png": png(), "b c.png": png(1), "b c.png x.png": png(2)})
+        lines = ["a.png one", "b c.png two", "b c.png x.png three", "no image here", "a.png"]
+        (tmp_path / "labels.txt").write_text("\n".join(lines))
+        items = list(opened(tmp_path))
+        assert [(item.path, item.label) for item in items[:2]] == [
+            ("a.png", "one"),
+            ("b c.png", "two"),
+        ]
+        assert [item.reason for item in items[2:]] == [NO_TAB] * 3
+
+    def test_labels_in_names_by_a_rule(self, tmp_path: Path) -> None:
+        files = {f"{word}_{n}.png": png(n) for n, word in enumerate(self.words * 2)}
+        write_files(tmp_path, files | {"cover.png": png(9), "labels.txt": b"unused"})
+        options = {"name": "ocr_list", "label_in_name": "(.+)_[0-9]+"}
+        items = list(READERS.build(options, str(tmp_path))())
+        assert sorted(kept(items)) == sorted((word, None) for word in self.words * 2)
+        assert sorted(reasons(items)) == ["name is not (.+)_[0-9]+", SIDE_FILE]
+        for rule, message in (("(", "label_in_name: '\\('"), ("x", "has no group")):
+            with pytest.raises(AugmentError, match=message):
+                READERS.build({**options, "label_in_name": rule}, str(tmp_path))()
+
+    def test_a_generators_list(self, tmp_path: Path) -> None:
+        names = [f"{n}.png" for n in range(6)]
+        write_files(tmp_path, {name: png(n) for n, name in enumerate(names)})
+        lines = [f"{name} {self.words[n % 3]}\n" for n, name in enumerate(names)]
+        (tmp_path / "labels.txt").write_text("".join(lines))
+        assert kept(opened(tmp_path)) == [(word, None) for word in self.words * 2]
 
 
 class TestLevels:
