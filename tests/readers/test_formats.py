@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import tarfile
 import zipfile
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -22,6 +25,7 @@ from augment.ingest.settings import IngestSettings
 from augment.readers import as_table, recognise
 from augment.readers.base import READERS, SIDE_FILE, Item, Listing
 from augment.readers.ocr import NO_TAB
+from augment.readers.parquet import ONLY_PATH
 from augment.readers.webdataset import BEHIND_A_DOT
 
 
@@ -332,6 +336,91 @@ class TestTextLists:
         lines = [f"{name} {self.words[n % 3]}\n" for n, name in enumerate(names)]
         (tmp_path / "labels.txt").write_text("".join(lines))
         assert kept(opened(tmp_path)) == [(word, None) for word in self.words * 2]
+
+
+def cells(n: int) -> dict[str, Any]:
+    return {"bytes": png(n), "path": None}
+
+
+def features(**names: list[str]) -> dict[bytes, bytes]:
+    """The metadata in which Hugging Face's datasets keeps the names of classes."""
+    kinds = {name: {"names": own, "_type": "ClassLabel"} for name, own in names.items()}
+    return {b"huggingface": json.dumps({"info": {"features": kinds}}).encode()}
+
+
+COARSE, FINE = ["animal", "plant"], ["cat", "dog", "rose"]
+
+
+class TestTables:
+    def frame(self, metadata: bool = True, **columns: list[Any]) -> pa.Table:
+        data = {"img": [cells(n) for n in range(3)], **columns}
+        found = pa.table(data)
+        names = features(coarse_label=COARSE, fine_label=FINE) if metadata else None
+        return found.replace_schema_metadata(names)
+
+    def test_the_columns_are_found_and_said(self, tmp_path: Path) -> None:
+        made = self.frame(coarse_label=[0, 0, 1], fine_label=[0, 1, 2])
+        pq.write_table(made, tmp_path / "train-00000.parquet")
+        listing = opened(tmp_path)
+        assert [("img" in remark, "fine_label" in remark) for remark in listing.remarks] == [
+            (True, False),
+            (False, True),
+        ]
+        assert kept(listing) == [(name, "train") for name in FINE]
+        listing = opened(tmp_path, label="coarse_label")
+        assert kept(listing) == [(COARSE[n], "train") for n in (0, 0, 1)]
+
+    def test_two_that_are_alike_are_not_guessed(self, tmp_path: Path) -> None:
+        made = self.frame(False, class_a=["x", "y", "x"], class_b=["p", "q", "q"])
+        pq.write_table(made, tmp_path / "a.parquet")
+        with pytest.raises(AugmentError, match="labels in class_a or class_b. Set the reader"):
+            opened(tmp_path)
+        assert kept(opened(tmp_path, label="class_b")) == [("p", None), ("q", None), ("q", None)]
+        pq.write_table(made.append_column("mask", made["img"]), tmp_path / "a.parquet")
+        with pytest.raises(
+            AugmentError, match="images in img or mask. Set the reader option image"
+        ):
+            opened(tmp_path, label="class_b")
+
+    def test_one_column_that_speaks_of_a_label_is_it(self, tmp_path: Path) -> None:
+        pq.write_table(
+            self.frame(False, n=[1, 2, 3], labels=["a", "b", "c"]), tmp_path / "a.parquet"
+        )
+        assert kept(opened(tmp_path)) == [("a", None), ("b", None), ("c", None)]
+
+    @pytest.mark.parametrize("splits", [("train", "test"), ("",)])
+    def test_save_to_disk(self, splits: tuple[str, ...], tmp_path: Path) -> None:
+        made = self.frame(coarse_label=[0, 0, 1], fine_label=[0, 1, -1])
+        for split in splits:
+            folder = tmp_path / split
+            folder.mkdir(exist_ok=True)
+            (folder / "state.json").write_text('{"_data_files": [{"filename": "../../etc"}]}')
+            (folder / "cache-12.arrow").write_bytes(b"no data")
+            path = folder / "data-00000-of-00001.arrow"
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, made.schema) as stream:
+                stream.write_table(made)
+        assert recognise(str(tmp_path)) == "parquet"
+        expected = [(name, split or None) for split in splits for name in ("cat", "dog", "")]
+        assert sorted(map(repr, kept(opened(tmp_path)))) == sorted(map(repr, expected))
+
+    def test_damaged_arrow_is_told_in_one_line(self, tmp_path: Path) -> None:
+        made = self.frame(False, label=["a", "b", "c"])
+        path = tmp_path / "data-00000-of-00001.arrow"
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, made.schema) as stream:
+            stream.write_table(made)
+        whole = path.read_bytes()
+        for length in range(0, len(whole), 8):
+            path.write_bytes(whole[:length])
+            with pytest.raises(AugmentError) as caught:
+                list(opened(tmp_path))
+            assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+    def test_a_path_is_no_image(self, tmp_path: Path) -> None:
+        made = pa.table({"image": [{"bytes": None, "path": "/etc/passwd"}], "label": ["a"]})
+        path = tmp_path / "a.parquet"
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        pq.write_table(made.cast(pa.schema([("image", kind), ("label", pa.string())])), path)
+        assert reasons(opened(tmp_path)) == [ONLY_PATH]
 
 
 class TestLevels:
