@@ -1,7 +1,8 @@
 """Images decoded and encoded, here only; and uint8 <-> [-1, 1].
 
 A decoded image is upright, with eight bits a channel, of mode ``L`` or ``RGB``. Pillow decodes all
-allowed formats itself, so that no file can start another program.
+allowed formats itself (HEIC by its plugin pillow-heif), so that no file can start another program.
+What black and white mean in 16 bits and in floats no file says by itself: see augment.data.levels.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from augment.data import signatures
 from augment.errors import AugmentError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow opens MPO as JPEG
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
+    ".avif", ".heic", ".heif",
 )  # fmt: skip
-MAX_PIXELS = 64_000_000  # of an image; a larger one is rejected as a decompression bomb
+MAX_PIXELS = 128_000_000  # of an image, by default: the 108 megapixels of a phone, and some more
+MOST_PIXELS = 1 << 28  # of any image, 0.8 GB in colour; the upper bound of ingest.max_pixels
+_REDUCED = 32_000_000  # pixels from which a format that can is decoded at half its size or less
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BITS, _HIGHEST, _HIGHEST_FLOAT = 258, 281, 341  # TIFF 6.0: BitsPerSample, (S)MaxSampleValue
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 Pixels = NDArray[np.uint8]
@@ -33,33 +41,116 @@ class ImageError(AugmentError, ValueError):
 
 
 class Facts(NamedTuple):
-    """SHA-256 of an image's bytes, its upright size in pixels, and the mode in the file."""
+    """What a file holds.
+
+    SHA-256 of its bytes, its upright size in pixels, its mode in the file; ``kind`` of its levels,
+    the lowest and the highest level, and the highest that its metadata allow (0: they say nothing);
+    the number of its pages, of which the first is decoded.
+    """
 
     id: str
     width: int
     height: int
     mode: str
+    kind: str = "8 bits"
+    low: float = 0.0
+    high: float = 0.0
+    declared: float = 0.0
+    pages: int = 1
 
 
 def decode(data: bytes) -> Image.Image:
-    """The image in ``data``, upright, as ``L`` or ``RGB``.
+    """The image in ``data``, upright, as ``L`` or ``RGB``; the first page of several.
 
     16 bits are scaled to 8, one bit and palettes are expanded, transparent images are laid over
-    white, CMYK is converted. Raises ImageError for bytes that are empty, no image, truncated, a
-    decompression bomb, animated or of an unsupported mode.
+    white, CMYK is converted; a JPEG above 32 megapixels is decoded at half its size or less. Raises
+    ImageError for bytes that are empty, no image, truncated, animated, of more than MOST_PIXELS or
+    of an unsupported mode, such as floats.
     """
     return _eight_bits(_open(data))
 
 
-def examine(data: bytes) -> Facts:
-    """Decode ``data`` fully and return its facts. Raises ImageError like ``decode``."""
-    image = _open(data)
+def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Facts:
+    """Decode ``data`` fully and return its facts.
+
+    Raises ImageError like ``decode``, for more than ``max_pixels``, and for floats that are not
+    finite; other floats are no error here.
+    """
+    image = _open(data, max_pixels)
     mode = image.mode
-    upright = _eight_bits(image)
-    return Facts(hashlib.sha256(data).hexdigest(), upright.width, upright.height, mode)
+    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if not is_deep(mode):
+        upright = _eight_bits(image)
+        lows, highs = np.reshape(upright.getextrema(), (-1, 2)).T
+        kind, low, high, declared = "8 bits", float(lows.min()), float(highs.max()), 0.0
+    else:
+        wide = _levels(image)
+        low, high = float(wide.min()), float(wide.max())
+        kind = f"{image.format}, {'floats' if mode == 'F' else '16 bits'}"
+        declared = _declared(image)
+        upright = _upright(_in_place_of(image, np.zeros(wide.shape, np.uint8)))
+    digest = hashlib.sha256(data).hexdigest()
+    return Facts(digest, upright.width, upright.height, mode, kind, low, high, declared, pages)
 
 
-def examine_many(items: Iterable[bytes | str]) -> list[tuple[bytes, Facts | None, str]]:
+def is_deep(mode: str) -> bool:
+    """Whether images of this mode have more than eight bits a channel."""
+    return mode.startswith("I;16") or mode in ("I", "F")
+
+
+def rescaled(data: bytes, black: float, white: float) -> bytes:
+    """A deep image as an upright grey PNG of eight bits; levels beyond black and white are cut.
+
+    Raises ImageError like ``examine``.
+    """
+    image = _open(data)
+    share = (_levels(image) - black) / (white - black)
+    grey = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    return encode(np.asarray(_upright(_in_place_of(image, grey))))
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether the bytes begin like a TIFF."""
+    return data.startswith(_TIFF)
+
+
+def pages(data: bytes) -> Iterator[bytes]:
+    """Each page of ``data`` as a TIFF of its own, if ``data`` is a TIFF of several; else itself.
+
+    Raises ImageError for a damaged page, and ends there.
+    """
+    count = getattr(_open(data), "n_frames", 1) if is_tiff(data) else 1
+    if count == 1:
+        yield data
+        return
+    with warnings.catch_warnings(), _own_limit():
+        warnings.simplefilter("ignore")
+        for place in range(count):
+            try:
+                image: Any = Image.open(io.BytesIO(data), formats=("TIFF",))
+                image.seek(place)
+                if image.width * image.height > MOST_PIXELS:
+                    raise ImageError(_too_large(image))
+                kept = {tag: image.tag_v2[tag] for tag in _KEPT_TAGS if tag in image.tag_v2}
+                buffer = io.BytesIO()
+                image.load()
+                page = Image.frombytes(image.mode, image.size, image.tobytes())
+                if image.palette:
+                    page.putpalette(image.palette)
+                page.save(buffer, "TIFF", tiffinfo=kept)
+            except ImageError:
+                raise
+            except Exception:
+                raise ImageError(f"page {place + 1} is damaged") from None
+            yield buffer.getvalue()
+
+
+_KEPT_TAGS = (_HIGHEST, _HIGHEST_FLOAT, 0x0112)  # the last is the orientation
+
+
+def examine_many(
+    items: Iterable[bytes | str], max_pixels: int = MAX_PIXELS
+) -> list[tuple[bytes, Facts | None, str]]:
     """Read and examine several images; each gives its bytes, its facts, and a reason if unusable.
 
     An item is a path as text, or bytes. This is the task of a worker process: bytes that the caller
@@ -71,11 +162,13 @@ def examine_many(items: Iterable[bytes | str]) -> list[tuple[bytes, Facts | None
             if isinstance(item, str):
                 with open(item, "rb") as file:
                     data = file.read()
-                results.append((data, examine(data), ""))
+                results.append((data, examine(data, max_pixels), ""))
             else:
-                results.append((b"", examine(item), ""))
+                results.append((b"", examine(item, max_pixels), ""))
         except ImageError as error:
             results.append((b"", None, str(error)))
+        except MemoryError:
+            results.append((b"", None, "too large for the memory there is"))
         except FileNotFoundError:
             results.append((b"", None, "missing file"))
         except OSError:
@@ -117,33 +210,108 @@ def to_uint8(values: NDArray[Any]) -> Pixels:
     return scaled
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, max_pixels: int = MOST_PIXELS) -> Image.Image:
     """The image in ``data``, loaded, in the mode of the file. Raises ImageError."""
     if not data:
         raise ImageError("empty file")
-    with warnings.catch_warnings():
+    formats = _formats(data)
+    with warnings.catch_warnings(), _own_limit():
         warnings.simplefilter("ignore")
         try:
-            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
-            raise ImageError("not an image") from None
-        except Image.DecompressionBombError:
-            raise ImageError("decompression bomb") from None
+            found = signatures.what(data)
+            raise ImageError(f"not an image: {found}" if found else "not an image") from None
+        except MemoryError:
+            raise
         except Exception:
             raise ImageError("truncated or damaged") from None
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError("decompression bomb")
+        if image.width * image.height > max_pixels:
+            raise ImageError(_too_large(image))
         try:
-            animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+            several = getattr(image, "n_frames", 1) > 1
+            animated = several and image.format not in ("MPO", "TIFF", "HEIF")
             if not animated:
+                _reduce(image)
                 image.load()
-        except Image.DecompressionBombError:
-            raise ImageError("decompression bomb") from None
+        except MemoryError:
+            raise
         except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, …
             raise ImageError("truncated or damaged") from None
         if animated:
             raise ImageError("animated")
         return image
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Pillow's formats for these bytes. Raises ImageError for HEIC without pillow-heif."""
+    if signatures.is_heic(data):
+        try:
+            import pillow_heif  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            raise ImageError(
+                "HEIC, which needs the package pillow-heif: pip install 'augment[heif]'"
+            ) from None
+        pillow_heif.register_heif_opener()
+        return ("HEIF",)
+    if signatures.is_avif(data):
+        Image.init()
+        return ("AVIF",) if "AVIF" in Image.OPEN else FORMATS
+    return FORMATS
+
+
+@contextmanager
+def _own_limit() -> Iterator[None]:
+    """Pillow's own limit of pixels lies below what ingest.max_pixels may allow: lift it here."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _too_large(image: Image.Image) -> str:
+    millions = -(-image.width * image.height // 1_000_000)
+    if image.width * image.height > MOST_PIXELS:
+        return f"{millions} megapixels: more than {MOST_PIXELS // 1_000_000}, the most that is read"
+    return f"{millions} megapixels: raise ingest.max_pixels"
+
+
+def _reduce(image: Image.Image) -> None:
+    """Let a format that can (JPEG) decode a large image at 1/2, 1/4 or 1/8 of its size."""
+    factor = 1
+    while image.width * image.height > _REDUCED * factor**2:
+        factor *= 2
+    if factor > 1:
+        image.draft(image.mode, (image.width // factor, image.height // factor))
+
+
+def _levels(image: Image.Image) -> NDArray[np.float64]:
+    """The levels (H, W) of a deep image. Raises ImageError where they are beyond 16 bits."""
+    wide = np.asarray(image, np.float64)
+    if not np.isfinite(wide).all():
+        raise ImageError("holds NaN or infinite levels")
+    if image.mode != "F" and (wide.min() < 0 or wide.max() > 65535):
+        raise ImageError(f"unsupported mode {image.mode} beyond 16 bits")
+    return wide
+
+
+def _declared(image: Image.Image) -> float:
+    """The highest level that the tags of a deep TIFF allow; 0 where they say nothing."""
+    tags = getattr(image, "tag_v2", {})
+
+    def number(tag: int) -> float:
+        value = tags.get(tag, 0)
+        value = value[0] if isinstance(value, tuple) and value else value
+        try:
+            return float(value)
+        except (TypeError, ValueError, ZeroDivisionError):
+            return 0.0
+
+    if image.mode == "F":
+        return number(_HIGHEST_FLOAT)
+    bits = number(_BITS)
+    return number(_HIGHEST) or (2.0**bits - 1 if 8 < bits < 16 else 0.0)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -166,11 +334,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _convert(image: Image.Image) -> Image.Image:
     """An image of another mode as ``L`` or ``RGB``; its EXIF stays for ``_upright``."""
     mode = image.mode
-    if mode.startswith("I;16") or mode == "I":
-        wide = np.asarray(image, dtype=np.int64)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ImageError(f"unsupported mode {mode} beyond 16 bits")
-        plain = Image.fromarray(np.rint(wide / 257.0).astype(np.uint8))
+    if is_deep(mode) and mode != "F":
+        plain = Image.fromarray(np.rint(_levels(image) / 257.0).astype(np.uint8))
     elif mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         plain = _over_white(image)
     elif mode == "1":
@@ -182,6 +347,12 @@ def _convert(image: Image.Image) -> Image.Image:
         plain = image.convert("RGB")
     else:
         raise ImageError(f"unsupported mode {mode}")
+    return _in_place_of(image, plain)
+
+
+def _in_place_of(image: Image.Image, pixels: Pixels | Image.Image) -> Image.Image:
+    """The pixels as an image with the format and the EXIF of ``image``."""
+    plain = Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
     plain.format = image.format
     if "exif" in image.info:
         plain.info["exif"] = image.info["exif"]

@@ -21,7 +21,7 @@ def chunked(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
     chunk: list[Item] = []
     size = 0
     for item in items:
-        weight, reason = _weigh(item)
+        weight, reason = weigh(item)
         if chunk and (len(chunk) == CHUNK or size + weight > CHUNK_BYTES):
             yield chunk, size
             chunk, size = [], 0
@@ -47,7 +47,7 @@ def look_ahead(chunks: Iterator[tuple[list[Item], int]]) -> tuple[Iterator[list[
     return itertools.chain(first, (chunk for chunk, _ in chunks)), count
 
 
-def _weigh(item: Item) -> tuple[int, str]:
+def weigh(item: Item) -> tuple[int, str]:
     """The bytes that an item will take in memory; a reason where it must not be read."""
     if item.reason:
         return 0, item.reason

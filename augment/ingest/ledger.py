@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from augment.data import table
+from augment.data import levels, table
 from augment.data.images import Facts
 from augment.errors import AugmentError
 from augment.ingest import splits
@@ -61,6 +61,9 @@ class Ledger:
         self._classes = array("i")
         self._source_splits = array("b")
         self._written = array("b")
+        self._levels: dict[str, levels.Levels] = {}
+        self._kinds = array("b")
+        self._paged = 0
         self._export = False
         self._ids: set[bytes] = set()
         self._rows: list[tuple[Any, ...]] = []
@@ -107,6 +110,21 @@ class Ledger:
         """The split with which each row was written: indices (N,) into table.SPLITS."""
         return np.frombuffer(self._written, np.int8)
 
+    def rescaled(self) -> tuple[NDArray[np.int8], list[tuple[float, float] | None]]:
+        """The kind of each row's levels (N,), and black and white of each kind that needs them."""
+        ends = [None if kind.as_stored() else kind.ends() for kind in self._levels.values()]
+        return np.frombuffer(self._kinds, np.int8), ends
+
+    def remarks(self) -> list[str]:
+        """What was decided about levels and pages, in words."""
+        remarks = [remark for kind in self._levels.values() for remark in kind.remarks()]
+        if self._paged:
+            remarks.append(
+                f"{self._paged} files have several pages: the first is read; "
+                "ingest.pages: all reads every one"
+            )
+        return remarks
+
     def settled(self) -> NDArray[np.int8]:
         """The final split of each row: indices (N,) into table.SPLITS.
 
@@ -143,6 +161,8 @@ class Ledger:
             "width": _range(self._widths),
             "height": _range(self._heights),
             "modes": dict(self._modes.most_common()),
+            "levels": {name: kind.report() for name, kind in sorted(self._levels.items())},
+            "several_pages": self._paged,
             "classes": {
                 label: _by_split(counts[self.classes[label]])
                 for label in table.classes_of(self.classes)
@@ -153,6 +173,10 @@ class Ledger:
         """Count a good image and queue its row; ``data`` are the encoded bytes."""
         if item.group is not None:
             self._groups.note(item.group, item.split)
+        kind = self._levels.setdefault(facts.kind, levels.Levels(facts.kind))
+        kind.note(facts)
+        self._kinds.append(list(self._levels).index(facts.kind))
+        self._paged += facts.pages > 1
         self._modes[facts.mode] += 1
         self._widths[facts.width] += 1
         self._heights[facts.height] += 1

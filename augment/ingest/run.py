@@ -1,16 +1,18 @@
 """Ingest: read a source, reject what is unusable with its reason, split, write the sample table.
 
-Original bytes are kept. A label is the class name as the source has it, with its spaces and
-slashes, in Unicode's composed form (NFC) and without blanks at its end; a blank label counts as
-none. An id is the SHA-256 of an image's bytes; a later item with
-the same bytes gets the SHA-256 of bytes and path. Files that are no candidates for an image (dot
-files, texts, tables beside the images) are counted as ignored; all others are read, and
+Original bytes are kept, but for images of 16 bits or floats whose white only the whole set shows
+(augment.data.levels): these are stored with eight bits. A label is the class name as the source has
+it, with its spaces and slashes, in Unicode's composed form (NFC) and without blanks at its end; a
+blank label counts as none. An id is the SHA-256 of an image's bytes; a later item with the same
+bytes gets the SHA-256 of bytes and path. Files that are no candidates for an image (dot files,
+texts, tables beside the images) are counted as ignored; all others are read, and
 read = kept + rejected.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import gc
 import itertools
 import operator
@@ -19,7 +21,7 @@ import shutil
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -35,7 +37,8 @@ from augment.data import files, images, table
 from augment.data.places import INGESTED, REPORTS
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
-from augment.ingest.ledger import IngestError, Ledger, Lines, two_classes
+from augment.ingest.ledger import Examined, IngestError, Ledger, Lines, two_classes
+from augment.ingest.pages import each_page
 from augment.ingest.settings import IngestSettings
 from augment.readers import recognise
 from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item, Listing, one_form
@@ -62,12 +65,14 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     pattern = _pattern(settings.group)
     if settings.split.valid + settings.split.test >= 1:
         raise IngestError("ingest.split: valid and test leave nothing to train")
-    sources = [_source(settings.source, settings.reader, root, labelled=True)]
+    sources = [_source(settings, root, labelled=True)]
     if settings.unlabelled is not None:
-        sources.append(_source(settings.unlabelled, "auto", root, labelled=False))
+        sources.append(_source(settings, root, labelled=False))
     opened = [source.open() for source in sources]
     renamed: Counter[str] = Counter()
     streams = map(_named, sources, opened, itertools.repeat(pattern), itertools.repeat(renamed))
+    if settings.pages == "all":
+        streams = map(each_page, streams)
     chunks, count = look_ahead(chunked(itertools.chain.from_iterable(streams)))
     destination = root / INGESTED
     draft = files.temporary_beside(destination)
@@ -80,15 +85,17 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
                 table.TableWriter(draft / "table") as writer,
             ):
                 ledger = Ledger(settings, writer, rejections)
-                _fill(ledger, chunks, executor, sum(map(operator.length_hint, opened)))
+                total = sum(map(operator.length_hint, opened))
+                examine = functools.partial(images.examine_many, max_pixels=settings.max_pixels)
+                _fill(ledger, chunks, executor, examine, total)
         remarks = [remark for listing in opened for remark in listing.remarks]
-        remarks += _on_names(renamed, ledger.classes)
+        remarks += [*_on_names(renamed, ledger.classes), *ledger.remarks()]
         _say(remarks)
         ledger.judge(settings.source)
         final = ledger.settled()
         counts = ledger.report(final)
         remarks += _say(_on_splits(counts["classes"]))
-        _publish(draft / "table", destination, ledger.written(), final)
+        _publish(draft / "table", destination, ledger.written(), final, *ledger.rescaled())
     finally:
         shutil.rmtree(draft)
     report = {
@@ -110,8 +117,11 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
         raise IngestError(f"ingest.group: {group!r} is no regular expression: {error}") from None
 
 
-def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Source:
-    """The source ``name`` of the settings, relative to ``root``, with its reader."""
+def _source(settings: IngestSettings, root: Path, *, labelled: bool) -> _Source:
+    """The labelled or the unlabelled source of the settings, relative to ``root``."""
+    name = settings.source if labelled else settings.unlabelled or ""
+    reader: PartSpec = settings.reader if labelled else "auto"
+    encoding = settings.encoding
     if not name.strip():
         raise IngestError(
             f"ingest.{'source' if labelled else 'unlabelled'}: blank, names no images"
@@ -120,6 +130,10 @@ def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Sour
     resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
     if not labelled and "labelled" in resolved:
         resolved["labelled"] = False
+    if encoding is not None and "encoding" in resolved:
+        resolved["encoding"] = resolved["encoding"] or encoding
+    elif encoding is not None and labelled:
+        raise IngestError(f"ingest.encoding: the reader {resolved['name']} takes no encoding")
     return _Source(name, resolved, READERS.build(resolved, where), labelled)
 
 
@@ -228,7 +242,11 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
 
 
 def _fill(
-    ledger: Ledger, chunks: Iterable[list[Item]], executor: Executor | None, total: int
+    ledger: Ledger,
+    chunks: Iterable[list[Item]],
+    executor: Executor | None,
+    examine: Callable[[list[bytes | str]], list[Examined]],
+    total: int,
 ) -> None:
     """Read, hash and decode the items, in ``executor`` or here, and enter them into ``ledger``."""
     work = ((chunk, [_sent(item.data) for item in chunk if not item.reason]) for chunk in chunks)
@@ -236,7 +254,7 @@ def _fill(
     with progress.bar() as display:
         task = display.add_task("ingest", total=total, note="")
         try:
-            for chunk, examined in workers.mapped(images.examine_many, work, executor):
+            for chunk, examined in workers.mapped(examine, work, executor):
                 ledger.enter(chunk, examined)
                 display.advance(task, len(chunk))
         except BrokenProcessPool:
@@ -270,10 +288,15 @@ def _rejections(path: Path) -> Iterator[Lines]:
 
 
 def _publish(
-    draft: Path, destination: Path, written: NDArray[np.int8], final: NDArray[np.int8]
+    draft: Path,
+    destination: Path,
+    written: NDArray[np.int8],
+    final: NDArray[np.int8],
+    kinds: NDArray[np.int8],
+    ends: Sequence[tuple[float, float] | None],
 ) -> None:
-    """Publish the draft as it is, or copied where the final splits differ from the written ones."""
-    if (written == final).all():
+    """Publish the draft, copied where final splits differ or levels (``kinds``) need other ends."""
+    if (written == final).all() and not any(ends):
         files.publish(draft, destination)
         return
     names = np.array(table.SPLITS)[final]
@@ -283,8 +306,25 @@ def _publish(
             with pq.ParquetFile(shard) as file:
                 for place in range(file.num_row_groups):
                     rows = file.read_row_group(place).combine_chunks()
-                    split = pa.array(names[done : done + len(rows)], pa.string())
+                    those = slice(done, done + len(rows))
+                    split = pa.array(names[those], pa.string())
                     rows = rows.set_column(rows.schema.get_field_index("split"), "split", split)
+                    wanted = [ends[kind] for kind in kinds[those]]
+                    rows = _rescaled(rows, wanted) if any(wanted) else rows
                     for batch in rows.to_batches():
                         writer.add_batch(batch)
                     done += len(rows)
+
+
+def _rescaled(rows: pa.Table, ends: Sequence[tuple[float, float] | None]) -> pa.Table:
+    """The rows with images of eight bits where there are other ends (black, white) for them."""
+    encoded, modes = rows["image"].to_pylist(), rows["mode"].to_pylist()
+    for place, pair in enumerate(ends):
+        if pair is not None:
+            encoded[place]["bytes"] = images.rescaled(encoded[place]["bytes"], *pair)
+            modes[place] = "L"
+    for name, values in (("image", encoded), ("mode", modes)):
+        field = rows.schema.field(name)
+        column = pa.array(values, field.type)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, column)
+    return rows

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from augment.data.images import MAX_PIXELS, MOST_PIXELS
 from augment.registry import Fraction
 from augment.settings import Kind, PartSpec, Settings
 
@@ -39,6 +40,18 @@ class IngestSettings(Settings):
     """A regular expression that is searched in each image's path; its first group names what must
     not straddle splits (a writer, a page, a patient). null: the source's own groups.
     """
+    encoding: str | None = None
+    """The encoding of the names in an archive that does not say it, such as gbk, big5, cp932
+    (Shift-JIS) or cp437. null: names that the archive marks as UTF-8, or a stop that shows the
+    first names in the likely encodings.
+    """
+    max_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] = MAX_PIXELS
+    """Pixels of an image, at most; a larger one is rejected. 1 to 268,435,456. A JPEG above
+    32,000,000 is decoded at half its size or less; other formats take three bytes of memory for
+    each pixel, in each worker.
+    """
+    pages: Literal["first", "all"] = "first"
+    """What is read of a TIFF of several pages: `first`, or `all` as an image each."""
     max_rejected: Fraction = 0.05
     """The largest share of images that may be rejected, 0 to 1; the run stops above it."""
     workers: Annotated[int, Field(ge=0)] = 0

@@ -8,10 +8,12 @@ which is fast; ``fallback`` marks a reader for sources that no other reader reco
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from augment.data import images, table
+from augment.data.levels import Levels
 from augment.errors import AugmentError
 from augment.readers import (  # noqa: F401  (they register themselves)
     archive,
@@ -54,7 +56,8 @@ def as_table(source: str) -> pa.Table:
     Samples of another set get the SHA-256 of their bytes as id, the origin real, and train where
     they have no split. Raises AugmentError for an image that cannot be used.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    kinds: dict[str, Levels] = {}
     for item in READERS.build(recognise(source), source)():
         if item.reason == SIDE_FILE:
             continue
@@ -66,6 +69,7 @@ def as_table(source: str) -> pa.Table:
             ((read, facts, reason),) = images.examine_many([sent])
         if facts is None:
             raise AugmentError(f"{source}: {item.path}: {reason}")
+        kinds.setdefault(facts.kind, Levels(facts.kind)).note(facts)
         rows.append(
             {
                 **facts._asdict(),
@@ -77,4 +81,8 @@ def as_table(source: str) -> pa.Table:
                 **item.facts,
             }
         )
+    for row in rows:
+        if not (kind := kinds[row["kind"]]).as_stored():
+            row["image"]["bytes"] = images.rescaled(row["image"]["bytes"], *kind.ends())
+            row["mode"] = "L"
     return pa.Table.from_pylist(rows, schema=table.SCHEMA)

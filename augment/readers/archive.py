@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import stat
+import struct
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +31,10 @@ from augment.readers.base import (
 
 _NAMES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+_UTF8_FLAG = 0x800
+_UNICODE_PATH = 0x7075  # the extra field of Info-ZIP that holds a member's name in UTF-8
+_ENCODINGS = ("utf-8", "gbk", "big5", "cp932", "cp949", "cp1252", "cp437")  # tried for names
+_SHOWN = 3  # names in each encoding that an error shows
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # only these unpack in small steps
 
 
@@ -46,54 +52,124 @@ def _recognises(source: str) -> bool:
 def archive(
     source: str,
     *,
+    encoding: str | None = None,
     split_names: tree.SplitNames = "splits",
     tables: bool = True,
     labelled: bool = True,
 ) -> Listing:
     """A zip or tar archive (.gz, .bz2, .xz) of a folder such as image_folder reads.
 
-    The options are those of image_folder. Raises AugmentError before the first item when the
-    archive is missing, damaged or encrypted, where nothing says the labels for certain, or when a
-    member has an absolute path, climbs out of the archive, or is a link or a device.
+    ``encoding`` is that of the members' names where the archive does not say that they are UTF-8,
+    such as gbk, big5, cp932 (Shift-JIS) or cp437; the other options are those of image_folder.
+    Raises AugmentError before the first item when the archive is missing, damaged or encrypted,
+    where nothing says the labels for certain, when a member has an absolute path, climbs out of
+    the archive, or is a link or a device, and when names need an encoding and there is none.
     """
     path = Path(source)
+    if encoding is not None:
+        _check_encoding(encoding)
     if not path.is_file():
         raise AugmentError(f"{source}: no such file")
     is_zip = zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"
     options = tree.Options(split_names, tables, labelled)
-    return _zip_items(path, options) if is_zip else _tar_items(path, options)
+    items = _zip_items if is_zip else _tar_items
+    return items(path, options, encoding)
 
 
-def _zip_items(path: Path, options: tree.Options) -> Listing:
+def _check_encoding(encoding: str) -> None:
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise AugmentError(
+            f"encoding {encoding!r} is not known; such as {', '.join(_ENCODINGS)}"
+        ) from None
+
+
+def _zip_items(path: Path, options: tree.Options, encoding: str | None) -> Listing:
     with refusing(path, "zip archive", *_ERRORS):
         opened = zipfile.ZipFile(path)
-    return tree.items(_Zip(path, opened), options)
+    return tree.items(_Zip(path, opened, encoding), options)
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    """The bytes of a name whose encoding the archive does not say; none where it is known."""
+    name = info.orig_filename.partition("\0")[0]
+    if info.flag_bits & _UTF8_FLAG or name.isascii():
+        return b""
+    return name.encode("cp437")  # as zipfile decoded it: each byte is a character of it
+
+
+def _unicode_name(info: zipfile.ZipInfo) -> str | None:
+    """The name in the Unicode extra field, if it was made for this very name."""
+    raw = info.orig_filename.encode("cp437", "replace")
+    rest = info.extra
+    while len(rest) >= 4:
+        kind, size = struct.unpack_from("<HH", rest)
+        field, rest = rest[4 : 4 + size], rest[4 + size :]
+        if kind == _UNICODE_PATH and field[:5] == struct.pack("<BL", 1, zlib.crc32(raw)):
+            try:
+                return field[5:].decode("utf-8").partition("\0")[0]
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+def _undecided(archive: Path, names: Sequence[bytes], encoding: str | None) -> AugmentError:
+    """The error for names whose encoding is not said, or that the given ``encoding`` lacks."""
+    why = f"not {encoding}" if encoding else "in an encoding that the archive does not say"
+    return AugmentError(
+        f"{archive}: names of {len(names)} members are {why}; set ingest.encoding to the one "
+        f"in which they read right: {_readings(names)}"
+    )
+
+
+def _readings(names: Sequence[bytes]) -> str:
+    """The first names, in each encoding that all names fit."""
+    readings = []
+    for encoding in _ENCODINGS:
+        try:
+            for name in names:
+                name.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        shown = dict.fromkeys(name.decode(encoding) for name in names)
+        readings.append(f"{encoding} ({', '.join(map(repr, itertools.islice(shown, _SHOWN)))})")
+    return ", ".join(readings)
 
 
 class _Zip:
-    def __init__(self, path: Path, opened: zipfile.ZipFile):
+    def __init__(self, path: Path, opened: zipfile.ZipFile, encoding: str | None):
         self.name = str(path)
         self.opened = opened
         self.members: dict[str, zipfile.ZipInfo] = {}
         self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
+        undecided = []
         for info in opened.infolist():
-            self._add(path, info)
+            name, raw = _unicode_name(info) or info.filename, _raw_name(info)
+            if raw and name == info.filename:
+                try:
+                    name = raw.decode(encoding or "ascii")
+                except UnicodeDecodeError:
+                    undecided.append(raw)
+            self._add(path, info, name)
+        if undecided:
+            raise _undecided(path, undecided, encoding)
 
-    def _add(self, archive: Path, info: zipfile.ZipInfo) -> None:
-        """Enter a member. Raises AugmentError for a member that no honest archive has."""
-        name = tar.safe_path(archive, info.filename)
+    def _add(self, archive: Path, info: zipfile.ZipInfo, given: str) -> None:
+        """Enter a member called ``given``. Raises AugmentError if no honest archive has it."""
+        name = tar.safe_path(archive, given)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if stat.S_ISLNK(kind):
-            raise tar.refusal(archive, info.filename, "is a link")
-        if info.is_dir() or name != info.filename and info.filename.endswith("\\"):
+            raise tar.refusal(archive, given, "is a link")
+        if info.is_dir() or name != given and given.endswith("\\"):
             return
         if kind not in (0, stat.S_IFREG):
-            raise tar.refusal(archive, info.filename, "is neither a file nor a folder")
+            raise tar.refusal(archive, given, "is neither a file nor a folder")
         if info.flag_bits & 1:
-            raise tar.refusal(archive, info.filename, "is encrypted")
+            raise tar.refusal(archive, given, "is encrypted")
         *folders, last = name.split("/")
         if name in self.members and not is_side_file(last):
-            raise tar.refusal(archive, info.filename, "stands twice")
+            raise tar.refusal(archive, given, "stands twice")
         self.members[name] = info
         self.folders[tuple(folders)].append(last)
 
@@ -127,30 +203,35 @@ class _Zip:
         return io.BytesIO(data)
 
 
-def _tar_items(path: Path, options: tree.Options) -> Listing:
+def _tar_items(path: Path, options: tree.Options, encoding: str | None) -> Listing:
     """The items of a tar archive: one pass reads names and sheets, a second the images."""
-    names = _Tar(path)
+    names = _Tar(path, encoding)
     plan = tree.Plan(names, options)
     rows = {listed: (reason, row) for listed, reason, row in plan.rows()}
-    return Listing(_tar_stream(path, plan, rows), plan.count, plan.remarks)
+    return Listing(_tar_stream(path, encoding, plan, rows), plan.count, plan.remarks)
 
 
 class _Tar:
     """The names in a tar archive, and the bytes of what may list labels."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, encoding: str | None):
         self.name = str(path)
         self.paths: set[str] = set()
         self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
         self.texts: dict[str, bytes] = {}
+        undecided: list[bytes] = []
         size = 0
-        for member in tar.members(path):
+        for member in tar.members(path, encoding):
+            if not _is_text(member.path):
+                undecided.append(member.path.encode(errors="surrogateescape"))
             *above, name = member.path.split("/")
             self.folders[tuple(above)].append(name)
             self.paths.add(member.path)
             if name.lower().endswith(tree.LISTS) and size + member.size <= MAX_BYTES:
                 size += member.size
                 self.texts[member.path] = member.read()
+        if undecided:
+            raise _undecided(path, undecided, encoding)
 
     def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
         yield from self.folders.items()
@@ -167,12 +248,20 @@ class _Tar:
         return io.BytesIO(self.texts[path])
 
 
+def _is_text(name: str) -> bool:
+    """Whether a name could be decoded: tarfile keeps bytes that it cannot as lone surrogates."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
 def _tar_stream(
-    archive: Path, plan: tree.Plan, rows: dict[str, tuple[str, dict[Any, Any]]]
+    archive: Path,
+    encoding: str | None,
+    plan: tree.Plan,
+    rows: dict[str, tuple[str, dict[Any, Any]]],
 ) -> Iterator[Item]:
     """The second pass: items in the archive's order, then rows of sheets without a member."""
     seen: set[str] = set()
-    for path, size, read in tar.members(archive):
+    for path, size, read in tar.members(archive, encoding):
         reason, row = rows.get(path, ("", {}))
         if path in rows:
             item = plan.item(path, b"", reason, row)

@@ -43,10 +43,13 @@ _JUNK_FOLDERS = frozenset(
     {"__macosx", "@eadir", ".git", ".svn", ".hg", ".dvc", ".venv", ".cache", ".thumbnails"}
     | {".ipynb_checkpoints", ".appledouble", ".trashes", ".spotlight-v100", ".fseventsd"}
 )
-_SIDE_NAMES = frozenset({"thumbs.db", "desktop.ini", "readme", "license", "licence", "makefile"})
+_SIDE_NAMES = frozenset(
+    {"thumbs.db", "desktop.ini", "icon\r", "readme", "license", "licence", "makefile"}
+)
 _SIDE_SUFFIXES = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".rst", ".html", ".xml", ".yaml", ".yml"}
     | {".toml", ".ini", ".log", ".parquet", ".py", ".ipynb", ".dvc", ".db"}
+    | {".aae", ".xmp", ".mov"}  # beside the photographs of phones and photo tools
 )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import itertools
 import math
+import os
 import re
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,11 @@ from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing, described, split_of
 
 _IMAGES = re.compile(
-    r"(?:(?P<subset>.+)-)?(?P<part>train|t10k|test|valid|val|validation)"
-    r"-images[-.]idx[34]-ubyte(?:\.gz)?"
+    r"(?:(?P<subset>.+)[-.])?(?P<part>train|t10k|test|valid|val|validation)"
+    r"[-.]images[-.]idx[34][-.]ubyte(?:\.gz)?"
 )
+_LABELS = re.compile(r"[-.]images([-.])idx[34]([-.])")
+_HOMES = ("raw", "gzip")  # folders that torchvision and EMNIST's archive make
 _BLOCK = 4 << 20  # bytes read at a time
 _SIDE = 1 << 14  # pixels of a side, at most; a header with more is taken for damage
 
@@ -37,8 +40,7 @@ class _Pair(NamedTuple):
 
 
 def _recognises(source: str) -> bool:
-    path = Path(source)
-    return path.is_dir() and any(_IMAGES.fullmatch(file.name) for file in path.iterdir())
+    return any(_found(home) for home in _homes(Path(source)))
 
 
 @READERS.register("idx", recognises=_recognises)
@@ -46,21 +48,38 @@ def idx(
     source: str,
     *,
     subset: str | None = None,
-    mapping: str | None = None,
-    transpose: bool = False,
+    mapping: str | Literal[False] | None = None,
+    transpose: bool | None = None,
     labelled: bool = True,
 ) -> Listing:
     """A folder of IDX files as of MNIST or EMNIST, also .gz: ``train-images-idx3-ubyte`` and so on.
 
+    The files may lie in ``raw``, ``MNIST/raw`` or ``gzip``, or each in a folder of its own name.
     ``subset`` chooses among several sets in the folder, such as ``emnist-letters``. Labels are the
     numbers in decimal. ``mapping`` names a file in the folder whose lines translate them: after a
     number stands a character's code (further codes do not count) or a text. ``transpose`` sets the
-    images of EMNIST upright, which lie on their side. Raises AugmentError before the first item for
-    a missing file, a wrong magic number or a wrong length.
+    images of EMNIST upright, which lie on their side. Where the files are named emnist, null means
+    their own mapping if it lies beside them, and upright; false turns either off. Raises
+    AugmentError before the first item for a missing file, a wrong magic number or a wrong length.
     """
-    folder = Path(source)
-    pairs = [_pair(split, path, labelled) for split, path in _files(folder, subset).items()]
+    folder = _home(Path(source))
+    files, subset = _files(folder, subset)
+    pairs = [_pair(folder, split, path, labelled) for split, path in files.items()]
+    emnist = subset.lower().startswith("emnist")
+    remarks = [] if folder == Path(source) else [f"the IDX files lie in {folder}"]
+    if mapping is None and emnist and labelled:
+        mapping = next((name for name in _mappings(subset) if (folder / name).is_file()), None)
+        remarks.append(
+            f"labels are characters, by {mapping} (reader option mapping)"
+            if mapping
+            else f"labels are numbers: no {_mappings(subset)[0]} beside the images"
+        )
+    if transpose is None:
+        transpose = emnist
+        if emnist:
+            remarks.append(f"{subset}: images are turned upright (reader option transpose)")
     names = _names(folder / mapping) if mapping else None
+    turned = transpose
     labels = {pair.split: _labels(pair, names) for pair in pairs}
     counts: dict[str | None, int] = {pair.split: pair.shape[0] for pair in pairs}
     rows = provenance.rows(folder, counts)
@@ -68,33 +87,69 @@ def idx(
         described(Item(f"{pair.images.name}/{place}", data, label, pair.split), row)
         for pair in pairs
         for place, (data, label, row) in enumerate(
-            zip(_encoded(pair, transpose), labels[pair.split], rows[pair.split], strict=False)
+            zip(_encoded(pair, turned), labels[pair.split], rows[pair.split], strict=False)
         )
     )
-    return Listing(items, sum(counts.values()))
+    return Listing(items, sum(counts.values()), remarks)
 
 
-def _files(folder: Path, subset: str | None) -> dict[str, Path]:
-    """The file of images of each split; an unpacked file comes before its .gz."""
+def _homes(folder: Path) -> Iterator[Path]:
+    """The folders in which IDX files may lie."""
+    if folder.is_dir():
+        with os.scandir(folder) as entries:  # no stat for each of many images
+            inner = sorted(folder / entry.name for entry in entries if entry.is_dir())
+        yield folder
+        yield from (path for path in inner if path.name in _HOMES)
+        yield from (path / name for path in inner for name in _HOMES if (path / name).is_dir())
+
+
+def _home(folder: Path) -> Path:
+    """The one folder that holds IDX files."""
     if not folder.is_dir():
         raise AugmentError(f"{folder}: no such folder")
-    subsets: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name), reverse=True):
-        match = _IMAGES.fullmatch(path.name)
-        if match:
-            split = split_of(match["part"]) or ""
-            subsets.setdefault(match["subset"] or "", {})[split] = path
-    if not subsets:
+    homes = [home for home in _homes(folder) if _found(home)]
+    if not homes:
         raise AugmentError(f"{folder}: no IDX images (such as train-images-idx3-ubyte)")
+    if len(homes) > 1 and homes[0] != folder:
+        names = ", ".join(home.relative_to(folder).as_posix() for home in homes)
+        raise AugmentError(f"{folder}: IDX files in {names}: name one of these folders")
+    return homes[0]
+
+
+def _found(home: Path) -> list[Path]:
+    """The files of images in a folder, or each in a folder of its own name."""
+    named = [path for path in home.iterdir() if _IMAGES.fullmatch(path.name)]
+    return [file for path in named for file in [path, path / path.name] if file.is_file()]
+
+
+def _mappings(subset: str) -> tuple[str, ...]:
+    return (f"{subset}-mapping.txt", f"{subset}.mapping.txt")
+
+
+def _files(folder: Path, subset: str | None) -> tuple[dict[str, Path], str]:
+    """The file of images of each split, and the subset.
+
+    An unpacked file comes before its .gz, and a file in ``folder`` before one further down.
+    """
+
+    def last_first(path: Path) -> tuple[bool, bool, Any]:
+        return path.parent != folder, path.suffix == ".gz", natural(path.name)
+
+    subsets: dict[str, dict[str, Path]] = {}
+    for path in sorted(_found(folder), key=last_first, reverse=True):
+        match = _IMAGES.fullmatch(path.name)
+        assert match is not None  # as _found asks
+        split = split_of(match["part"]) or ""
+        subsets.setdefault(match["subset"] or "", {})[split] = path
     if subset is None and len(subsets) == 1:
         (subset,) = subsets
     if subset not in subsets:
         names = ", ".join(sorted(subsets))
         raise AugmentError(f"{folder}: option subset: expected one of {names}, found {subset!r}")
-    return subsets[subset]
+    return subsets[subset], subset
 
 
-def _pair(split: str, path: Path, labelled: bool) -> _Pair:
+def _pair(folder: Path, split: str, path: Path, labelled: bool) -> _Pair:
     """The images in ``path`` and the file of their labels, both checked by header and length."""
     shape = _shape(path, (3, 4))
     if len(shape) == 4 and shape[3] != 3:
@@ -103,13 +158,16 @@ def _pair(split: str, path: Path, labelled: bool) -> _Pair:
         raise AugmentError(f"{path}: images of {shape[1]} × {shape[2]} pixels")
     if not labelled:
         return _Pair(split, path, None, shape)
-    name = re.sub(r"-images([-.])idx[34]-", r"-labels\1idx1-", path.name.removesuffix(".gz"))
+    name = _LABELS.sub(
+        lambda dots: f"{dots[0][0]}labels{dots[1]}idx1{dots[2]}", path.name.removesuffix(".gz")
+    )
+    spellings = [name, name.replace(".", "-"), name.replace("-idx", ".idx")]
+    places = [folder / each for spelling in spellings for each in (spelling, f"{spelling}.gz")]
     labels = next(
-        (file for file in (path.with_name(name), path.with_name(f"{name}.gz")) if file.exists()),
-        None,
+        (file for place in places for file in (place, place / place.name) if file.is_file()), None
     )
     if labels is None:
-        raise AugmentError(f"{path.with_name(name)}: missing, beside {path.name}")
+        raise AugmentError(f"{folder / name}: missing, beside {path.name}")
     count = _shape(labels, (1,))[0]
     if count != shape[0]:
         raise AugmentError(f"{labels}: {count} labels for {shape[0]} images in {path.name}")

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from augment.data import provenance
+from augment.data import images, provenance
 from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers.base import READERS, SPLITS, Item, Listing, described, locate, split_of
+from augment.readers.base import (
+    READERS,
+    SIDE_FILE,
+    SPLITS,
+    Item,
+    Listing,
+    described,
+    is_side_file,
+    locate,
+    split_of,
+)
 
 _WORDS = {*SPLITS, "rec", "gt", "list", "label", "labels"}
+NO_TAB = "line without a tab"
+_ENDINGS = "|".join(re.escape(suffix) for suffix in images.SUFFIXES)
+_SPACE = re.compile(rf"(?:(?<=\S)(?:{_ENDINGS}))( +)", re.IGNORECASE)
 _LINE = 1 << 16  # bytes of the first line that recognition reads, at most
 
 
@@ -22,29 +36,39 @@ def _recognises(source: str) -> bool:
 
 
 @READERS.register("ocr_list", recognises=_recognises, paths=True)
-def ocr_list(source: str) -> Listing:
+def ocr_list(source: str, *, label_in_name: str | None = None) -> Listing:
     """PaddleOCR's lists (``train.txt``, ``rec_gt_train.txt``) of ``relative/path<TAB>label``.
 
-    Paths are relative to the folder of the lists and must not leave it. Raises AugmentError before
-    the first item when there is no list or a list is not UTF-8.
+    Paths are relative to the folder of the lists and must not leave it. A space may stand for the
+    tab where one place alone is right: behind an image's ending. ``label_in_name``, a regular
+    expression such as ``(.+)_[0-9]+``, reads no list: its first group is the label in the name of
+    each image in the folder, without the ending, as generators of text name their files. Raises
+    AugmentError before the first item when there is no list, a list is not UTF-8, or the expression
+    is none with a group.
     """
     folder = Path(source)
+    if label_in_name is not None:
+        return _named(folder, label_in_name)
     lists = _lists(folder) if folder.is_dir() else []
     if not lists:
         raise AugmentError(f"{source}: no list such as train.txt there")
     counts = _counts(lists)
     rows = provenance.rows(folder, counts)
+    spaces = sum("\t" not in line for path in lists for line in _lines(path))
+    remarks = (
+        [f"{spaces} lines have no tab: a space behind the path stands for it"] if spaces else []
+    )
     items = (
         described(_item(folder, line, split), row)
         for path in lists
         for split in [_split(path)]
         for line, row in zip(_lines(path), rows[split], strict=False)
     )
-    return Listing(items, counts.total())
+    return Listing(items, counts.total(), remarks)
 
 
 def _lists(folder: Path) -> list[Path]:
-    """The text files that are named like a list and have a tab in their first line."""
+    """The text files that are named like a list, by their first line as well."""
     named = [path for path in folder.glob("*.txt") if _WORDS.issuperset(_words(path))]
     return sorted(filter(_is_list, named), key=lambda path: natural(path.name))
 
@@ -58,8 +82,16 @@ def _split(path: Path) -> str | None:
 
 
 def _is_list(path: Path) -> bool:
+    """Whether the first line holds a tab, or a space behind the path of a file that exists."""
     with open(path, "rb") as file:
-        return b"\t" in file.readline(_LINE)
+        line = file.readline(_LINE)
+    if b"\t" in line:
+        return True
+    try:
+        name, label = _at_space(path.parent, line.decode("utf-8-sig").rstrip("\r\n"))
+    except UnicodeDecodeError:
+        return False
+    return bool(label) and _exists(path.parent, name)
 
 
 def _counts(lists: list[Path]) -> Counter[str | None]:
@@ -81,5 +113,48 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _item(folder: Path, line: str, split: str | None) -> Item:
     name, tab, label = line.partition("\t")
+    if not tab:
+        name, label = _at_space(folder, line)
     data, reason = locate(folder, name)
-    return Item(name, data, label, split, reason=reason if tab else "line without a tab")
+    return Item(name, data, label, split, reason=reason if tab or label else NO_TAB)
+
+
+def _at_space(folder: Path, line: str) -> tuple[str, str]:
+    """Path and label of a line without a tab; no label where no place, or more than one, fits.
+
+    A place fits behind an image's ending. Of several the one whose file exists is taken.
+    """
+    pairs = [(line[: hit.start(1)], line[hit.end() :].strip()) for hit in _SPACE.finditer(line)]
+    pairs = [pair for pair in pairs if pair[1]]
+    if len(pairs) > 1:
+        pairs = [pair for pair in pairs if _exists(folder, pair[0])]
+    return pairs[0] if len(pairs) == 1 else (line, "")
+
+
+def _exists(folder: Path, name: str) -> bool:
+    data, reason = locate(folder, name)
+    return not reason and data.is_file()
+
+
+def _named(folder: Path, rule: str) -> Listing:
+    """The images of a folder, labelled by their names."""
+    try:
+        pattern = re.compile(rule)
+    except re.error as error:
+        raise AugmentError(f"option label_in_name: {rule!r}: {error}") from None
+    if not pattern.groups:
+        raise AugmentError(f"option label_in_name: {rule!r} has no group, such as in (.+)_[0-9]+")
+    if not folder.is_dir():
+        raise AugmentError(f"{folder}: no such folder")
+    names = sorted((entry.name for entry in os.scandir(folder) if entry.is_file()), key=natural)
+    return Listing((_by_name(folder, name, pattern) for name in names), len(names))
+
+
+def _by_name(folder: Path, name: str, pattern: re.Pattern[str]) -> Item:
+    if is_side_file(name):
+        return Item(name, b"", None, reason=SIDE_FILE)
+    match = pattern.fullmatch(Path(name).stem)
+    label = match[1] if match else ""
+    return Item(
+        name, folder / name, label, reason="" if match else f"name is not {pattern.pattern}"
+    )

@@ -65,16 +65,19 @@ def is_tar(file: Path) -> bool:
         return False
 
 
-def members(archive: Path) -> Iterator[Member]:
+def members(archive: Path, encoding: str | None = None) -> Iterator[Member]:
     """The files of a tar archive in order.
 
-    Raises AugmentError for an archive that is damaged or ends early, and for a member that is a
-    link or a device, has an absolute path or climbs out of the archive.
+    Names are UTF-8 or in ``encoding``; bytes that do not fit it stay as lone surrogates. Raises
+    AugmentError for an archive that is damaged or ends early, and for a member that is a link or a
+    device, has an absolute path or climbs out of the archive.
     """
     with (
         refusing(archive, "tar archive", *_ERRORS),
         _opened(archive) as stream,
-        tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as opened,
+        tarfile.open(
+            fileobj=stream, mode="r|", tarinfo=_Header, encoding=encoding or "utf-8"
+        ) as opened,
     ):
         while (header := opened.next()) is not None:
             opened.members = []  # type: ignore[attr-defined]  # or it keeps every header

@@ -1,12 +1,18 @@
-"""Tar shards in which the files of a sample share a name: ``key.png``, ``key.cls``."""
+"""Tar shards in which the files of a sample share a name: ``key.png``, ``key.cls``.
+
+In WebDataset a key ends at the first dot of a name. A shard in which every image has a dot before
+its ending (``scan 1.0 page.001.jpg``), and a text of the same name, is read with keys that end at
+the last dot. In any other shard an image behind such a dot has no sample; it is rejected, unless it
+is a further picture of a sample (``key.mask.png`` beside ``key.png``), which is a side file.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from augment.data.images import SUFFIXES
 from augment.data.table import natural
@@ -28,8 +34,13 @@ from augment.readers.base import (
 _IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 _NAMES = ("cls", "txt")  # endings of files that hold the label; cls comes before txt
 _ROW = "json"
+_TEXTS = (*_NAMES, _ROW)
+_SHARDS = (".tar", ".tar.gz", ".tgz")
+BEHIND_A_DOT = "a dot in the name ends its key early (reader option key: last)"
 MAX_TEXT = 1 << 20  # bytes of a label or a row, at most
 _GLANCE = 64  # members that recognition looks at
+
+Cut = Callable[[str], tuple[str, str]]
 
 
 def recognises(source: str) -> bool:
@@ -38,63 +49,96 @@ def recognises(source: str) -> bool:
     shards = _shards(path)
     if not shards or not tar.is_tar(shards[0]):
         return False
-    endings_by_key: dict[str, set[str]] = {}
     try:
-        for member in itertools.islice(tar.members(shards[0]), _GLANCE):
-            key, ending = _key(member.path)
-            endings_by_key.setdefault(key, set()).add(ending)
+        paths = [member.path for member in itertools.islice(tar.members(shards[0]), _GLANCE)]
     except AugmentError:
         return False
-    return any(
-        not endings.isdisjoint(_IMAGES) and not endings.isdisjoint((*_NAMES, _ROW))
-        for endings in endings_by_key.values()
-    )
+    for cut in (_first_dot, _last_dot):
+        endings_by_key: dict[str, set[str]] = {}
+        for key, ending in map(cut, paths):
+            endings_by_key.setdefault(key, set()).add(ending)
+        for endings in endings_by_key.values():
+            if not endings.isdisjoint(_IMAGES) and not endings.isdisjoint(_TEXTS):
+                return True
+    return False
 
 
 @READERS.register("webdataset", recognises=recognises)
-def webdataset(source: str) -> Listing:
+def webdataset(source: str, *, key: Literal["auto", "first", "last"] = "auto") -> Listing:
     """A tar shard or a folder of them: ``key.png`` beside ``key.cls``, ``key.txt`` or ``key.json``.
 
-    The JSON may hold any column of the sample table. A shard's name may begin with its split.
-    Raises AugmentError before the first item for a missing or damaged shard or an unsafe member.
+    A shard is a .tar, .tar.gz or .tgz. ``key`` says at which dot of a name its key ends; "auto"
+    takes the last where all images of a shard have a dot before their ending, else the first, as
+    WebDataset does, and rejects images behind a further dot. The JSON may hold any column of the
+    sample table. A shard's name may begin with its split. Raises AugmentError before the first item
+    for a missing or damaged shard or an unsafe member.
     """
     folder = Path(source)
     shards = _shards(folder)
     if not shards:
         raise AugmentError(f"{source}: no tar shard there")
-    members = itertools.chain.from_iterable(map(tar.members, shards))
-    count = sum(_key(member.path)[1] in _IMAGES for member in members)
-    return Listing(itertools.chain.from_iterable(map(_items, shards)), count)
+    cuts: dict[Path, Cut] = {}
+    count = 0
+    for shard in shards:
+        names = [member.path for member in tar.members(shard)]
+        count += sum(_last_dot(name)[1] in _IMAGES for name in names)
+        last = _all_dotted(names) if key == "auto" else key == "last"
+        cuts[shard] = _last_dot if last else _first_dot
+    dotted = sum(cut is _last_dot for cut in cuts.values()) if key == "auto" else 0
+    remarks = [f"{dotted} shards have dots in all keys, which end at the last"] if dotted else []
+    items = itertools.chain.from_iterable(itertools.starmap(_items, cuts.items()))
+    return Listing(items, count, remarks)
 
 
 def _shards(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(path.glob("*.tar"), key=lambda shard: natural(shard.name))
+        files = [file for ending in _SHARDS for file in path.glob(f"*{ending}")]
+        return sorted(files, key=lambda shard: natural(shard.name))
     return [path] if path.is_file() else []
 
 
-def _key(path: str) -> tuple[str, str]:
+def _first_dot(path: str) -> tuple[str, str]:
     """The key of a member's sample, up to the first dot of the name, and the member's ending."""
     folder, slash, name = path.rpartition("/")
     stem, _, ending = name.partition(".")
     return folder + slash + stem, ending.lower()
 
 
-def _items(shard: Path) -> Iterator[Item]:
+def _last_dot(path: str) -> tuple[str, str]:
+    """Key and ending where the key goes up to the last dot."""
+    stem, dot, ending = path.rpartition(".")
+    return (stem, ending.lower()) if dot and "/" not in ending else (path, "")
+
+
+def _all_dotted(names: Iterable[str]) -> bool:
+    """Whether every image has a dot before its ending and a text of the same name."""
+    ends = [_last_dot(name) for name in names]
+    pictures = {key for key, ending in ends if ending in _IMAGES}
+    texts = {key for key, ending in ends if ending in _TEXTS}
+    dotted = all("." in PurePosixPath(key).name for key in pictures)
+    return bool(pictures) and dotted and pictures <= texts
+
+
+def _items(shard: Path, cut: Cut) -> Iterator[Item]:
     """The samples of a shard and its side files; members of a sample stand side by side."""
     split = split_in(PurePosixPath(shard.name))
-    for key, members in itertools.groupby(tar.members(shard), lambda member: _key(member.path)[0]):
+    for key, members in itertools.groupby(tar.members(shard), lambda member: cut(member.path)[0]):
         path, image, reason = f"{shard.name}/{key}", b"", MISSING
         texts: dict[str, bytes] = {}
+        others: list[str] = []
         for member in members:
-            ending = _key(member.path)[1]
+            ending = cut(member.path)[1]
             if ending in _IMAGES:
                 path = f"{shard.name}/{member.path}"
                 image, reason = (b"", TOO_LARGE) if member.size > MAX_BYTES else (member.read(), "")
-            elif ending in (*_NAMES, _ROW) and member.size <= MAX_TEXT:
+            elif ending in _TEXTS and member.size <= MAX_TEXT:
                 texts[ending] = member.read()
             else:
-                yield Item(f"{shard.name}/{member.path}", b"", None, reason=SIDE_FILE)
+                others.append(member.path)
+        for other in others:
+            lost = reason == MISSING and _last_dot(other)[1] in _IMAGES
+            why = BEHIND_A_DOT if lost else SIDE_FILE
+            yield Item(f"{shard.name}/{other}", b"", None, reason=why)
         if texts or reason != MISSING:
             yield _with_texts(Item(path, image, "", split, reason=reason), texts)
 

@@ -107,14 +107,17 @@ BAD: dict[str, tuple[bytes, str]] = {
     "empty.png": (b"", "empty file"),
     "cut.png": (png(1, (40, 40))[:300], "truncated or damaged"),
     "cut.jpg": (saved(GREY.resize((64, 64)), "JPEG")[:400], "truncated or damaged"),
-    "text.png": (b"this is no picture", "not an image"),
-    "page.svg": (b"<svg/>", "not an image"),
-    "bomb.png": (bomb(), "decompression bomb"),
+    "text.png": (b"this is no picture", "not an image: text"),
+    "page.svg": (b"<svg/>", "not an image: SVG"),
+    "bomb.png": (bomb(), "3600 megapixels: more than 268, the most that is read"),
     "moving.gif": (
         saved(GREY, "GIF", save_all=True, append_images=[GREY.rotate(90)]),
         "animated",
     ),
-    "float.tif": (saved(GREY.convert("F"), "TIFF"), "unsupported mode F"),
+    "nan.tif": (
+        saved(Image.fromarray(np.full((4, 5), np.nan, np.float32)), "TIFF"),
+        "holds NaN or infinite levels",
+    ),
 }
 GOOD: dict[str, tuple[bytes, tuple[int, int], str]] = {
     "sixteen.png": (saved(Image.fromarray(np.full((4, 5), 40000, np.uint16))), (5, 4), "I;16"),
@@ -524,7 +527,7 @@ class TestRuns:
     def test_a_process_that_dies_is_told_plainly(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def dead(*_: Any) -> Any:
+        def dead(*_: Any, **__: Any) -> Any:
             raise BrokenProcessPool
 
         monkeypatch.setattr(images, "examine_many", dead)
