@@ -88,7 +88,7 @@ def gather(
             pixels[taught],
             labels[taught],
             kinds,
-            steps=steps or _steps(int(teaches.sum()), kinds),
+            steps=steps or fitting_steps(int(teaches.sum()), kinds),
             turns=4 if glyph else 1,
             seed=seeding.derive(seed, "evidence", number),
             device=device,
@@ -137,7 +137,7 @@ def _fit(
     )
 
 
-def _steps(count: int, kinds: int) -> int:
+def fitting_steps(count: int, kinds: int) -> int:
     """Steps of a network: eight times round all images, more for few of them or many classes.
 
     350 steps need 700 images; fewer images have half as many steps as there are images.

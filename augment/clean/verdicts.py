@@ -126,9 +126,11 @@ def stop(
     counts = {group: count for group, count in unlabelled.items() if count >= FEW}
     counts |= {f"images of class {label!r}": int(count) for label, count in before.items()}
     dropped_for: Counter[tuple[str, str]] = Counter()
-    for known, label, names in zip(labelled, resembled, judged["faults"], strict=True):
-        groups = [f"images of class {label!r}"] if known else [_UNLABELLED]
-        if not known and all(CHECKS.describe(name).facts["kind"] == "learned" for name in names):
+    for is_labelled, label, names in zip(labelled, resembled, judged["faults"], strict=True):
+        groups = [f"images of class {label!r}"] if is_labelled else [_UNLABELLED]
+        if not is_labelled and all(
+            CHECKS.describe(name).facts["kind"] == "learned" for name in names
+        ):
             groups.append(_alike(label))
         dropped_for.update((group, name) for group in groups for name in names)
     worst, what = 0.0, ""

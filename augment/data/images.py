@@ -220,8 +220,8 @@ def _open(data: bytes, max_pixels: int = MOST_PIXELS) -> Image.Image:
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
-            found = signatures.what(data)
-            raise ImageError(f"not an image: {found}" if found else "not an image") from None
+            content = signatures.what(data)
+            raise ImageError(f"not an image: {content}" if content else "not an image") from None
         except MemoryError:
             raise
         except Exception:

@@ -306,11 +306,11 @@ def _publish(
             with pq.ParquetFile(shard) as file:
                 for place in range(file.num_row_groups):
                     rows = file.read_row_group(place).combine_chunks()
-                    those = slice(done, done + len(rows))
-                    split = pa.array(names[those], pa.string())
+                    span = slice(done, done + len(rows))
+                    split = pa.array(names[span], pa.string())
                     rows = rows.set_column(rows.schema.get_field_index("split"), "split", split)
-                    wanted = [ends[kind] for kind in kinds[those]]
-                    rows = _rescaled(rows, wanted) if any(wanted) else rows
+                    row_ends = [ends[kind] for kind in kinds[span]]
+                    rows = _rescaled(rows, row_ends) if any(row_ends) else rows
                     for batch in rows.to_batches():
                         writer.add_batch(batch)
                     done += len(rows)

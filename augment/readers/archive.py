@@ -139,6 +139,7 @@ def _readings(names: Sequence[bytes]) -> str:
 
 class _Zip:
     def __init__(self, path: Path, opened: zipfile.ZipFile, encoding: str | None):
+        """List the members. Raises AugmentError for one to refuse or a name of unknown encoding."""
         self.name = str(path)
         self.opened = opened
         self.members: dict[str, zipfile.ZipInfo] = {}
@@ -155,21 +156,21 @@ class _Zip:
         if undecided:
             raise _undecided(path, undecided, encoding)
 
-    def _add(self, archive: Path, info: zipfile.ZipInfo, given: str) -> None:
-        """Enter a member called ``given``. Raises AugmentError if no honest archive has it."""
-        name = tar.safe_path(archive, given)
+    def _add(self, archive: Path, info: zipfile.ZipInfo, member_name: str) -> None:
+        """Enter the member ``member_name``. Raises AugmentError if no honest archive has it."""
+        name = tar.safe_path(archive, member_name)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if stat.S_ISLNK(kind):
-            raise tar.refusal(archive, given, "is a link")
-        if info.is_dir() or name != given and given.endswith("\\"):
+            raise tar.refusal(archive, member_name, "is a link")
+        if info.is_dir() or name != member_name and member_name.endswith("\\"):
             return
         if kind not in (0, stat.S_IFREG):
-            raise tar.refusal(archive, given, "is neither a file nor a folder")
+            raise tar.refusal(archive, member_name, "is neither a file nor a folder")
         if info.flag_bits & 1:
-            raise tar.refusal(archive, given, "is encrypted")
+            raise tar.refusal(archive, member_name, "is encrypted")
         *folders, last = name.split("/")
         if name in self.members and not is_side_file(last):
-            raise tar.refusal(archive, given, "stands twice")
+            raise tar.refusal(archive, member_name, "stands twice")
         self.members[name] = info
         self.folders[tuple(folders)].append(last)
 
@@ -206,7 +207,7 @@ class _Zip:
 def _tar_items(path: Path, options: tree.Options, encoding: str | None) -> Listing:
     """The items of a tar archive: one pass reads names and sheets, a second the images."""
     names = _Tar(path, encoding)
-    plan = tree.Plan(names, options)
+    plan = tree.ReadingPlan(names, options)
     rows = {listed: (reason, row) for listed, reason, row in plan.rows()}
     return Listing(_tar_stream(path, encoding, plan, rows), plan.count, plan.remarks)
 
@@ -215,6 +216,7 @@ class _Tar:
     """The names in a tar archive, and the bytes of what may list labels."""
 
     def __init__(self, path: Path, encoding: str | None):
+        """Read the archive once. Raises AugmentError for names of unknown encoding."""
         self.name = str(path)
         self.paths: set[str] = set()
         self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
@@ -256,7 +258,7 @@ def _is_text(name: str) -> bool:
 def _tar_stream(
     archive: Path,
     encoding: str | None,
-    plan: tree.Plan,
+    plan: tree.ReadingPlan,
     rows: dict[str, tuple[str, dict[Any, Any]]],
 ) -> Iterator[Item]:
     """The second pass: items in the archive's order, then rows of sheets without a member."""

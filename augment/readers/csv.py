@@ -46,10 +46,10 @@ def csv(
     if delimiter is not None and len(delimiter) != 1:
         raise AugmentError(f"{file}: delimiter: one character, found {delimiter!r}")
     disk = Disk(file.parent)
-    files = tree.Files(disk)
-    asked = Columns(path, label if labelled else None, split, group)
+    files = tree.SourceFiles(disk)
+    expected_columns = Columns(path, label if labelled else None, split, group)
     try:
-        sheet = tree.sheet_of(disk, files, (), file.name, asked, delimiter, encoding)
+        sheet = tree.sheet_of(disk, files, (), file.name, expected_columns, delimiter, encoding)
     except sheets.Unclear as error:
         raise AugmentError(f"{file}: {error}") from None
     remarks = tree.said(sheet)
@@ -66,8 +66,8 @@ def csv(
 
 def _items(
     disk: Disk,
-    files: tree.Files,
-    sheet: tree.Sheet,
+    files: tree.SourceFiles,
+    sheet: tree.LabelSheet,
     layout: tree.Layout,
     remarks: list[str],
     whole: bool,

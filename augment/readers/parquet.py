@@ -133,12 +133,14 @@ def _holds_images(kind: pa.DataType) -> bool:
 
 def _image_column(path: Path, schema: pa.Schema) -> str:
     """``image``, or the only column of encoded images. Raises AugmentError for several."""
-    found = [field.name for field in schema if _holds_images(field.type)]
-    if "image" in schema.names or not found:
+    image_columns = [field.name for field in schema if _holds_images(field.type)]
+    if "image" in schema.names or not image_columns:
         return "image"
-    if len(found) > 1:
-        raise AugmentError(f"{path}: images in {' or '.join(found)}? Set the reader option image")
-    return str(found[0])
+    if len(image_columns) > 1:
+        raise AugmentError(
+            f"{path}: images in {' or '.join(image_columns)}? Set the reader option image"
+        )
+    return str(image_columns[0])
 
 
 def _label_column(path: Path, schema: pa.Schema, image: str) -> str:
@@ -149,12 +151,14 @@ def _label_column(path: Path, schema: pa.Schema, image: str) -> str:
     if "label" in others:
         return "label"
     if most:
-        found = [name for name in others if counts[name] == most]
+        label_columns = [name for name in others if counts[name] == most]
     else:
-        found = [name for name in others if _SPEAKS.search(name.lower())]
-    if len(found) > 1:
-        raise AugmentError(f"{path}: labels in {' or '.join(found)}? Set the reader option label")
-    return found[0] if found else "label"
+        label_columns = [name for name in others if _SPEAKS.search(name.lower())]
+    if len(label_columns) > 1:
+        raise AugmentError(
+            f"{path}: labels in {' or '.join(label_columns)}? Set the reader option label"
+        )
+    return label_columns[0] if label_columns else "label"
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str]:

@@ -31,7 +31,7 @@ _BOX_COLUMNS = frozenset(
     {"xmin", "ymin", "xmax", "ymax", "bbox", "bboxes", "boxes", "objects", "segmentation"}
     | {"encodedpixels"}
 )
-_ASKED = ("path", "label", "split", "group")  # columns that are guessed where they lack
+_DEFAULTS = ("path", "label", "split", "group")  # columns that are guessed where they lack
 _SAMPLE = 1000  # rows from which columns are guessed; chosen by hand
 _SHARE = 0.8  # share of the sampled names that must be files; chosen by hand
 _LINE = 1 << 20  # characters of a line of JSON, at most
@@ -137,26 +137,29 @@ def sample(opener: Opener, where: str, written: Written) -> list[Row]:
 
 
 def guessed(
-    names: Sequence[str], first: Sequence[Row], is_file: Callable[[str], bool], asked: Columns
+    names: Sequence[str],
+    first: Sequence[Row],
+    is_file: Callable[[str], bool],
+    expected_columns: Columns,
 ) -> Columns:
     """The columns among ``names``, from the ``first`` rows.
 
-    A column that is ``asked`` for by name, in any case, is taken. Otherwise names that exist as
-    files tell the paths; the label is a column of a usual name, or the only one with few distinct
-    values. Raises Unclear, which says what was found and which setting decides.
+    A column that bears a name of ``expected_columns``, in any case, is taken. Otherwise names that
+    exist as files tell the paths; the label is a column of a usual name, or the only one with few
+    distinct values. Raises Unclear, which says what was found and which setting decides.
     """
-    found = {name: share(first, name, is_file) for name in names}
-    known = {_plain(name): name for name in reversed(names)}
-    for column, default in zip(asked, _ASKED, strict=True):
+    file_shares = {name: share(first, name, is_file) for name in names}
+    by_plain_name = {_plain(name): name for name in reversed(names)}
+    for column, default in zip(expected_columns, _DEFAULTS, strict=True):
         if column not in (None, FILE_NAME, default) and _named(names, column) is None:
             raise Unclear(f"no column {column!r}; columns: {', '.join(names)}")
-    path = _named(names, asked.path)
+    path = _named(names, expected_columns.path)
     if path is None:
-        holding = [name for name in names if found[name] >= _SHARE]
-        usual = [known[word] for word in _PATHS if known.get(word) in holding]
+        holding = [name for name in names if file_shares[name] >= _SHARE]
+        usual = [by_plain_name[word] for word in _PATHS if by_plain_name.get(word) in holding]
         if len(holding) != 1 and not usual:
             raise Unclear(
-                f"no column {asked.path!r}; columns: {', '.join(names)}; "
+                f"no column {expected_columns.path!r}; columns: {', '.join(names)}; "
                 + (
                     f"{_either(holding)} name files: set ingest.reader: {{name: csv, path: ...}}"
                     if holding
@@ -164,21 +167,24 @@ def guessed(
                 )
             )
         path = usual[0] if usual else holding[0]
-    split, group = _named(names, asked.split), _named(names, asked.group)
-    label = None if asked.label is None else _named(names, asked.label)
-    if label is None and asked.label is not None:
+    split, group = _named(names, expected_columns.split), _named(names, expected_columns.group)
+    label = None if expected_columns.label is None else _named(names, expected_columns.label)
+    if label is None and expected_columns.label is not None:
         rest = [name for name in names if name not in (path, split, group)]
-        missing = f"no column {asked.label!r}; columns: {', '.join(names)}"
-        if found[path] < _SHARE:
+        missing = f"no column {expected_columns.label!r}; columns: {', '.join(names)}"
+        if file_shares[path] < _SHARE:
             raise Unclear(missing)
         if boxes := [name for name in rest if _plain(name) in _BOX_COLUMNS]:
             raise Unclear(f"{missing}; {_either(boxes)} hold boxes or masks: {BOXES}")
-        label = _label(rest, known, first, missing)
+        label = _label(rest, by_plain_name, first, missing)
     return Columns(path, label, split, group)
 
 
-def _label(rest: Sequence[str], known: dict[str, str], first: Sequence[Row], missing: str) -> str:
-    usual = [known[word] for word in _LABELS if known.get(word) in rest]
+def _label(
+    rest: Sequence[str], by_plain_name: dict[str, str], first: Sequence[Row], missing: str
+) -> str:
+    """The column of a usual label name, or the only one with few distinct values; else Unclear."""
+    usual = [by_plain_name[word] for word in _LABELS if by_plain_name.get(word) in rest]
     if usual:
         return usual[0]
     values = {name: [str(row.get(name)) for row in first if row.get(name)] for name in rest}
@@ -229,6 +235,7 @@ def whole(row: Row, columns: Columns, names: Sequence[str], delimiter: str) -> R
 
 
 def _encoding(opener: Opener, where: str, first_only: bool) -> str:
+    """The encoding of a sheet, told by its bytes. Raises AugmentError where none fits."""
     with opener() as raw:
         start = raw.read(4)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -280,6 +287,7 @@ def _width(line: str, delimiter: str) -> int:
 
 
 def _json_lines(text: io.TextIOWrapper, where: str) -> Iterator[Row]:
+    """The object of each line that is not blank. Raises AugmentError, with the line, for others."""
     for number in itertools.count(1):
         try:
             line = text.readline(_LINE)
@@ -315,11 +323,11 @@ def share(first: Sequence[Row], name: str, is_file: Callable[[str], bool]) -> fl
     return sum(map(is_file, values)) / len(values) if values else 0.0
 
 
-def _named(names: Sequence[str], asked: str | None) -> str | None:
-    """The column called ``asked``: as it is, or else the only one in another case."""
-    if asked is None or asked in names:
-        return asked
-    same = [name for name in names if _plain(name) == _plain(asked)]
+def _named(names: Sequence[str], column_name: str | None) -> str | None:
+    """The column called ``column_name``: as it is, or else the only one in another case."""
+    if column_name is None or column_name in names:
+        return column_name
+    same = [name for name in names if _plain(name) == _plain(column_name)]
     return same[0] if len(same) == 1 else None
 
 

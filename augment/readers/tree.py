@@ -140,7 +140,7 @@ def has_images(names: Iterable[str]) -> bool:
     return not all(is_side_file(name) for name in names)
 
 
-class Sheet(NamedTuple):
+class LabelSheet(NamedTuple):
     """A list of images with their labels."""
 
     folders: Folders
@@ -149,7 +149,7 @@ class Sheet(NamedTuple):
     header: tuple[str, ...]
     columns: Columns
     every: bool  # whether all columns count, as in metadata.csv
-    found: float  # share of its first names that are files
+    file_share: float  # share of its first names that are files
     loose: bool  # whether they are found only without a folder or an ending
 
     @property
@@ -163,7 +163,7 @@ class Sheet(NamedTuple):
         return split_of_folder(self.name.rpartition(".")[0])
 
 
-class Plan:
+class ReadingPlan:
     """How a tree is read: its layout, its sheets, the folders of masks, and remarks in words."""
 
     def __init__(self, tree: Tree, options: Options):
@@ -176,7 +176,7 @@ class Plan:
         self.count = 0
         self._tree = tree
         self._options = options
-        self._files = Files(tree)
+        self._files = SourceFiles(tree)
         holding: dict[Folders, int] = {}
         lists: dict[Folders, list[str]] = defaultdict(list)
         kept = 0
@@ -252,9 +252,9 @@ class Plan:
         split, label = self.layout.place(tuple(path.split("/")[:-1]))
         return (None if self._options.split_names == "ignored" else split), label
 
-    def _metadata(self, lists: dict[Folders, list[str]]) -> list[Sheet]:
+    def _metadata(self, lists: dict[Folders, list[str]]) -> list[LabelSheet]:
         """The sheets that say by their name and their columns that they describe images."""
-        found = []
+        metadata_sheets = []
         for folders, names in lists.items():
             present = [name for name in _METADATA if name in names]
             for other in present[1:]:
@@ -269,24 +269,24 @@ class Plan:
                     self._problems[joined(folders, name)] = str(error)
                     continue
                 if sheet is not None:
-                    found.append(sheet)
-        return found
+                    metadata_sheets.append(sheet)
+        return metadata_sheets
 
-    def _sheet(self, folders: Folders, name: str, *, every: bool) -> Sheet | None:
+    def _sheet(self, folders: Folders, name: str, *, every: bool) -> LabelSheet | None:
         """The sheet ``name``, or None where it does not list images by their ``file_name``.
 
         Raises Unclear where its columns are not clear.
         """
         where = joined(folders, name)
-        asked = Columns(sheets.FILE_NAME if every else "path", "label", "split", "group")
+        expected_columns = Columns(sheets.FILE_NAME if every else "path", "label", "split", "group")
         if every and sheets.FILE_NAME not in _header(self._tree, where):
             self._problems[where] = f"has no column {sheets.FILE_NAME}"
             return None
         if every and self.classes_named:  # the folders speak, unless there is a column label
             named = "label" in _header(self._tree, where)
-            asked = asked if named else asked._replace(label=None)
-        sheet = sheet_of(self._tree, self._files, folders, name, asked)
-        if not every and 2 * sheet.found < 1:
+            expected_columns = expected_columns if named else expected_columns._replace(label=None)
+        sheet = sheet_of(self._tree, self._files, folders, name, expected_columns)
+        if not every and 2 * sheet.file_share < 1:
             raise Unclear(f"{sheet.columns.path!r} names no files that exist here")
         return sheet
 
@@ -317,15 +317,17 @@ class Plan:
         if reasons and len(self._labels) < 2 or self._doubtful and self.masks:
             raise AugmentError(f"{source}: no folder names a class; {reasons}")
 
-    def _candidates(self, images: list[Folders], lists: dict[Folders, list[str]]) -> list[Sheet]:
+    def _candidates(
+        self, images: list[Folders], lists: dict[Folders, list[str]]
+    ) -> list[LabelSheet]:
         """The CSVs at or above folders of images whose columns are clear."""
-        found = []
+        candidates = []
         for folders, names in lists.items():
             if not any(place[: len(folders)] == folders for place in images):
                 continue
             for name in names:
-                known = joined(folders, name) in self._problems
-                if known or not name.lower().endswith(sheets.SUFFIXES):
+                has_problem = joined(folders, name) in self._problems
+                if has_problem or not name.lower().endswith(sheets.SUFFIXES):
                     continue
                 if "submission" in name.lower():
                     self._problems[joined(folders, name)] = "a submission, not labels"
@@ -335,10 +337,10 @@ class Plan:
                 except AugmentError as error:
                     self._problems[joined(folders, name)] = str(error)
                     continue
-                found += [sheet] if sheet is not None else []
-        return found
+                candidates += [sheet] if sheet is not None else []
+        return candidates
 
-    def _choose(self, usable: list[Sheet]) -> None:
+    def _choose(self, usable: list[LabelSheet]) -> None:
         """Take all sheets of different folders or splits. Raises AugmentError for rivals."""
         for (folders, split), count in Counter((s.folders, s.split) for s in usable).items():
             rivals = [s.path for s in usable if s.folders == folders]
@@ -349,7 +351,7 @@ class Plan:
                 )
         self.sheets += usable
 
-    def _compare(self, usable: list[Sheet]) -> None:
+    def _compare(self, usable: list[LabelSheet]) -> None:
         """Raise AugmentError where a sheet has other labels than the folders have."""
         for sheet in usable:
             first = itertools.islice(listed(self._tree, self._files, sheet, []), 1000)
@@ -419,7 +421,7 @@ class Plan:
             self.remarks.append(f"{path} is not read: {why}")
 
 
-class Files:
+class SourceFiles:
     """Finds the file that a sheet means by a name."""
 
     def __init__(self, tree: Tree):
@@ -445,16 +447,16 @@ class Files:
             if self._tree.has(path):
                 return path, ""
         if loose:
-            wanted = "/" + _composed(PurePosixPath(form).as_posix())
+            tail = "/" + _composed(PurePosixPath(form).as_posix())
             above = joined(folders, "")
             paths = [
                 path
-                for path in self._index().get(wanted.rpartition("/")[2], ())
-                if path.startswith(above) and _ends("/" + _composed(path), wanted)
+                for path in self._index().get(tail.rpartition("/")[2], ())
+                if path.startswith(above) and _ends("/" + _composed(path), tail)
             ]
             if len(paths) > 1 and split is not None:
-                own = [p for p in paths if split in map(split_of_folder, p.split("/")[:-1])]
-                paths = own if len(own) == 1 else paths
+                in_split = [p for p in paths if split in map(split_of_folder, p.split("/")[:-1])]
+                paths = in_split if len(in_split) == 1 else paths
             if paths:
                 return paths[0], SEVERAL if len(paths) > 1 else ""
         return first, MISSING
@@ -475,20 +477,20 @@ class Files:
 
 def sheet_of(
     tree: Tree,
-    files: Files,
+    files: SourceFiles,
     folders: Folders,
     name: str,
-    asked: Columns,
+    expected_columns: Columns,
     delimiter: str | None = None,
     encoding: str | None = None,
-) -> Sheet:
+) -> LabelSheet:
     """The sheet ``name`` in ``folders``, after a look at its first rows.
 
     Raises AugmentError where it cannot be read, and Unclear where its columns are not clear.
     """
     path = joined(folders, name)
     where = f"{tree.name}/{path}"
-    every = asked.path == sheets.FILE_NAME
+    every = expected_columns.path == sheets.FILE_NAME
     written = sheets.how_written(lambda: tree.raw(path), where, delimiter, encoding)
     names = sheets.header(lambda: tree.raw(path), where, written)
     first = sheets.sample(lambda: tree.raw(path), where, written)
@@ -496,13 +498,13 @@ def sheet_of(
     def is_file(value: str, loose: bool = not every) -> bool:
         return files.find(folders, value, loose=loose)[1] in ("", SEVERAL)
 
-    columns = sheets.guessed(names, first, is_file, asked)
-    found = sheets.share(first, columns.path, is_file)
-    loose = found > sheets.share(first, columns.path, lambda value: is_file(value, False))
-    return Sheet(folders, name, written, tuple(names), columns, every, found, loose)
+    columns = sheets.guessed(names, first, is_file, expected_columns)
+    file_share = sheets.share(first, columns.path, is_file)
+    loose = file_share > sheets.share(first, columns.path, lambda value: is_file(value, False))
+    return LabelSheet(folders, name, written, tuple(names), columns, every, file_share, loose)
 
 
-def said(sheet: Sheet) -> list[str]:
+def said(sheet: LabelSheet) -> list[str]:
     """How a sheet is read, in words."""
     remarks = [f"{sheet.path}: {sheets.said(sheet.columns, sheet.written)}"]
     if sheet.loose:
@@ -517,7 +519,7 @@ def _header(tree: Tree, path: str) -> list[str]:
 
 
 def listed(
-    tree: Tree, files: Files, sheet: Sheet, remarks: list[str]
+    tree: Tree, files: SourceFiles, sheet: LabelSheet, remarks: list[str]
 ) -> Iterator[tuple[str, str, Row]]:
     """Each row of a sheet after its image's path and a reason not to read it, or none."""
     joins = 0
@@ -555,11 +557,12 @@ def items(tree: Tree, options: Options) -> Listing:
     Raises AugmentError for a sheet that cannot be read, and where labels are wanted and neither
     folders nor sheets say them for certain.
     """
-    plan = Plan(tree, options)
+    plan = ReadingPlan(tree, options)
     return Listing(_items(tree, plan), plan.count, plan.remarks)
 
 
-def _items(tree: Tree, plan: Plan) -> Iterator[Item]:
+def _items(tree: Tree, plan: ReadingPlan) -> Iterator[Item]:
+    """The rows of the plan's sheets, then the files that have none; images with their data."""
     seen: set[str] = set()
     for path, reason, row in plan.rows():
         seen.add(path)
@@ -596,9 +599,9 @@ def _forms(name: str) -> Iterator[str]:
             yield unicodedata.normalize("NFD", form)
 
 
-def _ends(path: str, wanted: str) -> bool:
-    """Whether ``path``, with or without its ending, ends with ``wanted``."""
-    return path.endswith(wanted) or path.rpartition(".")[0].endswith(wanted)
+def _ends(path: str, tail: str) -> bool:
+    """Whether ``path``, with or without its ending, ends with ``tail``."""
+    return path.endswith(tail) or path.rpartition(".")[0].endswith(tail)
 
 
 def _composed(name: str) -> str:
@@ -634,8 +637,8 @@ def _few_lists(names: Iterable[str]) -> list[str]:
             kept.append(name)
         elif suffix in LISTS and not name.startswith("."):
             by_kind[suffix].append(name)
-    for suffix, some in by_kind.items():
-        kept += some if suffix in sheets.SUFFIXES and len(some) <= _FEW else some[:1]
+    for suffix, lists in by_kind.items():
+        kept += lists if suffix in sheets.SUFFIXES and len(lists) <= _FEW else lists[:1]
     return kept
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from augment.clean.checks.base import CHECKS
 from augment.clean.checks.evidence import Evidence
-from augment.clean.out_of_fold import _steps, deal_folds, gather
+from augment.clean.out_of_fold import deal_folds, fitting_steps, gather
 from augment.readers import builtin
 
 
@@ -117,7 +117,7 @@ def test_models_abstain_below_twenty_images_a_class_and_say_so() -> None:
     [(60, 2, 30), (200, 10, 120), (400, 10, 200), (1198, 10, 350), (10_000, 100, 1250)],
 )
 def test_steps_follow_the_size_of_the_set(images: int, classes: int, steps: int) -> None:
-    assert _steps(images, classes) == steps
+    assert fitting_steps(images, classes) == steps
 
 
 def test_what_an_image_resembles() -> None:

@@ -22,11 +22,11 @@ def tiff(values: Any, kind: type = np.uint16, tags: dict[int, Any] | None = None
 
 def levels(*encoded: bytes) -> Levels:
     facts = [images.examine(data) for data in encoded]
-    found = Levels(facts[0].kind)
+    set_levels = Levels(facts[0].kind)
     for each in facts:
-        assert each.kind == found.kind
-        found.note(each)
-    return found
+        assert each.kind == set_levels.kind
+        set_levels.note(each)
+    return set_levels
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,12 @@ def levels(*encoded: bytes) -> Levels:
     ],
 )
 def test_ends(sets: list[bytes], ends: tuple[float, float], as_stored: bool) -> None:
-    found = levels(*sets)
-    assert found.ends() == ends
-    assert found.as_stored() is as_stored
-    assert any(f"{ends[1]:g} is white" in remark for remark in found.remarks()) is not as_stored
+    set_levels = levels(*sets)
+    assert set_levels.ends() == ends
+    assert set_levels.as_stored() is as_stored
+    assert (
+        any(f"{ends[1]:g} is white" in remark for remark in set_levels.remarks()) is not as_stored
+    )
 
 
 def test_a_small_part_of_the_range_is_said() -> None:

@@ -22,8 +22,8 @@ def zipped() -> bytes:
 
 
 def media(*brands: bytes) -> bytes:
-    own, *others = brands
-    body = b"ftyp" + own + bytes(4) + b"".join(others)
+    major_brand, *others = brands
+    body = b"ftyp" + major_brand + bytes(4) + b"".join(others)
     return (4 + len(body)).to_bytes(4) + body + bytes(100)
 
 
@@ -95,8 +95,8 @@ def test_pages_are_images_of_their_own() -> None:
     buffer = io.BytesIO()
     deep[0].save(buffer, "TIFF", save_all=True, append_images=deep[1:])
     assert images.examine(buffer.getvalue()).pages == 2
-    found = [images.examine(page) for page in images.pages(buffer.getvalue())]
-    assert [(facts.pages, facts.high, facts.mode) for facts in found] == [
+    page_facts = [images.examine(page) for page in images.pages(buffer.getvalue())]
+    assert [(facts.pages, facts.high, facts.mode) for facts in page_facts] == [
         (1, 1, "I;16"),
         (1, 300, "I;16"),
     ]

@@ -100,8 +100,10 @@ class TestNamesInArchives:
         assert "names of 4 members" in str(caught.value)
         assert f"{encoding} ('{labels[0]}/0.png', '{labels[0]}/1.png'" in str(caught.value)
         assert "ingest.encoding" in str(caught.value)
-        found = kept(opened(path, encoding=encoding))
-        assert sorted(found) == sorted((label, None) for label in labels for _ in range(2))
+        label_split_pairs = kept(opened(path, encoding=encoding))
+        assert sorted(label_split_pairs) == sorted(
+            (label, None) for label in labels for _ in range(2)
+        )
 
     def test_the_unicode_field_and_the_flag_need_no_setting(self, tmp_path: Path) -> None:
         names = [f"{label}/{n}.png".encode("gbk") for label in ("汉字", "图像") for n in (0, 1)]
@@ -149,12 +151,12 @@ def write_files(root: Path, files: dict[str, bytes]) -> Path:
 
 def brightness(root: Path) -> dict[str, list[int]]:
     """The levels of each ingested image, by path, as any later stage decodes it."""
-    found = {}
+    levels_by_path = {}
     for batch in table.stream(root / "data" / "ingested", ["image", "mode"]):
         for row in batch.to_pylist():
             pixels = images.pixels(row["image"]["bytes"], row["mode"])
-            found[row["image"]["path"]] = sorted(set(pixels.ravel().tolist()))
-    return found
+            levels_by_path[row["image"]["path"]] = sorted(set(pixels.ravel().tolist()))
+    return levels_by_path
 
 
 def write_shard(path: Path, keys: Iterable[str], mode: Any = "w") -> None:
@@ -170,11 +172,11 @@ def write_shard(path: Path, keys: Iterable[str], mode: Any = "w") -> None:
 
 class TestKeysOfWebDataset:
     def labels(self, items: Iterable[Item]) -> dict[str, int]:
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for item in items:
             if not item.reason:
-                found[item.label or ""] = found.get(item.label or "", 0) + 1
-        return found
+                counts[item.label or ""] = counts.get(item.label or "", 0) + 1
+        return counts
 
     @pytest.mark.parametrize("key", ["scan 1.5 page.{:03d}", "v1.0/{:06d}", "{:06d}"])
     @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tgz"])
@@ -344,7 +346,9 @@ def cells(n: int) -> dict[str, Any]:
 
 def features(**names: list[str]) -> dict[bytes, bytes]:
     """The metadata in which Hugging Face's datasets keeps the names of classes."""
-    kinds = {name: {"names": own, "_type": "ClassLabel"} for name, own in names.items()}
+    kinds = {
+        name: {"names": class_names, "_type": "ClassLabel"} for name, class_names in names.items()
+    }
     return {b"huggingface": json.dumps({"info": {"features": kinds}}).encode()}
 
 
@@ -354,9 +358,9 @@ COARSE, FINE = ["animal", "plant"], ["cat", "dog", "rose"]
 class TestTables:
     def frame(self, metadata: bool = True, **columns: list[Any]) -> pa.Table:
         data = {"img": [cells(n) for n in range(3)], **columns}
-        found = pa.table(data)
+        arrow_table = pa.table(data)
         names = features(coarse_label=COARSE, fine_label=FINE) if metadata else None
-        return found.replace_schema_metadata(names)
+        return arrow_table.replace_schema_metadata(names)
 
     def test_the_columns_are_found_and_said(self, tmp_path: Path) -> None:
         made = self.frame(coarse_label=[0, 0, 1], fine_label=[0, 1, 2])
@@ -439,12 +443,12 @@ class TestLevels:
         assert report["kept"] == 4
         (levels,) = report["levels"].values()
         assert levels["high"] == pytest.approx(white)
-        found = brightness(tmp_path)
-        assert found["b/1.tif"] == [10, 100]
-        assert found["a/0.tif"] == [10, 254 if kind is np.uint16 else 255]
+        levels_by_path = brightness(tmp_path)
+        assert levels_by_path["b/1.tif"] == [10, 100]
+        assert levels_by_path["a/0.tif"] == [10, 254 if kind is np.uint16 else 255]
         loaded = as_table(str(source)).to_pylist()
         assert {row["image"]["path"]: row["mode"] for row in loaded} == dict.fromkeys(files, "L")
-        assert images.pixels(loaded[0]["image"]["bytes"], "L").max() == found["a/0.tif"][1]
+        assert images.pixels(loaded[0]["image"]["bytes"], "L").max() == levels_by_path["a/0.tif"][1]
 
     def test_ids_are_those_of_the_files_and_pages_and_sidecars_are_said(
         self, tmp_path: Path
