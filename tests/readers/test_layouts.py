@@ -1,6 +1,6 @@
 """Layouts as people have them: right labels, splits and counts, or a stop that says why.
 
-Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test of each.
+Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test each.
 """
 
 from __future__ import annotations
