@@ -156,6 +156,8 @@ def guessed(
     path = _named(names, expected_columns.path)
     if path is None:
         holding = [name for name in names if file_shares[name] >= _SHARE]
+        unique = [name for name in holding if len({row.get(name) for row in first}) == len(first)]
+        holding = unique if len(unique) == 1 else holding  # numbers of classes may be names too
         usual = [by_plain_name[word] for word in _PATHS if by_plain_name.get(word) in holding]
         if len(holding) != 1 and not usual:
             raise Unclear(
@@ -177,6 +179,9 @@ def guessed(
         if boxes := [name for name in rest if _plain(name) in _BOX_COLUMNS]:
             raise Unclear(f"{missing}; {_either(boxes)} hold boxes or masks: {BOXES}")
         label = _label(rest, by_plain_name, first, missing)
+    for column in (path, label, split, group):
+        if column is not None and names.count(column) > 1:
+            raise Unclear(f"column {column!r} stands twice")
     return Columns(path, label, split, group)
 
 
@@ -188,7 +193,9 @@ def _label(
     if usual:
         return usual[0]
     values = {name: [str(row.get(name)) for row in first if row.get(name)] for name in rest}
-    few = [name for name in rest if 1 < len(set(values[name])) <= max(2, len(values[name]) // 2)]
+    counts = {name: (len(set(values[name])), len(values[name])) for name in rest}
+    few = [name for name, (kinds, rows) in counts.items() if 1 < kinds < rows]
+    few = [name for name in few if counts[name][0] <= max(2, counts[name][1] // 2)]
     few = [name for name in few if name and name not in CARRIED]
     if len(few) == 1:
         return few[0]

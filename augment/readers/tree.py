@@ -241,6 +241,8 @@ class ReadingPlan:
         split, label = self.place(path)
         over = [sheet for sheet in self.sheets if folders[: len(sheet.folders)] == sheet.folders]
         if not over and not (self.sheets and not self._labels):
+            if split == "test" and not label and self.classes_named:
+                return Item(path, b"", None)
             return Item(path, b"", label, split)
         if "test" in map(split_of_folder, folders) and (not label or self._doubtful):
             return Item(path, b"", None)
@@ -298,6 +300,10 @@ class ReadingPlan:
         usable = self._candidates(images, lists) if self._options.tables else []
         if self.classes_named:
             self._compare(usable)
+            for folders, names in itertools.islice(lists.items(), _FEW):
+                for path in (joined(folders, name) for name in names):
+                    if kind := self._boxes(path):
+                        self._problems[path] = kind
             return
         if usable:
             self._choose(usable)
@@ -417,6 +423,8 @@ class ReadingPlan:
                 else "splits"
             )
             self.remarks.append(f"folders {_listed(splits)} are {kept}")
+        if self.classes_named and ("test", "") in map(self.layout.place, images):
+            self.remarks.append("images of test that lie in no class are unlabelled")
         for path, why in list(self._problems.items())[:5]:
             self.remarks.append(f"{path} is not read: {why}")
 

@@ -1,7 +1,6 @@
 """Layouts as people have them: right labels, splits and counts, or a stop that says why.
 
-Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test of
-each.
+Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test each.
 """
 
 from __future__ import annotations
@@ -291,6 +290,27 @@ class TestCompetition:
         labels = counted(tmp_path / "train.csv", "csv", label="shape")
         assert {label for label, _ in labels} == {"x", "y"}
 
+    def test_numbers_of_classes_that_are_names_too(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("images", 6))
+        table(tmp_path / "x.csv", [("id", "kind")] + [(str(n), str(n % 2)) for n in range(6)])
+        assert counted(tmp_path) == {("0", None): 3, ("1", None): 3}
+
+    def test_a_column_twice_stops(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("images", 2))
+        rows = [("path", "label", "label"), ("images/0.png", "a", "b"), ("images/1.png", "b", "a")]
+        table(tmp_path / "x.csv", rows)
+        stops(tmp_path / "x.csv", "x.csv: column 'label' stands twice")
+
+    def test_captions_are_no_labels(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("images", 3))
+        table(tmp_path / "x.csv", [("id", "kind")] + [(str(n), f"text {n}") for n in range(3)])
+        stops(tmp_path, "no column 'label'; columns: id, kind; none has few distinct values")
+
+    def test_tests_beside_class_folders_are_unlabelled(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("train/a", 2), *numbered("train/b", 2), *numbered("test", 3))
+        assert counted(tmp_path) == {("a", "train"): 2, ("b", "train"): 2, (None, None): 3}
+        assert "images of test that lie in no class are unlabelled" in remarks(tmp_path)
+
     def test_two_tables_of_the_same_images_stop(self, tmp_path: Path) -> None:
         fill(tmp_path, *numbered("images", 4))
         for name in ("one", "two"):
@@ -341,6 +361,11 @@ class TestRefused:
             stops(
                 source, r"annotations/instances.json: boxes \(COCO\): .* one label for each image"
             )
+
+    def test_boxes_beside_class_folders_are_said(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("cat", 2), *numbered("dog", 2))
+        (tmp_path / "cat/0.txt").write_text("0 0.5 0.5 0.25 0.1\n")
+        assert "cat/0.txt is not read: boxes (YOLO)" in remarks(tmp_path)
 
     def test_pascal_voc(self, tmp_path: Path) -> None:
         fill(tmp_path, *numbered("JPEGImages", 2))
