@@ -146,13 +146,13 @@ class _Zip:
         self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
         undecided = []
         for info in opened.infolist():
-            name, raw = _unicode_name(info) or info.filename, _raw_name(info)
-            if raw and name == info.filename:
+            name, raw = _unicode_name(info), _raw_name(info)
+            if name is None and raw:
                 try:
                     name = raw.decode(encoding or "ascii")
                 except UnicodeDecodeError:
                     undecided.append(raw)
-            self._add(path, info, name)
+            self._add(path, info, info.filename if name is None else name)
         if undecided:
             raise _undecided(path, undecided, encoding)
 
