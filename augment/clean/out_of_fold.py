@@ -48,6 +48,7 @@ def gather(
     folds: int = 3,
     steps: int | None = None,
     glyph: bool = True,
+    models: bool = True,
     device: torch.device | str = "cpu",
 ) -> Evidence:
     """Fit models to the labelled train and valid images of ``frame``, and read all images.
@@ -56,9 +57,10 @@ def gather(
     images are dealt into ``folds`` parts. For each part a network is fitted to all other parts, in
     ``steps`` steps, and reads this one; the default is too few steps to learn wrong labels by
     heart. ``glyph``: the network learns turned images too, and shapes are compared without regard
-    to place and slant. With fewer than two classes no model is fitted, and all classes are equally
-    probable; so too, where ``steps`` are not given, with fewer than ``FEW`` images a class, and
-    ``abstained`` then says so. Source of the product: Hinton 2002, Training Products of Experts.
+    to place and slant. Without ``models``, or with fewer than two classes, no model is fitted, and
+    all classes are equally probable; so too, where ``steps`` are not given, with fewer than ``FEW``
+    images a class, and ``abstained`` then says so. Source of the product: Hinton 2002, Training
+    Products of Experts.
     """
     classes = tuple(table.classes_of(frame["label"].dropna()))
     usable = (frame["split"] != "test").to_numpy(dtype=bool)
@@ -70,7 +72,7 @@ def gather(
     undecided = Evidence(frame, pixels, classes, even, upright, features)
     labels = undecided.labels
     teaches = usable & (labels >= 0)
-    if len(np.unique(labels[teaches])) < 2:
+    if not models or len(np.unique(labels[teaches])) < 2:
         return undecided
     each = teaches.sum() / len(np.unique(labels[teaches]))
     if steps is None and each < FEW:

@@ -71,7 +71,8 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
         resembled, abstained = facts["label"], None
         if learned:
             sound = ~verdicts.faults(measures, limits, mended, facts).any(axis=1)
-            evidence = _evidence(facts, sound, small, settings)
+            reads = any(CHECKS.describe(name).facts.get("reads") for name in learned)
+            evidence = _evidence(facts, sound, small, settings, models=reads)
             for name in learned:
                 opinion = checks[name](evidence)
                 measures[name] = opinion["measure"].to_numpy()
@@ -122,16 +123,20 @@ def _of_kind(specs: Iterable[Mapping[str, Any]], kind: str) -> list[str]:
 
 
 def _evidence(
-    facts: pd.DataFrame, sound: pd.Series, small: Pixels, settings: CleanSettings
+    facts: pd.DataFrame, sound: pd.Series, small: Pixels, settings: CleanSettings, *, models: bool
 ) -> Evidence:
-    """The readings of all images by models, which learn only from the ``sound`` (N,) images."""
+    """The shapes of all images and, with ``models``, their readings by models.
+
+    Models learn only from the ``sound`` (N,) images.
+    """
     from augment.clean.out_of_fold import gather  # it needs torch
 
     pixels = small.transpose(0, 3, 1, 2)
     if facts["grey"].all():
         pixels = pixels[:, :1]
     frame = facts.assign(label=facts["label"].where(sound, None))
-    return gather(frame, pixels, seed=settings.seed, glyph=settings.profile == "glyph")
+    glyph = settings.profile == "glyph"
+    return gather(frame, pixels, seed=settings.seed, glyph=glyph, models=models)
 
 
 def _abstained(evidence: Evidence, measures: pd.DataFrame) -> str | None:

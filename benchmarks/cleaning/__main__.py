@@ -1,7 +1,8 @@
 """Faults planted in known sets, and clean at work on them: ``python -m benchmarks.cleaning``.
 
-Three parts. ``faults`` counts the planted faults that are found, the clean images that are lost and
-the repaired ones that a judge reads right. ``worth`` trains a classifier and a generator on dirty,
+Four parts. ``faults`` counts the planted faults that are found, the clean images that are lost and
+the repaired ones that a judge reads right. ``unlabelled`` counts near duplicates where few images
+have a label, for each class by itself. ``worth`` trains a classifier and a generator on dirty,
 cleaned and never dirty images. ``speed`` times image checks beside other tools on the same files,
 and near-duplicate search, and measures memory. The full form of the glyphs is 100 characters × 100
 scans. ``--keep`` names a folder for the planted sets with planted.csv, ``--picture`` a PNG of
@@ -16,11 +17,12 @@ from pathlib import Path
 
 from augment.data import images
 from benchmarks import runs
-from benchmarks.cleaning import judging, sets, speed, worth
+from benchmarks.cleaning import judging, sets, speed, unlabelled, worth
 from benchmarks.cleaning.planting import plant
 from benchmarks.results import Row
 
-PARTS = ("faults", "worth", "speed")
+PARTS = ("faults", "unlabelled", "worth", "speed")
+DIGITS = ("mnist", "digits")  # the sets of the part unlabelled
 SEEDS = range(3)
 RECIPE = "infogan"  # of the generator; --recipe '' trains none
 FULL = {"mnist": "mnist", "digits": "digits", "glyphs": "glyphs 100 × 100"}  # --sets: rows' set
@@ -44,7 +46,8 @@ def measure(
     if part == "speed":
         return speed.rows(options)
     collection = sets.load(set.split()[0], options.characters, options.scans, options.limit)
-    return (faults if part == "faults" else worth.rows)(collection, seed, options)
+    rows = {"faults": faults, "unlabelled": unlabelled.rows, "worth": worth.rows}
+    return rows[part](collection, seed, options)
 
 
 def keys(
@@ -53,6 +56,9 @@ def keys(
     """The rows of ``parts``; ``whats`` are trained for ``worth``."""
     of_part = {
         "faults": runs.grid(part=["faults"], set=names, seed=seeds),
+        "unlabelled": runs.grid(
+            part=["unlabelled"], set=[name for name in names if name in DIGITS], seed=seeds
+        ),
         "worth": runs.grid(part=["worth"], set=names, what=whats, seed=seeds),
         "speed": [{"part": "speed", "set": "", "seed": 0}] if seeds else [],
     }

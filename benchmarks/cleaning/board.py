@@ -48,6 +48,21 @@ def faults(rows: Frame) -> Frame:
     })  # fmt: skip
 
 
+def unlabelled(rows: Frame) -> Frame:
+    """A line for each set and class; the worst seed counts."""
+    rows = rows[rows["part"] == "unlabelled"]
+
+    def enough(t: Frame) -> Frame:
+        return (t["found"] >= RECALL["duplicate"]) & (t["others lost"] <= LOST)
+
+    return summary(rows, ["set", "what"], {
+        "set": first("set"), "class": first("what"),
+        "planted": Column("count", "sum", "{:.0f}"), "found": Column("recall", "min", "{:.3f}"),
+        "others lost": Column("lost", "max", "{:.4f}"),
+        "met": met(enough, lambda t: t["found"].notna()), **SEEDS, **MACHINE,
+    })  # fmt: skip
+
+
 def worth(rows: Frame) -> Frame:
     """A line for each set and each model trained on it: means over the seeds."""
     rows = rows[rows["part"] == "worth"]
@@ -73,4 +88,4 @@ def speed(rows: Frame) -> Frame:
     return as_measured(rows[rows["part"] == "speed"])
 
 
-TABLES = (faults, worth, speed)
+TABLES = (faults, unlabelled, worth, speed)

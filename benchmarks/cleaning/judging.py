@@ -70,8 +70,8 @@ def rows(planted: Planted, sheet: pd.DataFrame, root: Path, judge: Judge) -> lis
     untouched = faults == ""
     changed = sheet["verdict"].isin(("repair", "relabel")).to_numpy()
     shared = {
-        "lost": _share(lost[untouched]),
-        "changed": _share(changed[untouched]),
+        "lost": share(lost[untouched]),
+        "changed": share(changed[untouched]),
         "judge": judge.floor(planted),
     }
     measured = []
@@ -83,14 +83,14 @@ def rows(planted: Planted, sheet: pd.DataFrame, root: Path, judge: Judge) -> lis
         row = {
             "what": fault,
             "count": int(here.sum()),
-            "recall": _share(caught[here]),
-            "named": _share((caught & right)[here]),
-            "mended": _share(mended[here & caught]),
-            "variants": {kind: _share(caught[here & (variants == kind)]) for kind in kinds},
+            "recall": share(caught[here]),
+            "named": share((caught & right)[here]),
+            "mended": share(mended[here & caught]),
+            "variants": {kind: share(caught[here & (variants == kind)]) for kind in kinds},
         }
         if fault == "wrong_label" and "suggested_label" in sheet:
             suggested = sheet["suggested_label"].to_numpy() == truths
-            row["suggested"] = _share(suggested[here & caught])
+            row["suggested"] = share(suggested[here & caught])
         measured.append({**row, **shared})
     return measured
 
@@ -170,7 +170,7 @@ class Judge:
             place for place, plant in enumerate(planted.plants) if plant.fault and plant.truth
         ]
         labels = [planted.plants[place].truth for place in places]
-        return _share(self.right(map(planted.original, places), labels))
+        return share(self.right(map(planted.original, places), labels))
 
     def reads(self, planted: Planted, sheet: pd.DataFrame, root: Path) -> Flags:
         """Which of the repaired images it reads right; False for all that were not repaired."""
@@ -212,5 +212,6 @@ def indices(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([places.get(label, -1) for label in labels], np.int64)
 
 
-def _share(flags: Flags) -> float | None:
+def share(flags: Flags) -> float | None:
+    """The share of ``flags`` that are true; None where there are none."""
     return float(flags.mean()) if len(flags) else None

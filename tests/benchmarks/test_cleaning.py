@@ -12,7 +12,16 @@ from scipy import ndimage
 from augment.data import images, table
 from benchmarks import tables
 from benchmarks.cleaning import __main__ as command
-from benchmarks.cleaning import board, faults, glyphs, judging, planting, sets, speed
+from benchmarks.cleaning import (
+    board,
+    faults,
+    glyphs,
+    judging,
+    planting,
+    sets,
+    speed,
+    unlabelled,
+)
 from benchmarks.cleaning.planting import FAULTS, Plant, Planted
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -240,6 +249,21 @@ def test_of_two_duplicates_one_has_to_go(digits: sets.Collection) -> None:
     assert caught == [False, True, True, False, True] and lost == [False, True, True, False, True]
 
 
+def test_the_set_without_labels_has_ten_of_each_class_and_duplicates_alone(
+    digits: sets.Collection,
+) -> None:
+    planted = unlabelled.without_labels(digits, 3)
+    plants = planted.plants
+    assert {plant.fault for plant in plants} == {"", "duplicate"}
+    assert len(planted) - len(digits.labels) == sum(plant.fault != "" for plant in plants) > 0
+    assert {plant.split for plant in plants} == {"train"}
+    named = [plant for plant in plants if plant.label]
+    assert Counter(plant.label for plant in named) == {
+        label: min(unlabelled.LABELLED, count) for label, count in Counter(digits.labels).items()
+    }
+    assert all(plant.label == plant.truth and not plant.fault for plant in named)
+
+
 @pytest.mark.parametrize(
     ("arms", "share"), [((0.8, 0.88, 0.9), 0.8), ((0.9, 0.9, 0.9), None), ((0.8, 0.7, 0.9), -1)]
 )
@@ -279,11 +303,15 @@ def test_the_worst_seed_counts_and_tables_are_told_apart() -> None:
     values = {"what": "blank", "set": "digits", "count": 9, "mended": None, "named": 1.0}
     rows = [row("faults", **values, recall=recall, lost=lost, changed=0.0)
             for recall, lost in ((1.0, 0.0), (0.5, 0.02))]  # fmt: skip
+    rows += [row("unlabelled", set="mnist", what="1", count=9, recall=1.0, lost=lost)
+             for lost in (0.0, 0.5)]  # fmt: skip
     rows += [row("worth", set="digits", what="classifier", dirty=0.8, cleaned=0.89, clean=0.9)]
     rows += [row("speed", set="", what="a", measured=None, bound="≥ 2", met=None, detail="why")]
-    of_faults, worth, fast = tables.tables("cleaning", rows)
+    of_faults, unlabelled, worth, fast = tables.tables("cleaning", rows)
     columns = ["found", "clean ones lost", "seeds"]
     assert of_faults[columns].values.tolist() == [["0.500", "0.0200", "2"]]
+    columns = ["class", "planted", "found", "others lost", "met"]
+    assert unlabelled[columns].values.tolist() == [["1", "18", "1.000", "0.5000", "no"]]
     assert worth[["recovered", "met"]].values.tolist() == [["90%", "yes"]]
     assert fast[["measured", "met"]].values.tolist() == [["", ""]]
 

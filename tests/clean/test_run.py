@@ -610,6 +610,17 @@ def test_a_small_set_is_told_that_models_abstain(
     assert report["abstained"].startswith("wrong_label, turned abstained: 12.0 labelled train")
     assert f"clean: {report['abstained']}" in capsys.readouterr().err
     assert clean.run(settings(), tmp_path)["abstained"] is None
+    assert clean.run(settings(checks=["near_duplicate"]), tmp_path)["abstained"] is None
+
+
+def test_near_duplicates_alone_need_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out_of_fold, "_fit", lambda *_, **__: pytest.fail("a model is fitted"))
+    root = ingested(tmp_path, good(30))
+    assert clean.run(settings(checks=["near_duplicate"]), root)["in"] == 60
+    with pytest.raises(pytest.fail.Exception, match="a model is fitted"):
+        clean.run(settings(checks=["outlier"]), root)
 
 
 def test_two_classes_must_be_left(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ Registered facts:
   measures so that this is the threshold that it found from train and valid images.
 - profiles: the profiles that have the check by default.
 - certain: the fault is a fact, such as an equal copy, so that ``on_doubt`` does not keep it.
+- reads: the learned check needs models that read images; without one that does none is fitted.
 - module: the optional library that the check needs.
 """
 

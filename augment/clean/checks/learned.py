@@ -39,6 +39,7 @@ class MissingPackageError(AugmentError, ImportError):
     threshold=0.5,
     profiles=BOTH_PROFILES,
     certain=False,
+    reads=True,
     module="cleanlab",
 )
 def wrong_label(
@@ -116,7 +117,9 @@ def _readable(evidence: Evidence, kinds: NDArray[np.int64], share: float) -> NDA
 
 # odds: looked for on planted sets of benchmarks.cleaning with seeds 10 and 11; other odds found
 # more only by losing more clean images
-@CHECKS.register("turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False)
+@CHECKS.register(
+    "turned", kind="learned", threshold=0.5, profiles=("glyph",), certain=False, reads=True
+)
 def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 8.0) -> pd.DataFrame:
     """1 / (1 + r / ``odds``), where r says how much better the image fits its class if turned.
 
@@ -156,6 +159,7 @@ def turned(evidence: Evidence, *, odds: Annotated[float, Field(gt=0)] = 8.0) -> 
     threshold=0.5,
     profiles=BOTH_PROFILES,
     certain=False,
+    reads=True,
 )
 def outlier(
     evidence: Evidence,
