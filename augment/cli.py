@@ -284,13 +284,16 @@ def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
 
 
 def _print(report: Any, stage: str, as_json: bool) -> None:
-    """Print a report as JSON, or as the board that suits the stage."""
+    """Print a report as JSON, or as the board that suits the stage; its warnings to stderr."""
+    from augment.report import terminal
+
+    if isinstance(report, dict):
+        for line in terminal.warnings(report):
+            typer.echo(f"warning: {line}", err=True)
     if as_json:
         _json(report)
         return
     from rich.console import Console
-
-    from augment.report import terminal
 
     boards = {"score": terminal.scoreboard, "uplift": terminal.uplift_board}
     draw = boards.get(stage, terminal.counts)

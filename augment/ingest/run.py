@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,12 +29,14 @@ from numpy.typing import NDArray
 
 from augment.data import files, images, table
 from augment.data.places import INGESTED, REPORTS
+from augment.errors import AugmentError
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
-from augment.ingest.ledger import IngestError, Ledger, Lines, two_classes
+from augment.ingest.ledger import IngestError, Ledger, Lines, Reasons, two_classes
 from augment.ingest.settings import IngestSettings
+from augment.ingest.unread import Unread
 from augment.readers import recognise
-from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item
+from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item, Listing
 from augment.readers.builtin import PREFIX
 from augment.runtime import progress, workers
 from augment.settings import PartSpec
@@ -43,8 +45,9 @@ from augment.settings import PartSpec
 class _Source(NamedTuple):
     name: str  # as in the settings
     reader: dict[str, Any]
-    open: Callable[[], Iterator[Item]]
+    open: Callable[[], Listing]
     labelled: bool
+    unread: Unread
 
 
 def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
@@ -68,15 +71,15 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     draft = files.temporary_beside(destination)
     try:
         with workers.pool(settings.workers, count) as executor:
-            for source in sources:
-                _survey(source, pattern)  # while the processes start
             with (
                 _rejections(root / REPORTS / "rejected.csv") as rejections,
                 table.TableWriter(draft / "table") as writer,
             ):
+                for source in sources:
+                    _survey(source, pattern, rejections)  # while the processes start
                 ledger = Ledger(settings, writer, rejections)
                 _fill(ledger, chunks, executor, sum(map(operator.length_hint, opened)))
-        ledger.judge(settings.source)
+        ledger.judge(settings.source, sources[0].unread)
         final = ledger.settled()
         _publish(draft / "table", destination, ledger.written(), final)
     finally:
@@ -108,19 +111,20 @@ def _source(name: str, reader: PartSpec, root: Path, *, labelled: bool) -> _Sour
     resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
     if not labelled and "labelled" in resolved:
         resolved["labelled"] = False
-    return _Source(name, resolved, READERS.build(resolved, where), labelled)
+    return _Source(name, resolved, READERS.build(resolved, where), labelled, Unread())
 
 
-def _named(
-    source: _Source, items: Iterable[Item], pattern: re.Pattern[str] | None
-) -> Iterator[Item]:
+def _named(source: _Source, items: Listing, pattern: re.Pattern[str] | None) -> Iterator[Item]:
     """The items with their groups, and with a reason where the label is blank or not UTF-8.
 
     Raises IngestError at the end of a source without any image.
     """
     any_image = False
     for item in items:
-        any_image = any_image or item.reason != SIDE_FILE
+        if item.reason == SIDE_FILE:
+            source.unread.note(item.path)
+        else:
+            any_image = True
         if not source.labelled:
             item = item._replace(label=None, split=None)
         if pattern is not None and item.group is None and (match := pattern.search(item.path)):
@@ -129,8 +133,10 @@ def _named(
             item = item._replace(reason="blank label")
         texts = (item.path, item.label or "", item.group or "")
         yield item if all(map(str.isascii, texts)) else _in_utf8(item)
+    source.unread.reads(getattr(items, "reads", ()), getattr(items, "remarks", ()))
     if not any_image:
-        raise IngestError(f"{source.name}: no image found")
+        cause = source.unread.sentence()
+        raise IngestError(f"{source.name}: no image found" + (f"; {cause}" if cause else ""))
 
 
 def _in_utf8(item: Item) -> Item:
@@ -145,17 +151,31 @@ def _escaped(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
+def _survey(source: _Source, pattern: re.Pattern[str] | None, rejections: Lines) -> None:
     """Look through a source that lists paths, so that its mistakes show before any work.
 
-    The look ends at the second class or, where there are groups, at the end of the source.
+    Where that stops the run, what the reader itself rejects is sent to ``rejections``.
     """
     if not READERS.describe(source.reader["name"]).facts.get("paths"):
         return
+    try:
+        _look(source, pattern)
+    except AugmentError:
+        with suppress(AugmentError):  # the same one again
+            for item in _named(source, source.open(), pattern):
+                if item.reason not in ("", SIDE_FILE):
+                    rejections.writerow((item.path, item.label or "", item.reason))
+        raise
+
+
+def _look(source: _Source, pattern: re.Pattern[str] | None) -> None:
+    """Raise what is wrong; ends at the second class or, with groups, at the end of the source."""
     labels: set[str] = set()
-    groups = splits.Groups()
+    reasons, groups = Reasons(), splits.Groups()
     for item in _named(source, source.open(), pattern):
         if item.reason:
+            if item.reason != SIDE_FILE:
+                reasons.note(item.reason, item.path)
             continue
         if item.group is not None:
             groups.note(item.group, item.split)
@@ -164,7 +184,7 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
         if len(labels) > 1 and not groups.splits:
             return
     if source.labelled:
-        two_classes(source.name, labels)
+        two_classes(source.name, labels, reasons, source.unread)
 
 
 def _fill(
@@ -195,7 +215,7 @@ def _sent(data: bytes | Path) -> bytes | str:
 
 @contextmanager
 def _rejections(path: Path) -> Iterator[Lines]:
-    """A writer of lines for ``path``, a file that appears whole when the context ends."""
+    """A writer of lines for ``path``, a file that appears whole, before an AugmentError too."""
     draft = files.temporary_beside(path)
     try:
         with open(
@@ -203,8 +223,14 @@ def _rejections(path: Path) -> Iterator[Lines]:
         ) as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(("path", "label", "reason"))
-            yield lines
+            stop = None
+            try:
+                yield lines
+            except AugmentError as error:
+                stop = error
         (draft / path.name).replace(path)
+        if stop is not None:
+            raise stop
     finally:
         shutil.rmtree(draft)
 

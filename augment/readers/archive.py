@@ -134,7 +134,9 @@ def _tar_items(path: Path) -> Listing:
                 listing.append(folders)
                 for listed, reason, row in tree.listed_files(_text(data), folders):
                     rows[listed] = reason, row
-    return Listing(_tar_stream(path, tree.layout_of(holding), listing, rows), count)
+    found = Listing(_tar_stream(path, tree.layout_of(holding), listing, rows), count)
+    found.reads = [tree.joined(folders, tree.METADATA) for folders in listing]
+    return found
 
 
 def _tar_stream(

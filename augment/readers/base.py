@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -65,7 +65,12 @@ class Item(NamedTuple):
 
 
 class Listing(Iterator[Item]):
-    """Items and their approximate number, which a progress bar takes from operator.length_hint."""
+    """Items and their approximate number, which a progress bar takes from operator.length_hint.
+
+    ``reads`` are the paths of side files that the labels come from.
+    """
+
+    reads: Collection[str] = ()
 
     def __init__(self, items: Iterable[Item], count: int):
         """Pass on ``items``; ``count`` is their approximate number."""

@@ -90,7 +90,9 @@ def items(tree: Tree) -> Listing:
             with tree.text(joined(folders, METADATA)) as file:
                 if FILE_NAME in csv.header(file, joined(folders, METADATA)):
                     listing.append(folders)
-    return Listing(_items(tree, layout_of(holding), listing), count)
+    found = Listing(_items(tree, layout_of(holding), listing), count)
+    found.reads = [joined(folders, METADATA) for folders in listing]
+    return found
 
 
 def _items(tree: Tree, layout: Layout, listing: list[Folders]) -> Iterator[Item]:
