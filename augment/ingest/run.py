@@ -94,6 +94,18 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     return report
 
 
+def opened(
+    settings: IngestSettings, root: Path = Path(".")
+) -> tuple[dict[str, Any], Listing, Iterator[Item], Unread]:
+    """The source as ``run`` reads it: its reader, its listing, its items, and what lies unread.
+
+    Raises what ``run`` raises before any work.
+    """
+    source = _source(settings.source, settings.reader, root, labelled=True)
+    listing = source.open()
+    return source.reader, listing, _named(source, listing, _pattern(settings.group)), source.unread
+
+
 def _pattern(group: str | None) -> re.Pattern[str] | None:
     try:
         return None if group is None else re.compile(group)
