@@ -219,13 +219,34 @@ class Trainer:
 
     def _resume(self) -> None:
         found = checkpoint.latest(self.home / "steps")
+        reason = None if found is None else self._off_course(found[1]["step"])
+        if reason:
+            progress.say(f"train: {reason}: begun anew")
+            shutil.rmtree(self.home / "steps")
+            found = None
         if found is None:  # then a best one is of a course that is begun anew
             shutil.rmtree(self.home / "best", ignore_errors=True)
             return
+        if found[1]["step"] < self.settings.steps:
+            progress.say(f"train: goes on from step {found[1]['step']}")
         self._restore(found, found[1]["rollbacks"])
         trouble = self._diagnose()
         if trouble:  # what stopped a run stops it again
             self._respond(trouble)
+
+    def _off_course(self, step: int) -> str | None:
+        """Why a run of these settings never stood at ``step``, a checkpoint's; None where it did.
+
+        A shorter run measures at its last step, where a longer one may not.
+        """
+        steps, every = self.settings.steps, self.settings.every
+        if step > steps:
+            return f"settings changed (train.steps {step} -> {steps})"
+        if step < steps and step % every:
+            return (
+                f"train.steps {step} -> {steps}, but {step} is no multiple of train.every {every}"
+            )
+        return None
 
 
 def spread(features: Floats) -> float:
