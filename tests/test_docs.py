@@ -156,7 +156,7 @@ def test_commands_of_a_new_user(
     made = tmp_path / "my-glyphs"
     monkeypatch.chdir(made)
     assert params.load().ingest.source == str(tmp_path / "glyphs")
-    assert "${ingest.source}" in (made / "dvc.yaml").read_text()
+    assert "          - source\n" in (made / "dvc.yaml").read_text()
     assert not re.search(r"augment/|#", (made / "dvc.yaml").read_text())
     assert (made / ".dvc/config").exists() and (made / ".git").exists()
     for stage in ("ingest", "clean"):
