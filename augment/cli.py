@@ -66,8 +66,30 @@ def init(
 
     for remark in new_project.init(folder, data):
         typer.echo(remark, err=True)
+    if data is not None:
+        try:
+            inspect(data)
+        except AugmentError as error:  # a setting of the new project may help
+            typer.echo(f"warning: ingest will stop: {error}", err=True)
     first = "dvc repro" if new_project.has_dvc() else "augment ingest"
     typer.echo(f"{folder} is ready: cd {shlex.quote(str(folder))} && {first}")
+
+
+@app.command()
+def inspect(
+    source: Annotated[
+        str | None, typer.Argument(help="Images, as ingest.source names them; else the project's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a source holds, how it is read and what looks wrong, before any work."""
+    from augment import inspect_source, pipeline
+
+    report = pipeline.inspect(source)
+    if as_json:
+        _json(report)
+    else:
+        typer.echo(inspect_source.in_words(report))
 
 
 @app.command(hidden=True)
@@ -284,13 +306,16 @@ def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
 
 
 def _print(report: Any, stage: str, as_json: bool) -> None:
-    """Print a report as JSON, or as the board that suits the stage."""
+    """Print a report as JSON, or as the board that suits the stage; its warnings to stderr."""
+    from augment.report import terminal
+
+    if isinstance(report, dict):
+        for line in terminal.warnings(report):
+            typer.echo(f"warning: {line}", err=True)
     if as_json:
         _json(report)
         return
     from rich.console import Console
-
-    from augment.report import terminal
 
     boards = {"score": terminal.scoreboard, "uplift": terminal.uplift_board}
     draw = boards.get(stage, terminal.counts)

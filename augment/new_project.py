@@ -97,17 +97,16 @@ def renew(folder: Path) -> list[str]:
     params.yaml and decisions.csv stay as they are. A file that differs is kept beside its
     successor under a name that ends in ``.old``.
     """
+    remarks = []
     try:
-        source: str | None = params.load(folder / "params.yaml").ingest.source
-        remarks = []
+        params.load(folder / "params.yaml")
     except params.ParamsError as error:
-        source = _source_line(folder / "params.yaml")
         remarks = [f"params.yaml needs a change before the next run: {error}"]
     template = _template()
     names = [*FILES[1:], *(f"stages/{path.name}" for path in (template / "stages").glob("*.py"))]
     for name in sorted(names):
         path, text = folder / name, (template / name).read_text(encoding="utf-8")
-        text = _adapted(name, text, source)
+        text = _adapted(name, text)
         before = path.read_text(encoding="utf-8") if path.exists() else None
         if before == text:
             continue
@@ -130,21 +129,19 @@ def _template() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent
 
 
-def _adapted(name: str, text: str, source: str | None) -> str:
+def _adapted(name: str, text: str, source: str | None = None) -> str:
     """The template for a project of its own: the stage ``code`` for lists of code, its own source.
 
-    That stage always runs, which takes a second, and writes the digest of each stage's code, and
-    the profile; a stage runs again where its own digest, or the profile that it follows, changed.
+    That stage always runs, which takes a second, and writes the digest of each stage's code, the
+    profile, and the digest of the names, sizes and times of the source's files; a stage runs again
+    where its own digest, or the profile that it follows, has changed, and ingest where the
+    source's has.
     """
     if name == "dvc.yaml":
         text = re.sub(r"(?m)^( *- augment/|#).*\n", "", text)
-        own_digest = rf"\g<0>      - {stage_code.FILE}:\n          - \g<stage>\n"
         stage = r"(?ms)^  (?P<stage>\w+):\n    cmd: .*?\n    params:\n"
-        text = re.sub(stage, own_digest, text).replace("stages:\n", _CODE_STAGE, 1)
+        text = re.sub(stage, _with_digests, text).replace("stages:\n", _CODE_STAGE, 1)
         text = text.replace("\n      - profile\n", "\n          - profile\n")
-        if source and not source.startswith(BUILTIN):
-            first = "      - stages/ingest.py\n"
-            text = text.replace(first, first + "      - ${ingest.source}\n")
     if name == "params.yaml" and source:
         line = f"  source: {json.dumps(source, ensure_ascii=False)}"
         text = re.sub(r"(?m)^  source: .*$", lambda _: line, text)
@@ -152,10 +149,12 @@ def _adapted(name: str, text: str, source: str | None) -> str:
     return text
 
 
-def _source_line(path: Path) -> str | None:
-    """The value of ``ingest.source`` in a params.yaml that this version cannot read."""
-    match = re.search(r"(?m)^  source: *([^#\n]+)", path.read_text(encoding="utf-8"))
-    return match[1].strip().strip("'\"") if match else None
+def _with_digests(match: re.Match[str]) -> str:
+    """The head of a stage in dvc.yaml, with the digests that it follows from."""
+    keys = [match["stage"], *([stage_code.SOURCE] if match["stage"] == "ingest" else [])]
+    return match[0] + "".join(
+        [f"      - {stage_code.FILE}:\n", *(f"          - {key}\n" for key in keys)]
+    )
 
 
 def _inside_git(folder: Path) -> bool:

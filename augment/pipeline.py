@@ -52,6 +52,22 @@ def write(
         raise
 
 
+def inspect(source: str | None = None, root: Path = Path(".")) -> dict[str, Any]:
+    """What ``source``, or else the project's own one, holds: see ``augment.inspect_source``.
+
+    Raises AugmentError for a source that no reader can open.
+    """
+    from augment import inspect_source, params
+    from augment.ingest import run as ingest
+    from augment.ingest.settings import IngestSettings
+
+    if source is None:
+        settings = params.load(root / "params.yaml").ingest
+    else:
+        settings = IngestSettings(source=source)
+    return inspect_source.inspect(inspect_source.Opened(*ingest.opened(settings, root)), settings)
+
+
 def _runner(stage: str) -> Callable[..., dict[str, Any]]:
     run: Callable[..., dict[str, Any]] = importlib.import_module(f"augment.{stage}.run").run
     return run

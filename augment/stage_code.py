@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -20,18 +21,58 @@ from augment.pipeline import STAGES
 
 PACKAGE = Path(__file__).parent
 FILE = f"{REPORTS}/code.json"
+SOURCE = "source"  # the key of the source's listing in it
 
 
 def write_digests(root: Path) -> dict[str, str]:
-    """Write ``reports/code.json``; returns its content: each stage's digest, and the profile.
+    """Write ``reports/code.json``; returns its content.
 
-    The profile stands there because DVC refuses a parameter that params.yaml leaves to its default.
-    Raises ParamsError for a setting that is wrong, before any stage has run.
+    It holds the digest of each stage's code, that of the source's listing, and the profile, which
+    stands there because DVC refuses a parameter that params.yaml leaves to its default. Raises
+    ParamsError for a setting that is wrong, before any stage has run.
     """
-    shared = {params.PROFILE: params.load(root / "params.yaml").profile}
-    digests = {stage: digest(stage) for stage in STAGES} | shared
+    settings = params.load(root / "params.yaml")
+    digests = {stage: digest(stage) for stage in STAGES}
+    digests[SOURCE] = listing([settings.ingest.source, settings.ingest.unlabelled], root)
+    digests[params.PROFILE] = settings.profile
     files.write_json(root / FILE, digests)
     return digests
+
+
+def listing(sources: Iterable[str | None], root: Path) -> str:
+    """SHA-256 of the names, sizes and times of all files of the sources, without reading them.
+
+    DVC would read every byte of them, and stop at a link that leads nowhere, which ``ingest``
+    rejects like any missing file. Links are followed, but never in a circle.
+    """
+    total = hashlib.sha256()
+    for source in filter(None, sources):
+        path = os.path.join(root, Path(source).expanduser())
+        for line in (source, *_lines(path, "", (os.path.realpath(path),))):
+            total.update(os.fsencode(line) + b"\0")
+    return total.hexdigest()
+
+
+def _lines(path: str, name: str, above: tuple[str, ...]) -> Iterator[str]:
+    """A line for the file ``name`` at ``path``, or one for each file below that folder.
+
+    ``above`` are the real paths of a folder and its parents.
+    """
+    try:
+        if not os.path.isdir(path):
+            status = os.stat(path)
+            yield f"{name} {status.st_size} {status.st_mtime_ns}"
+            return
+        with os.scandir(path) as entries:
+            inner = sorted((entry.name, entry.is_symlink()) for entry in entries)
+    except OSError as error:  # a link that leads nowhere, perhaps
+        yield f"{name} {error.strerror}"
+        return
+    for last, is_link in inner:
+        below = os.path.join(path, last)
+        real = os.path.realpath(below) if is_link else os.path.join(above[-1], last)
+        if real not in above:
+            yield from _lines(below, f"{name}/{last}", (*above, real))
 
 
 def write_dependencies(path: Path) -> None:

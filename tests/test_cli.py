@@ -119,6 +119,18 @@ def test_wrong_usage_is_one_clear_line(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_warnings_stand_on_the_console(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    report = {
+        "remarks": ["valid was cut"],
+        "set": {"imbalance": [{"warning": "'b' is rare"}], "shared_group": []},
+    }
+    monkeypatch.setattr(pipeline, "run", lambda *_: report)
+    result = runner.invoke(cli.app, ["clean", *options])
+    assert result.stderr == "warning: valid was cut\nwarning: 'b' is rare\n"
+    assert not options or json.loads(result.stdout) == report
+
+
 def test_ctrl_c_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 
 from augment import cli, new_project, params, pipeline
 from augment.data import images, table
+from augment.readers import builtin
 from augment.score.scores.base import SCORES
 from augment.settings import Settings
 
@@ -104,6 +105,11 @@ def test_every_command_of_augment_runs(
     command: tuple[str, ...], copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(copy)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place, pixels in enumerate(builtin.digits()[0][:4]):
+        path = tmp_path / "glyphs" / "ab"[place % 2] / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.encode(pixels))
     name, *options = command
     if name in STAND_INS or command == ("synth",):
         stand_in(monkeypatch, copy)
@@ -150,7 +156,7 @@ def test_commands_of_a_new_user(
     made = tmp_path / "my-glyphs"
     monkeypatch.chdir(made)
     assert params.load().ingest.source == str(tmp_path / "glyphs")
-    assert "${ingest.source}" in (made / "dvc.yaml").read_text()
+    assert "          - source\n" in (made / "dvc.yaml").read_text()
     assert not re.search(r"augment/|#", (made / "dvc.yaml").read_text())
     assert (made / ".dvc/config").exists() and (made / ".git").exists()
     for stage in ("ingest", "clean"):
@@ -312,7 +318,15 @@ def test_the_reference_is_whole(page: Callable[[str], tuple[str, Anchors]]) -> N
     assert set(numbers) <= page("reference/score.html")[1].ids
     listed = {
         "reference/parts.html": [part["name"] for part in pipeline.parts()],
-        "reference/commands.html": ["init", *pipeline.STAGES, "gate", "uplift", "parts", "review"],
+        "reference/commands.html": [
+            "init",
+            "inspect",
+            *pipeline.STAGES,
+            "gate",
+            "uplift",
+            "parts",
+            "review",
+        ],
         "reference/files.html": [*table.COLUMNS, "data/quarantine", "reports/score.json"],
     }
     for name, names in listed.items():

@@ -21,7 +21,9 @@ import pytest
 import yaml
 
 from augment import new_project, params, pipeline, stage_code
+from augment.data import images
 from augment.data.places import REPORTS
+from augment.readers import builtin
 
 REPOSITORY = Path(__file__).parent.parent
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
@@ -222,7 +224,9 @@ def test_a_renewed_project_still_reads_its_own_images(tmp_path: Path) -> None:
     root = tmp_path / "mine"
     new_project.init(root, str(tmp_path / "images"))
     fresh = (root / "dvc.yaml").read_text()
-    assert "      - ${ingest.source}\n" in fresh
+    assert {stage_code.FILE: ["ingest", stage_code.SOURCE]} in yaml.safe_load(fresh)["stages"][
+        "ingest"
+    ]["params"]
     old = (root / "params.yaml").read_text().replace("clean:\n", "clean:\n  profile: glyph\n")
     (root / "params.yaml").write_text(old)  # as versions before 0.2 had it
     (root / "dvc.yaml").write_text("")
@@ -231,3 +235,59 @@ def test_a_renewed_project_still_reads_its_own_images(tmp_path: Path) -> None:
     assert (root / "dvc.yaml").read_text() == fresh and (root / "params.yaml").read_text() == old
     with pytest.raises(new_project.ProjectError, match="set ingest.source"):
         new_project.init(root, "builtin:digits")
+
+
+def linked_images(folder: Path) -> Path:
+    """Two classes of links to images elsewhere; one link leads nowhere, one in a circle."""
+    for place, (pixels, label) in enumerate(zip(builtin.digits()[0][:80], "ab" * 40, strict=True)):
+        (folder / "set" / label).mkdir(parents=True, exist_ok=True)
+        (folder / f"{place}.png").write_bytes(images.encode(pixels))
+        (folder / "set" / label / f"{place}.png").symlink_to(folder / f"{place}.png")
+    (folder / "set/a/gone.png").symlink_to(folder / "nowhere.png")
+    (folder / "set/b/round").symlink_to(folder / "set")
+    return folder / "set"
+
+
+@pytest.mark.slow
+def test_a_dead_link_stops_dvc_no_more_than_ingest(tmp_path: Path) -> None:
+    source = linked_images(tmp_path / "images")
+    root = tmp_path / "mine"
+    assert new_project.init(root, str(source)) == []
+    dvc(root, "repro", "ingest")
+    by_dvc = (root / "reports/ingest.json").read_text()
+    assert json.loads(by_dvc)["reasons"] == {"missing file": 1, "unreadable file": 1}
+    assert json.loads(by_dvc)["kept"] == 80
+    shutil.rmtree(root / "data/ingested")
+    pipeline.run("ingest", root=root)
+    assert (root / "reports/ingest.json").read_text() == by_dvc
+    dvc(root, "repro", "ingest")
+    assert json.loads(dvc(root, "status", "--json", "ingest")) == {}
+    (source / "b/more.png").write_bytes(images.encode(builtin.digits()[0][80]))
+    dvc(root, "repro", "ingest")
+    assert json.loads((root / "reports/ingest.json").read_text())["kept"] == 81
+
+
+def test_the_listing_of_a_source_sees_every_change_of_a_file(tmp_path: Path) -> None:
+    source = linked_images(tmp_path / "images")
+    seen = [stage_code.listing([str(source), None], tmp_path)]
+
+    def changed() -> bool:
+        seen.append(stage_code.listing([str(source), None], tmp_path))
+        return seen[-1] not in seen[:-1]
+
+    assert not changed()
+    (tmp_path / "images/0.png").write_bytes(b"other")  # what a link leads to
+    assert changed()
+    (source / "a/0.png").rename(source / "a/00.png")
+    assert changed()
+    os.utime(source / "b/1.png", ns=(0, 0))
+    assert changed()
+    (tmp_path / "images/nowhere.png").write_bytes(b"there now")
+    assert changed()
+    relative = stage_code.listing(["images/set"], tmp_path)
+    (tmp_path / "images").rename(tmp_path / "moved")
+    (tmp_path / "else").mkdir()
+    assert stage_code.listing(["images/set"], tmp_path / "else") != relative
+    assert stage_code.listing(["builtin:digits"], tmp_path) == stage_code.listing(
+        ["builtin:digits"], tmp_path / "else"
+    )

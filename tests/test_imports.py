@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("models",),
     FORMATS,
     (*STAGES, "review", "dataset"),
+    ("inspect_source",),
     ("params",),
     ("pipeline",),
     ("stage_code",),
@@ -41,9 +42,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = {("report", "augment.write.gates")}  # what a stage may import of another one
-READERS_OPEN_TO = {"readers", "ingest", "dataset", "new_project"}
+READERS_OPEN_TO = {"readers", "ingest", "inspect_source", "dataset", "new_project"}
 WITHOUT_TORCH = ("errors", "registry", "settings", "data", *FORMATS, "review", "ingest", "write",
-                 "report", "params", "pipeline", "stage_code", "new_project", "cli")  # fmt: skip
+                 "report", "inspect_source", "params", "pipeline", "stage_code", "new_project",
+                 "cli")  # fmt: skip
 MODELS_OF_CLEAN = "augment.clean.out_of_fold"  # imported where they are fitted
 PURE = ("augment.models.losses", "augment.models.penalties", "augment.models.networks")
 OPTIONAL = (

@@ -122,6 +122,8 @@ def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
         ("write.dose=-1", r"write\.dose: .*'auto' \(found -1\)"),
         ("write.dose=-1", r"write\.dose: .*greater than or equal to 0 \(found -1\)"),
         ("write.dose={a: -1}", r"write\.dose\.a: .*\(found -1\)"),
+        ("write.dose={001: 1}", r"write\.dose: .* YAML read a number, 1; write .* in quotes"),
+        ("write.dose={yes: 1}", r"write\.dose: .* YAML read a boolean, True; write .* in quotes"),
         ("write.dose=some", r"write\.dose: .*'auto' \(found 'some'\)"),
         ("write.adopted=maybe", r"write\.adopted: .*'auto' \(found 'maybe'\)"),
         ("write.gates=fid < 3", r"write\.gates: .*list"),

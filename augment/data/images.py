@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from augment.data import signatures
 from augment.errors import AugmentError
@@ -174,6 +174,28 @@ def examine_many(
         except OSError:
             results.append((b"", None, "unreadable file"))
     return results
+
+
+def header(source: bytes | str) -> tuple[int, int, str] | None:
+    """Upright width and height, and the mode, from the header of an image in a file or in bytes.
+
+    None where only decoding tells what is wrong with it (``examine_many``). No pixel is decoded.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            file = source if isinstance(source, str) else io.BytesIO(source)
+            with Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                if image.format not in ("PNG", "GIF", "BMP", "PPM"):
+                    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                    width, height = (height, width) if turned else (width, height)
+                animated = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+                return (
+                    None if animated or width * height > MAX_PIXELS else (width, height, image.mode)
+                )
+        except Exception:  # as in _open
+            return None
 
 
 def encode(pixels: Pixels) -> bytes:

@@ -12,15 +12,17 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from augment.data.files import publish, temporary_beside
 from augment.errors import AugmentError
+
+if TYPE_CHECKING:  # `augment inspect` reads this file and has no second for pandas
+    import pandas as pd
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 REAL = (

@@ -17,6 +17,7 @@ from augment.data.images import Facts
 from augment.errors import AugmentError
 from augment.ingest import splits
 from augment.ingest.settings import IngestSettings
+from augment.ingest.unread import Unread
 from augment.readers.base import SIDE_FILE, Item
 from augment.runtime import seeding
 
@@ -28,6 +29,27 @@ _PROVENANCE = tuple(field.name for field in table.PROVENANCE)
 
 class IngestError(AugmentError, ValueError):
     """The source cannot be used, or too many of its images were rejected."""
+
+
+class Reasons:
+    """Why items were rejected: how often for each reason, and the first one of each."""
+
+    def __init__(self) -> None:
+        """Nothing is rejected yet."""
+        self.counts: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def note(self, reason: str, path: str) -> None:
+        """Count a rejected item."""
+        self.counts[reason] += 1
+        self.first.setdefault(reason, path)
+
+    def words(self) -> str:
+        """All reasons, the commonest first, each with its number and the first path of it."""
+        return ", ".join(
+            f"{reason} {count} ({self.first[reason]})"
+            for reason, count in self.counts.most_common()
+        )
 
 
 class Lines(Protocol):
@@ -48,11 +70,12 @@ class Ledger:
         """Send rows to ``writer``; path, label and reason of rejected items to ``rejections``."""
         self.last = ""
         self.classes: dict[str, int] = {}
+        self._on_splits: list[str] = []  # remarks about splits that were cut
         self._settings = settings
         self._writer = writer
         self._rejections = rejections
         self._ignored = 0
-        self._reasons: Counter[str] = Counter()
+        self._reasons = Reasons()
         self._modes: Counter[str] = Counter()
         self._widths: Counter[int] = Counter()
         self._heights: Counter[int] = Counter()
@@ -83,7 +106,7 @@ class Ledger:
             elif reason == SIDE_FILE:
                 self._ignored += 1
             else:
-                self._reasons[reason] += 1
+                self._reasons.note(reason, item.path)
                 self._rejections.writerow((item.path, item.label or "", reason))
         self.last = chunk[-1].path
 
@@ -93,18 +116,17 @@ class Ledger:
             self._writer.add_batch(_batch(self._rows))
             self._rows, self._size = [], 0
 
-    def judge(self, source: str) -> None:
+    def judge(self, source: str, unread: Unread) -> None:
         """Raise IngestError when too much was rejected or fewer than two classes are left."""
-        rejected = sum(self._reasons.values())
+        rejected = self._reasons.counts.total()
         read = len(self._keys) + rejected
         most = self._settings.max_rejected
         if rejected / read > most:
-            common = ", ".join(f"{reason} {n}" for reason, n in self._reasons.most_common(3))
             raise IngestError(
-                f"{source}: {rejected} of {read} images rejected, more than max_rejected = {most}: "
-                f"{common}; see reports/rejected.csv"
+                f"{source}: {self._reasons.words()}: {rejected} of {read} images rejected, more "
+                f"than max_rejected = {most}; see reports/rejected.csv"
             )
-        two_classes(source, self.classes)
+        two_classes(source, self.classes, self._reasons, unread)
 
     def written(self) -> NDArray[np.int8]:
         """The split with which each row was written: indices (N,) into table.SPLITS."""
@@ -116,8 +138,9 @@ class Ledger:
         return np.frombuffer(self._kinds, np.int8), ends
 
     def remarks(self) -> list[str]:
-        """What was decided about levels and pages, in words."""
+        """What was decided about levels, pages and, once they are settled, splits, in words."""
         remarks = [remark for kind in self._levels.values() for remark in kind.remarks()]
+        remarks += self._on_splits
         if self._paged:
             remarks.append(
                 f"{self._paged} files have several pages: the first is read; "
@@ -128,19 +151,25 @@ class Ledger:
     def settled(self) -> NDArray[np.int8]:
         """The final split of each row: indices (N,) into table.SPLITS.
 
-        A source that names only train is taken to name no split at all, unless it is an export.
+        A source that names only train is taken to name no split at all; where it names train and
+        test, valid is cut from train, which ``remarks`` say then. An export stays as it is.
         """
+        keys = np.frombuffer(self._keys, np.float64)
+        classes = np.frombuffer(self._classes, np.int32)
         source_splits = np.frombuffer(self._source_splits, np.int8)
+        shares = self._settings.split
+        if not self._export and shares.valid and splits.lacks_valid(classes, source_splits):
+            final = splits.cut_valid(keys, classes, source_splits, valid=shares.valid)
+            moved = int(((source_splits == splits.TRAIN) & (final == splits.VALID)).sum())
+            self._on_splits.append(
+                f"the source has train and test, and no valid: {moved} of "
+                f"{int((source_splits == splits.TRAIN).sum())} train images became valid "
+                f"(ingest.split.valid = {shares.valid:g})"
+            )
+            return final
         if not self._export and source_splits.max(initial=splits.OPEN) <= splits.TRAIN:
             source_splits = np.full_like(source_splits, splits.OPEN)
-        shares = self._settings.split
-        return splits.settle(
-            np.frombuffer(self._keys, np.float64),
-            np.frombuffer(self._classes, np.int32),
-            source_splits,
-            valid=shares.valid,
-            test=shares.test,
-        )
+        return splits.settle(keys, classes, source_splits, valid=shares.valid, test=shares.test)
 
     def report(self, final: NDArray[np.int8]) -> dict[str, Any]:
         """All counts: read = kept + rejected, and kept is the sum of the splits."""
@@ -148,13 +177,13 @@ class Ledger:
         named = classes != splits.OPEN
         counts = np.zeros((len(self.classes), len(table.SPLITS)), np.int64)
         np.add.at(counts, (classes[named], final[named]), 1)
-        kept, rejected = len(classes), sum(self._reasons.values())
+        kept, rejected = len(classes), self._reasons.counts.total()
         return {
             "read": kept + rejected,
             "kept": kept,
             "rejected": rejected,
             "ignored": self._ignored,
-            "reasons": dict(self._reasons.most_common()),
+            "reasons": dict(self._reasons.counts.most_common()),
             "splits": _by_split(np.bincount(final, minlength=len(table.SPLITS))),
             "unlabelled": int((~named).sum()),
             "groups": len(self._groups.splits),
@@ -228,11 +257,13 @@ class Ledger:
         return id
 
 
-def two_classes(source: str, labels: Collection[str]) -> None:
-    """Raise IngestError for fewer than two labels."""
+def two_classes(source: str, labels: Collection[str], reasons: Reasons, unread: Unread) -> None:
+    """Raise IngestError for fewer than two labels, with the likeliest cause."""
     if len(labels) < 2:
         problem = f"one class only, {next(iter(labels))!r}" if labels else "no labelled image"
-        raise IngestError(f"{source}: {problem}; at least two classes are needed")
+        rejected = f"{reasons.words()}: " if reasons.counts else ""
+        cause = unread.sentence() or "at least two classes are needed"
+        raise IngestError(f"{source}: {rejected}{problem}; {cause}")
 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,11 +35,13 @@ from numpy.typing import NDArray
 
 from augment.data import files, images, table
 from augment.data.places import INGESTED, REPORTS
+from augment.errors import AugmentError
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
-from augment.ingest.ledger import Examined, IngestError, Ledger, Lines, two_classes
+from augment.ingest.ledger import Examined, IngestError, Ledger, Lines, Reasons, two_classes
 from augment.ingest.pages import each_page
 from augment.ingest.settings import IngestSettings
+from augment.ingest.unread import Unread
 from augment.readers import recognise
 from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item, Listing, one_form
 from augment.readers.builtin import PREFIX
@@ -52,6 +54,7 @@ class _Source(NamedTuple):
     reader: dict[str, Any]
     open: Callable[[], Listing]
     labelled: bool
+    unread: Unread
 
 
 def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
@@ -78,23 +81,23 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     draft = files.temporary_beside(destination)
     try:
         with workers.pool(settings.workers, count) as executor:
-            for source in sources:
-                _survey(source, pattern)  # while the processes start
             with (
                 _rejections(root / REPORTS / "rejected.csv") as rejections,
                 table.TableWriter(draft / "table") as writer,
             ):
+                for source in sources:
+                    _survey(source, pattern, rejections)  # while the processes start
                 ledger = Ledger(settings, writer, rejections)
                 total = sum(map(operator.length_hint, opened))
                 examine = functools.partial(images.examine_many, max_pixels=settings.max_pixels)
                 _fill(ledger, chunks, executor, examine, total)
         remarks = [remark for listing in opened for remark in listing.remarks]
-        remarks += [*_on_names(renamed, ledger.classes), *ledger.remarks()]
+        remarks += _on_names(renamed, ledger.classes)
         _say(remarks)
-        ledger.judge(settings.source)
+        ledger.judge(settings.source, sources[0].unread)
         final = ledger.settled()
         counts = ledger.report(final)
-        remarks += _say(_on_splits(counts["classes"]))
+        remarks += _say([*ledger.remarks(), *_on_splits(counts["classes"])])
         _publish(draft / "table", destination, ledger.written(), final, *ledger.rescaled())
     finally:
         shutil.rmtree(draft)
@@ -108,6 +111,23 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     }
     files.write_json(root / REPORTS / "ingest.json", report)
     return report
+
+
+def opened(
+    settings: IngestSettings, root: Path = Path(".")
+) -> tuple[dict[str, Any], Listing, Iterator[Item], Unread]:
+    """The source as ``run`` reads it: its reader, its listing, its items, and what lies unread.
+
+    Raises what ``run`` raises before any work.
+    """
+    source = _source(settings, root, labelled=True)
+    listing = source.open()
+    return (
+        source.reader,
+        listing,
+        _named(source, listing, _pattern(settings.group), Counter()),
+        source.unread,
+    )
 
 
 def _pattern(group: str | None) -> re.Pattern[str] | None:
@@ -134,7 +154,7 @@ def _source(settings: IngestSettings, root: Path, *, labelled: bool) -> _Source:
         resolved["encoding"] = resolved["encoding"] or encoding
     elif encoding is not None and labelled:
         raise IngestError(f"ingest.encoding: the reader {resolved['name']} takes no encoding")
-    return _Source(name, resolved, READERS.build(resolved, where), labelled)
+    return _Source(name, resolved, READERS.build(resolved, where), labelled, Unread())
 
 
 def _named(
@@ -150,7 +170,10 @@ def _named(
     """
     any_image = False
     for item in items:
-        any_image = any_image or item.reason != SIDE_FILE
+        if item.reason == SIDE_FILE:
+            source.unread.note(item.path)
+        else:
+            any_image = True
         if not source.labelled:
             item = item._replace(label=None, split=None)
         if item.label and (form := one_form(item.label)) not in ("", item.label):
@@ -162,8 +185,10 @@ def _named(
             item = item._replace(reason="blank label")
         texts = (item.path, item.label or "", item.group or "")
         yield item if all(map(str.isascii, texts)) else _in_utf8(item)
+    source.unread.reads(getattr(items, "reads", ()), getattr(items, "remarks", ()))
     if not any_image:
-        raise IngestError(f"{source.name}: no image found")
+        cause = source.unread.sentence()
+        raise IngestError(f"{source.name}: no image found" + (f"; {cause}" if cause else ""))
 
 
 def _say(remarks: list[str]) -> list[str]:
@@ -219,17 +244,31 @@ def _escaped(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
+def _survey(source: _Source, pattern: re.Pattern[str] | None, rejections: Lines) -> None:
     """Look through a source that lists paths, so that its mistakes show before any work.
 
-    The look ends at the second class or, where there are groups, at the end of the source.
+    Where that stops the run, what the reader itself rejects is sent to ``rejections``.
     """
     if not READERS.describe(source.reader["name"]).facts.get("paths"):
         return
+    try:
+        _look(source, pattern)
+    except AugmentError:
+        with suppress(AugmentError):  # the same one again
+            for item in _named(source, source.open(), pattern, Counter()):
+                if item.reason not in ("", SIDE_FILE):
+                    rejections.writerow((item.path, item.label or "", item.reason))
+        raise
+
+
+def _look(source: _Source, pattern: re.Pattern[str] | None) -> None:
+    """Raise what is wrong; ends at the second class or, with groups, at the end of the source."""
     labels: set[str] = set()
-    groups = splits.Groups()
+    reasons, groups = Reasons(), splits.Groups()
     for item in _named(source, source.open(), pattern, Counter()):
         if item.reason:
+            if item.reason != SIDE_FILE:
+                reasons.note(item.reason, item.path)
             continue
         if item.group is not None:
             groups.note(item.group, item.split)
@@ -238,7 +277,7 @@ def _survey(source: _Source, pattern: re.Pattern[str] | None) -> None:
         if len(labels) > 1 and not groups.splits:
             return
     if source.labelled:
-        two_classes(source.name, labels)
+        two_classes(source.name, labels, reasons, source.unread)
 
 
 def _fill(
@@ -273,7 +312,7 @@ def _sent(data: bytes | Path) -> bytes | str:
 
 @contextmanager
 def _rejections(path: Path) -> Iterator[Lines]:
-    """A writer of lines for ``path``, a file that appears whole when the context ends."""
+    """A writer of lines for ``path``, a file that appears whole, before an AugmentError too."""
     draft = files.temporary_beside(path)
     try:
         with open(
@@ -281,8 +320,14 @@ def _rejections(path: Path) -> Iterator[Lines]:
         ) as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(("path", "label", "reason"))
-            yield lines
+            stop = None
+            try:
+                yield lines
+            except AugmentError as error:
+                stop = error
         (draft / path.name).replace(path)
+        if stop is not None:
+            raise stop
     finally:
         shutil.rmtree(draft)
 

@@ -16,7 +16,8 @@ class SplitSettings(Settings):
 
     valid: Fraction = 0.1
     """Share of the labelled images in the valid split, on which every choice is made; 0 to 1. With
-    `ingest.split.test` it stays below 1.
+    `ingest.split.test` it stays below 1. Where a source has train and test but no valid, the share
+    of its train images.
     """
     test: Fraction = 0.2
     """Share of the labelled images in the test split, on which gains are measured; 0 to 1."""

@@ -50,6 +50,29 @@ def by_hash(key: float, valid: float, test: float) -> int:
     return TEST if key < test else VALID if key < test + valid else TRAIN
 
 
+def lacks_valid(classes: NDArray[np.int32], source_splits: NDArray[np.int8]) -> bool:
+    """Whether a source gives all its labelled rows to train and test, and some to each."""
+    return set(map(int, np.unique(source_splits[classes != OPEN]))) == {TRAIN, TEST}
+
+
+def cut_valid(
+    keys: NDArray[np.float64],
+    classes: NDArray[np.int32],
+    source_splits: NDArray[np.int8],
+    *,
+    valid: float,
+) -> NDArray[np.int8]:
+    """The split of each row, as ``settle`` gives it, where valid is cut from the source's train.
+
+    The hash decides which train rows move. Test stays as it is; a train row whose key stands in
+    test as well stays in train.
+    """
+    train = source_splits == TRAIN
+    open_splits = np.where(train, OPEN, source_splits).astype(np.int8)
+    final = settle(keys, classes, open_splits, valid=valid, test=0.0)
+    return np.where(train & (final == TEST), TRAIN, final).astype(np.int8)
+
+
 def settle(
     keys: NDArray[np.float64],
     classes: NDArray[np.int32],

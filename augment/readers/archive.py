@@ -209,7 +209,9 @@ def _tar_items(path: Path, options: tree.Options, encoding: str | None) -> Listi
     names = _Tar(path, encoding)
     plan = tree.ReadingPlan(names, options)
     rows = {listed: (reason, row) for listed, reason, row in plan.rows()}
-    return Listing(_tar_stream(path, encoding, plan, rows), plan.count, plan.remarks)
+    listing = Listing(_tar_stream(path, encoding, plan, rows), plan.count, plan.remarks)
+    listing.reads = [sheet.path for sheet in plan.sheets]
+    return listing
 
 
 class _Tar:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -76,12 +76,14 @@ class Item(NamedTuple):
 class Listing(Iterator[Item]):
     """Items and their approximate number, which a progress bar takes from operator.length_hint.
 
-    ``remarks`` says in words what the reader decided; some lines come only with the last item.
+    ``reads`` are the paths of side files that the labels come from. ``remarks`` says in words what
+    the reader decided; some lines come only with the last item.
     """
 
     def __init__(self, items: Iterable[Item], count: int, remarks: list[str] | None = None):
         """Pass on ``items``; ``count`` is their approximate number."""
         self.remarks = [] if remarks is None else remarks
+        self.reads: Collection[str] = ()
         self._items = iter(items)
         self._count = count
 

@@ -566,7 +566,9 @@ def items(tree: Tree, options: Options) -> Listing:
     folders nor sheets say them for certain.
     """
     plan = ReadingPlan(tree, options)
-    return Listing(_items(tree, plan), plan.count, plan.remarks)
+    listing = Listing(_items(tree, plan), plan.count, plan.remarks)
+    listing.reads = [sheet.path for sheet in plan.sheets]
+    return listing
 
 
 def _items(tree: Tree, plan: ReadingPlan) -> Iterator[Item]:

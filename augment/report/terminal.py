@@ -98,6 +98,15 @@ def counts(report: Mapping[str, Any]) -> Table:
     return lines
 
 
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a stage's report says to its user in words: remarks, and warnings about the set."""
+    found = report.get("set", {})
+    return [
+        *report.get("remarks", []),
+        *(finding["warning"] for check in found for finding in found[check]),
+    ]
+
+
 def number(value: Any) -> str:
     """A number in few characters; an empty string for None and for NaN."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

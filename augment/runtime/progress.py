@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -40,6 +41,11 @@ def bar() -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def say(text: str) -> None:
+    """A line on stderr, on a terminal and elsewhere: what a user should know before the work."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:

@@ -231,13 +231,34 @@ class Trainer:
 
     def _resume(self) -> None:
         saved = checkpoint.latest(self.home / "steps")
+        reason = None if saved is None else self._off_course(saved[1]["step"])
+        if reason:
+            progress.say(f"train: {reason}: begun anew")
+            shutil.rmtree(self.home / "steps")
+            saved = None
         if saved is None:  # a best checkpoint would be of another course
             shutil.rmtree(self.home / "best", ignore_errors=True)
             return
+        if saved[1]["step"] < self.settings.steps:
+            progress.say(f"train: goes on from step {saved[1]['step']}")
         self._restore(saved, saved[1]["rollbacks"])
         trouble = self._diagnose()
         if trouble:  # a trouble that stopped the run stops it again
             self.respond(trouble)
+
+    def _off_course(self, step: int) -> str | None:
+        """Why a run of these settings never stood at ``step``, a checkpoint's; None where it did.
+
+        A shorter run measures at its last step, where a longer one may not.
+        """
+        steps, every = self.settings.steps, self.settings.every
+        if step > steps:
+            return f"settings changed (train.steps {step} -> {steps})"
+        if step < steps and step % every:
+            return (
+                f"train.steps {step} -> {steps}, but {step} is no multiple of train.every {every}"
+            )
+        return None
 
 
 def total_variance(features: Floats) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import Needs
-from augment.runtime import devices, seeding
+from augment.runtime import devices, progress, seeding
 from augment.train import assemble, guessed_labels
 from augment.train.log import open_log
 from augment.train.loop import Trainer
@@ -26,6 +27,7 @@ from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
 
 FORMAT = 2  # of the checkpoints; one of another format is not resumed
+EVEN = {"name": "constant", "warm_up": 0.0}  # the schedule that does not follow a run's length
 
 
 class TrainError(AugmentError):
@@ -41,8 +43,7 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     model = assemble.build(settings, train.shape, len(train.classes))  # says now what does not fit
     pool = load_pool(model.needs, train, root / CLEAN)
     data = files.digest_of_folder(root / CLEAN)
-    key = _digest({"settings": resolved, "data": data, "format": FORMAT})
-    home = root / CACHE / "train" / key[:16]
+    home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:
         upright = settings.profile == "glyph"
@@ -50,6 +51,42 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root)
+
+
+def _home(folder: Path, course: dict[str, Any]) -> Path:
+    """The folder of the checkpoints of a run with these settings and data; says what changed.
+
+    A run whose steps do not follow from their number is taken up by a longer one: its folder is
+    found without that number. ``settings.json`` in the folder tells later runs what it was.
+    """
+    even = follows_no_length(course["train"])
+    settings = {key: value for key, value in course["train"].items() if key != "steps" or not even}
+    home = folder / _digest({**course, "train": settings})[:16]
+    notes = sorted(folder.glob("*/settings.json"), key=lambda path: path.stat().st_mtime_ns)
+    if notes and not (home / "steps").exists():
+        before, after = _flat(files.read_json(notes[-1])), _flat(files.finite(course))
+        changes = [
+            f"{key} {before.get(key)} -> {after.get(key)}" if "." in key else key
+            for key in dict.fromkeys((*before, *after))
+            if before.get(key) != after.get(key)
+        ]
+        if changes:
+            progress.say(f"train: settings changed ({', '.join(changes)}): begun anew")
+    files.write_json(home / "settings.json", course)
+    return home
+
+
+def follows_no_length(settings: Mapping[str, Any]) -> bool:
+    """Whether no step of a run with these resolved settings depends on how many there will be."""
+    return settings["rate"]["schedule"] == EVEN and not settings["instance_noise"]["std"]
+
+
+def _flat(tree: Any, key: str = "") -> dict[str, Any]:
+    """The leaves of nested settings by dotted key."""
+    if not isinstance(tree, dict):
+        return {key: tree}
+    inner = (_flat(value, f"{key}.{name}" if key else name) for name, value in tree.items())
+    return {name: value for leaves in inner for name, value in leaves.items()}
 
 
 def _data(folder: Path) -> tuple[Arrays, Arrays]:

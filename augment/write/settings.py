@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import field_validator
 
@@ -29,6 +29,19 @@ class WriteSettings(Settings):
     """Bounds on `reports/score.json`, each a line `KEY OP NUMBER` with OP one of >=, <=, > and <;
     nothing is written where one fails.
     """
+
+    @field_validator("dose", mode="before")
+    @classmethod
+    def _named(cls, dose: Any) -> Any:
+        """Refuse a class name that YAML did not read as text, with the way to write it."""
+        for name in dose if isinstance(dose, dict) else ():
+            if not isinstance(name, str):
+                kind = {bool: "a boolean", int: "a number", float: "a number"}
+                raise ValueError(
+                    f"a class name is text, but YAML read {kind.get(type(name), 'no text')}, "
+                    f'{name!r}; write the name in quotes, as in {{"001": 1}}'
+                )
+        return dose
 
     @field_validator("gates")
     @classmethod

@@ -311,6 +311,44 @@ class TestSplits:
         for path, split in rows(tmp_path)[["path", "split"]].itertuples(index=False):
             assert path.split("/")[0].startswith(split)
 
+    def test_valid_is_cut_from_train_where_only_train_and_test_are_given(
+        self, tmp_path: Path
+    ) -> None:
+        fill(tmp_path / "in/train", per_class=60)
+        fill(tmp_path / "in/test", per_class=10, start=500)
+        report = run(tmp_path, tmp_path / "in")
+        before = rows(tmp_path).set_index("path")["split"]
+        cut = report["splits"]["valid"]
+        assert report["splits"] == {"train": 120 - cut, "valid": cut, "test": 20} and 4 <= cut <= 25
+        assert report["remarks"] == [
+            f"the source has train and test, and no valid: {cut} of 120 train images became valid "
+            "(ingest.split.valid = 0.1)"
+        ]
+        assert all(path.startswith("test/") == (split == "test") for path, split in before.items())
+        adds_up(report, tmp_path)
+        fill(tmp_path / "in/train", per_class=60, classes=("a",), start=1000)
+        run(tmp_path, tmp_path / "in")
+        pd.testing.assert_series_equal(
+            rows(tmp_path).set_index("path")["split"][before.index], before
+        )
+        report = run(tmp_path, tmp_path / "in", split={"valid": 0})
+        assert report["splits"] == {"train": 180, "valid": 0, "test": 20}
+        assert report["remarks"] == []
+
+    def test_a_group_is_cut_as_one_and_copies_of_test_images_stay(self, tmp_path: Path) -> None:
+        lines = ["path,label,split,group"]
+        for number in range(90):
+            (tmp_path / f"{number}.png").write_bytes(png(number))
+            split, group = ("test", "") if number < 10 else ("train", f"w{number % 20}")
+            lines.append(f"{number}.png,{'ab'[number % 2]},{split},{group}")
+        lines += ["0.png,a,train,"]  # the bytes of a test image
+        (tmp_path / "list.csv").write_text("\n".join(lines))
+        run(tmp_path, tmp_path / "list.csv")
+        kept = rows(tmp_path)  # validated: no group straddles
+        assert set(kept["split"]) == {"train", "valid", "test"}
+        assert sorted(kept[kept["path"] == "0.png"]["split"]) == ["test", "train"]
+        assert set(kept[kept["split"] == "test"]["path"]) == {f"{n}.png" for n in range(10)}
+
     def test_train_alone_is_no_split(self, tmp_path: Path) -> None:
         fill(tmp_path / "in/train", per_class=20)
         report = run(tmp_path, tmp_path / "in")
@@ -451,6 +489,42 @@ class TestStops:
         (source / "b/1.png").write_bytes(b"")
         self.stops(tmp_path, "one class only, 'only'", source)
 
+    @pytest.mark.parametrize(
+        "name", ["labels.csv", "metadata.jsonl", "data.yaml", "train_list.txt"]
+    )
+    def test_a_table_of_labels_that_lies_unread_is_named(self, name: str, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", classes=("only",))
+        (source / name).write_text("file;kind\n")
+        message = f"in: one class only, 'only'; {name} lies there unread: where the labels stand in"
+        self.stops(tmp_path, message, source)
+        for path in (source / "only").iterdir():
+            path.unlink()
+        self.stops(tmp_path, f"in: no image found; {name} lies there unread", source)
+
+    def test_many_texts_of_boxes_are_one_line(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", classes=("only",))
+        (source / "labels").mkdir()
+        for number in range(5):
+            (source / f"labels/{number}.txt").write_text("0 0.5 0.5 1 1\n")
+        self.stops(tmp_path, r"labels/\*.txt \(5 files\) lie there unread", source)
+
+    def test_what_is_read_is_not_called_unread(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", classes=(".",))
+        lines = [f"{number}.png,same" for number in range(6)]
+        (source / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+        self.stops(tmp_path, "one class only, 'same'; at least two classes are needed", source)
+
+    def test_rejected_rows_are_written_before_a_stop(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", classes=(".",))
+        message = r"in: blank label 6 \(0.png\): no labelled image; at least two classes are needed"
+        self.stops(tmp_path, message, source)
+        assert rejected(tmp_path) == {f"{number}.png": "blank label" for number in range(6)}
+        other = fill(tmp_path / "other")
+        lines = [f"a/{n}.png,a,w1,train" for n in range(6)] + ["b/6.png,,,", "b/7.png,b,w1,test"]
+        (other / "list.csv").write_text("\n".join(["path,label,group,split", *lines]))
+        self.stops(tmp_path, "group 'w1' stands in train and in test", other)
+        assert rejected(tmp_path) == {"b/6.png": "blank label"}
+
     def test_no_class_folders(self, tmp_path: Path) -> None:
         self.stops(tmp_path, "no labelled image", fill(tmp_path / "in", classes=(".",)))
 
@@ -465,7 +539,10 @@ class TestStops:
         for number in range(3):
             (source / f"a/x{number}.png").write_bytes(b"")
         (source / "a/y.png").write_bytes(b"no")
-        message = r"4 of 24 images rejected, more than max_rejected = 0.05: empty file 3, not an im"
+        message = (
+            r"in: empty file 3 \(a/x0.png\), not an image 1 \(a/y.png\): "
+            r"4 of 24 images rejected, more than max_rejected = 0.05; see reports/rejected.csv"
+        )
         self.stops(tmp_path, message, source)
         assert len(rejected(tmp_path)) == 4
 

@@ -114,6 +114,61 @@ def test_killed_run_ends_bit_identical(
         assert files.digest_of_folder(root / name) == files.digest_of_folder(whole / name), name
 
 
+EVEN = {"rate": {"schedule": "constant"}}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"discriminator_steps": 2, "ada": {}, "on_trouble": "rollback"}]
+)
+def test_a_longer_run_goes_on_and_ends_bit_identical(
+    root: Path,
+    more: dict[str, object],
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = tmp_path_factory.mktemp("whole")
+    (whole / "data").symlink_to(root / "data")
+    train.run(settings(whole, **EVEN | more), whole)
+    train.run(settings(root, steps=20, **EVEN | more), root)
+    assert capsys.readouterr().err == ""
+    train.run(settings(root, **EVEN | more), root)
+    assert capsys.readouterr().err == "train: goes on from step 20\n"
+    for name in ("models/generator", "reports"):
+        assert files.digest_of_folder(root / name) == files.digest_of_folder(whole / name), name
+    assert len(list((root / ".augment/train").iterdir())) == 1
+
+
+def test_a_run_that_may_not_go_on_says_why(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(**changes: object) -> str:
+        report = train.run(settings(root, **changes), root)
+        steps = report["settings"]["steps"]
+        due = {*range(10, steps + 1, 10), steps}
+        assert [row["step"] for row in report["history"]] == sorted(due)
+        return capsys.readouterr().err
+
+    assert said(steps=10) == ""
+    assert said(steps=20) == "train: settings changed (train.steps 10 -> 20): begun anew\n"
+    assert said(steps=20, seed=1) == "train: settings changed (train.seed 0 -> 1): begun anew\n"
+    noisy = {**EVEN, "instance_noise": {"std": 0.1}}
+    assert "train.rate.schedule" in said(steps=10, **noisy)
+    assert said(steps=20, **noisy).endswith("(train.steps 10 -> 20): begun anew\n")
+    assert "begun anew" in said(steps=20, **EVEN)
+    assert said(steps=10, **EVEN).endswith("settings changed (train.steps 20 -> 10): begun anew\n")
+    assert said(steps=15, **EVEN) == "train: goes on from step 10\n"
+    assert said(steps=15, **EVEN) == ""
+    assert "15 is no multiple of train.every 10: begun anew" in said(steps=20, **EVEN)
+
+
+def test_other_images_begin_anew_and_are_named(
+    root: Path, digits_table, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.run(settings(root, steps=10, **EVEN), root)
+    digits_table(root / "other", invert_test=True)
+    files.publish(root / "other", root / "data/clean")
+    train.run(settings(root, steps=10, **EVEN), root)
+    assert capsys.readouterr().err == "train: settings changed (images): begun anew\n"
+
+
 def test_stale_checkpoints_are_not_resumed(root: Path) -> None:
     train.run(settings(root, steps=10), root)
     report = train.run(settings(root, steps=20, seed=1), root)
