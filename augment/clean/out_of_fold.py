@@ -86,7 +86,7 @@ def gather(
     for number in range(folds):
         taught = np.flatnonzero(teaches & (fold != number))
         read = np.flatnonzero(~teaches | (fold == number))
-        network = _fit(
+        network = fit_network(
             pixels[taught],
             labels[taught],
             kinds,
@@ -109,7 +109,7 @@ def gather(
     return Evidence(frame, pixels, classes, product, turns, features)
 
 
-def _fit(
+def fit_network(
     pixels: Pixels,
     labels: Places,
     kinds: int,

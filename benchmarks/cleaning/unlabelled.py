@@ -30,14 +30,14 @@ def rows(collection: Collection, seed: int, options: argparse.Namespace) -> list
     planted = without_labels(collection, seed)
     with judging.place(options.keep, f"{collection.name}-{seed}-unlabelled") as root:
         sheet = cleaned(planted, root)
-    lost, _, found = judging.verdicts(planted, sheet, np.zeros(len(planted), bool))
+    lost, _, is_found = judging.verdicts(planted, sheet, np.zeros(len(planted), bool))
     copy = np.array([plant.fault != "" for plant in planted.plants])
     truth = np.array([plant.truth for plant in planted.plants])
     return [
         {
             "what": label,
             "count": int((copy & (truth == label)).sum()),
-            "recall": judging.share(found[copy & (truth == label)]),
+            "recall": judging.share(is_found[copy & (truth == label)]),
             "lost": judging.share(lost[~copy & (truth == label)]),
         }
         for label in sorted(set(collection.labels))
@@ -53,8 +53,8 @@ def without_labels(collection: Collection, seed: int) -> Planted:
         if planted.fault in ADDED and not fault:
             continue
         labelled[planted.truth] += not fault
-        known = not fault and labelled[planted.truth] <= LABELLED
-        label = planted.truth if known else ""
+        keeps_label = not fault and labelled[planted.truth] <= LABELLED
+        label = planted.truth if keeps_label else ""
         plants.append(replace(planted, fault=fault, label=label, split="train"))
     return Planted(collection, plants, seed)
 

@@ -616,7 +616,9 @@ def test_a_small_set_is_told_that_models_abstain(
 def test_near_duplicates_alone_need_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(out_of_fold, "_fit", lambda *_, **__: pytest.fail("a model is fitted"))
+    monkeypatch.setattr(
+        out_of_fold, "fit_network", lambda *_, **__: pytest.fail("a model is fitted")
+    )
     root = ingested(tmp_path, good(30))
     assert clean.run(settings(checks=["near_duplicate"]), root)["in"] == 60
     with pytest.raises(pytest.fail.Exception, match="a model is fitted"):
