@@ -63,6 +63,7 @@ class _Sizes:
         self._count += 1
 
     def report(self) -> dict[str, Any]:
+        """What the headers say: ranges of the sides, counts of modes, reasons of the unusable."""
         rows = [row for row in self.rows if row is not None]
         widths, heights, modes = zip(*rows, strict=True) if rows else ((), (), ())
         return {
@@ -160,8 +161,13 @@ def inspect(opened: Opened, settings: IngestSettings) -> dict[str, Any]:
 def in_words(report: Mapping[str, Any]) -> str:
     """The report of ``inspect`` as lines for a terminal."""
     classes, sample, splits = report["classes"], report["sample"], report["splits"]
-    options = {key: value for key, value in report["reader"].items() if key != "name"}
-    reader = report["reader"]["name"] + (f" {options}" if options else "")
+    defaults = READERS.describe(report["reader"]["name"]).options
+    changed = {
+        option: report["reader"][option]
+        for option, default in defaults.items()
+        if report["reader"][option] != default
+    }
+    reader = report["reader"]["name"] + (f" {changed}" if changed else "")
     lines = [f"source    {report['source']}", f"reader    {reader}: {report['why']}"]
     part = "" if report["whole"] else f", of the first {ITEMS:,} that were looked at"
     lines.append(f"images    {report['images']:,}{part}; {report['unlabelled']:,} without a label")
@@ -203,6 +209,7 @@ def _why(part: Part, settings: IngestSettings) -> str:
 def _about_rejected(
     reasons: Reasons, sizes: _Sizes, usable: int, settings: IngestSettings
 ) -> Iterator[str]:
+    """What stops ingest or will lose images: paths that are rejected, images that are unusable."""
     rejected = reasons.counts.total()
     if rejected > settings.max_rejected * (usable + rejected):
         yield (
@@ -217,6 +224,7 @@ def _about_rejected(
 def _about_classes(
     by_label: Counter[str], cells: Mapping[tuple[str | None, str | None], int], unread: Unread
 ) -> Iterator[str]:
+    """Classes that are too few, too small, named oddly, or absent from a split."""
     labels = classes_of(by_label)
     if len(labels) < 2:
         problem = f"one class only, {labels[0]!r}" if labels else "no labelled image"
@@ -241,21 +249,21 @@ def _about_classes(
     single = [label for label in labels if by_label[label] < len(SPLITS)]
     if single:
         yield f"fewer than {len(SPLITS)} images, too few for three splits: {_some(single)}"
-    given = {split for _, split in cells}
-    for split in SPLITS if None not in given else ():
+    splits = {split for _, split in cells}
+    for split in SPLITS if None not in splits else ():
         absent = [label for label in labels if not cells.get((label, split))]
-        if split in given and absent:
+        if split in splits and absent:
             yield f"{split} lacks classes: {_some(absent)}"
 
 
 def _about_splits(by_split: Mapping[str | None, int]) -> Iterator[str]:
-    given = set(by_split)
-    if given == {"train", "test"}:
+    splits = set(by_split)
+    if splits == {"train", "test"}:
         yield "train and test, and no valid: ingest cuts valid from train (ingest.split.valid)"
-    elif given == {"train", "valid"}:
+    elif splits == {"train", "valid"}:
         yield "no test split: gains cannot be measured"
-    elif given and given <= {"valid", "test"}:
-        yield f"no train split, only {_some(sorted(filter(None, given)))}"
+    elif splits and splits <= {"valid", "test"}:
+        yield f"no train split, only {_some(sorted(filter(None, splits)))}"
 
 
 def _reasons(reasons: Reasons) -> dict[str, dict[str, Any]]:

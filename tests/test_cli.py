@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augment import cli, pipeline
+from augment import cli, new_project, pipeline
+from augment.data import images
 from augment.data.reports import Spread, UpliftReport
 from augment.report import terminal
 from augment.synth import run as synth
@@ -127,8 +128,22 @@ def test_warnings_stand_on_the_console(options: list[str], monkeypatch: pytest.M
     }
     monkeypatch.setattr(pipeline, "run", lambda *_: report)
     result = runner.invoke(cli.app, ["clean", *options])
-    assert result.stderr == "warning: valid was cut\nwarning: 'b' is rare\n"
+    assert result.stderr == "warning: 'b' is rare\n"  # the stage itself says its remarks
     assert not options or json.loads(result.stdout) == report
+
+
+def test_each_remark_of_ingest_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        path = tmp_path / f"in/{'ab'[number % 2]}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.encode(np.full((5, 4), 10 * number, np.uint8)))
+    new_project.init(tmp_path / "mine", str(tmp_path / "in"))
+    monkeypatch.chdir(tmp_path / "mine")
+    result = runner.invoke(cli.app, ["ingest", "--json"])
+    assert json.loads(result.stdout)["remarks"] == ["2 folders are classes: a, b"]
+    assert result.stderr.count("2 folders are classes: a, b") == 1
 
 
 def test_ctrl_c_is_one_line(

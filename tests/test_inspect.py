@@ -54,8 +54,8 @@ def test_a_sound_folder(tmp_path: Path) -> None:
     source = fill(tmp_path / "in", {"a": 5, "b": 4, "10": 3, "9": 3})
     report = pipeline.inspect(str(source))
     agrees(report, tmp_path, source)
-    assert (report["reader"], report["why"]) == (
-        {"name": "image_folder"},
+    assert (report["reader"]["name"], report["why"]) == (
+        "image_folder",
         "no other reader recognises it",
     )
     assert report["classes"] == {
@@ -72,18 +72,35 @@ def test_a_sound_folder(tmp_path: Path) -> None:
         "modes": {"L": 15},
         "unusable": {},
     }
-    assert report["whole"] and report["wrong"] == report["unread"] == report["remarks"] == []
+    assert report["whole"] and report["wrong"] == report["unread"] == []
+    assert report["remarks"] == ["4 folders are classes: 9, 10, a, b"]
 
 
 def test_what_lies_unread_and_what_looks_wrong(tmp_path: Path) -> None:
     source = fill(tmp_path / "in", {"only": 6})
-    for name in ("labels.csv", "metadata.jsonl", "data.yaml", "README.md", "notes.txt"):
+    for name in ("train_list.txt", "labels.xml", "data.yaml", "README.md", "notes.txt"):
         (source / name).write_text("x\n")
     report = pipeline.inspect(str(source))
-    assert report["unread"] == ["labels.csv", "metadata.jsonl", "data.yaml"]
+    assert report["unread"] == ["labels.xml", "data.yaml", "train_list.txt"]
     (problem,) = report["wrong"]
-    assert problem.startswith("one class only, 'only'; labels.csv, metadata.jsonl, data.yaml lie")
-    with pytest.raises(AugmentError, match="one class only, 'only'; labels.csv"):
+    assert problem.startswith("one class only, 'only'; labels.xml, data.yaml, train_list.txt lie")
+    with pytest.raises(AugmentError, match="one class only, 'only'; labels.xml"):
+        ingest.run(IngestSettings(source=str(source), workers=1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("labels.csv", "no folder names a class; labels.csv cannot be read: no column 'path'"),
+        ("metadata.jsonl", "metadata.jsonl: line 1: no JSON"),
+    ],
+)
+def test_a_table_that_cannot_be_read_stops_both(name: str, message: str, tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", {"only": 6})
+    (source / name).write_text("x\n")
+    with pytest.raises(AugmentError, match=message):
+        pipeline.inspect(str(source))
+    with pytest.raises(AugmentError, match=message):
         ingest.run(IngestSettings(source=str(source), workers=1), tmp_path)
 
 
@@ -122,6 +139,10 @@ def test_splits_groups_and_a_missing_valid(tmp_path: Path) -> None:
 
 def test_odd_classes_are_named(tmp_path: Path) -> None:
     source = fill(tmp_path / "in", {"train": 40, "test": 3, "Ä": 3, "ä": 3, "few": 2})
+    with pytest.raises(AugmentError, match="test, train: a folder named like a split is no class"):
+        pipeline.inspect(str(source))
+    lines = [f"{path.relative_to(source)},{path.parent.name}" for path in source.rglob("*.png")]
+    (source / "list.csv").write_text("\n".join(["path,label", *lines]))
     wrong = pipeline.inspect(str(source))["wrong"]
     assert wrong == [
         "classes are named like splits: 'test', 'train'",
@@ -175,15 +196,18 @@ def test_readers_that_bring_their_images_are_looked_at_in_part(
 def test_an_archive(tmp_path: Path) -> None:
     source = fill(tmp_path / "in", {"a": 5, "b": 4})
     (source / "labels.csv").write_text("x")
+    (source / "data.yaml").write_text("x")
     archive = Path(shutil.make_archive(str(tmp_path / "set"), "zip", source))
     report = pipeline.inspect(str(archive))
     agrees(report, tmp_path, archive)
-    assert report["reader"] == {"name": "archive"} and report["unread"] == ["labels.csv"]
+    assert report["reader"]["name"] == "archive" and report["unread"] == ["data.yaml"]
+    assert report["remarks"][-1].startswith("labels.csv is not read: no column 'path'")
 
 
 def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = fill(tmp_path / "in", {"a": 5, "b": 4})
     (source / "labels.csv").write_text("x")
+    (source / "data.yaml").write_text("x")
     told = runner.invoke(cli.app, ["inspect", str(source)])
     assert told.exit_code == 0 and told.stderr == ""
     for line in (
@@ -191,7 +215,8 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "classes   2\n  'a'  5  a/0.png, a/1.png\n  'b'  4  b/0.png, b/1.png",
         "splits    none in the source: ingest.split cuts them",
         "sizes     4 x 5 pixels, in a sample of 9",
-        "unread    labels.csv",
+        "unread    data.yaml",
+        "remark    labels.csv is not read: no column 'path'",
     ):
         assert line in told.stdout
     as_json = runner.invoke(cli.app, ["inspect", str(source), "--json"])
@@ -199,8 +224,8 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = runner.invoke(cli.app, ["init", str(tmp_path / "mine"), "--data", str(source)])
     assert made.exit_code == 0 and told.stdout in made.stdout and "is ready" in made.stdout
     monkeypatch.chdir(tmp_path / "mine")
-    own = runner.invoke(cli.app, ["inspect"])
-    assert own.stdout == told.stdout
+    in_project = runner.invoke(cli.app, ["inspect"])
+    assert in_project.stdout == told.stdout
 
 
 def test_init_says_what_will_stop_ingest(tmp_path: Path) -> None:
@@ -209,9 +234,8 @@ def test_init_says_what_will_stop_ingest(tmp_path: Path) -> None:
         cli.app, ["init", str(tmp_path / "mine"), "--data", str(tmp_path / "list.csv")]
     )
     assert made.exit_code == 0 and "is ready" in made.stdout
-    assert (
-        "warning: ingest will stop:" in made.stderr and "no column 'path', 'label'" in made.stderr
-    )
+    assert "warning: ingest will stop:" in made.stderr
+    assert "no column 'path'; columns: file, kind" in made.stderr
 
 
 def test_a_project_in_which_the_reader_is_set(
@@ -227,3 +251,4 @@ def test_a_project_in_which_the_reader_is_set(
     report = pipeline.inspect(root=tmp_path / "mine")
     assert report["why"] == "ingest.reader names it" and report["reader"]["path"] == "file"
     assert (report["images"], list(report["classes"])) == (9, ["a", "b"])
+    assert "csv {'path': 'file', 'label': 'kind'}: " in inspect_source.in_words(report)

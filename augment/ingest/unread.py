@@ -40,13 +40,13 @@ class Unread:
 
         Tables come first, those that lie higher up before others.
         """
-        found = sorted(
+        entries = sorted(
             ((folder, suffix, names) for (folder, suffix), names in self._paths.items() if names),
-            key=lambda found: (_rank(found[1]), found[0].count("/"), natural(found[0])),
+            key=lambda entry: (_rank(entry[1]), entry[0].count("/"), natural(entry[0])),
         )
         return [
             line
-            for folder, suffix, names in found
+            for folder, suffix, names in entries
             for line in (
                 sorted(names, key=natural)
                 if len(names) <= _NAMED

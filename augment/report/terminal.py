@@ -99,12 +99,9 @@ def counts(report: Mapping[str, Any]) -> Table:
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
-    """What a stage's report says to its user in words: remarks, and warnings about the set."""
-    found = report.get("set", {})
-    return [
-        *report.get("remarks", []),
-        *(finding["warning"] for check in found for finding in found[check]),
-    ]
+    """What a stage's report warns of in words; its remarks were said when the stage ran."""
+    checks = report.get("set", {})
+    return [finding["warning"] for findings in checks.values() for finding in findings]
 
 
 def number(value: Any) -> str:

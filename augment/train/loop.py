@@ -230,6 +230,7 @@ class Trainer:
         checkpoint.write_step(self.home / where, self.history.step, tensors, vars(self.history))
 
     def _resume(self) -> None:
+        """Go on from the latest checkpoint, or begin anew where none is of this course."""
         saved = checkpoint.latest(self.home / "steps")
         reason = None if saved is None else self._off_course(saved[1]["step"])
         if reason:

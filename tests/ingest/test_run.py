@@ -320,9 +320,11 @@ class TestSplits:
         before = rows(tmp_path).set_index("path")["split"]
         cut = report["splits"]["valid"]
         assert report["splits"] == {"train": 120 - cut, "valid": cut, "test": 20} and 4 <= cut <= 25
+        read_as = ["2 folders are classes: a, b", "folders test, train are splits"]
         assert report["remarks"] == [
+            *read_as,
             f"the source has train and test, and no valid: {cut} of 120 train images became valid "
-            "(ingest.split.valid = 0.1)"
+            "(ingest.split.valid = 0.1)",
         ]
         assert all(path.startswith("test/") == (split == "test") for path, split in before.items())
         adds_up(report, tmp_path)
@@ -333,7 +335,7 @@ class TestSplits:
         )
         report = run(tmp_path, tmp_path / "in", split={"valid": 0})
         assert report["splits"] == {"train": 180, "valid": 0, "test": 20}
-        assert report["remarks"] == []
+        assert report["remarks"] == read_as
 
     def test_a_group_is_cut_as_one_and_copies_of_test_images_stay(self, tmp_path: Path) -> None:
         lines = ["path,label,split,group"]
@@ -489,9 +491,7 @@ class TestStops:
         (source / "b/1.png").write_bytes(b"")
         self.stops(tmp_path, "one class only, 'only'", source)
 
-    @pytest.mark.parametrize(
-        "name", ["labels.csv", "metadata.jsonl", "data.yaml", "train_list.txt"]
-    )
+    @pytest.mark.parametrize("name", ["labels.xml", "data.yaml", "train_list.txt"])
     def test_a_table_of_labels_that_lies_unread_is_named(self, name: str, tmp_path: Path) -> None:
         source = fill(tmp_path / "in", classes=("only",))
         (source / name).write_text("file;kind\n")
@@ -501,12 +501,26 @@ class TestStops:
             path.unlink()
         self.stops(tmp_path, f"in: no image found; {name} lies there unread", source)
 
+    def test_a_table_of_labels_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        source = fill(tmp_path / "in", classes=("only",))
+        (source / "labels.csv").write_text("file;kind\n")
+        message = "in: no folder names a class; labels.csv cannot be read: no column 'path'"
+        self.stops(tmp_path, message, source)
+        for path in (source / "only").iterdir():
+            path.unlink()
+        self.stops(tmp_path, "in: no image found; labels.csv lies there unread", source)
+        (source / "metadata.jsonl").write_text("file;kind\n")
+        self.stops(tmp_path, "in/metadata.jsonl: line 1: no JSON", source)
+
     def test_many_texts_of_boxes_are_one_line(self, tmp_path: Path) -> None:
         source = fill(tmp_path / "in", classes=("only",))
         (source / "labels").mkdir()
         for number in range(5):
-            (source / f"labels/{number}.txt").write_text("0 0.5 0.5 1 1\n")
+            (source / f"labels/{number}.txt").write_text("0\n")
         self.stops(tmp_path, r"labels/\*.txt \(5 files\) lie there unread", source)
+        for number in range(5):
+            (source / f"labels/{number}.txt").write_text("0 0.5 0.5 1 1\n")
+        self.stops(tmp_path, r"in: no folder names a class; labels/0.txt: boxes \(YOLO\)", source)
 
     def test_what_is_read_is_not_called_unread(self, tmp_path: Path) -> None:
         source = fill(tmp_path / "in", classes=(".",))
@@ -523,7 +537,8 @@ class TestStops:
         lines = [f"a/{n}.png,a,w1,train" for n in range(6)] + ["b/6.png,,,", "b/7.png,b,w1,test"]
         (other / "list.csv").write_text("\n".join(["path,label,group,split", *lines]))
         self.stops(tmp_path, "group 'w1' stands in train and in test", other)
-        assert rejected(tmp_path) == {"b/6.png": "blank label"}
+        unlisted = {f"b/{number}.png": "not in list.csv" for number in range(8, 12)}
+        assert rejected(tmp_path) == {"b/6.png": "blank label", **unlisted}
 
     def test_no_class_folders(self, tmp_path: Path) -> None:
         self.stops(tmp_path, "no labelled image", fill(tmp_path / "in", classes=(".",)))
@@ -540,7 +555,7 @@ class TestStops:
             (source / f"a/x{number}.png").write_bytes(b"")
         (source / "a/y.png").write_bytes(b"no")
         message = (
-            r"in: empty file 3 \(a/x0.png\), not an image 1 \(a/y.png\): "
+            r"in: empty file 3 \(a/x0.png\), not an image: text 1 \(a/y.png\): "
             r"4 of 24 images rejected, more than max_rejected = 0.05; see reports/rejected.csv"
         )
         self.stops(tmp_path, message, source)
