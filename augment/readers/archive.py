@@ -28,6 +28,7 @@ from augment.readers.base import (
     Listing,
     is_side_file,
 )
+from augment.readers.layout import Folders, Options, SplitNames
 
 _NAMES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
@@ -53,7 +54,7 @@ def archive(
     source: str,
     *,
     encoding: str | None = None,
-    split_names: tree.SplitNames = "splits",
+    split_names: SplitNames = "splits",
     tables: bool = True,
     labelled: bool = True,
 ) -> Listing:
@@ -71,7 +72,7 @@ def archive(
     if not path.is_file():
         raise AugmentError(f"{source}: no such file")
     is_zip = zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"
-    options = tree.Options(split_names, tables, labelled)
+    options = Options(split_names, tables, labelled)
     items = _zip_items if is_zip else _tar_items
     return items(path, options, encoding)
 
@@ -85,7 +86,7 @@ def _check_encoding(encoding: str) -> None:
         ) from None
 
 
-def _zip_items(path: Path, options: tree.Options, encoding: str | None) -> Listing:
+def _zip_items(path: Path, options: Options, encoding: str | None) -> Listing:
     with refusing(path, "zip archive", *_ERRORS):
         opened = zipfile.ZipFile(path)
     return tree.items(_Zip(path, opened, encoding), options)
@@ -143,7 +144,7 @@ class _Zip:
         self.name = str(path)
         self.opened = opened
         self.members: dict[str, zipfile.ZipInfo] = {}
-        self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
+        self.folders: dict[Folders, list[str]] = defaultdict(list)
         undecided = []
         for info in opened.infolist():
             name, raw = _unicode_name(info), _raw_name(info)
@@ -174,7 +175,7 @@ class _Zip:
         self.members[name] = info
         self.folders[tuple(folders)].append(last)
 
-    def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
+    def walk(self) -> Iterator[tuple[Folders, list[str]]]:
         for folders in sorted(self.folders, key=lambda parts: [natural(part) for part in parts]):
             yield folders, self.folders[folders]
 
@@ -204,7 +205,7 @@ class _Zip:
         return io.BytesIO(data)
 
 
-def _tar_items(path: Path, options: tree.Options, encoding: str | None) -> Listing:
+def _tar_items(path: Path, options: Options, encoding: str | None) -> Listing:
     """The items of a tar archive: one pass reads names and sheets, a second the images."""
     names = _Tar(path, encoding)
     plan = tree.ReadingPlan(names, options)
@@ -221,7 +222,7 @@ class _Tar:
         """Read the archive once. Raises AugmentError for names of unknown encoding."""
         self.name = str(path)
         self.paths: set[str] = set()
-        self.folders: dict[tree.Folders, list[str]] = defaultdict(list)
+        self.folders: dict[Folders, list[str]] = defaultdict(list)
         self.texts: dict[str, bytes] = {}
         undecided: list[bytes] = []
         size = 0
@@ -237,7 +238,7 @@ class _Tar:
         if undecided:
             raise _undecided(path, undecided, encoding)
 
-    def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
+    def walk(self) -> Iterator[tuple[Folders, list[str]]]:
         yield from self.folders.items()
 
     def has(self, path: str) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from augment.errors import AugmentError
-from augment.readers import sheets, tree
+from augment.readers import sheets
 from augment.readers.base import READERS, Item, Listing, described, is_side_file, split_of_folder
 from augment.readers.folder import Disk
+from augment.readers.label_sheets import LabelSheet, SourceFiles, listed_rows, said, sheet_of
+from augment.readers.layout import Layout, joined, layout_of
 from augment.readers.sheets import Columns
 
 
@@ -46,18 +48,18 @@ def csv(
     if delimiter is not None and len(delimiter) != 1:
         raise AugmentError(f"{file}: delimiter: one character, found {delimiter!r}")
     disk = Disk(file.parent)
-    files = tree.SourceFiles(disk)
+    files = SourceFiles(disk)
     expected_columns = Columns(path, label if labelled else None, split, group)
     try:
-        sheet = tree.sheet_of(disk, files, (), file.name, expected_columns, delimiter, encoding)
+        sheet = sheet_of(disk, files, (), file.name, expected_columns, delimiter, encoding)
     except sheets.Unclear as error:
         raise AugmentError(f"{file}: {error}") from None
-    remarks = tree.said(sheet)
+    remarks = said(sheet)
     places, count = set(), 0
-    for listed, _, _ in tree.listed(disk, files, sheet, []):
+    for listed, _, _ in listed_rows(disk, files, sheet, []):
         places.add(tuple(listed.split("/")[:-1]))
         count += 1
-    layout = tree.layout_of(places)
+    layout = layout_of(places)
     if layout.splits:
         names = sorted({folders[layout.depth] for folders in places if len(folders) > layout.depth})
         remarks.append(f"folders {', '.join(names)} are splits")
@@ -66,15 +68,15 @@ def csv(
 
 def _items(
     disk: Disk,
-    files: tree.SourceFiles,
-    sheet: tree.LabelSheet,
-    layout: tree.Layout,
+    files: SourceFiles,
+    sheet: LabelSheet,
+    layout: Layout,
     remarks: list[str],
     whole: bool,
 ) -> Iterator[Item]:
     """The rows, then the images of a ``whole`` folder that have none."""
     seen = set()
-    for path, reason, row in tree.listed(disk, files, sheet, remarks):
+    for path, reason, row in listed_rows(disk, files, sheet, remarks):
         seen.add(path)
         split, _ = layout.place(tuple(path.split("/")[:-1])) if layout.splits else (None, "")
         item = Item(path, b"" if reason else disk.fetch(path)[0], "", split, reason=reason)
@@ -82,7 +84,7 @@ def _items(
     for folders, names in disk.walk() if whole else ():
         held_out = "test" in map(split_of_folder, folders)
         for name in names:
-            path = tree.joined(folders, name)
+            path = joined(folders, name)
             if path not in seen and not is_side_file(name):
                 reason = "" if held_out else f"not in {sheet.name}"
                 data = b"" if reason else disk.fetch(path)[0]

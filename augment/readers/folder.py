@@ -12,6 +12,7 @@ from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers import tree
 from augment.readers.base import READERS, Listing, is_junk_folder
+from augment.readers.layout import Folders, Options, SplitNames
 
 
 def _recognises(source: str) -> bool:
@@ -22,7 +23,7 @@ def _recognises(source: str) -> bool:
 def image_folder(
     source: str,
     *,
-    split_names: tree.SplitNames = "splits",
+    split_names: SplitNames = "splits",
     tables: bool = True,
     labelled: bool = True,
 ) -> Listing:
@@ -36,7 +37,7 @@ def image_folder(
     """
     if not Path(source).is_dir():
         raise AugmentError(f"{source}: no such folder")
-    return tree.items(Disk(Path(source)), tree.Options(split_names, tables, labelled))
+    return tree.items(Disk(Path(source)), Options(split_names, tables, labelled))
 
 
 class Disk:
@@ -51,7 +52,7 @@ class Disk:
         """The folder."""
         return str(self.root)
 
-    def walk(self) -> Iterator[tuple[tree.Folders, list[str]]]:
+    def walk(self) -> Iterator[tuple[Folders, list[str]]]:
         """Each folder with its files; see _walk."""
         yield from _walk(str(self.root), (), (os.path.realpath(self.root),))
 
@@ -78,8 +79,8 @@ class Disk:
 
 
 def _walk(
-    folder: str, folders: tree.Folders, above: tuple[str, ...]
-) -> Iterator[tuple[tree.Folders, list[str]]]:
+    folder: str, folders: Folders, above: tuple[str, ...]
+) -> Iterator[tuple[Folders, list[str]]]:
     """This folder, if it has files, then the folders in it.
 
     ``above`` are the real paths of this folder and its parents. A folder that is not entered stands

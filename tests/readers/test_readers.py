@@ -29,7 +29,7 @@ from augment.data import images, table
 from augment.errors import AugmentError
 from augment.readers import recognise
 from augment.readers.base import MAX_BYTES, READERS, SIDE_FILE, Item, described, is_side_file
-from augment.readers.tree import Layout, layout_of
+from augment.readers.layout import Layout, layout_of
 from augment.registry import PartError
 
 

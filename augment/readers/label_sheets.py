@@ -1,0 +1,196 @@
+"""Lists of images with their labels, and the files that their names mean."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from augment.readers import sheets
+from augment.readers.base import MISSING, is_side_file, locate, split_of_folder
+from augment.readers.layout import Folders, Tree, joined
+from augment.readers.sheets import Columns, Row, Written
+
+SEVERAL = "several files of this name"
+
+
+class LabelSheet(NamedTuple):
+    """A list of images with their labels."""
+
+    folders: Folders
+    name: str
+    written: Written
+    header: tuple[str, ...]
+    columns: Columns
+    every: bool  # whether all columns count, as in metadata.csv
+    file_share: float  # share of its first names that are files
+    loose: bool  # whether they are found only without a folder or an ending
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+        return joined(self.folders, self.name)
+
+    @property
+    def split(self) -> str | None:
+        """The split in its name, as in ``train.csv``."""
+        return split_of_folder(self.name.rpartition(".")[0])
+
+
+class SourceFiles:
+    """Finds the file that a sheet means by a name."""
+
+    def __init__(self, tree: Tree):
+        """Nothing is looked at before the first question."""
+        self._tree = tree
+        self._by_name: dict[str, list[str]] | None = None
+
+    def find(
+        self, folders: Folders, name: str, *, loose: bool, split: str | None = None
+    ) -> tuple[str, str]:
+        """The path of the file that a sheet in ``folders`` calls ``name``, and "" or a reason.
+
+        Backslashes count as separators, and another Unicode form as the same name, where no file
+        has the name as it is. A ``loose`` name may lack outer folders and the ending; among several
+        files the one in a folder of ``split`` is meant.
+        """
+        first = ""
+        for form in _forms(name):
+            if why := locate(Path(), form)[1]:
+                return (name, why) if not first else (first, MISSING)
+            path = joined(folders, PurePosixPath(form).as_posix())
+            first = first or path
+            if self._tree.has(path):
+                return path, ""
+        if loose:
+            tail = "/" + composed(PurePosixPath(form).as_posix())
+            above = joined(folders, "")
+            paths = [
+                path
+                for path in self._index().get(tail.rpartition("/")[2], ())
+                if path.startswith(above) and _ends("/" + composed(path), tail)
+            ]
+            if len(paths) > 1 and split is not None:
+                in_split = [p for p in paths if split in map(split_of_folder, p.split("/")[:-1])]
+                paths = in_split if len(in_split) == 1 else paths
+            if paths:
+                return paths[0], SEVERAL if len(paths) > 1 else ""
+        return first, MISSING
+
+    def _index(self) -> dict[str, list[str]]:
+        """The images by their names with and without an ending, in Unicode's composed form."""
+        if self._by_name is None:
+            self._by_name = defaultdict(list)
+            for folders, names in self._tree.walk():
+                for name in names:
+                    if not is_side_file(name):
+                        path = joined(folders, name)
+                        name = composed(name)
+                        for key in {name, name.rpartition(".")[0] or name}:
+                            self._by_name[key].append(path)
+        return self._by_name
+
+
+def sheet_of(
+    tree: Tree,
+    files: SourceFiles,
+    folders: Folders,
+    name: str,
+    expected_columns: Columns,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> LabelSheet:
+    """The sheet ``name`` in ``folders``, after a look at its first rows.
+
+    Raises AugmentError where it cannot be read, and Unclear where its columns are not clear.
+    """
+    path = joined(folders, name)
+    where = f"{tree.name}/{path}"
+    every = expected_columns.path == sheets.FILE_NAME
+    written = sheets.how_written(lambda: tree.raw(path), where, delimiter, encoding)
+    names = sheets.header(lambda: tree.raw(path), where, written)
+    first = sheets.sample(lambda: tree.raw(path), where, written)
+
+    def is_file(value: str, loose: bool = not every) -> bool:
+        return files.find(folders, value, loose=loose)[1] in ("", SEVERAL)
+
+    columns = sheets.guessed(names, first, is_file, expected_columns)
+    file_share = sheets.share(first, columns.path, is_file)
+    loose = file_share > sheets.share(first, columns.path, lambda value: is_file(value, False))
+    return LabelSheet(folders, name, written, tuple(names), columns, every, file_share, loose)
+
+
+def said(sheet: LabelSheet) -> list[str]:
+    """How a sheet is read, in words."""
+    remarks = [f"{sheet.path}: {sheets.said(sheet.columns, sheet.written)}"]
+    if sheet.loose:
+        remarks.append(f"{sheet.path}: its names lack a folder or an ending: found by name")
+    return remarks
+
+
+def header_of(tree: Tree, path: str) -> list[str]:
+    """The column names of the list at ``path``, in lower case and without blanks at their ends."""
+    written = sheets.how_written(lambda: tree.raw(path), f"{tree.name}/{path}")
+    names = sheets.header(lambda: tree.raw(path), f"{tree.name}/{path}", written)
+    return [name.strip().casefold() for name in names if name]
+
+
+def listed_rows(
+    tree: Tree, files: SourceFiles, sheet: LabelSheet, remarks: list[str]
+) -> Iterator[tuple[str, str, Row]]:
+    """Each row of a sheet after its image's path and a reason not to read it, or none."""
+    joins = 0
+    columns = sheet.columns
+    for row in sheets.rows(
+        lambda: tree.raw(sheet.path), f"{tree.name}/{sheet.path}", sheet.written
+    ):
+        if row.get(None):
+            row = sheets.whole(row, columns, sheet.header, sheet.written.delimiter)
+            joins += None not in row
+        cell = row.get(columns.path)
+        name = "" if cell is None else str(cell)
+        if sheet.loose or "\\" in name or not name.isascii():
+            path, reason = files.find(sheet.folders, name, loose=sheet.loose, split=sheet.split)
+            reason = "" if reason == MISSING else reason
+        else:  # no other file can be meant
+            reason = locate(Path(), name)[1]
+            path = name if reason else joined(sheet.folders, PurePosixPath(name).as_posix())
+        if row.pop(None, None):
+            reason = reason or sheets.EXTRA
+        values: dict[str, Any] = row if sheet.every else {}
+        for target, column in zip(("label", "split", "group"), columns[1:], strict=True):
+            if column is not None and column in row:
+                values[target] = row[column]
+        yield path, reason, values
+    if joins:
+        remarks.append(
+            f"{sheet.path}: {joins} rows have {sheet.written.delimiter!r} in the label: kept so"
+        )
+
+
+def _forms(name: str) -> Iterator[str]:
+    """``name``, then with slashes for backslashes, and both in Unicode's two forms."""
+    for form in dict.fromkeys((name, name.replace("\\", "/"))):
+        yield form
+        if not form.isascii():
+            yield unicodedata.normalize("NFC", form)
+            yield unicodedata.normalize("NFD", form)
+
+
+def _ends(path: str, tail: str) -> bool:
+    """Whether ``path``, with or without its ending, ends with ``tail``."""
+    return path.endswith(tail) or path.rpartition(".")[0].endswith(tail)
+
+
+def composed(name: str) -> str:
+    """``name`` in Unicode's composed form (NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def listed_in_words(names: Collection[str]) -> str:
+    """The first eight names with commas between, and how many more there are."""
+    names = list(names)
+    shown = ", ".join(names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
