@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from augment.clean.glyphs.ink import Ink, ink_of
-from augment.clean.glyphs.pieces import Mask
+from augment.clean.glyphs.raster import Mask, grown
 from augment.data.images import Pixels
 from augment.registry import Amount, Registry
 
@@ -27,7 +27,7 @@ def ruling_lines(image: Pixels) -> Pixels | None:
     ink = ink_of(image)
     if not ink.lines or not ink.strokes.any():
         return None
-    halo = _grown(ink.ruled, 1) & ~_grown(ink.strokes, 1)
+    halo = grown(ink.ruled, 1) & ~grown(ink.strokes, 1)
     return _painted(image, ink, ink.ruled | halo)
 
 
@@ -44,7 +44,7 @@ def main_component(image: Pixels, *, margin: Amount = 0.2) -> Pixels | None:
     if not beside.any() or beside.sum() > character.sum():
         return None
     halo = max(1, round(_STAINED * max(character.shape)))
-    cleared = _painted(image, ink, _grown(beside, halo) & ~_grown(character, halo) | beside)
+    cleared = _painted(image, ink, grown(beside, halo) & ~grown(character, halo) | beside)
     box = _box(ink, image)
     room = round(margin * int((box[2:] - box[:2]).max()))
     meets = np.concatenate([box[:2] <= 0, box[2:] >= image.shape[:2]])
@@ -90,11 +90,6 @@ def _box(ink: Ink, image: Pixels) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     boxes = ink.pieces.boxes[ink.pieces.character]
     ends = np.minimum(boxes[:, 2:].max(axis=0) * ink.factor, image.shape[:2])
     return np.concatenate([boxes[:, :2].min(axis=0) * ink.factor, ends]).astype(np.int64)
-
-
-def _grown(mask: Mask, by: int) -> Mask:
-    grown: Mask = ndimage.maximum_filter(mask, 2 * by + 1)
-    return grown
 
 
 def _painted(image: Pixels, ink: Ink, where: Mask) -> Pixels:

@@ -89,6 +89,8 @@ def is_grey(pixels: images.Pixels) -> bool:
 
 def _pad(image: Image.Image, width: int, height: int) -> Image.Image:
     inner = _scaled(image, min(width / image.width, height / image.height))
+    if inner.size == (width, height):
+        return inner
     canvas = Image.new(image.mode, (width, height), _border(image))
     canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
     return canvas

@@ -6,10 +6,14 @@ the set: a set whose images all have ruling lines, touch the border or are soft 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from augment.clean.checks.base import CHECKS, Outlier
+from augment.clean.glyphs import raster
 from augment.clean.glyphs.ink import ink_of
 from augment.data.images import Pixels
 from augment.registry import Fraction
@@ -51,23 +55,32 @@ def cut_off(image: Pixels, *, size: Fraction = 0.5) -> float:
     long as ``size`` of it.
     """
     ink = ink_of(image)
+    if not any(side[0].any() for side in _sides(ink.strokes)):
+        return 1.0
     pieces = ink.pieces
     if not pieces.width:
         return 1.0
-    counted = np.concatenate([[False], pieces.character | (pieces.sizes >= size)])[pieces.labels]
-    weights = np.where(counted, ink.away, 0.0) / ink.contrast
+    counted = np.array([False, *(pieces.character | (pieces.sizes >= size))])
     most = 0.0
-    for turn in range(4):
-        lines = np.rot90(weights, turn)[:2].sum(axis=1)
+    for labels, away in zip(_sides(pieces.labels), _sides(ink.away), strict=True):
+        if not labels[0].any():
+            continue
+        lines = (counted[labels] * away).sum(axis=1) / ink.contrast
         outer, inner = lines[0], lines[-1]
-        most = max(most, outer * min(1.0, outer / max(inner, 1e-9)))
-    return max(0.0, 1.0 - float(most) / (2.0 * pieces.width))
+        most = max(most, float(outer * min(1.0, outer / max(inner, 1e-9))))
+    return max(0.0, 1.0 - most / (2.0 * pieces.width))
+
+
+def _sides(whole: NDArray[Any]) -> list[NDArray[Any]]:
+    """The outermost line of each side of (H, W), and behind it the next one."""
+    return [turned[:2] for turned in (whole, whole[::-1], whole.T, whole.T[::-1])]
 
 
 @CHECKS.register("ink_share", kind="image", threshold=Outlier(share=0.25), profiles=_GLYPH)
 def ink_share(image: Pixels) -> float:
     """Twice the share of pixels that are ink, up to 1; ruling lines are left out."""
-    return min(1.0, 2.0 * float(ink_of(image).strokes.mean()))
+    strokes = ink_of(image).strokes
+    return min(1.0, 2.0 * raster.count(strokes) / strokes.size)
 
 
 @CHECKS.register("blur", kind="image", threshold=Outlier(share=0.55), profiles=_GLYPH)
@@ -77,11 +90,11 @@ def blur(image: Pixels) -> float:
     An edge is where a pixel has a quarter to three quarters of the contrast.
     """
     ink = ink_of(image)
-    length = int(ink.outline.sum())
+    length = raster.count(ink.outline)
     if not length:
         return 1.0
-    away = ink.away / ink.contrast
-    return 1.0 / (1.0 + float(((away > 0.25) & (away < 0.75)).sum()) / length)
+    low, high = (np.float32(share * ink.contrast) for share in (0.25, 0.75))
+    return 1.0 / (1.0 + raster.count((ink.away > low) & (ink.away < high)) / length)
 
 
 @CHECKS.register("noise", kind="image", threshold=Outlier(share=0.6), profiles=_GLYPH)

@@ -6,16 +6,20 @@ and colour are treated alike.
 
 from __future__ import annotations
 
-from functools import cached_property
+import math
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
+from scipy.linalg import lapack
 
-from augment.clean.glyphs.pieces import Floats, Mask, Pieces, belonging, longer
+from augment.clean.glyphs import raster
+from augment.clean.glyphs.pieces import Box, Pieces, longer, pieces_of
+from augment.clean.glyphs.raster import Mask
 from augment.data.images import Pixels
-from augment.vision.thresholds import otsu_threshold
+from augment.data.types import Doubles, Floats
 
 Line = tuple[int, int, int]  # axis 0 (level) or 1 (upright), first row or column, end row or column
 
@@ -25,8 +29,8 @@ _FAINT = 12.0  # levels: with less contrast than this nothing is ink
 _NEAR = 0.018  # share of the side: strokes with a smaller gap are one piece
 _DUST = 0.0003  # share of the image's pixels: a piece has more than this
 _MOST = 64  # pieces: only the largest are kept
-_TOUCHING = np.ones((3, 3), bool)  # pixels that touch at a corner are one piece
 _HALO = 0.02  # share of the side: paper within this distance of ink may be stained by it
+_SINGULAR = 1e-4  # least ratio of a Cholesky factor's diagonal for equations that are solved by it
 _ENOUGH = 32  # pixels of paper: with fewer its grain is not measured
 
 # Candidates for ruling lines.
@@ -46,18 +50,42 @@ _RIM = 0.02  # share of the side: what is thinner than this at the border comes 
 _BARE = 0.04  # share of the side: the strokes' width where there is no stroke to measure
 
 
+# Of y and x: the six terms of a quadratic sheet, then what else their products with each other are.
+_TERMS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0))
+_POWERS = (*_TERMS, *((down, all_ - down) for all_ in (3, 4) for down in range(all_ + 1)))
+_PRODUCTS = np.array([[_POWERS.index((a + c, b + d)) for c, d in _TERMS] for a, b in _TERMS])
+
+
 class Glyph(np.ndarray[Any, np.dtype[np.uint8]]):
-    """An image that finds its ink once, however many checks ask for it: ``array.view(Glyph)``."""
+    """An image that finds its ink once, however many checks ask for it: ``array.view(Glyph)``.
+
+    What it has found is valid as long as its pixels do not change.
+    """
 
     @cached_property
     def ink(self) -> Ink:
-        """The ink of this image; valid as long as its pixels do not change."""
-        return Ink(np.asarray(self))
+        """The ink of this image."""
+        return Ink(self)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many pixels have each level (channels, 256)."""
+        return _counts(np.asarray(self))
 
 
 def ink_of(image: Pixels) -> Ink:
     """The ink of an image (H, W) or (H, W, 3), uint8; it is found only once for a Glyph."""
     return image.ink if isinstance(image, Glyph) else Ink(image)
+
+
+def counts_of(image: Pixels) -> NDArray[np.int64]:
+    """How many pixels have each level (channels, 256); they are counted only once for a Glyph."""
+    return image.counts if isinstance(image, Glyph) else _counts(image)
+
+
+def _counts(image: Pixels) -> NDArray[np.int64]:
+    channels = [image] if image.ndim == 2 else image.transpose(2, 0, 1)
+    return np.array([raster.histogram(channel) for channel in channels])
 
 
 class Ink:
@@ -74,30 +102,37 @@ class Ink:
     def __init__(self, image: Pixels):
         """Find paper and ink of an image (H, W) or (H, W, 3), uint8; the rest on demand."""
         self.factor = -(-max(image.shape[:2]) // _SIDE)
-        small = np.asarray(
-            Image.fromarray(image).reduce(self.factor) if self.factor > 1 else image, np.float32
+        whole = np.asarray(image)
+        small = (
+            whole
+            if self.factor == 1
+            else np.asarray(Image.fromarray(whole).reduce(self.factor), np.uint8)
         )
-        levels = small.reshape(*small.shape[:2], -1)
-        grey = levels.mean(axis=2)
-        bright = grey > _otsu(grey)
-        edge = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
-        self.dark = bool(bright.mean() + edge.mean() >= 1.0)
+        levels = small.reshape(*small.shape[:2], -1).astype(np.float32)
+        bright = raster.bright(small) if small.ndim == 2 else _bright(levels.mean(axis=2))
+        edges = (bright[0], bright[-1], bright[:, 0], bright[:, -1])
+        edge = sum(map(raster.count, edges)) / sum(map(len, edges))
+        self.dark = bool(_share(bright) + edge >= 1.0)
         self._sheet = _fitted(levels, bright if self.dark else ~bright)
-        paper = self.paper(*grey.shape)
-        self._offset = (paper - levels if self.dark else levels - paper).max(axis=2)
-        self.away: Floats = np.maximum(self._offset, 0.0)
-        self.mask: Mask = self.away > _otsu(self.away)
-        self.contrast = float(self.away[self.mask].mean()) if self.mask.any() else 0.0
+        paper = self.paper(*small.shape[:2])
+        offset = paper - levels if self.dark else levels - paper
+        self._offset: Floats = offset[..., 0] if small.ndim == 2 else offset.max(axis=2)
+        self.away: Floats = np.maximum(self._offset, np.float32(0))
+        self.mask: Mask = _bright(self.away)
+        self.contrast = _mean(self.away, self.mask)
         if self.contrast < _FAINT:
             self.mask = np.zeros_like(self.mask)
 
     def paper(self, height: int, width: int) -> Floats:
         """The paper without ink (height, width, channels), in levels, 0 … 255."""
-        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
-        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
-        sheet = sum(term * level for term, level in zip(_terms(y, x), self._sheet, strict=True))
-        within: Floats = np.clip(sheet, 0.0, 255.0)
-        return within
+        down, right = _powers(height), _powers(width).T
+        sheets = [down @ sheet @ right for sheet in self._sheet]
+        whole: Floats = sheets[0][..., None] if len(sheets) == 1 else np.stack(sheets, axis=2)
+        flat = self._sheet[:, 0, 0]
+        most = np.abs(self._sheet).sum(axis=(1, 2)) - np.abs(flat)  # the sheet is flat ± most
+        if (flat < most).any() or (flat + most > 255).any():
+            np.clip(whole, 0, 255, out=whole)
+        return whole
 
     @cached_property
     def lines(self) -> list[Line]:
@@ -110,7 +145,11 @@ class Ink:
             return []
         candidates = []
         for axis in (0, 1):
-            across = (self.away if axis == 0 else self.away.T) > _LINE * self.contrast
+            away = self.away if axis == 0 else self.away.T
+            end, level = _end(away.shape[1]), _LINE * self.contrast
+            if away[:, :end].max() <= level or away[:, -end:].max() <= level:
+                continue
+            across = away > level
             most = max(1, round(_SLACK * len(across)))
             for slack in (0, most):  # straight ones first, and their soft edges go with them
                 for start, stop in _bands(across, slack):
@@ -122,7 +161,7 @@ class Ink:
         """The candidates that are no strokes of the character itself."""
         strokes, ruled = self._parted(candidates)
         bare, rim = (max(1.0, share * max(strokes.shape)) for share in (_BARE, _RIM))
-        width = 2 * strokes.sum() / _outline(strokes).sum() if strokes.any() else bare
+        width = 2 * strokes.sum() / raster.outline(strokes).sum() if strokes.any() else bare
         sides = [np.rot90(self.mask, turn) for turn in range(4)]
         tight = all(side[: _end(len(side))].any() for side in sides)
         foreign = []
@@ -168,7 +207,7 @@ class Ink:
     @cached_property
     def outline(self) -> Mask:
         """The outermost pixels (H, W) of all strokes."""
-        return _outline(self.strokes)
+        return raster.outline(self.strokes)
 
     @cached_property
     def grain(self) -> float:
@@ -179,89 +218,128 @@ class Ink:
         if self.contrast < _FAINT:
             return 0.0
         near = max(1, round(_HALO * max(self.mask.shape)))
-        inked = ndimage.maximum_filter(self.mask | self.ruled, 2 * near + 1)
-        rest = self._offset[~inked]
-        return float(rest.std() / self.contrast) if rest.size >= _ENOUGH else 0.0
+        inked = raster.grown(self.mask | self.ruled if self.lines else self.mask, near)
+        paper = (~inked).astype(np.float32)
+        count = inked.size - raster.count(inked)
+        if count < _ENOUGH:
+            return 0.0
+        offset = (self._offset * paper).ravel()
+        mean, square = np.dot(offset, paper.ravel()) / count, np.dot(offset, offset) / count
+        return math.sqrt(max(float(square) - float(mean) ** 2, 0.0)) / self.contrast
 
     @cached_property
     def pieces(self) -> Pieces:
         """The pieces of ink, without ruling lines and without dust."""
         mask = self.strokes
         reach = round(_NEAR * max(mask.shape) / 2)
-        wide = ndimage.maximum_filter(mask, 2 * reach + 1) if reach else mask
-        labels = ndimage.label(wide, _TOUCHING)[0] * mask
-        inked_labels = labels[mask]
-        areas = np.bincount(inked_labels)[1:]
-        kept = np.argsort(-areas, kind="stable")[:_MOST]
-        kept = kept[areas[kept] > _DUST * mask.size]
-        slices = ndimage.find_objects(labels)
-        boxes = np.array(
-            [(y.start, x.start, y.stop, x.stop) for y, x in (slices[k] for k in kept)], np.float64
-        ).reshape(-1, 4)
-        if len(kept):
-            middle = (boxes[:, :2] + boxes[:, 2:]) / 2 / mask.shape
-            central = longer(boxes) * (1 - np.abs(middle - 0.5).max(axis=1))
-            first = np.argsort(-central, kind="stable")[:1]
-            order = np.concatenate([first, np.delete(np.arange(len(kept)), first)])
-            kept, boxes = kept[order], boxes[order]
-        place = np.zeros(len(areas) + 1, np.int64)
-        place[kept + 1] = np.arange(len(kept)) + 1
-        labels = place[labels]
-        count = len(kept) + 1
-        outline = np.bincount(labels[self.outline], minlength=count)[1:]
-        away = np.bincount(place[inked_labels], self.away[mask], count)[1:]
-        widths = (areas[kept] + away / max(self.contrast, 1.0)) / np.maximum(outline, 1)
-        strange, sizes = belonging(labels, boxes, areas[kept], widths)
-        return Pieces(labels, boxes, strange, sizes, float(widths[0]) if len(widths) else 0.0)
+        count, parts = raster.connected(raster.grown(mask, reach) if reach else mask)
+        parts = parts * mask
+        at = np.flatnonzero(mask)
+        part_of = parts.ravel()[at]
+        areas = np.bincount(part_of, minlength=count + 1)
+        outlines = np.bincount(part_of[self.outline.ravel()[at]], minlength=count + 1)
+        away = np.bincount(part_of, self.away.ravel()[at], minlength=count + 1)
+        widths = (areas + away / max(self.contrast, 1.0)) / np.maximum(outlines, 1)
+        kept = 1 + np.argsort(-areas[1:], kind="stable")[:_MOST]
+        order = [part for part in kept.tolist() if areas[part] > _DUST * mask.size]
+        boxes = {part: raster.box(parts == part if count > 1 else mask) for part in order}
+        if len(order) > 1:
+            main = max(order, key=lambda part: _central(boxes[part], mask.shape))
+            order = [main, *(part for part in order if part != main)]
+        return pieces_of(
+            parts,
+            order,
+            [boxes[part] for part in order],
+            areas[order].tolist(),
+            widths[order].tolist(),
+        )
 
 
-def _otsu(levels: Floats) -> float:
-    """The level that parts ``levels`` (0 … 255) best in two; midway where several do."""
-    counts = np.bincount((levels + 0.5).astype(np.uint8).ravel(), minlength=256)
-    return float(otsu_threshold(counts[None]).level[0])
+def _central(box: Box, shape: tuple[int, ...]) -> float:
+    """The longer side of a box in pixels, and the less the farther it lies from the middle."""
+    places = ((box[k] + box[k + 2]) / 2 / shape[k] for k in (0, 1))
+    return longer(box) * (1 - max(abs(place - 0.5) for place in places))
 
 
-def _terms(y: Floats, x: Floats) -> tuple[Floats | float, ...]:
-    """The terms of a quadratic sheet at places -1 … 1."""
-    return 1.0, x, y, x * x, x * y, y * y
+def _bright(levels: Floats) -> Mask:
+    """The brighter ones of ``levels`` (H, W), 0 … 255, to the nearest whole level."""
+    return raster.bright((levels + np.float32(0.5)).astype(np.uint8))
+
+
+def _share(mask: Mask) -> float:
+    return raster.count(mask) / mask.size
+
+
+def _mean(values: Floats, mask: Mask) -> float:
+    """The mean of ``values`` (H, W) in ``mask``; 0 where it is empty."""
+    count = raster.count(mask)
+    total = np.dot(values.ravel(), mask.ravel().astype(np.float32))
+    return float(total) / count if count else 0.0
+
+
+@lru_cache(maxsize=16)
+def _powers(count: int) -> Floats:
+    """1, t and t² (count, 3) at as many places t from -1 to 1."""
+    return np.vander(np.linspace(-1, 1, count), 3, increasing=True).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _grid(height: int, width: int) -> tuple[int, Doubles]:
+    """The step of a grid of about 32 × 32 places, and there ``_POWERS`` (15, N) of y and x.
+
+    y and x go from -1 to 1.
+    """
+    step = max(1, max(height, width) // 32)
+    y = np.linspace(-1, 1, height)[::step, None]
+    x = np.linspace(-1, 1, width)[None, ::step]
+    return step, np.stack([(y**down * x**right).ravel() for down, right in _POWERS])
 
 
 def _fitted(levels: Floats, plain: Mask) -> Floats:
-    """Coefficients (6, channels) of a smooth sheet through the paper, for each channel.
+    """Coefficients of a smooth sheet through the paper (channels, 3, 3), by powers of y and x.
 
     levels (H, W, channels), plain (H, W): which pixels are paper. A second fit leaves out pixels
     over 2.5 times the median residual away, a bound chosen by hand: the soft edges of strokes, and
     stains. With under 60 pixels of paper, too few for a slope, the sheet is flat.
     """
     height, width, channels = levels.shape
-    step = max(1, max(height, width) // 32)
-    sampled = plain[::step, ::step]
-    if sampled.sum() < 60:
+    step, powers = _grid(height, width)
+    sampled = plain[::step, ::step].ravel()
+    sheet = np.zeros((channels, 3, 3), np.float32)
+    if raster.count(sampled) < 60:
         flat = levels[plain] if plain.any() else levels.reshape(-1, channels)
-        return np.concatenate([np.median(flat, axis=0)[None], np.zeros((5, channels))])
-    y = np.linspace(-1, 1, height)[::step, None]
-    x = np.linspace(-1, 1, width)[None, ::step]
-    grid = (np.broadcast_to(term, sampled.shape) for term in _terms(y, x))
-    terms = np.stack([term[sampled] for term in grid], axis=1)
-    values = levels[::step, ::step][sampled]
-    fit = _least_squares(terms, values)
-    away = np.abs(values - terms @ fit).max(axis=1)
-    clean = away <= 2.5 * np.median(away)
-    return _least_squares(terms[clean], values[clean]).astype(np.float32)
+        sheet[:, 0, 0] = np.median(flat, axis=0)
+        return sheet
+    values = levels[::step, ::step].reshape(-1, channels).T
+    used, weighted = sampled, np.empty((1 + channels, len(sampled)))
+    for again in (True, False):  # by the normal equations, ten times as fast as with all rows
+        weighted[0] = used
+        np.multiply(values, used, out=weighted[1:])
+        sums = powers @ weighted.T
+        fit = _solved(sums[:, 0][_PRODUCTS], sums[:6, 1:])
+        if again:
+            away = np.abs(values - fit.T @ powers[:6])
+            away = away[0] if channels == 1 else away.max(axis=0)
+            used = sampled & (away <= 2.5 * _median(away[sampled]))
+    sheet[:, 0], sheet[:, 1, :2], sheet[:, 2, 0] = fit[:3].T, fit[3:5].T, fit[5]
+    return sheet
 
 
-def _least_squares(terms: Floats, values: Floats) -> Floats:
-    """Least squares by the normal equations, ten times as fast as with all rows."""
-    square = terms.T @ terms
-    fit: Floats = np.linalg.lstsq(square, terms.T @ values, rcond=None)[0]
-    return fit
+def _median(values: Doubles) -> float:
+    """np.median, in half the time."""
+    half = len(values) // 2
+    low = half - 1 + len(values) % 2
+    parted = np.partition(values, (low, half))
+    return float(parted[low] + parted[half]) / 2
 
 
-def _outline(mask: Mask) -> Mask:
-    """The pixels of ``mask`` (H, W) with a neighbour above, below, left or right that is not."""
-    padded = np.pad(mask, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+def _solved(square: Doubles, right: Doubles) -> Doubles:
+    """The solution (6, channels) of normal equations, the smallest one where there are many."""
+    factor, fit, failed = lapack.dposv(square, right)
+    diagonal = factor.diagonal().tolist()
+    if failed or min(diagonal) < _SINGULAR * max(diagonal):  # all paper in a row or two
+        fit = np.linalg.lstsq(square, right, rcond=None)[0]
+    return np.asarray(fit, np.float64)
 
 
 def _end(length: int) -> int:
@@ -277,7 +355,7 @@ def _bands(inked: Mask, slack: int) -> list[tuple[int, int]]:
     """
     height, width = inked.shape
     if slack:
-        inked = ndimage.maximum_filter1d(inked, 2 * slack + 1, axis=0)
+        inked = raster.grown(inked, slack, 0)
     end = _end(width)
     reaching = inked[:, :end].any(axis=1) & inked[:, -end:].any(axis=1)
     full = reaching & (inked.mean(axis=1) >= _FULL)
