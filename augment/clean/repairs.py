@@ -11,8 +11,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from augment.clean.glyphs.corners import LIKELY, margins, strangest_corners
 from augment.clean.glyphs.ink import Ink, ink_of
 from augment.clean.glyphs.raster import Mask, grown
+from augment.clean.inspection import SIDE
+from augment.data import normalise
 from augment.data.images import Pixels
 from augment.registry import Amount, Registry
 
@@ -49,6 +52,29 @@ def main_component(image: Pixels, *, margin: Amount = 0.2) -> Pixels | None:
     room = round(margin * int((box[2:] - box[:2]).max()))
     meets = np.concatenate([box[:2] <= 0, box[2:] >= image.shape[:2]])
     return _window(cleared, ink, box + np.where(meets, 0, room) * np.array([-1, -1, 1, 1]))
+
+
+@REPAIRS.register("corner", cures=("corner_content",))
+def corner(image: Pixels) -> Pixels | None:
+    """Paint over the corner whose ink looks most like a second character, if it does look like one.
+
+    None where there is more ink in that corner than elsewhere.
+    """
+    size = np.array(image.shape[:2])
+    found = strangest_corners(normalise.small(np.asarray(image), SIDE)[None], size[None])
+    if found.score[0] < LIKELY:
+        return None
+    ink = ink_of(image)
+    ends = np.array([found.rows[0], found.columns[0]]) - margins(size, SIDE)
+    rows, columns = np.rint(ends * size.max() / SIDE / ink.factor).astype(np.int64).clip(0)
+    there = np.zeros_like(ink.strokes)
+    down, right = found.corner[0] % 2, found.corner[0] // 2
+    there[:: -1 if down else 1, :: -1 if right else 1][:rows, :columns] = True
+    beside, character = ink.strokes & there, ink.strokes & ~there
+    if not beside.any() or beside.sum() > character.sum():
+        return None
+    halo = max(1, round(_STAINED * max(character.shape)))
+    return _painted(image, ink, grown(beside, halo) & there | beside)
 
 
 @REPAIRS.register("invert", cures=("inverted",))

@@ -35,6 +35,7 @@ class CleanSettings(Settings):
         "invert",
         "ruling_lines",
         "main_component",
+        "corner",
     ]
     """The repairs that may be made, in this order; an empty list repairs nothing."""
     max_dropped: Fraction = 0.2

@@ -104,6 +104,28 @@ def neighbour(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     return sheet.drawn(canvas, rng)
 
 
+def touching(image: Pixels, rng: Rng, other: Floats) -> Pixels:
+    """A smaller character (``other``, a mask) in a corner, moved until it touches the first.
+
+    It is the corner where it moves least, of those where it covers little of the first one.
+    """
+    sheet = page(image)
+    small = fitted(other, *[max(6, round(rng.uniform(0.22, 0.32) * min(image.shape)))] * 2)
+    gap = max(1, round(0.03 * min(image.shape)))
+    near = ndimage.binary_dilation(sheet.ink > FAINT, np.ones((3, 3)))
+    added = []
+    for down, right in rng.permutation([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        for inwards in range(min(image.shape) // 2):
+            canvas = np.zeros(image.shape, np.float32)
+            _put(canvas, small, float(down), float(right), gap + inwards)
+            if (canvas[near] > FAINT).any():
+                break
+        covered = np.minimum(canvas, sheet.ink).sum() > 0.25 * small.sum()
+        added.append((covered, inwards, canvas))
+    nearest = min(added, key=lambda one: one[:2])
+    return sheet.drawn(np.maximum(sheet.ink, nearest[-1]), rng)
+
+
 def sealed(image: Pixels, rng: Rng, other: Floats) -> Pixels:
     """A square seal in a corner, a character (``other``) carved into it, paler than the ink."""
     sheet = page(image)

@@ -29,6 +29,7 @@ NAMES: dict[str, set[str]] = {  # checks that are right about a fault
     "duplicate": {"exact_duplicate", "near_duplicate", "split_leak"},
     "wrong_label": {"wrong_label"},
     "secondary": {"secondary_content", "ruling_line"},
+    "secondary_touching": {"secondary_content", "corner_content"},
     "inverted": {"inverted"},
     "turned": {"turned"},
     "blank": {"blank", "low_contrast"},

@@ -192,4 +192,6 @@ FAULTS: dict[str, dict[str, Draw]] = {  # and their variants, which take turns
         "foreign": _foreign,
         "texture": _alone(faults.texture),
     },
+    # the last, so that the others are as they were before it was added
+    "secondary_touching": {"": _with_another(faults.touching)},
 }

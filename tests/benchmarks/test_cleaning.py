@@ -53,7 +53,7 @@ def places(planted: Planted, fault: str, variant: str = "") -> list[int]:
 def test_three_per_cent_of_each_and_no_image_twice(planted: Planted) -> None:
     counts = Counter(one.fault for one in planted.plants)
     added = sum(counts[fault] for fault in planting.ADDED)
-    assert counts == {"": 600 - 18 * 5, **dict.fromkeys(FAULTS, 18)} and added == 54
+    assert counts == {"": 600 - 18 * 6, **dict.fromkeys(FAULTS, 18)} and added == 54
     befallen = [one.source for one in planted.plants if one.fault]
     assert len(set(befallen)) == len(befallen)
     kept = [one.source for one in planted.plants if one.fault not in planting.ADDED]
@@ -209,7 +209,7 @@ def test_files_and_list_say_the_same(planted: Planted, tmp_path: Path) -> None:
     assert [(one["label"], one["split"]) for one in filed] == [
         (one.label, one.split) for one in planted.plants
     ]
-    assert len(listed) == 18 * 8
+    assert len(listed) == 18 * 9
     at = {one["path"]: place for place, one in enumerate(filed)}
     for line in listed:
         place = at[line["path"]]

@@ -26,12 +26,21 @@ def drawing(*boxes: tuple[int, int, int, int], side: tuple[int, int] = (64, 64))
 
 CROSS = ((14, 30, 50, 36), (30, 14, 36, 50))  # its centre of mass is (32, 32)
 DOT = (2, 58, 6, 62)
+BARS = ((16, 8, 26, 44), (26, 8, 58, 18))
+RING = ((4, 44, 18, 46), (4, 56, 18, 58), (4, 46, 6, 56), (16, 46, 18, 56))  # touches the first
 LINE = (8, 0, 9, 64)
 GRID = drawing(LINE, (0, 20, 64, 21)) // 2 + 115  # fainter than strokes
 MARGIN = 7  # pixels: 0.2 of 36, rounded
 
 # name -> what is repaired, options, what it becomes (None where it is left alone)
 CASES = {
+    "corner": [
+        (drawing(*CROSS, DOT), {}, drawing(*CROSS)),
+        (drawing(*BARS, *RING), {}, drawing(*BARS)),
+        (drawing(*CROSS), {}, None),
+        (drawing(), {}, None),
+        (drawing((10, 20, 40, 26), (44, 44, 64, 64)), {}, None),  # more ink in it than elsewhere
+    ],
     "main_component": [
         (
             drawing(*CROSS, DOT),

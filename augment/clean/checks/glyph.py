@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from augment.clean.checks.base import CHECKS, Outlier
 from augment.clean.glyphs import raster
+from augment.clean.glyphs.corners import LIKELY, strangest_corners
 from augment.clean.glyphs.ink import ink_of
 from augment.data.images import Pixels
 from augment.registry import Fraction
 
 _GLYPH = ("glyph",)
+_SCORES = 40.0  # scores of corners that the measures 0 … 1 span
+_LEAST = 16  # pixels: the corners of an image with a shorter side are not judged; chosen by hand
 
 # The shares of ``Outlier`` are shares of the set's median measure. They and the defaults of options
 # were chosen by hand, but for that of cut_off.
@@ -126,3 +129,23 @@ def inverted(table: pd.DataFrame, pixels: Pixels, *, minority: Fraction = 0.25) 
     if min(usual, 1.0 - usual) > minority:
         measure = np.ones_like(measure)
     return pd.Series(measure, index=table.index)
+
+
+# Deviations and most: looked for where LIKELY was. Without a share, for the measure is no share.
+@CHECKS.register(
+    "corner_content",
+    kind="pixels",
+    threshold=Outlier(share=1.0, deviations=2.0, most=0.5),
+    profiles=_GLYPH,
+)
+def corner_content(table: pd.DataFrame, pixels: Pixels) -> pd.Series:
+    """How little the ink in any corner looks like a second character, though it touches the first.
+
+    It looks like one if it is paler than the rest, joined to it by little ink, long for its size
+    and near the corner. Images with a side of less than 16 pixels pass: one stroke may fill their
+    corner.
+    """
+    sizes = table[["height", "width"]].to_numpy()
+    score = strangest_corners(pixels, sizes).score
+    measure = np.clip(0.5 - (score - LIKELY) / _SCORES, 0.0, 1.0)
+    return pd.Series(np.where(sizes.min(axis=1) < _LEAST, 1.0, measure), index=table.index)
