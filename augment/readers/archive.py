@@ -232,7 +232,7 @@ class _Tar:
             *above, name = member.path.split("/")
             self.folders[tuple(above)].append(name)
             self.paths.add(member.path)
-            if name.lower().endswith(tree.LISTS) and size + member.size <= MAX_BYTES:
+            if tree.may_list(name) and size + member.size <= MAX_BYTES:
                 size += member.size
                 self.texts[member.path] = member.read()
         if undecided:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from augment.errors import AugmentError
 from augment.readers import sheets
-from augment.readers.base import READERS, Item, Listing, described, is_side_file, split_of_folder
+from augment.readers.base import READERS, Item, Listing, described
+from augment.readers.beside import unlisted
 from augment.readers.folder import Disk
 from augment.readers.label_sheets import LabelSheet, SourceFiles, listed_rows, said, sheet_of
-from augment.readers.layout import Layout, joined, layout_of
+from augment.readers.layout import Layout, layout_of
 from augment.readers.sheets import Columns
 
 
@@ -55,15 +56,18 @@ def csv(
     except sheets.Unclear as error:
         raise AugmentError(f"{file}: {error}") from None
     remarks = said(sheet)
-    places, count = set(), 0
-    for listed, _, _ in listed_rows(disk, files, sheet, []):
-        places.add(tuple(listed.split("/")[:-1]))
-        count += 1
+    paths = [path for path, _, _ in listed_rows(disk, files, sheet, [])]
+    count = len(paths)
+    places = {tuple(path.split("/")[:-1]) for path in paths}
     layout = layout_of(places)
     if layout.splits:
         names = sorted({folders[layout.depth] for folders in places if len(folders) > layout.depth})
         remarks.append(f"folders {', '.join(names)} are splits")
-    return Listing(_items(disk, files, sheet, layout, remarks, whole), count, remarks)
+    if whole:
+        count += sum(1 for _ in unlisted(disk, {*paths, sheet.name}, sheet.name))
+    listing = Listing(_items(disk, files, sheet, layout, remarks, whole), count, remarks)
+    listing.reads = [sheet.path]
+    return listing
 
 
 def _items(
@@ -75,20 +79,14 @@ def _items(
     whole: bool,
 ) -> Iterator[Item]:
     """The rows, then the images of a ``whole`` folder that have none."""
-    seen = set()
+    seen = {sheet.name}
     for path, reason, row in listed_rows(disk, files, sheet, remarks):
         seen.add(path)
         split, _ = layout.place(tuple(path.split("/")[:-1])) if layout.splits else (None, "")
         item = Item(path, b"" if reason else disk.fetch(path)[0], "", split, reason=reason)
         yield described(item, row)
-    for folders, names in disk.walk() if whole else ():
-        held_out = "test" in map(split_of_folder, folders)
-        for name in names:
-            path = joined(folders, name)
-            if path not in seen and not is_side_file(name):
-                reason = "" if held_out else f"not in {sheet.name}"
-                data = b"" if reason else disk.fetch(path)[0]
-                yield Item(path, data, None if held_out else "", reason=reason)
+    if whole:
+        yield from unlisted(disk, seen, sheet.name)
 
 
 def _lists(folder: Path) -> list[Path]:

@@ -19,12 +19,14 @@ from augment.data import images, provenance
 from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing, described, split_of
+from augment.readers.beside import others
 
 _IMAGES = re.compile(
     r"(?:(?P<subset>.+)[-.])?(?P<part>train|t10k|test|valid|val|validation)"
     r"[-.]images[-.]idx[34][-.]ubyte(?:\.gz)?"
 )
 _LABELS = re.compile(r"[-.]images([-.])idx[34]([-.])")
+_UBYTE = re.compile(r"[-.]idx[134][-.]ubyte(?:\.gz)?$")
 _HOMES = ("raw", "gzip")  # folders that torchvision and EMNIST's archive make
 _BLOCK = 4 << 20  # bytes read at a time
 _SIDE = 1 << 14  # pixels of a side, at most; a header with more is taken for damage
@@ -90,7 +92,9 @@ def idx(
             zip(_encoded(pair, turned), labels[pair.split], rows[pair.split], strict=False)
         )
     )
-    return Listing(items, sum(counts.values()), remarks)
+    read = [folder / name for name in (*_mappings(subset), mapping) if name]
+    beside = [item for item in others(Path(source), read) if not _UBYTE.search(item.path)]
+    return Listing(itertools.chain(items, beside), sum(counts.values()) + len(beside), remarks)
 
 
 def _homes(folder: Path) -> Iterator[Path]:

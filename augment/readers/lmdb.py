@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from augment.data import provenance
 from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers.base import MISSING, NOT_UTF8, READERS, Item, Listing, described, split_of
+from augment.readers.beside import others
 
 _DATA = "data.mdb"
 
@@ -38,7 +40,8 @@ def lmdb(source: str) -> Listing:
         for path, split in environments.items()
         for item, row in zip(_items(path, counts[path], split), rows[split], strict=False)
     )
-    return Listing(items, sum(counts.values()))
+    beside = others(folder, (path / _DATA for path in environments))
+    return Listing(itertools.chain(items, beside), sum(counts.values()) + len(beside))
 
 
 def _environments(folder: Path) -> dict[Path, str | None]:

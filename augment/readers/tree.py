@@ -1,9 +1,10 @@
 """Trees of images, on disk or in an archive: class folders, split folders, sheets of labels.
 
 The label is the first folder of a path, after any folders that hold all others and after a split
-folder. Where a folder holds ``metadata.csv`` or ``metadata.jsonl`` with ``file_name`` (the
-imagefolder layout of Hugging Face) or StyleGAN2-ADA's ``dataset.json``, its rows describe the
-images below that folder. Where no folder names a class, a CSV does that lists the images.
+folder. Where a folder holds ``metadata.csv``, ``metadata.jsonl`` or ``metadata.parquet`` with
+``file_name`` (the imagefolder layout of Hugging Face) or StyleGAN2-ADA's ``dataset.json``, its rows
+describe the images below that folder. Where no folder names a class, a CSV does that lists the
+images.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ from augment.readers.layout import (
 )
 from augment.readers.sheets import Columns, Row, Unclear
 
-_METADATA = ("metadata.csv", "metadata.jsonl", sheets.DATASET)  # the first of a folder is taken
+# The first of a folder is taken.
+_METADATA = ("metadata.csv", "metadata.jsonl", sheets.METADATA, sheets.DATASET)
 LISTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".xml", ".yaml", ".yml")
 _FEW = 10  # lists of a kind in a folder; more of them belong to single images; chosen by hand
 _MANY = 200  # lists that are remembered, at most; chosen by hand
@@ -195,8 +197,7 @@ class ReadingPlan:
 
     def _settle(self, images: list[Folders], lists: dict[Folders, list[str]]) -> None:
         """Find the sheets without which no label is known. Raises AugmentError where none is."""
-        labelling = [sheet for sheet in self.sheets if sheet.columns.label is not None]
-        if labelling:
+        if any(sheet.columns.names_labels for sheet in self.sheets):
             return
         usable = self._candidates(images, lists) if self._options.tables else []
         if self.classes_named:
@@ -266,7 +267,8 @@ class ReadingPlan:
             pairs = [(self.place(path)[1], one_form(str(row["label"]))) for path, _, row in first]
             pairs = [(one_form(folder), label) for folder, label in pairs]
             same = sum(folder == label for folder, label in pairs)
-            if sheets.is_usual(sheet.columns.label) and 2 * same < len(pairs):
+            speaks = sheet.columns.classes or sheets.is_usual(sheet.columns.label)
+            if speaks and 2 * same < len(pairs):
                 folder, label = next(pair for pair in pairs if pair[0] != pair[1])
                 raise AugmentError(
                     f"{self._tree.name}: folders and {sheet.path} disagree: {folder!r} and "
@@ -314,7 +316,7 @@ class ReadingPlan:
         """Put into words where labels and splits come from."""
         for sheet in self.sheets:
             self.remarks += said(sheet)
-        if all(sheet.columns.label is None for sheet in self.sheets) and self._labels:
+        if self._labels and not any(sheet.columns.names_labels for sheet in self.sheets):
             names = sorted(set(map(one_form, self._labels)), key=natural)
             self.remarks.append(f"{len(names)} folders are classes: {listed_in_words(names)}")
         level = self.layout.depth + self.layout.below
@@ -362,6 +364,11 @@ def _items(tree: Tree, plan: ReadingPlan) -> Iterator[Item]:
                 data, reason = tree.fetch(path)
                 item = item._replace(data=data, reason=reason)
             yield item
+
+
+def may_list(name: str) -> bool:
+    """Whether a file of this name may list labels."""
+    return name in _METADATA or name.lower().endswith(LISTS)
 
 
 def _few_lists(names: Iterable[str]) -> list[str]:

@@ -30,6 +30,7 @@ from augment.readers.base import (
     described,
     split_in,
 )
+from augment.readers.beside import others
 
 _IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 _NAMES = ("cls", "txt")  # endings of files that hold the label; cls comes before txt
@@ -87,7 +88,8 @@ def webdataset(source: str, *, key: Literal["auto", "first", "last"] = "auto") -
     dotted = sum(cut is _last_dot for cut in cuts.values()) if key == "auto" else 0
     remarks = [f"{dotted} shards have dots in all keys, which end at the last"] if dotted else []
     items = itertools.chain.from_iterable(itertools.starmap(_items, cuts.items()))
-    return Listing(items, count, remarks)
+    beside = others(folder, shards)
+    return Listing(itertools.chain(items, beside), count + len(beside), remarks)
 
 
 def _shards(path: Path) -> list[Path]:

@@ -319,7 +319,8 @@ class TestTextLists:
             ("a.png", "one"),
             ("b c.png", "two"),
         ]
-        assert [item.reason for item in items[2:]] == [NO_TAB] * 3
+        assert [item.reason for item in items[2:5]] == [NO_TAB] * 3
+        assert [(i.path, i.reason) for i in items[5:]] == [("b c.png x.png", "not in labels.txt")]
 
     def test_labels_in_names_by_a_rule(self, tmp_path: Path) -> None:
         files = {f"{word}_{n}.png": png(n) for n, word in enumerate(self.words * 2)}

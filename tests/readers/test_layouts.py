@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from augment.data import images
@@ -137,18 +139,117 @@ class TestSplitFolders:
         fill(tmp_path, "train_images/a/1.png", "train_images/b/2.png", "test_images/a/3.png")
         assert counted(tmp_path) == {("a", "train"): 1, ("b", "train"): 1, ("a", "test"): 1}
 
-    def test_with_a_column_for_each_class_name_the_file(self, tmp_path: Path) -> None:
-        for split in ("train", "valid"):
-            fill(tmp_path, *numbered(split, 4))
-            rows = [(f"{n}.png", str(n % 2), str(1 - n % 2)) for n in range(4)]
-            table(tmp_path / split / "_classes.csv", [("filename", "cat", "dog"), *rows])
-        stops(tmp_path, r"train/_classes.csv cannot be read: .*'cat', 'dog' hold 0 and 1")
-
     def test_as_an_unlabelled_source_need_no_label(self, tmp_path: Path) -> None:
         fill(tmp_path / "more", *numbered("train", 3), *numbered("test", 3))
         fill(tmp_path / "in", *numbered("a", 6), *numbered("b", 6))
         report = run(tmp_path, tmp_path / "in", unlabelled=str(tmp_path / "more"))
         assert (report["unlabelled"], sorted(report["classes"])) == (6, ["a", "b"])
+
+
+class TestColumnsOfClasses:
+    """``_classes.csv`` of Roboflow: a column of 0 and 1 for each class, in each split's folder."""
+
+    def make(self, root: Path, *more: str) -> Path:
+        for split, count in (("train", 6), ("valid", 2)):
+            fill(root, *numbered(split, count))
+            rows = [f"{n}.png, {int(n % 3 == 0)}, {int(n % 3 == 1)}, {int(n % 3 == 2)}"
+                    for n in range(count)]  # fmt: skip
+            lines = ["filename, cat, dog, big bird", *rows, *(more if split == "train" else ())]
+            (root / split / "_classes.csv").write_text("\n".join(lines))
+        return root
+
+    def test_are_read(self, tmp_path: Path) -> None:
+        for source in every_way(self.make(tmp_path / "in")):
+            assert counted(source) == {
+                ("cat", "train"): 2, ("dog", "train"): 2, ("big bird", "train"): 2,
+                ("cat", "valid"): 1, ("dog", "valid"): 1,
+            }  # fmt: skip
+            assert "the 1 in one of 3 columns the label: ' cat', ' dog', ' big bird'" in remarks(
+                source
+            )
+
+    def test_in_one_file(self, tmp_path: Path) -> None:
+        self.make(tmp_path)
+        labels = counted(tmp_path / "train/_classes.csv")
+        assert labels == {("cat", None): 2, ("dog", None): 2, ("big bird", None): 2}
+
+    def test_a_row_with_several_or_none_is_rejected(self, tmp_path: Path) -> None:
+        rows = ["a.png, 1, 1, 0", "b.png, 0, 0, 0", "c.png, 1, 0"]
+        self.make(tmp_path / "in", *rows[:2])
+        fill(tmp_path / "in", "train/a.png", "train/b.png")
+        reasons = {item.path: item.reason for item in read(tmp_path / "in") if item.reason}
+        assert reasons == {
+            "train/a.png": "1 in the columns of several classes",
+            "train/b.png": "1 in the column of no class",
+        }
+        report = run(tmp_path, tmp_path / "in", max_rejected=0.5)
+        assert (report["kept"], report["rejected"]) == (8, 2)
+
+    def test_marks_of_several_things_stop(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("images", 6))
+        rows = [(f"{n}.png", "1", str(n % 2), "1") for n in range(6)]
+        table(tmp_path / "attributes.csv", [("id", "young", "smiling", "hat"), *rows])
+        stops(tmp_path, "attributes.csv .*'young', 'smiling', 'hat' hold 0 and 1.* only 0 of 6")
+
+    def test_that_contradict_the_folders_stop(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("page1", 4), *numbered("page2", 4))
+        rows = [(f"page{p}/{n}.png", str(n % 2), str(1 - n % 2)) for p in (1, 2) for n in range(4)]
+        table(tmp_path / "_classes.csv", [("filename", "cat", "dog"), *rows])
+        stops(tmp_path, "folders and _classes.csv disagree: 'page1' and 'dog' for one image")
+
+
+class TestListsFromElsewhere:
+    """Names that begin with folders of the machine on which the list was made."""
+
+    def write(self, root: Path, outer: str, kind: str, count: int = 8) -> Path:
+        fill(root, *(f"train/{n}.png" for n in range(8)))
+        names = [f"{outer}train/{n}.png" for n in range(count)]
+        names = [name.replace("/", "\\") for name in names] if "\\" in outer else names
+        pairs = [(name, ["house", "New York"][n % 2]) for n, name in enumerate(names)]
+        if kind == "ocr_list":
+            lines = [f"{name}\t{word}" for name, word in pairs]
+            (root / "rec_gt_train.txt").write_text("\n\n".join(lines))
+        else:
+            table(root / "train.csv", [("path", "label"), *pairs])
+        return root
+
+    @pytest.mark.parametrize("kind", ["ocr_list", "csv"])
+    @pytest.mark.parametrize(
+        "outer", ["train_data/rec/", "/home/me/data/", "C:\\data\\", "./", "x\\", ""]
+    )
+    def test_are_found(self, outer: str, kind: str, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", outer, kind)
+        assert recognise(str(source)) == kind
+        assert counted(source) == {("house", "train"): 4, ("New York", "train"): 4}
+        assert all(item.data.is_file() for item in read(source))  # type: ignore[union-attr]
+        said = "before its names is not here, and is left out" in remarks(source)
+        assert said == (outer not in ("", "./"))
+        assert run(tmp_path, source)["rejected"] == 0
+
+    @pytest.mark.parametrize("kind", ["ocr_list", "csv"])
+    def test_an_absolute_path_is_never_followed(self, kind: str, tmp_path: Path) -> None:
+        fill(tmp_path / "elsewhere", *(f"train/{n}.png" for n in range(9)))
+        outer = f"{tmp_path}/elsewhere/"
+        source = self.write(tmp_path / "in", outer, kind)
+        assert all(str(item.data).startswith(str(source)) for item in read(source))
+        self.write(tmp_path / "in", outer, kind, count=9)  # one of them is not in the source
+        listed = [item for item in read(source) if item.path.startswith(outer)]
+        assert [item.reason for item in listed] == ["path leaves its folder"] * 9
+
+    @pytest.mark.parametrize("kind", ["ocr_list", "csv"])
+    def test_a_path_upwards_is_refused(self, kind: str, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", "../", kind)
+        listed = [item for item in read(source) if item.path.startswith("..")]
+        assert [item.reason for item in listed] == ["path leaves its folder"] * 8
+
+    def test_images_that_no_list_names_are_rejected(self, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", "", "ocr_list")
+        fill(source, "train/more.png", "test/t.png")
+        (source / "notes.md").write_text("x")
+        items = [item for item in read(source) if item.reason or item.label is None]
+        assert [(item.path, item.label, item.reason) for item in items] == [
+            ("test/t.png", None, ""), ("train/more.png", "", "not in rec_gt_train.txt"),
+        ]  # fmt: skip
 
 
 class TestMetadata:
@@ -161,12 +262,16 @@ class TestMetadata:
 
     EXPECTED = {("a", "train"): 4, ("b", "train"): 4, ("a", "test"): 2, ("b", "test"): 2}
 
-    @pytest.mark.parametrize("kind", ["csv", "jsonl"])
+    @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
     def test_in_each_split(self, kind: str, tmp_path: Path) -> None:
         root = tmp_path / "in"
         for split, lines in self.split_set(root).items():
             if kind == "csv":
                 table(root / split / "metadata.csv", [("file_name", "label"), *lines])
+            elif kind == "parquet":
+                names, labels = zip(*lines, strict=True)
+                made = pa.table({"file_name": names, "label": labels})
+                pq.write_table(made, root / split / "metadata.parquet")
             else:
                 rows = [json.dumps({"file_name": name, "label": label}) for name, label in lines]
                 (root / split / "metadata.jsonl").write_text("\n".join(rows))
@@ -198,6 +303,32 @@ class TestMetadata:
             f'{{"file_name": "1.png", "label": "a"}}\n{line}\n'
         )
         stops(tmp_path, "metadata.jsonl: line 2: no JSON")
+
+    def test_as_parquet(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in", "1.png", "x/2.png", "x/3.png", "4.png")
+        made = pa.table({
+            "file_name": ["1.png", "x/2.png", "x/3.png", "../4.png"], "label": [0, 1, -1, 0],
+            "split": ["train", "test", "test", "train"], "boxes": [[1.0], [], None, []],
+        })  # fmt: skip
+        names = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+        made = made.replace_schema_metadata({b"huggingface": json.dumps(names).encode()})
+        pq.write_table(made, tmp_path / "in/metadata.parquet")
+        for source in every_way(tmp_path / "in"):
+            items = {item.path: item for item in read(source)}
+            expected = {
+                "1.png": ("cat", "train"),
+                "x/2.png": ("dog", "test"),
+                "x/3.png": ("", "test"),
+            }
+            assert {path: items[path][2:4] for path in expected} == expected
+            assert items["../4.png"].reason == "path leaves its folder"
+            assert items["4.png"].reason == "not in metadata.parquet"
+
+    def test_that_is_no_parquet_names_itself(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in", *numbered("a", 2), *numbered("b", 2))
+        (tmp_path / "in/metadata.parquet").write_bytes(b"PAR1 and no more")
+        for source in every_way(tmp_path / "in"):
+            stops(source, "metadata.parquet: no Parquet file, or damaged")
 
     def test_tests_without_a_row_are_unlabelled(self, tmp_path: Path) -> None:
         lines = self.split_set(tmp_path)
