@@ -367,7 +367,7 @@ def _rescaled(rows: pa.Table, ends: Sequence[tuple[float, float] | None]) -> pa.
     for place, pair in enumerate(ends):
         if pair is not None:
             encoded[place]["bytes"] = images.rescaled(encoded[place]["bytes"], *pair)
-            modes[place] = "L"
+            modes[place] = images.mode(encoded[place]["bytes"])
     for name, values in (("image", encoded), ("mode", modes)):
         field = rows.schema.field(name)
         column = pa.array(values, field.type)

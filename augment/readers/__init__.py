@@ -84,5 +84,5 @@ def as_table(source: str) -> pa.Table:
     for row in rows:
         if not (kind := kinds[row["kind"]]).as_stored():
             row["image"]["bytes"] = images.rescaled(row["image"]["bytes"], *kind.ends())
-            row["mode"] = "L"
+            row["mode"] = images.mode(row["image"]["bytes"])
     return pa.Table.from_pylist(rows, schema=table.SCHEMA)
