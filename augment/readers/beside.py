@@ -18,14 +18,14 @@ def others(source: Path, read: Iterable[Path]) -> list[Item]:
     """The files of the folder ``source`` that are not ``read``: images rejected, others ignored."""
     if not source.is_dir():
         return []
-    known = {f"{source}/{provenance.FILE}", *map(str, read)}
+    read_paths = {f"{source}/{provenance.FILE}", *map(str, read)}
     return [
         Item(
             path, b"", None, reason=BESIDE if path.lower().endswith(images.SUFFIXES) else SIDE_FILE
         )
         for folders, names in Disk(source).walk()
         for path in sorted((joined(folders, name) for name in names), key=natural)
-        if f"{source}/{path}" not in known
+        if f"{source}/{path}" not in read_paths
     ]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers import sheets
+from augment.readers import boxes, sheets
 from augment.readers.base import (
     BOXES,
     SIDE_FILE,
@@ -55,9 +55,9 @@ _METADATA = ("metadata.csv", "metadata.jsonl", sheets.METADATA, sheets.DATASET)
 LISTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".xml", ".yaml", ".yml")
 _FEW = 10  # lists of a kind in a folder; more of them belong to single images; chosen by hand
 _MANY = 200  # lists that are remembered, at most; chosen by hand
+_BOXED = 20  # files of boxes that are looked at in a folder; chosen by hand
 _PEEK = 1 << 16  # bytes of a list that tell boxes
 _BATCH = re.compile(r"\d{5}$")  # StyleGAN2-ADA's folders, of 1,000 images each
-_YOLO = re.compile(rb"\d+( -?\d+(\.\d+)?(e-?\d+)?){4,}\s")
 _HOW = (
     "put the images of each class into a folder of its name, or list them in a metadata.csv with "
     "the columns file_name and label"
@@ -204,8 +204,10 @@ class ReadingPlan:
             self._compare(usable)
             for folders, names in itertools.islice(lists.items(), _FEW):
                 for path in (joined(folders, name) for name in names):
-                    if kind := self._boxes(path):
+                    if kind := boxes.kind_of(path, self._start(path)):
                         self._problems[path] = kind
+                        if self._options.tables:
+                            self._compare_boxes(path, kind)
             return
         if usable:
             self._choose(usable)
@@ -277,6 +279,32 @@ class ReadingPlan:
                 )
             self._problems[sheet.path] = "the folders name the classes"
 
+    def _compare_boxes(self, path: str, kind: str) -> None:
+        """Raise AugmentError where boxes beside class folders do not say the folders' classes."""
+        suffix = path[path.rfind(".") :]
+        names_by_label: dict[str, set[str]] = {label: set() for label in self._labels}
+        for folders, names in self._tree.walk():
+            label = self.layout.place(folders)[1]
+            files = [joined(folders, name) for name in names if name.endswith(suffix)]
+            for file in files[:_BOXED] if label in names_by_label else []:
+                names_by_label[label] |= boxes.classes_in(file, self._start(file))
+        overall = boxes.classes_in(path, self._start(path))
+        if why := boxes.disagree(names_by_label, overall):
+            raise AugmentError(
+                f"{self._tree.name}: folders {listed_in_words(sorted(self._labels, key=natural))} "
+                f"hold images, and {path} holds {kind}: {why}. {BOXES[:1].upper()}{BOXES[1:]}. "
+                f"Where the folders are the classes, set ingest.reader: {{name: ..., "
+                f"tables: false}}"
+            )
+
+    def _start(self, path: str) -> bytes:
+        """The first bytes of a file; none where it cannot be read."""
+        try:
+            with self._tree.raw(path) as file:
+                return file.read(_PEEK)
+        except AugmentError:
+            return b""
+
     def _unread(self, lists: dict[Folders, list[str]]) -> str:
         """What lies there and may hold labels, and why it is not read; blank for nothing."""
         if self.masks:
@@ -285,28 +313,11 @@ class ReadingPlan:
             )
         for folders, names in lists.items():
             for name in names:
-                if kind := self._boxes(joined(folders, name)):
-                    return f"{joined(folders, name)}: {kind}: {BOXES}"
+                path = joined(folders, name)
+                if kind := boxes.kind_of(path, self._start(path)):
+                    return f"{path}: {kind}: {BOXES}"
         first = list(self._problems.items())[:3]
         return "; ".join(f"{path} cannot be read: {why}" for path, why in first)
-
-    def _boxes(self, path: str) -> str:
-        """The format of a file that holds boxes or outlines; blank for any other file."""
-        suffix = path[path.rfind(".") :].lower()
-        if suffix in sheets.SUFFIXES:
-            return ""
-        try:
-            with self._tree.raw(path) as file:
-                start = file.read(_PEEK)
-        except AugmentError:
-            return ""
-        if suffix == ".txt" and _YOLO.match(start):
-            return "boxes (YOLO)"
-        if suffix in (".yaml", ".yml") and b"names:" in start and b"train:" in start:
-            return "boxes (YOLO)"
-        if suffix in (".json", ".jsonl") and re.search(rb'"(annotations|bbox|shapes)"', start):
-            return "boxes (COCO)"
-        return "boxes (Pascal VOC)" if suffix == ".xml" and b"<object" in start else ""
 
     @staticmethod
     def _at(level: int, images: Iterable[Folders]) -> list[str]:

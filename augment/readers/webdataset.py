@@ -31,6 +31,7 @@ from augment.readers.base import (
     split_in,
 )
 from augment.readers.beside import others
+from augment.readers.boxes import kind_of
 
 _IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 _NAMES = ("cls", "txt")  # endings of files that hold the label; cls comes before txt
@@ -155,6 +156,8 @@ def _with_texts(item: Item, texts: dict[str, bytes]) -> Item:
         return item._replace(reason="damaged JSON")
     name = next((texts[ending] for ending in _NAMES if ending in texts), None)
     if "label" not in row and name is not None:
+        if boxes := kind_of(".txt", name):
+            return item._replace(reason=f"{boxes}, no label")
         try:
             row["label"] = name.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:

@@ -498,6 +498,48 @@ class TestRefused:
         (tmp_path / "cat/0.txt").write_text("0 0.5 0.5 0.25 0.1\n")
         assert "cat/0.txt is not read: boxes (YOLO)" in remarks(tmp_path)
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("cat/1.txt", "0 0.5 0.5 0.25 0.1\n1 0.5 0.5 0.1 0.1\n"),  # two classes in one image
+            ("dog/1.txt", "0 0.5 0.5 0.25 0.1\n"),  # one class in two folders
+            ("cat/2.xml", "<annotation><object><name>dog</name></object></annotation>"),
+            ("a.json", '{"annotations": [{"bbox": [1]}], "categories": [{"name": "wheel"}]}'),
+        ],
+    )
+    def test_boxes_that_contradict_class_folders_stop(
+        self, name: str, text: str, tmp_path: Path
+    ) -> None:
+        fill(tmp_path / "in", *numbered("cat", 3), *numbered("dog", 3))
+        (tmp_path / "in/cat/0.txt").write_text("0 0.5 0.5 0.25 0.1\n")
+        (tmp_path / "in" / name).write_text(text)
+        if not name.endswith(".txt"):
+            (tmp_path / "in/cat/0.txt").unlink()
+        for source in every_way(tmp_path / "in"):
+            why = r"folders cat, dog hold images, and .*: the boxes .*tables: false"
+            reader = "archive" if source.suffix else None  # a tar with texts is a WebDataset
+            stops(source, why, reader)
+            assert counted(source, reader, tables=False) == {("cat", None): 3, ("dog", None): 3}
+            if recognise(str(source)) == "webdataset":
+                assert "boxes (YOLO), no label" in {item.reason for item in read(source)}
+                assert {item.label for item in read(source) if not item.reason} == {""}
+
+    @pytest.mark.parametrize("kind", ["txt", "xml", "json"])
+    def test_boxes_that_agree_with_class_folders_are_said(self, kind: str, tmp_path: Path) -> None:
+        names = ("cat", "dog")
+        for place, name in enumerate(names):
+            fill(tmp_path, *numbered(name, 3))
+            for number in range(3 * (kind != "json")):
+                box = f"{place} 0.5 0.5 0.25 0.1\n"
+                if kind == "xml":
+                    box = f"<annotation><object><name>{name}</name></object></annotation>"
+                (tmp_path / name / f"{number}.{kind}").write_text(box)
+        if kind == "json":
+            notes = {"categories": [{"name": name} for name in names], "annotations": []}
+            (tmp_path / "instances.json").write_text(json.dumps(notes))
+        assert counted(tmp_path) == {("cat", None): 3, ("dog", None): 3}
+        assert "is not read: boxes" in remarks(tmp_path)
+
     def test_pascal_voc(self, tmp_path: Path) -> None:
         fill(tmp_path, *numbered("JPEGImages", 2))
         (tmp_path / "Annotations").mkdir()
