@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from augment.data import files, images, table
 from augment.data.places import INGESTED, REPORTS
-from augment.errors import AugmentError
+from augment.errors import AugmentError, visible
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
 from augment.ingest.ledger import Examined, IngestError, Ledger, Lines, Reasons, two_classes
@@ -194,7 +194,7 @@ def _named(
 def _say(remarks: list[str]) -> list[str]:
     """``remarks``, printed on stderr."""
     for remark in remarks:
-        print(f"ingest: {_escaped(remark)}", file=sys.stderr)
+        print(f"ingest: {visible(remark)}", file=sys.stderr)
     return remarks
 
 

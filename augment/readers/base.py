@@ -143,6 +143,15 @@ def is_side_file(name: str) -> bool:
     )
 
 
+def is_encoding(name: str) -> bool:
+    """Whether ``name`` is an encoding of texts."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
 def locate(folder: Path, name: str) -> tuple[Path, str]:
     """The file that a list calls ``name``, and a reason where it must not be read."""
     if not name.strip():

@@ -18,7 +18,7 @@ import numpy as np
 from augment.data import images, provenance
 from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers.base import READERS, Item, Listing, described, split_of
+from augment.readers.base import READERS, Item, Listing, described, locate, split_of
 from augment.readers.beside import others
 
 _IMAGES = re.compile(
@@ -80,6 +80,8 @@ def idx(
         transpose = emnist
         if emnist:
             remarks.append(f"{subset}: images are turned upright (reader option transpose)")
+    if mapping and (leaves := locate(folder, mapping)[1]):
+        raise AugmentError(f"{folder}: option mapping: {mapping!r}: {leaves}")
     names = _names(folder / mapping) if mapping else None
     turned = transpose
     labels = {pair.split: _labels(pair, names) for pair in pairs}

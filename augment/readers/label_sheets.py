@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from augment.errors import visible
 from augment.readers import sheets
 from augment.readers.base import MISSING, is_side_file, locate, split_of_folder
 from augment.readers.layout import Folders, Tree, joined
@@ -120,7 +121,7 @@ def sheet_of(
     Raises AugmentError where it cannot be read, and Unclear where its columns are not clear.
     """
     path = joined(folders, name)
-    where = f"{tree.name}/{path}"
+    where = visible(f"{tree.name}/{path}")
     every = expected_columns.path == sheets.FILE_NAME
     written = sheets.how_written(lambda: tree.raw(path), where, delimiter, encoding)
     names = sheets.header(lambda: tree.raw(path), where, written)
@@ -185,8 +186,9 @@ def about_outer(path: str, outer: str) -> list[str]:
 
 def header_of(tree: Tree, path: str) -> list[str]:
     """The column names of the list at ``path``, in lower case and without blanks at their ends."""
-    written = sheets.how_written(lambda: tree.raw(path), f"{tree.name}/{path}")
-    names = sheets.header(lambda: tree.raw(path), f"{tree.name}/{path}", written)
+    where = visible(f"{tree.name}/{path}")
+    written = sheets.how_written(lambda: tree.raw(path), where)
+    names = sheets.header(lambda: tree.raw(path), where, written)
     return [name.strip().casefold() for name in names if name]
 
 
@@ -197,7 +199,7 @@ def listed_rows(
     joins = 0
     columns = sheet.columns
     for row in sheets.rows(
-        lambda: tree.raw(sheet.path), f"{tree.name}/{sheet.path}", sheet.written
+        lambda: tree.raw(sheet.path), visible(f"{tree.name}/{sheet.path}"), sheet.written
     ):
         if row.get(None):
             row = sheets.whole(row, columns, sheet.header, sheet.written.delimiter)
@@ -243,6 +245,6 @@ def composed(name: str) -> str:
 
 def listed_in_words(names: Collection[str]) -> str:
     """The first eight names with commas between, and how many more there are."""
-    names = list(names)
+    names = list(map(visible, names))
     shown = ", ".join(names[:8])
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -119,7 +119,8 @@ def _item(names: _Names, line: str, outer: str, split: str | None) -> Item:
 
 def _lists(folder: Path) -> list[Path]:
     """The text files that are named like a list, by their first line as well."""
-    named = [path for path in folder.glob("*.txt") if _WORDS.issuperset(_words(path))]
+    texts = [path for path in folder.glob("*.txt") if path.is_file()]
+    named = [path for path in texts if _WORDS.issuperset(_words(path))]
     return sorted(filter(_is_list, named), key=lambda path: natural(path.name))
 
 

@@ -85,6 +85,7 @@ def _files(path: Path) -> list[Path]:
     if not files:
         arrows = [*path.glob("*.arrow"), *path.glob("*/*.arrow")]
         files = [file for file in arrows if _ARROW.fullmatch(file.name)]
+    files = [file for file in files if file.is_file()]
     return sorted(files, key=lambda file: table.natural(file.as_posix()))
 
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from augment.data.files import ARROW_ERRORS, refusing
 from augment.errors import AugmentError
-from augment.readers.base import BOXES, CARRIED
+from augment.readers.base import BOXES, CARRIED, is_encoding
 
 DATASET = "dataset.json"
 FILE_NAME = "file_name"
@@ -102,10 +102,8 @@ def how_written(
     if where.endswith(PARQUET):
         return Written("utf-8", "")
     if encoding is not None:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise AugmentError(f"{where}: encoding: {encoding!r} is no encoding") from None
+        if not is_encoding(encoding):
+            raise AugmentError(f"{where}: encoding: {encoding!r} is no encoding")
     else:
         encoding = _encoding(opener, where, first_only)
     if where.lower().endswith((LINES, ".json")):

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from augment.data.table import natural
-from augment.errors import AugmentError
+from augment.errors import AugmentError, visible
 from augment.readers import boxes, sheets
 from augment.readers.base import (
     BOXES,
@@ -292,9 +292,8 @@ class ReadingPlan:
         if why := boxes.disagree(names_by_label, overall):
             raise AugmentError(
                 f"{self._tree.name}: folders {listed_in_words(sorted(self._labels, key=natural))} "
-                f"hold images, and {path} holds {kind}: {why}. {BOXES[:1].upper()}{BOXES[1:]}. "
-                f"Where the folders are the classes, set ingest.reader: {{name: ..., "
-                f"tables: false}}"
+                f"hold images, and {visible(path)} holds {kind}: {why}; {BOXES}. Where the "
+                f"folders are the classes, set ingest.reader: {{name: ..., tables: false}}"
             )
 
     def _start(self, path: str) -> bytes:
@@ -315,9 +314,9 @@ class ReadingPlan:
             for name in names:
                 path = joined(folders, name)
                 if kind := boxes.kind_of(path, self._start(path)):
-                    return f"{path}: {kind}: {BOXES}"
+                    return f"{visible(path)}: {kind}: {BOXES}"
         first = list(self._problems.items())[:3]
-        return "; ".join(f"{path} cannot be read: {why}" for path, why in first)
+        return "; ".join(f"{visible(path)} cannot be read: {why}" for path, why in first)
 
     @staticmethod
     def _at(level: int, images: Iterable[Folders]) -> list[str]:

@@ -95,7 +95,7 @@ def webdataset(source: str, *, key: Literal["auto", "first", "last"] = "auto") -
 
 def _shards(path: Path) -> list[Path]:
     if path.is_dir():
-        files = [file for ending in _SHARDS for file in path.glob(f"*{ending}")]
+        files = [file for ending in _SHARDS for file in path.glob(f"*{ending}") if file.is_file()]
         return sorted(files, key=lambda shard: natural(shard.name))
     return [path] if path.is_file() else []
 
