@@ -7,7 +7,7 @@ from pathlib import Path
 
 from augment.errors import AugmentError
 from augment.readers import sheets
-from augment.readers.base import READERS, Item, Listing, described
+from augment.readers.base import READERS, Item, Listing, described, files_in
 from augment.readers.beside import unlisted
 from augment.readers.folder import Disk
 from augment.readers.label_sheets import LabelSheet, SourceFiles, listed_rows, said, sheet_of
@@ -91,11 +91,8 @@ def _items(
 
 def _lists(folder: Path) -> list[Path]:
     """The CSV and TSV files of a folder that have the columns path and label, in any case."""
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower() in sheets.SUFFIXES and file.is_file() and _names_both(file)
-    ]
+    files = files_in(folder, lambda name: name.lower().endswith(sheets.SUFFIXES))
+    return [file for file in files if _names_both(file)]
 
 
 def _names_both(file: Path) -> bool:

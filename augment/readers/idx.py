@@ -124,7 +124,7 @@ def _home(folder: Path) -> Path:
 
 def _found(home: Path) -> list[Path]:
     """The files of images in a folder, or each in a folder of its own name."""
-    named = [path for path in home.iterdir() if _IMAGES.fullmatch(path.name)]
+    named = [home / name for name in os.listdir(home) if _IMAGES.fullmatch(name)]
     return [file for path in named for file in [path, path / path.name] if file.is_file()]
 
 

@@ -7,12 +7,12 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from augment.errors import visible
 from augment.readers import sheets
-from augment.readers.base import MISSING, is_side_file, locate, split_of_folder
+from augment.readers.base import MISSING, is_side_file, refused, split_of_folder
 from augment.readers.layout import Folders, Tree, joined
 from augment.readers.sheets import Columns, Row, Written
 
@@ -58,8 +58,8 @@ class SourceFiles:
         if loose or "\\" in name or not name.isascii():
             path, reason = self.find(folders, name, loose=loose, split=split)
             return path, "" if reason == MISSING else reason
-        reason = locate(Path(), name)[1]  # no other file can be meant
-        return name if reason else joined(folders, PurePosixPath(name).as_posix()), reason
+        reason = refused(name)  # no other file can be meant
+        return name if reason else joined(folders, _plain(name)), reason
 
     def find(
         self, folders: Folders, name: str, *, loose: bool, split: str | None = None
@@ -72,14 +72,14 @@ class SourceFiles:
         """
         first = ""
         for form in _forms(name):
-            if why := locate(Path(), form)[1]:
+            if why := refused(form):
                 return (name, why) if not first else (first, MISSING)
-            path = joined(folders, PurePosixPath(form).as_posix())
+            path = joined(folders, _plain(form))
             first = first or path
             if self._tree.has(path):
                 return path, ""
         if loose:
-            tail = "/" + composed(PurePosixPath(form).as_posix())
+            tail = "/" + composed(_plain(form))
             above = joined(folders, "")
             paths = [
                 path
@@ -231,6 +231,12 @@ def _forms(name: str) -> Iterator[str]:
         if not form.isascii():
             yield unicodedata.normalize("NFC", form)
             yield unicodedata.normalize("NFD", form)
+
+
+def _plain(name: str) -> str:
+    """``name`` without empty steps such as ``./``."""
+    odd = "//" in name or "." in (name[:1], name[-1:]) or "/." in name or name.endswith("/")
+    return PurePosixPath(name).as_posix() if odd else name
 
 
 def _ends(path: str, tail: str) -> bool:

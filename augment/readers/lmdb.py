@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,12 +49,8 @@ def _environments(folder: Path) -> dict[Path, str | None]:
     """Each environment with its split."""
     if (folder / _DATA).is_file():
         return {folder: None}
-    inner = sorted(folder.iterdir(), key=lambda path: natural(path.name)) if folder.is_dir() else []
-    return {
-        path: split_of(path.name)
-        for path in inner
-        if split_of(path.name) and (path / _DATA).is_file()
-    }
+    names = sorted(filter(split_of, os.listdir(folder)), key=natural) if folder.is_dir() else []
+    return {folder / name: split_of(name) for name in names if (folder / name / _DATA).is_file()}
 
 
 def _library() -> Any:

@@ -19,6 +19,7 @@ from augment.readers.base import (
     Item,
     Listing,
     described,
+    files_in,
     is_side_file,
     locate,
     split_of,
@@ -119,9 +120,8 @@ def _item(names: _Names, line: str, outer: str, split: str | None) -> Item:
 
 def _lists(folder: Path) -> list[Path]:
     """The text files that are named like a list, by their first line as well."""
-    texts = [path for path in folder.glob("*.txt") if path.is_file()]
-    named = [path for path in texts if _WORDS.issuperset(_words(path))]
-    return sorted(filter(_is_list, named), key=lambda path: natural(path.name))
+    texts = files_in(folder, lambda name: name.endswith(".txt"))
+    return [path for path in texts if _WORDS.issuperset(_words(path)) and _is_list(path)]
 
 
 def _words(path: Path) -> list[str]:

@@ -28,6 +28,8 @@ _BATCH = 8 << 20  # bytes read at a time
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 ONLY_PATH = "the table holds a path, not the image"
 _ARROW = re.compile(r"data-\d+-of-\d+\.arrow|dataset\.arrow")  # as save_to_disk names them
+_DEEP = 2  # folders between the source and a file, at most
+_BESIDE = (provenance.FILE, sheets.METADATA)  # tables beside images that other readers read
 _ROWS = 16  # rows of an Arrow batch that are taken at a time: images of some megabytes each
 _SPEAKS = re.compile(r"label|class|categor|target|^text$")
 _EXPORT = {field.name for field in table.REAL}  # a file with these columns is a sample table
@@ -80,13 +82,24 @@ def _files(path: Path) -> list[Path]:
     """The Parquet files at most two folders deep, without the provenance of other formats."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" or _ARROW.fullmatch(path.name) else []
-    paths = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
-    files = [file for file in paths if file.name not in (provenance.FILE, sheets.METADATA)]
-    if not files:
-        arrows = [*path.glob("*.arrow"), *path.glob("*/*.arrow")]
-        files = [file for file in arrows if _ARROW.fullmatch(file.name)]
-    files = [file for file in files if file.is_file()]
+    paths = list(_near(str(path), _DEEP)) if path.is_dir() else []
+    files = [file for file in paths if file.suffix == ".parquet" and file.name not in _BESIDE]
+    files = files or [file for file in paths if _ARROW.fullmatch(file.name)]
     return sorted(files, key=lambda file: table.natural(file.as_posix()))
+
+
+def _near(folder: str, deep: int) -> Iterator[Path]:
+    """The Parquet and Arrow files of a folder and of those in it, ``deep`` levels down."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith((".parquet", ".arrow")):
+                    if entry.is_file():
+                        yield Path(entry.path)
+                elif deep and entry.is_dir():
+                    yield from _near(entry.path, deep - 1)
+    except OSError:  # a folder that may not be read
+        return
 
 
 def _kind(path: Path) -> str:

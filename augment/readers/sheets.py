@@ -151,9 +151,16 @@ def rows(opener: Opener, where: str, written: Written) -> Iterator[Row]:
         if not written.delimiter:
             yield from _json_lines(text, where)
             return
-        reader = cells.DictReader(text, delimiter=written.delimiter)
+        reader = cells.reader(text, delimiter=written.delimiter)
         try:
-            yield from reader
+            names = next(reader, [])
+            for values in filter(None, reader):
+                row: Row = dict(zip(names, values, strict=False))
+                if len(values) > len(names):
+                    row[None] = values[len(names) :]
+                elif len(values) < len(names):
+                    row.update(dict.fromkeys(names[len(values) :]))
+                yield row
         except (cells.Error, UnicodeError) as error:
             raise AugmentError(f"{where}: after line {reader.line_num}: {error}") from None
 

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from augment.data.images import SUFFIXES
-from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers import tar
 from augment.readers.base import (
@@ -28,6 +27,7 @@ from augment.readers.base import (
     Item,
     Listing,
     described,
+    files_in,
     split_in,
 )
 from augment.readers.beside import others
@@ -95,8 +95,7 @@ def webdataset(source: str, *, key: Literal["auto", "first", "last"] = "auto") -
 
 def _shards(path: Path) -> list[Path]:
     if path.is_dir():
-        files = [file for ending in _SHARDS for file in path.glob(f"*{ending}") if file.is_file()]
-        return sorted(files, key=lambda shard: natural(shard.name))
+        return files_in(path, lambda name: name.endswith(_SHARDS))
     return [path] if path.is_file() else []
 
 

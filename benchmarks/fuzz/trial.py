@@ -27,7 +27,7 @@ from augment.readers.base import SIDE_FILE, Item, is_junk_folder
 from benchmarks.fuzz import sources
 from benchmarks.fuzz.plans import Plan
 
-SECONDS = 5  # of one example, at most; more is taken for a hang
+SECONDS = 30  # of one example, at most; more is taken for a hang
 _WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 # Files that hold images, where the reader is recognised: their rows are the items.
 _CONTAINERS = (".parquet", ".arrow", ".tar", ".gz", ".mdb", "-ubyte", "mapping.txt")
