@@ -36,10 +36,9 @@ def unlisted(disk: Disk, listed: Collection[str], lists: str) -> Iterator[Item]:
     """
     for folders, names in disk.walk():
         held_out = "test" in map(split_of_folder, folders)
-        for name in sorted(names, key=natural):
+        unlisted_names = [name for name in names if joined(folders, name) not in listed]
+        for name in sorted(unlisted_names, key=natural):
             path = joined(folders, name)
-            if path in listed:
-                continue
             if is_side_file(name):
                 yield Item(path, b"", None, reason=SIDE_FILE)
             elif held_out:

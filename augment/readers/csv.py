@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from augment.errors import AugmentError
@@ -10,9 +11,11 @@ from augment.readers import sheets
 from augment.readers.base import READERS, Item, Listing, described, files_in
 from augment.readers.beside import unlisted
 from augment.readers.folder import Disk
-from augment.readers.label_sheets import LabelSheet, SourceFiles, listed_rows, said, sheet_of
+from augment.readers.label_sheets import SourceFiles, listed_rows, said, sheet_of
 from augment.readers.layout import Layout, layout_of
-from augment.readers.sheets import Columns
+from augment.readers.sheets import Columns, Row
+
+_HELD = 200_000  # rows that stay in memory, some 100 MB; longer lists are read twice
 
 
 def _recognises(source: str) -> bool:
@@ -56,37 +59,28 @@ def csv(
     except sheets.Unclear as error:
         raise AugmentError(f"{file}: {error}") from None
     remarks = said(sheet)
-    paths = [path for path, _, _ in listed_rows(disk, files, sheet, [])]
-    count = len(paths)
+    rows = listed_rows(disk, files, sheet, remarks)
+    held = list(itertools.islice(rows, _HELD))
+    paths = [path for path, _, _ in itertools.chain(held, rows)]
     places = {tuple(path.split("/")[:-1]) for path in paths}
     layout = layout_of(places)
     if layout.splits:
         names = sorted({folders[layout.depth] for folders in places if len(folders) > layout.depth})
         remarks.append(f"folders {', '.join(names)} are splits")
-    if whole:
-        count += sum(1 for _ in unlisted(disk, {*paths, sheet.name}, sheet.name))
-    listing = Listing(_items(disk, files, sheet, layout, remarks, whole), count, remarks)
+    beside = list(unlisted(disk, {*paths, sheet.name}, sheet.name)) if whole else []
+    read = held if len(held) == len(paths) else listed_rows(disk, files, sheet, [])
+    items = itertools.chain(_items(disk, read, layout), beside)
+    listing = Listing(items, len(paths) + len(beside), remarks)
     listing.reads = [sheet.path]
     return listing
 
 
-def _items(
-    disk: Disk,
-    files: SourceFiles,
-    sheet: LabelSheet,
-    layout: Layout,
-    remarks: list[str],
-    whole: bool,
-) -> Iterator[Item]:
-    """The rows, then the images of a ``whole`` folder that have none."""
-    seen = {sheet.name}
-    for path, reason, row in listed_rows(disk, files, sheet, remarks):
-        seen.add(path)
+def _items(disk: Disk, rows: Iterable[tuple[str, str, Row]], layout: Layout) -> Iterator[Item]:
+    """The rows with what their folders say."""
+    for path, reason, row in rows:
         split, _ = layout.place(tuple(path.split("/")[:-1])) if layout.splits else (None, "")
         item = Item(path, b"" if reason else disk.fetch(path)[0], "", split, reason=reason)
         yield described(item, row)
-    if whole:
-        yield from unlisted(disk, seen, sheet.name)
 
 
 def _lists(folder: Path) -> list[Path]:

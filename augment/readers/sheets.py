@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv as cells
+import functools
 import io
 import itertools
 import json
@@ -182,14 +183,18 @@ def guessed(
     exist as files tell the paths; the label is a column of a usual name, or the only one with few
     distinct values. Raises Unclear, which says what was found and which setting decides.
     """
-    file_shares = {name: share(first, name, is_file) for name in names}
+
+    @functools.cache
+    def file_share(name: str) -> float:
+        return share(first, name, is_file)
+
     by_plain_name = {_plain(name): name for name in reversed(names)}
     for column, default in zip(expected_columns[:4], _DEFAULTS, strict=True):
         if column not in (None, FILE_NAME, default) and _named(names, column) is None:
             raise Unclear(f"no column {column!r}; columns: {', '.join(names)}")
     path = _named(names, expected_columns.path)
     if path is None:
-        holding = [name for name in names if file_shares[name] >= _SHARE]
+        holding = [name for name in names if file_share(name) >= _SHARE]
         unique = [name for name in holding if len({row.get(name) for row in first}) == len(first)]
         holding = unique if len(unique) == 1 else holding  # numbers of classes may be names too
         usual = [by_plain_name[word] for word in _PATHS if by_plain_name.get(word) in holding]
@@ -209,7 +214,7 @@ def guessed(
     if label is None and expected_columns.label is not None:
         rest = [name for name in names if name not in (path, split, group)]
         missing = f"no column {expected_columns.label!r}; columns: {', '.join(names)}"
-        if file_shares[path] < _SHARE:
+        if file_share(path) < _SHARE:
             raise Unclear(missing)
         if boxes := [name for name in rest if _plain(name) in _BOX_COLUMNS]:
             raise Unclear(f"{missing}; {_either(boxes)} hold boxes or masks: {BOXES}")

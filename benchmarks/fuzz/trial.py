@@ -31,6 +31,7 @@ SECONDS = 30  # of one example, at most; more is taken for a hang
 _WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 # Files that hold images, where the reader is recognised: their rows are the items.
 _CONTAINERS = (".parquet", ".arrow", ".tar", ".gz", ".mdb", "-ubyte", "mapping.txt")
+_TEXTS = (".txt", ".cls", ".json")  # the labels of a WebDataset's samples
 _LISTS = {"os.listdir", "os.scandir"}
 _SYSTEM = tuple(
     {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, Path(__file__).parents[2])}
@@ -77,6 +78,9 @@ class Sandbox:
         try:
             with self._watched(), contextlib.redirect_stderr(io.StringIO()):
                 self._read(reader, plan, source)
+        except BaseException as error:
+            error.add_note(f"{reader}: {plan}")
+            raise
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, outer)
@@ -93,7 +97,9 @@ class Sandbox:
             self._one_line(error)
             self.tally["stopped"] += 1
         else:
-            self._all_named({_plain(item.path) for item in items} | {*listing.reads}, source)
+            texts = _TEXTS if spec["name"] == "webdataset" else ()
+            reads = {*listing.reads, *(name for name in source.names if name.endswith(texts))}
+            self._all_named({_plain(item.path) for item in items} | reads, source)
             if len(items) < source.least:
                 raise Broken(f"{len(items)} items, {source.least} in the source")
             for item in items:
