@@ -126,6 +126,8 @@ def _opened(archive: Path) -> IO[bytes]:
 def _reading(
     archive: Path, opened: tarfile.TarFile, header: tarfile.TarInfo
 ) -> Callable[[], bytes]:
+    """A function that reads a member; it raises AugmentError where the archive ends early."""
+
     def read() -> bytes:
         with refusing(archive, "tar archive", *_ERRORS):  # it runs in its caller's frame
             file = opened.extractfile(header)

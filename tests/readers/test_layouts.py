@@ -1,6 +1,7 @@
 """Layouts as people have them: right labels, splits and counts, or a stop that says why.
 
-Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test each.
+Each test makes its input. ``docs/start/sources.md`` lists these layouts; test_sources.py names the
+tests of each line.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from augment.ingest import run as ingest
 from augment.ingest.settings import IngestSettings
 from augment.readers import recognise
 from augment.readers.base import READERS, SIDE_FILE, Item
+from augment.readers.beside import BESIDE
 
 _NUMBERS = itertools.count()
 
@@ -251,6 +253,55 @@ class TestListsFromElsewhere:
             ("test/t.png", None, ""), ("train/more.png", "", "not in rec_gt_train.txt"),
         ]  # fmt: skip
 
+    def test_images_that_no_table_lists_are_rejected(self, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", "", "csv")
+        fill(source, "train/more.png", "test/t.png")
+        (source / "notes.md").write_text("x")
+        items = [item for item in opened(source) if item.reason or item.label is None]
+        assert [(item.path, item.label, item.reason) for item in items] == [
+            ("notes.md", None, SIDE_FILE), ("test/t.png", None, ""),
+            ("train/more.png", "", "not in train.csv"),
+        ]  # fmt: skip
+
+
+class TestBeside:
+    """What lies beside the files that a reader reads is counted, and images are named."""
+
+    @pytest.mark.parametrize("kind", ["parquet", "idx", "webdataset", "lmdb"])
+    def test_other_files_are_ignored_and_images_rejected(self, kind: str, tmp_path: Path) -> None:
+        source = tmp_path / "in"
+        fill(source, "cat/1.png", "2.JPG")
+        (source / "notes.md").write_text("x")
+        if kind == "parquet":
+            made = pa.table({"image": [picture(), picture()], "label": ["a", "b"]})
+            pq.write_table(made, source / "0.parquet")
+        elif kind == "idx":
+            (source / "train-images-idx3-ubyte").write_bytes(
+                bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 9])
+            )
+            (source / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 0, 1]))
+        elif kind == "lmdb":
+            lmdb = pytest.importorskip("lmdb")
+            with lmdb.open(str(source)) as environment, environment.begin(write=True) as values:
+                for number in (b"000000001", b"000000002"):
+                    values.put(b"image-" + number, picture())
+                    values.put(b"label-" + number, number[-1:])
+                values.put(b"num-samples", b"2")
+        else:
+            fill(tmp_path / "shard", "1.png", "2.png")
+            for number in "12":
+                (tmp_path / f"shard/{number}.cls").write_text(number)
+            tarred(tmp_path / "shard").rename(source / "0.tar")
+        items = list(opened(source, kind))
+        assert len([item for item in items if not item.reason]) == 2
+        reasons = {item.path: item.reason for item in items if item.reason}
+        assert reasons.pop("lock.mdb", SIDE_FILE) == SIDE_FILE
+        assert reasons == {
+            "notes.md": SIDE_FILE, "cat/1.png": BESIDE, "2.JPG": BESIDE,
+        }  # fmt: skip
+        with pytest.raises(AugmentError, match=BESIDE):
+            run(tmp_path, source, reader=kind)
+
 
 class TestMetadata:
     def split_set(self, root: Path) -> dict[str, list[tuple[str, str]]]:
@@ -458,6 +509,13 @@ class TestCompetition:
         stops(tmp_path, "folders and labels.csv disagree: 'page1' and 'a' for one image")
         assert {label for label, _ in counted(tmp_path, tables=False)} == {"page1", "page2"}
         assert {label for label, _ in counted(tmp_path / "labels.csv")} == {"a", "b"}
+
+    def test_a_table_that_agrees_with_the_folders_is_said(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("a", 4), *numbered("b", 4))
+        rows = [(f"{label}/{n}.png", label) for label in "ab" for n in range(4)]
+        table(tmp_path / "labels.csv", [("file", "label"), *rows])
+        assert counted(tmp_path) == {("a", None): 4, ("b", None): 4}
+        assert "labels.csv is not read: the folders name the classes" in remarks(tmp_path)
 
     def test_a_name_in_two_folders_is_rejected(self, tmp_path: Path) -> None:
         fill(tmp_path, *numbered("x", 3), "y/0.png")
@@ -724,33 +782,3 @@ class TestNames:
         fill(tmp_path, unicodedata.normalize("NFD", "é.png"), "2.png")
         table(tmp_path / "l.csv", [("path", "label"), ("é.png", "a"), ("2.png", "b")])
         assert all(item.data.exists() for item in read(tmp_path / "l.csv"))  # type: ignore[union-attr]
-
-
-LINES = {
-    "`train/cat/`": TestSplitFolders.test_with_longer_names_are_splits,
-    "`cat/train/`": TestSplitFolders.test_in_each_class_are_splits,
-    "`train/`, `test/` without": TestSplitFolders.test_without_labels_stop,
-    "`metadata.csv`": TestMetadata.test_above_the_splits,
-    "`dataset.json`": TestDatasetJson.test_brings_the_labels,
-    "`train.csv` beside": TestCompetition.test_is_read_and_tests_are_unlabelled,
-    "`train.csv`, `val.csv`": TestCompetition.test_a_table_for_each_split,
-    "a table beside": TestCompetition.test_a_table_that_contradicts_the_folders_stops,
-    "a table with several": TestCompetition.test_two_columns_that_may_be_the_label_stop,
-    "a table with commas": TestTablesOfWindows.test_are_read,
-    "`filename,words`": TestTablesOfWindows.test_words_with_commas,
-    "an archive with": TestTablesOfWindows.test_archives_of_windows,
-    "boxes": TestRefused.test_coco,
-    "`images/` and": TestRefused.test_masks,
-    "`train/good/`": TestDefects.test_good_and_defects_are_classes,
-    "names in two": TestNames.test_two_unicode_forms_are_one_class,
-    "names that differ": TestNames.test_blanks_at_the_end_and_case,
-}
-
-
-def test_every_line_of_the_documentation_has_a_test() -> None:
-    page = Path(__file__).parents[2] / "docs/start/sources.md"
-    section = page.read_text("utf-8").partition("## Layouts")[2].partition("\n## ")[0]
-    lines = [line[2:] for line in section.splitlines() if line.startswith("| ")][1:]
-    assert len(lines) == len(LINES)
-    for line, start in zip(lines, LINES, strict=True):
-        assert line.startswith(start)
