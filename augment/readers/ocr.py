@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from augment.data import images, provenance
 from augment.data.table import natural
@@ -27,6 +26,7 @@ from augment.readers.base import (
 from augment.readers.beside import unlisted
 from augment.readers.folder import Disk
 from augment.readers.label_sheets import SourceFiles, about_outer, outer_folders, without
+from augment.readers.layout import joined, layout_of
 
 _WORDS = {*SPLITS, "rec", "gt", "list", "label", "labels"}
 NO_TAB = "line without a tab"
@@ -183,7 +183,7 @@ def _exists(folder: Path, name: str) -> bool:
 
 
 def _named(folder: Path, rule: str) -> Listing:
-    """The images of a folder, labelled by their names."""
+    """The images of a folder and of those in it, labelled by their names; folders may be splits."""
     try:
         pattern = re.compile(rule)
     except re.error as error:
@@ -192,15 +192,22 @@ def _named(folder: Path, rule: str) -> Listing:
         raise AugmentError(f"option label_in_name: {rule!r} has no group, such as in (.+)_[0-9]+")
     if not folder.is_dir():
         raise AugmentError(f"{folder}: no such folder")
-    names = sorted((entry.name for entry in os.scandir(folder) if entry.is_file()), key=natural)
-    return Listing((_by_name(folder, name, pattern) for name in names), len(names))
-
-
-def _by_name(folder: Path, name: str, pattern: re.Pattern[str]) -> Item:
-    if is_side_file(name):
-        return Item(name, b"", None, reason=SIDE_FILE)
-    match = pattern.fullmatch(Path(name).stem)
-    label = match[1] if match else ""
-    return Item(
-        name, folder / name, label, reason="" if match else f"name is not {pattern.pattern}"
+    disk = Disk(folder)
+    folders_of = {
+        joined(folders, name): folders for folders, names in disk.walk() for name in names
+    }
+    layout = layout_of(set(folders_of.values()))
+    items = (
+        _by_name(path, disk, pattern, layout.place(folders_of[path])[0])
+        for path in sorted(folders_of, key=natural)
     )
+    return Listing(items, len(folders_of))
+
+
+def _by_name(path: str, disk: Disk, pattern: re.Pattern[str], split: str | None) -> Item:
+    if is_side_file(path.rpartition("/")[2]):
+        return Item(path, b"", None, reason=SIDE_FILE)
+    match = pattern.fullmatch(PurePosixPath(path).stem)
+    if match is None:
+        return Item(path, b"", "", split, reason=f"name is not {pattern.pattern}")
+    return Item(path, disk.fetch(path)[0], match[1] or "", split)

@@ -363,6 +363,12 @@ class TestTextLists:
         items = list(READERS.build(options, str(tmp_path))())
         assert sorted(kept(items)) == sorted((word, None) for word in self.words * 2)
         assert sorted(reasons(items)) == ["name is not (.+)_[0-9]+", SIDE_FILE]
+        write_files(tmp_path, {"test/more/oak_7.png": png(7), "test/x_8.png": png(8)})
+        deeper = [i for i in READERS.build(options, str(tmp_path))() if i.path.startswith("test/")]
+        assert [(i.path, i.label, i.reason) for i in deeper] == [
+            ("test/more/oak_7.png", "oak", ""),
+            ("test/x_8.png", "x", ""),
+        ]
         for rule, message in (("(", "label_in_name: '\\('"), ("x", "has no group")):
             with pytest.raises(AugmentError, match=message):
                 READERS.build({**options, "label_in_name": rule}, str(tmp_path))()
