@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from augment.errors import AugmentError
+from augment.errors import AugmentError, visible
 
-ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, KeyError)  # of damaged Parquet
+ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeError, KeyError)  # of damaged Parquet
 
 
 class JSONError(AugmentError, ValueError):
@@ -34,7 +34,7 @@ def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         why = " ".join(str(error).split())
-        raise AugmentError(f"{path}: no {kind}, or damaged: {why}") from None
+        raise AugmentError(f"{visible(str(path))}: no {kind}, or damaged: {why}") from None
 
 
 def temporary_beside(destination: Path) -> Path:

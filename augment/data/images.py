@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -79,7 +80,12 @@ def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Facts:
     image = _open(data, max_pixels)
     mode = image.mode
     pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    if not is_deep(mode):
+    colours = _colours(data, image)
+    if colours is not None:
+        low, high = float(colours.min()), float(colours.max())
+        kind, declared = f"{image.format}, 16 bits in colour", _declared(image)
+        upright = _upright(image)
+    elif not is_deep(mode):
         upright = _eight_bits(image)
         lows, highs = np.reshape(upright.getextrema(), (-1, 2)).T
         kind, low, high, declared = "8 bits", float(lows.min()), float(highs.max()), 0.0
@@ -99,14 +105,27 @@ def is_deep(mode: str) -> bool:
 
 
 def rescaled(data: bytes, black: float, white: float) -> bytes:
-    """A deep image as an upright grey PNG of eight bits; levels beyond black and white are cut.
+    """A deep image as an upright PNG of eight bits; levels beyond black and white are cut.
 
     Raises ImageError like ``examine``.
     """
     image = _open(data)
-    share = (_levels(image) - black) / (white - black)
-    grey = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
-    return encode(np.asarray(_upright(_in_place_of(image, grey))))
+    colours = _colours(data, image)
+    if colours is None:
+        share = (_levels(image) - black) / (white - black)
+        plain = Image.fromarray(np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8))
+    else:
+        shares = (np.arange(1 << 16) - black) / (white - black)
+        plain = Image.fromarray(np.rint(np.clip(shares, 0, 1) * 255).astype(np.uint8)[colours])
+        if image.mode == "RGBA":
+            plain.putalpha(image.getchannel("A"))
+            plain = _over_white(plain)
+    return encode(np.asarray(_upright(_in_place_of(image, plain))))
+
+
+def mode(data: bytes) -> str:
+    """The mode of an image in the file. Raises ImageError."""
+    return _open(data).mode
 
 
 def is_tiff(data: bytes) -> bool:
@@ -316,6 +335,44 @@ def _levels(image: Image.Image) -> NDArray[np.float64]:
     if image.mode != "F" and (wide.min() < 0 or wide.max() > 65535):
         raise ImageError(f"unsupported mode {image.mode} beyond 16 bits")
     return wide
+
+
+def _colours(data: bytes, image: Image.Image) -> NDArray[np.uint16] | None:
+    """The levels (H, W, 3) of a colour image of 16 bits a channel; None for any other image.
+
+    Pillow decodes such a file to its high bytes; with the byte order swapped, to its low ones.
+    Raises ImageError where it cannot.
+    """
+    if image.format == "PNG":
+        deep = data[24] == 16  # IHDR: the bit depth
+    else:
+        bits = getattr(image, "tag_v2", {}).get(_BITS, 0)
+        deep = (bits[0] if isinstance(bits, tuple) and bits else bits) == 16
+    if not deep or image.mode not in ("RGB", "RGBA"):
+        return None
+    high = np.asarray(image)[..., :3].astype(np.uint16)
+    with warnings.catch_warnings(), _own_limit():
+        warnings.simplefilter("ignore")
+        try:
+            swapped: Any = Image.open(io.BytesIO(data), formats=FORMATS)
+            grey = False
+            tiles = []
+            for tile in swapped.tile:
+                rawmode, *rest = (tile.args,) if isinstance(tile.args, str) else tile.args
+                grey = rawmode == "LA;16B"  # both bytes of grey, then both of alpha
+                rawmode = "RGBA" if grey else rawmode[:-1] + _SWAPPED[rawmode[-4:]]
+                tiles.append(tile._replace(args=(rawmode, *rest) if rest else rawmode))
+            swapped.tile = tiles
+            low = np.asarray(swapped)
+        except MemoryError:
+            raise
+        except Exception:
+            raise ImageError("colours of 16 bits in a layout that is not read") from None
+    levels: NDArray[np.uint16] = (high << 8) | (low[..., 1:2] if grey else low[..., :3])
+    return levels
+
+
+_SWAPPED = {";16B": "L", ";16L": "B", ";16N": "B" if sys.byteorder == "little" else "L"}
 
 
 def _declared(image: Image.Image) -> float:

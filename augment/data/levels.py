@@ -2,9 +2,9 @@
 
 A file of 16 bits does not say how many of them its camera used, and floats have no white at all.
 One image cannot tell (a dark one would be brightened), so ingest measures the levels of all images
-of a kind (format and depth), decides once, and stores those whose white is not the file's own as
-grey PNGs of eight bits. So every later decoder sees the same picture and needs to know nothing; the
-id stays that of the original bytes.
+of a kind (format and depth, grey or colour), decides once, and stores those whose white is not the
+file's own as PNGs of eight bits. So every later decoder sees the same picture and needs to know
+nothing; the id stays that of the original bytes.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Ite
     when the file is damaged or has another number of rows for a split.
     """
     path = folder / FILE
-    if not path.exists():
+    if not path.is_file():
         return {split: itertools.repeat({}) for split in counts}
     with refusing(path, _KIND, *ARROW_ERRORS), pq.ParquetFile(path) as file:
         written = Counter(

@@ -230,9 +230,12 @@ def frame(folder: Path, columns: Sequence[str] = FACTS, **conditions: Any) -> pd
     return table
 
 
+_RUNS = re.compile(r"\d+|\D+")
+
+
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key for names in natural order, in which "2" comes before "10"."""
-    parts = re.findall(r"\d+|\D+", name)
+    parts = _RUNS.findall(name)
     return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from augment.data import levels, table
 from augment.data.images import Facts
-from augment.errors import AugmentError
+from augment.errors import AugmentError, visible
 from augment.ingest import splits
 from augment.ingest.settings import IngestSettings
 from augment.ingest.unread import Unread
@@ -47,7 +47,7 @@ class Reasons:
     def words(self) -> str:
         """All reasons, the commonest first, each with its number and the first path of it."""
         return ", ".join(
-            f"{reason} {count} ({self.first[reason]})"
+            f"{reason} {count} ({visible(self.first[reason])})"
             for reason, count in self.counts.most_common()
         )
 

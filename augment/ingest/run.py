@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from augment.data import files, images, table
 from augment.data.places import INGESTED, REPORTS
-from augment.errors import AugmentError
+from augment.errors import AugmentError, visible
 from augment.ingest import splits
 from augment.ingest.chunks import chunked, look_ahead
 from augment.ingest.ledger import Examined, IngestError, Ledger, Lines, Reasons, two_classes
@@ -194,7 +194,7 @@ def _named(
 def _say(remarks: list[str]) -> list[str]:
     """``remarks``, printed on stderr."""
     for remark in remarks:
-        print(f"ingest: {_escaped(remark)}", file=sys.stderr)
+        print(f"ingest: {visible(remark)}", file=sys.stderr)
     return remarks
 
 
@@ -367,7 +367,7 @@ def _rescaled(rows: pa.Table, ends: Sequence[tuple[float, float] | None]) -> pa.
     for place, pair in enumerate(ends):
         if pair is not None:
             encoded[place]["bytes"] = images.rescaled(encoded[place]["bytes"], *pair)
-            modes[place] = "L"
+            modes[place] = images.mode(encoded[place]["bytes"])
     for name, values in (("image", encoded), ("mode", modes)):
         field = rows.schema.field(name)
         column = pa.array(values, field.type)

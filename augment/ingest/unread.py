@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from augment.data.table import natural
+from augment.errors import visible
 from augment.readers.base import SPLITS
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xml", ".yaml", ".yml")
@@ -45,7 +46,7 @@ class Unread:
             key=lambda entry: (_rank(entry[1]), entry[0].count("/"), natural(entry[0])),
         )
         return [
-            line
+            visible(line)
             for folder, suffix, names in entries
             for line in (
                 sorted(names, key=natural)

@@ -7,7 +7,7 @@ which is fast; ``fallback`` marks a reader for sources that no other reader reco
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ from augment.readers import (  # noqa: F401  (they register themselves)
     webdataset,
 )
 from augment.readers.base import READERS, SIDE_FILE, Item
+from augment.registry import Part
 
 __all__ = ["READERS", "Item", "as_table", "recognise"]
 
@@ -38,16 +39,23 @@ def recognise(source: str) -> str:
     recognise it.
     """
     parts = [READERS.describe(name) for name in READERS.names()]
-    matching = [part for part in parts if part.facts["recognises"](source)]
+    matching = [part for part in parts if _recognises(part, source)]
     first = [part.name for part in matching if not part.facts.get("fallback")]
     names = first or [part.name for part in matching]
     if len(names) == 1:
         return names[0]
     if names:
         raise AugmentError(f"{source}: read it as {' or '.join(names)}? Set ingest.reader")
-    if not Path(source).exists():
+    if not os.path.exists(source):
         raise AugmentError(f"{source}: no such file or folder")
     raise AugmentError(f"{source}: not recognised; known readers: {', '.join(READERS.names())}")
+
+
+def _recognises(part: Part, source: str) -> bool:
+    try:
+        return bool(part.facts["recognises"](source))
+    except (OSError, ValueError):  # a name that no system takes, or a folder that may not be read
+        return False
 
 
 def as_table(source: str) -> pa.Table:
@@ -84,5 +92,5 @@ def as_table(source: str) -> pa.Table:
     for row in rows:
         if not (kind := kinds[row["kind"]]).as_stored():
             row["image"]["bytes"] = images.rescaled(row["image"]["bytes"], *kind.ends())
-            row["mode"] = "L"
+            row["mode"] = images.mode(row["image"]["bytes"])
     return pa.Table.from_pylist(rows, schema=table.SCHEMA)

@@ -26,6 +26,7 @@ from augment.readers.base import (
     TOO_LARGE,
     Item,
     Listing,
+    is_encoding,
     is_side_file,
 )
 from augment.readers.layout import Folders, Options, SplitNames
@@ -78,12 +79,8 @@ def archive(
 
 
 def _check_encoding(encoding: str) -> None:
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise AugmentError(
-            f"encoding {encoding!r} is not known; such as {', '.join(_ENCODINGS)}"
-        ) from None
+    if not is_encoding(encoding):
+        raise AugmentError(f"encoding {encoding!r} is not known; such as {', '.join(_ENCODINGS)}")
 
 
 def _zip_items(path: Path, options: Options, encoding: str | None) -> Listing:
@@ -232,7 +229,7 @@ class _Tar:
             *above, name = member.path.split("/")
             self.folders[tuple(above)].append(name)
             self.paths.add(member.path)
-            if name.lower().endswith(tree.LISTS) and size + member.size <= MAX_BYTES:
+            if tree.may_list(name) and size + member.size <= MAX_BYTES:
                 size += member.size
                 self.texts[member.path] = member.read()
         if undecided:

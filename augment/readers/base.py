@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -100,11 +102,13 @@ class Listing(Iterator[Item]):
         return self._count
 
 
+@functools.lru_cache(1 << 12)
 def split_of(name: str) -> str | None:
     """The split that the name of a folder or a cell means, in any spelling of SPLITS."""
     return SPLITS.get(name.strip().lower())
 
 
+@functools.lru_cache(1 << 12)
 def split_of_folder(name: str) -> str | None:
     """The split that a folder's name means, as in ``test``, ``train_images`` or ``val2017``."""
     words = re.findall(r"[^\W\d_]+", name.lower())
@@ -143,14 +147,33 @@ def is_side_file(name: str) -> bool:
     )
 
 
+def files_in(folder: Path, fits: Callable[[str], object]) -> list[Path]:
+    """The files in a folder whose names fit, in natural order, without pipes and devices."""
+    names = sorted(filter(fits, os.listdir(folder)), key=table.natural)
+    return [path for name in names if (path := folder / name).is_file()]
+
+
+def is_encoding(name: str) -> bool:
+    """Whether ``name`` is an encoding of texts."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
 def locate(folder: Path, name: str) -> tuple[Path, str]:
     """The file that a list calls ``name``, and a reason where it must not be read."""
-    if not name.strip():
-        return folder, "blank path"
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\0" in name:
-        return folder, LEAVES
-    return folder / name, ""
+    why = refused(name)
+    return (folder, why) if why else (folder / name, "")
+
+
+def refused(name: str) -> str:
+    """Why a list's ``name`` of a file must not be read; blank for one that may."""
+    if not name or name.isspace():
+        return "blank path"
+    leaves = name.startswith("/") or "\0" in name or ".." in name and ".." in name.split("/")
+    return LEAVES if leaves else ""
 
 
 def described(item: Item, row: Mapping[str, Any]) -> Item:
@@ -160,9 +183,11 @@ def described(item: Item, row: Mapping[str, Any]) -> Item:
     comes from an augmented set, in which an image without a label is unlabelled. A value that
     cannot be understood becomes the item's reason.
     """
-    row = {
-        name: "" if isinstance(cell, str) and cell.isspace() else cell for name, cell in row.items()
-    }
+    if any(isinstance(cell, str) and cell.isspace() for cell in row.values()):
+        row = {
+            name: "" if isinstance(cell, str) and cell.isspace() else cell
+            for name, cell in row.items()
+        }
     changes: dict[str, Any] = {}
     if row.get("id") and row.get("origin") in ("real", "synthetic"):
         try:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from augment.errors import AugmentError
 from augment.readers import sheets
-from augment.readers.base import READERS, Item, Listing, described, is_side_file, split_of_folder
+from augment.readers.base import READERS, Item, Listing, described, files_in
+from augment.readers.beside import unlisted
 from augment.readers.folder import Disk
-from augment.readers.label_sheets import LabelSheet, SourceFiles, listed_rows, said, sheet_of
-from augment.readers.layout import Layout, joined, layout_of
-from augment.readers.sheets import Columns
+from augment.readers.label_sheets import SourceFiles, listed_rows, said, sheet_of
+from augment.readers.layout import Layout, layout_of
+from augment.readers.sheets import Columns, Row
+
+_HELD = 200_000  # rows that stay in memory, some 100 MB; longer lists are read twice
 
 
 def _recognises(source: str) -> bool:
@@ -55,49 +59,34 @@ def csv(
     except sheets.Unclear as error:
         raise AugmentError(f"{file}: {error}") from None
     remarks = said(sheet)
-    places, count = set(), 0
-    for listed, _, _ in listed_rows(disk, files, sheet, []):
-        places.add(tuple(listed.split("/")[:-1]))
-        count += 1
+    rows = listed_rows(disk, files, sheet, remarks)
+    held = list(itertools.islice(rows, _HELD))
+    paths = [path for path, _, _ in itertools.chain(held, rows)]
+    places = {tuple(path.split("/")[:-1]) for path in paths}
     layout = layout_of(places)
     if layout.splits:
         names = sorted({folders[layout.depth] for folders in places if len(folders) > layout.depth})
         remarks.append(f"folders {', '.join(names)} are splits")
-    return Listing(_items(disk, files, sheet, layout, remarks, whole), count, remarks)
+    beside = list(unlisted(disk, {*paths, sheet.name}, sheet.name)) if whole else []
+    read = held if len(held) == len(paths) else listed_rows(disk, files, sheet, [])
+    items = itertools.chain(_items(disk, read, layout), beside)
+    listing = Listing(items, len(paths) + len(beside), remarks)
+    listing.reads = [sheet.path]
+    return listing
 
 
-def _items(
-    disk: Disk,
-    files: SourceFiles,
-    sheet: LabelSheet,
-    layout: Layout,
-    remarks: list[str],
-    whole: bool,
-) -> Iterator[Item]:
-    """The rows, then the images of a ``whole`` folder that have none."""
-    seen = set()
-    for path, reason, row in listed_rows(disk, files, sheet, remarks):
-        seen.add(path)
+def _items(disk: Disk, rows: Iterable[tuple[str, str, Row]], layout: Layout) -> Iterator[Item]:
+    """The rows with what their folders say."""
+    for path, reason, row in rows:
         split, _ = layout.place(tuple(path.split("/")[:-1])) if layout.splits else (None, "")
         item = Item(path, b"" if reason else disk.fetch(path)[0], "", split, reason=reason)
         yield described(item, row)
-    for folders, names in disk.walk() if whole else ():
-        held_out = "test" in map(split_of_folder, folders)
-        for name in names:
-            path = joined(folders, name)
-            if path not in seen and not is_side_file(name):
-                reason = "" if held_out else f"not in {sheet.name}"
-                data = b"" if reason else disk.fetch(path)[0]
-                yield Item(path, data, None if held_out else "", reason=reason)
 
 
 def _lists(folder: Path) -> list[Path]:
     """The CSV and TSV files of a folder that have the columns path and label, in any case."""
-    return [
-        file
-        for file in sorted(folder.iterdir())
-        if file.suffix.lower() in sheets.SUFFIXES and file.is_file() and _names_both(file)
-    ]
+    files = files_in(folder, lambda name: name.lower().endswith(sheets.SUFFIXES))
+    return [file for file in files if _names_both(file)]
 
 
 def _names_both(file: Path) -> bool:

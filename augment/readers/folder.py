@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from augment.data.table import natural
-from augment.errors import AugmentError
+from augment.errors import AugmentError, visible
 from augment.readers import tree
 from augment.readers.base import READERS, Listing, is_junk_folder
 from augment.readers.layout import Folders, Options, SplitNames
@@ -70,10 +70,13 @@ class Disk:
     @contextmanager
     def raw(self, path: str) -> Iterator[BinaryIO]:
         """A file, opened for its bytes. Raises AugmentError where it cannot be read."""
+        where = f"{self.root}/{path}"
+        if not os.path.isfile(where):  # a pipe would be waited for, and a device has no end
+            raise AugmentError(f"{visible(where)}: no file")
         try:
-            file = open(self.root / path, "rb")
+            file = open(where, "rb")
         except OSError as error:
-            raise AugmentError(f"{self.root / path}: {error.strerror}") from None
+            raise AugmentError(f"{visible(where)}: {error.strerror}") from None
         with file:
             yield file
 

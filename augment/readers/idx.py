@@ -18,13 +18,15 @@ import numpy as np
 from augment.data import images, provenance
 from augment.data.table import natural
 from augment.errors import AugmentError
-from augment.readers.base import READERS, Item, Listing, described, split_of
+from augment.readers.base import READERS, Item, Listing, described, locate, split_of
+from augment.readers.beside import others
 
 _IMAGES = re.compile(
     r"(?:(?P<subset>.+)[-.])?(?P<part>train|t10k|test|valid|val|validation)"
     r"[-.]images[-.]idx[34][-.]ubyte(?:\.gz)?"
 )
 _LABELS = re.compile(r"[-.]images([-.])idx[34]([-.])")
+_UBYTE = re.compile(r"[-.]idx[134][-.]ubyte(?:\.gz)?$")
 _HOMES = ("raw", "gzip")  # folders that torchvision and EMNIST's archive make
 _BLOCK = 4 << 20  # bytes read at a time
 _SIDE = 1 << 14  # pixels of a side, at most; a header with more is taken for damage
@@ -78,6 +80,8 @@ def idx(
         transpose = emnist
         if emnist:
             remarks.append(f"{subset}: images are turned upright (reader option transpose)")
+    if mapping and (leaves := locate(folder, mapping)[1]):
+        raise AugmentError(f"{folder}: option mapping: {mapping!r}: {leaves}")
     names = _names(folder / mapping) if mapping else None
     turned = transpose
     labels = {pair.split: _labels(pair, names) for pair in pairs}
@@ -90,7 +94,9 @@ def idx(
             zip(_encoded(pair, turned), labels[pair.split], rows[pair.split], strict=False)
         )
     )
-    return Listing(items, sum(counts.values()), remarks)
+    read = [folder / name for name in (*_mappings(subset), mapping) if name]
+    beside = [item for item in others(Path(source), read) if not _UBYTE.search(item.path)]
+    return Listing(itertools.chain(items, beside), sum(counts.values()) + len(beside), remarks)
 
 
 def _homes(folder: Path) -> Iterator[Path]:
@@ -118,7 +124,7 @@ def _home(folder: Path) -> Path:
 
 def _found(home: Path) -> list[Path]:
     """The files of images in a folder, or each in a folder of its own name."""
-    named = [path for path in home.iterdir() if _IMAGES.fullmatch(path.name)]
+    named = [home / name for name in os.listdir(home) if _IMAGES.fullmatch(name)]
     return [file for path in named for file in [path, path / path.name] if file.is_file()]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from augment.errors import visible
 from augment.readers import sheets
-from augment.readers.base import MISSING, is_side_file, locate, split_of_folder
+from augment.readers.base import MISSING, is_side_file, refused, split_of_folder
 from augment.readers.layout import Folders, Tree, joined
 from augment.readers.sheets import Columns, Row, Written
 
@@ -27,6 +30,7 @@ class LabelSheet(NamedTuple):
     every: bool  # whether all columns count, as in metadata.csv
     file_share: float  # share of its first names that are files
     loose: bool  # whether they are found only without a folder or an ending
+    outer: str = ""  # folders before its names that do not exist here
 
     @property
     def path(self) -> str:
@@ -47,6 +51,16 @@ class SourceFiles:
         self._tree = tree
         self._by_name: dict[str, list[str]] | None = None
 
+    def place(
+        self, folders: Folders, name: str, *, loose: bool = False, split: str | None = None
+    ) -> tuple[str, str]:
+        """Like ``find``, but no reason for a file that is missing; it looks only where it must."""
+        if loose or "\\" in name or not name.isascii():
+            path, reason = self.find(folders, name, loose=loose, split=split)
+            return path, "" if reason == MISSING else reason
+        reason = refused(name)  # no other file can be meant
+        return name if reason else joined(folders, _plain(name)), reason
+
     def find(
         self, folders: Folders, name: str, *, loose: bool, split: str | None = None
     ) -> tuple[str, str]:
@@ -58,14 +72,14 @@ class SourceFiles:
         """
         first = ""
         for form in _forms(name):
-            if why := locate(Path(), form)[1]:
+            if why := refused(form):
                 return (name, why) if not first else (first, MISSING)
-            path = joined(folders, PurePosixPath(form).as_posix())
+            path = joined(folders, _plain(form))
             first = first or path
             if self._tree.has(path):
                 return path, ""
         if loose:
-            tail = "/" + composed(PurePosixPath(form).as_posix())
+            tail = "/" + composed(_plain(form))
             above = joined(folders, "")
             paths = [
                 path
@@ -107,7 +121,7 @@ def sheet_of(
     Raises AugmentError where it cannot be read, and Unclear where its columns are not clear.
     """
     path = joined(folders, name)
-    where = f"{tree.name}/{path}"
+    where = visible(f"{tree.name}/{path}")
     every = expected_columns.path == sheets.FILE_NAME
     written = sheets.how_written(lambda: tree.raw(path), where, delimiter, encoding)
     names = sheets.header(lambda: tree.raw(path), where, written)
@@ -116,10 +130,21 @@ def sheet_of(
     def is_file(value: str, loose: bool = not every) -> bool:
         return files.find(folders, value, loose=loose)[1] in ("", SEVERAL)
 
+    def is_there(value: str) -> bool:
+        return is_file(value, False)
+
+    outer = {
+        column: outer_folders([str(row[column]) for row in first if row.get(column)], is_there)
+        for column in names
+    }
+    for column in filter(outer.get, names):
+        first = [row | {column: without(str(row.get(column)), outer[column])} for row in first]
     columns = sheets.guessed(names, first, is_file, expected_columns)
     file_share = sheets.share(first, columns.path, is_file)
-    loose = file_share > sheets.share(first, columns.path, lambda value: is_file(value, False))
-    return LabelSheet(folders, name, written, tuple(names), columns, every, file_share, loose)
+    loose = file_share > sheets.share(first, columns.path, is_there)
+    return LabelSheet(
+        folders, name, written, tuple(names), columns, every, file_share, loose, outer[columns.path]
+    )
 
 
 def said(sheet: LabelSheet) -> list[str]:
@@ -127,13 +152,43 @@ def said(sheet: LabelSheet) -> list[str]:
     remarks = [f"{sheet.path}: {sheets.said(sheet.columns, sheet.written)}"]
     if sheet.loose:
         remarks.append(f"{sheet.path}: its names lack a folder or an ending: found by name")
-    return remarks
+    return remarks + about_outer(sheet.path, sheet.outer)
+
+
+def outer_folders(names: Sequence[str], is_file: Callable[[str], bool]) -> str:
+    """The folders with which all these names begin and that do not exist here; else blank.
+
+    Such as ``train_data/rec/`` or ``/home/me/`` of the machine on which the list was made: no name
+    is a file as it is, and each is one without them. A name with ``..`` means what it says.
+    """
+    parts = [re.split(r"[/\\]", name)[:-1] for name in names]
+    common = os.path.commonprefix(parts)
+    if not common or any(".." in folders for folders in parts) or any(map(is_file, names)):
+        return ""
+    lengths = [sum(len(part) + 1 for part in common[:count]) for count in range(1, len(common) + 1)]
+    for length in lengths:
+        if all(is_file(name[length:]) for name in names):
+            return names[0][:length].replace("\\", "/")
+    return ""
+
+
+def without(name: str, outer: str) -> str:
+    """``name`` without the folders ``outer`` before it."""
+    return name[len(outer) :] if outer and name.replace("\\", "/").startswith(outer) else name
+
+
+def about_outer(path: str, outer: str) -> list[str]:
+    """What was decided about the folders before the names of a list, in words."""
+    if not outer:
+        return []
+    return [f"{path}: {outer!r} before its names is not here, and is left out"]
 
 
 def header_of(tree: Tree, path: str) -> list[str]:
     """The column names of the list at ``path``, in lower case and without blanks at their ends."""
-    written = sheets.how_written(lambda: tree.raw(path), f"{tree.name}/{path}")
-    names = sheets.header(lambda: tree.raw(path), f"{tree.name}/{path}", written)
+    where = visible(f"{tree.name}/{path}")
+    written = sheets.how_written(lambda: tree.raw(path), where)
+    names = sheets.header(lambda: tree.raw(path), where, written)
     return [name.strip().casefold() for name in names if name]
 
 
@@ -144,25 +199,24 @@ def listed_rows(
     joins = 0
     columns = sheet.columns
     for row in sheets.rows(
-        lambda: tree.raw(sheet.path), f"{tree.name}/{sheet.path}", sheet.written
+        lambda: tree.raw(sheet.path), visible(f"{tree.name}/{sheet.path}"), sheet.written
     ):
         if row.get(None):
             row = sheets.whole(row, columns, sheet.header, sheet.written.delimiter)
             joins += None not in row
         cell = row.get(columns.path)
         name = "" if cell is None else str(cell)
-        if sheet.loose or "\\" in name or not name.isascii():
-            path, reason = files.find(sheet.folders, name, loose=sheet.loose, split=sheet.split)
-            reason = "" if reason == MISSING else reason
-        else:  # no other file can be meant
-            reason = locate(Path(), name)[1]
-            path = name if reason else joined(sheet.folders, PurePosixPath(name).as_posix())
+        name = without(name, sheet.outer)
+        path, reason = files.place(sheet.folders, name, loose=sheet.loose, split=sheet.split)
         if row.pop(None, None):
             reason = reason or sheets.EXTRA
         values: dict[str, Any] = row if sheet.every else {}
-        for target, column in zip(("label", "split", "group"), columns[1:], strict=True):
+        for target, column in zip(("label", "split", "group"), columns[1:4], strict=True):
             if column is not None and column in row:
                 values[target] = row[column]
+        if columns.classes:
+            values["label"], why = sheets.one_class(row, columns.classes)
+            reason = reason or why
         yield path, reason, values
     if joins:
         remarks.append(
@@ -179,6 +233,12 @@ def _forms(name: str) -> Iterator[str]:
             yield unicodedata.normalize("NFD", form)
 
 
+def _plain(name: str) -> str:
+    """``name`` without empty steps such as ``./``."""
+    odd = "//" in name or "." in (name[:1], name[-1:]) or "/." in name or name.endswith("/")
+    return PurePosixPath(name).as_posix() if odd else name
+
+
 def _ends(path: str, tail: str) -> bool:
     """Whether ``path``, with or without its ending, ends with ``tail``."""
     return path.endswith(tail) or path.rpartition(".")[0].endswith(tail)
@@ -191,6 +251,6 @@ def composed(name: str) -> str:
 
 def listed_in_words(names: Collection[str]) -> str:
     """The first eight names with commas between, and how many more there are."""
-    names = list(names)
+    names = list(map(visible, names))
     shown = ", ".join(names[:8])
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from augment.data import provenance
 from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers.base import MISSING, NOT_UTF8, READERS, Item, Listing, described, split_of
+from augment.readers.beside import others
 
 _DATA = "data.mdb"
 
@@ -38,19 +41,16 @@ def lmdb(source: str) -> Listing:
         for path, split in environments.items()
         for item, row in zip(_items(path, counts[path], split), rows[split], strict=False)
     )
-    return Listing(items, sum(counts.values()))
+    beside = others(folder, (path / _DATA for path in environments))
+    return Listing(itertools.chain(items, beside), sum(counts.values()) + len(beside))
 
 
 def _environments(folder: Path) -> dict[Path, str | None]:
     """Each environment with its split."""
     if (folder / _DATA).is_file():
         return {folder: None}
-    inner = sorted(folder.iterdir(), key=lambda path: natural(path.name)) if folder.is_dir() else []
-    return {
-        path: split_of(path.name)
-        for path in inner
-        if split_of(path.name) and (path / _DATA).is_file()
-    }
+    names = sorted(filter(split_of, os.listdir(folder)), key=natural) if folder.is_dir() else []
+    return {folder / name: split_of(name) for name in names if (folder / name / _DATA).is_file()}
 
 
 def _library() -> Any:

@@ -7,7 +7,7 @@ whose name speaks of a label; of several the one with the most class names, whic
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -20,12 +20,16 @@ import pyarrow.parquet as pq
 from augment.data import provenance, table
 from augment.data.files import ARROW_ERRORS, refusing
 from augment.errors import AugmentError
+from augment.readers import sheets
 from augment.readers.base import READERS, Item, Listing, described, split_in
+from augment.readers.beside import others
 
 _BATCH = 8 << 20  # bytes read at a time
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 ONLY_PATH = "the table holds a path, not the image"
 _ARROW = re.compile(r"data-\d+-of-\d+\.arrow|dataset\.arrow")  # as save_to_disk names them
+_DEEP = 2  # folders between the source and a file, at most
+_BESIDE = (provenance.FILE, sheets.METADATA)  # tables beside images that other readers read
 _ROWS = 16  # rows of an Arrow batch that are taken at a time: images of some megabytes each
 _SPEAKS = re.compile(r"label|class|categor|target|^text$")
 _EXPORT = {field.name for field in table.REAL}  # a file with these columns is a sample table
@@ -68,21 +72,34 @@ def parquet(
     items = (
         item
         for path, schema in zip(files, schemas, strict=True)
-        for item in _items(path, folder, pictures, columns, _class_names(schema, labels))
+        for item in _items(path, folder, pictures, columns, sheets.class_names(schema, labels))
     )
-    return Listing(items, sum(map(_count, files)), remarks)
+    beside = others(folder, files)
+    return Listing(itertools.chain(items, beside), sum(map(_count, files)) + len(beside), remarks)
 
 
 def _files(path: Path) -> list[Path]:
     """The Parquet files at most two folders deep, without the provenance of other formats."""
     if path.is_file():
         return [path] if path.suffix == ".parquet" or _ARROW.fullmatch(path.name) else []
-    paths = [*path.glob("*.parquet"), *path.glob("*/*.parquet"), *path.glob("*/*/*.parquet")]
-    files = [file for file in paths if file.name != provenance.FILE]
-    if not files:
-        arrows = [*path.glob("*.arrow"), *path.glob("*/*.arrow")]
-        files = [file for file in arrows if _ARROW.fullmatch(file.name)]
+    paths = list(_near(str(path), _DEEP)) if path.is_dir() else []
+    files = [file for file in paths if file.suffix == ".parquet" and file.name not in _BESIDE]
+    files = files or [file for file in paths if _ARROW.fullmatch(file.name)]
     return sorted(files, key=lambda file: table.natural(file.as_posix()))
+
+
+def _near(folder: str, deep: int) -> Iterator[Path]:
+    """The Parquet and Arrow files of a folder and of those in it, ``deep`` levels down."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith((".parquet", ".arrow")):
+                    if entry.is_file():
+                        yield Path(entry.path)
+                elif deep and entry.is_dir():
+                    yield from _near(entry.path, deep - 1)
+    except OSError:  # a folder that may not be read
+        return
 
 
 def _kind(path: Path) -> str:
@@ -146,7 +163,7 @@ def _image_column(path: Path, schema: pa.Schema) -> str:
 def _label_column(path: Path, schema: pa.Schema, image: str) -> str:
     """``label``, or the column that is one. Raises AugmentError where several may be."""
     others = [name for name in schema.names if name != image]
-    counts = {name: len(_class_names(schema, name)) for name in others}
+    counts = {name: len(sheets.class_names(schema, name)) for name in others}
     most = max(counts.values(), default=0)
     if "label" in others:
         return "label"
@@ -159,15 +176,6 @@ def _label_column(path: Path, schema: pa.Schema, image: str) -> str:
             f"{path}: labels in {' or '.join(label_columns)}? Set the reader option label"
         )
     return label_columns[0] if label_columns else "label"
-
-
-def _class_names(schema: pa.Schema, label: str) -> list[str]:
-    """The names that Hugging Face's metadata gives to the numbers of the label column."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return [str(name) for name in features[label]["names"]]
-    except (KeyError, TypeError, ValueError):
-        return []
 
 
 def _items(
@@ -219,5 +227,5 @@ def _item(item: Item, row: dict[str, Any], names: list[str]) -> Item:
     if names and isinstance(number, int):
         if number >= len(names):
             return item._replace(reason="label is not among the class names")
-        row["label"] = names[number] if number >= 0 else ""  # -1 is "no label" there
+        row["label"] = sheets.name_of(number, names)
     return described(item, row)

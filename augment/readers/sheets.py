@@ -1,4 +1,4 @@
-"""Sheets: files that list images and their labels, as CSV, TSV, JSON lines or ``dataset.json``.
+"""Sheets: files that list images and their labels, as CSV, TSV, JSON lines, JSON or Parquet.
 
 How a sheet is written (encoding, delimiter) and which columns hold what is found out from its first
 rows; what was decided is said in words, and what is not clear is an error that names the setting.
@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import codecs
 import csv as cells
+import functools
 import io
 import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from augment.data.files import ARROW_ERRORS, refusing
 from augment.errors import AugmentError
-from augment.readers.base import BOXES, CARRIED
+from augment.readers.base import BOXES, CARRIED, is_encoding
 
 DATASET = "dataset.json"
 FILE_NAME = "file_name"
 EXTRA = "more cells than columns"
 SUFFIXES = (".csv", ".tsv")
 LINES = ".jsonl"
+PARQUET = ".parquet"
+METADATA = "metadata.parquet"
+SEVERAL_CLASSES = "1 in the columns of several classes"
+NO_CLASS = "1 in the column of no class"
+NO_MARK = "neither 0 nor 1 in the column of a class"
 
 _PATHS = ("path", "filename", "file", "filepath", "imagepath", "imagename", "image", "imageid")
 _LABELS = ("label", "labels", "classname", "class", "classid", "category", "target", "words")
@@ -35,6 +46,8 @@ _DEFAULTS = ("path", "label", "split", "group")  # columns that are guessed wher
 _SAMPLE = 1000  # rows from which columns are guessed; chosen by hand
 _SHARE = 0.8  # share of the sampled names that must be files; chosen by hand
 _LINE = 1 << 20  # characters of a line of JSON, at most
+_MARKS = {"0": False, "0.0": False, "1": True, "1.0": True}  # in a column for each class
+_BATCH = 1000  # rows of Parquet that are taken at a time; chosen by hand
 _BLOCK = 1 << 20
 # A letter of Western Europe's languages, or a typographic sign, among what Windows-1252 can hold.
 _WESTERN = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŠšŽž"
@@ -49,16 +62,25 @@ class Unclear(AugmentError):
 
 
 class Columns(NamedTuple):
-    """The columns of a sheet; None where it has no such column."""
+    """The columns of a sheet; None where it has no such column.
+
+    Where a column of 0 and 1 stands for each class, ``classes`` are these and ``label`` is None.
+    """
 
     path: str
     label: str | None = None
     split: str | None = None
     group: str | None = None
+    classes: tuple[str, ...] = ()
+
+    @property
+    def names_labels(self) -> bool:
+        """Whether the sheet says the labels."""
+        return self.label is not None or bool(self.classes)
 
 
 class Written(NamedTuple):
-    """How a sheet is written; the delimiter is blank for JSON."""
+    """How a sheet is written; the delimiter is blank for JSON and Parquet."""
 
     encoding: str
     delimiter: str
@@ -78,11 +100,11 @@ def how_written(
     looks Western European; ``first_only`` judges the first MiB. Raises AugmentError for any other,
     and for an encoding that is unknown.
     """
+    if where.endswith(PARQUET):
+        return Written("utf-8", "")
     if encoding is not None:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise AugmentError(f"{where}: encoding: {encoding!r} is no encoding") from None
+        if not is_encoding(encoding):
+            raise AugmentError(f"{where}: encoding: {encoding!r} is no encoding")
     else:
         encoding = _encoding(opener, where, first_only)
     if where.lower().endswith((LINES, ".json")):
@@ -100,6 +122,9 @@ def how_written(
 
 def header(opener: Opener, where: str, written: Written) -> list[str]:
     """The names of the columns; for JSON lines those of the first rows."""
+    if where.endswith(PARQUET):
+        with opener() as raw, refusing(Path(where), "Parquet file", *ARROW_ERRORS):
+            return list(pq.read_schema(raw).names)
     if not written.delimiter:
         names = [dict.fromkeys(row) for row in sample(opener, where, written)]
         return list(dict.fromkeys(itertools.chain.from_iterable(names)))
@@ -120,13 +145,23 @@ def rows(opener: Opener, where: str, written: Written) -> Iterator[Row]:
         if where.rpartition("/")[2] == DATASET:
             yield from _dataset(raw, where)
             return
+        if where.endswith(PARQUET):
+            yield from _parquet(raw, where)
+            return
         text = _text(raw, written.encoding)
         if not written.delimiter:
             yield from _json_lines(text, where)
             return
-        reader = cells.DictReader(text, delimiter=written.delimiter)
+        reader = cells.reader(text, delimiter=written.delimiter)
         try:
-            yield from reader
+            names = next(reader, [])
+            for values in filter(None, reader):
+                row: Row = dict(zip(names, values, strict=False))
+                if len(values) > len(names):
+                    row[None] = values[len(names) :]
+                elif len(values) < len(names):
+                    row.update(dict.fromkeys(names[len(values) :]))
+                yield row
         except (cells.Error, UnicodeError) as error:
             raise AugmentError(f"{where}: after line {reader.line_num}: {error}") from None
 
@@ -148,14 +183,18 @@ def guessed(
     exist as files tell the paths; the label is a column of a usual name, or the only one with few
     distinct values. Raises Unclear, which says what was found and which setting decides.
     """
-    file_shares = {name: share(first, name, is_file) for name in names}
+
+    @functools.cache
+    def file_share(name: str) -> float:
+        return share(first, name, is_file)
+
     by_plain_name = {_plain(name): name for name in reversed(names)}
-    for column, default in zip(expected_columns, _DEFAULTS, strict=True):
+    for column, default in zip(expected_columns[:4], _DEFAULTS, strict=True):
         if column not in (None, FILE_NAME, default) and _named(names, column) is None:
             raise Unclear(f"no column {column!r}; columns: {', '.join(names)}")
     path = _named(names, expected_columns.path)
     if path is None:
-        holding = [name for name in names if file_shares[name] >= _SHARE]
+        holding = [name for name in names if file_share(name) >= _SHARE]
         unique = [name for name in holding if len({row.get(name) for row in first}) == len(first)]
         holding = unique if len(unique) == 1 else holding  # numbers of classes may be names too
         usual = [by_plain_name[word] for word in _PATHS if by_plain_name.get(word) in holding]
@@ -171,35 +210,57 @@ def guessed(
         path = usual[0] if usual else holding[0]
     split, group = _named(names, expected_columns.split), _named(names, expected_columns.group)
     label = None if expected_columns.label is None else _named(names, expected_columns.label)
+    classes: tuple[str, ...] = ()
     if label is None and expected_columns.label is not None:
         rest = [name for name in names if name not in (path, split, group)]
         missing = f"no column {expected_columns.label!r}; columns: {', '.join(names)}"
-        if file_shares[path] < _SHARE:
+        if file_share(path) < _SHARE:
             raise Unclear(missing)
         if boxes := [name for name in rest if _plain(name) in _BOX_COLUMNS]:
             raise Unclear(f"{missing}; {_either(boxes)} hold boxes or masks: {BOXES}")
-        label = _label(rest, by_plain_name, first, missing)
-    for column in (path, label, split, group):
+        label, classes = _label(rest, by_plain_name, first, missing)
+    for column in (path, label, split, group, *classes):
         if column is not None and names.count(column) > 1:
             raise Unclear(f"column {column!r} stands twice")
-    return Columns(path, label, split, group)
+    return Columns(path, label, split, group, classes)
+
+
+def one_class(row: Row, classes: Sequence[str]) -> tuple[str, str]:
+    """The class whose column holds 1, and "" or the reason why the row has no single class."""
+    marks = [_MARKS.get(_cell(row, name)) for name in classes]
+    if None in marks:
+        return "", NO_MARK
+    if sum(map(bool, marks)) != 1:
+        return "", SEVERAL_CLASSES if any(marks) else NO_CLASS
+    return classes[marks.index(True)].strip(), ""
 
 
 def _label(
     rest: Sequence[str], by_plain_name: dict[str, str], first: Sequence[Row], missing: str
-) -> str:
-    """The column of a usual label name, or the only one with few distinct values; else Unclear."""
+) -> tuple[str | None, tuple[str, ...]]:
+    """The column of a usual label name, or the only one with few distinct values.
+
+    Instead of it the columns of 0 and 1 where there is one for each class. Else Unclear.
+    """
     usual = [by_plain_name[word] for word in _LABELS if by_plain_name.get(word) in rest]
     if usual:
-        return usual[0]
+        return usual[0], ()
+    if len(rest) > 1 and all(_cell(row, name) in _MARKS for row in first for name in rest):
+        single = sum(not one_class(row, rest)[1] for row in first)
+        if 2 * single >= len(first) > 0:
+            return None, tuple(rest)
+        raise Unclear(
+            f"{missing}; {_either(rest)} hold 0 and 1, a column for each class, and only {single} "
+            f"of {len(first)} rows have 1 in a single one; augment reads one label for each image"
+        )
     values = {name: [str(row.get(name)) for row in first if row.get(name)] for name in rest}
     counts = {name: (len(set(values[name])), len(values[name])) for name in rest}
     few = [name for name, (kinds, rows) in counts.items() if 1 < kinds < rows]
     few = [name for name in few if counts[name][0] <= max(2, counts[name][1] // 2)]
     few = [name for name in few if name and name not in CARRIED]
     if len(few) == 1:
-        return few[0]
-    if few and all(set(values[name]) <= {"0", "1", "0.0", "1.0"} for name in few):
+        return few[0], ()
+    if few and all(set(values[name]) <= _MARKS.keys() for name in few):
         raise Unclear(
             f"{missing}; {_either(few)} hold 0 and 1, a column for each class: write one column "
             f"label instead"
@@ -221,6 +282,11 @@ def said(columns: Columns, written: Written) -> str:
     """What was decided about a sheet, in words."""
     words = [f"column {columns.path!r} names the files"]
     words += [f"{columns.label!r} the label"] if columns.label is not None else []
+    words += (
+        [f"the 1 in one of {len(columns.classes)} columns the label: {_either(columns.classes)}"]
+        if columns.classes
+        else []
+    )
     words += [f"{columns.split!r} the split"] if columns.split is not None else []
     words += [f"{columns.group!r} the group"] if columns.group is not None else []
     if written.encoding not in ("utf-8", "utf-8-sig"):
@@ -322,6 +388,32 @@ def _dataset(raw: BinaryIO, where: str) -> Iterator[Row]:
         yield {FILE_NAME: name, "label": label}
 
 
+def name_of(number: int, names: list[str]) -> str:
+    """The name of a class by its number; blank for -1, "no label" there, and beyond the names."""
+    return names[number] if 0 <= number < len(names) else ""
+
+
+def class_names(schema: pa.Schema, label: str) -> list[str]:
+    """The names that Hugging Face's metadata gives to the numbers of the label column."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label]["names"]]
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+def _parquet(raw: BinaryIO, where: str) -> Iterator[Row]:
+    """The rows of a Parquet file, numbers of classes as the names that its metadata give them."""
+    with refusing(Path(where), "Parquet file", *ARROW_ERRORS), pq.ParquetFile(raw) as file:
+        names = {name: class_names(file.schema_arrow, name) for name in file.schema_arrow.names}
+        for batch in file.iter_batches(batch_size=_BATCH):
+            for row in batch.to_pylist():
+                for name, numbered in names.items():
+                    if numbered and isinstance(row[name], int):
+                        row[name] = name_of(row[name], numbered)
+                yield row
+
+
 def share(first: Sequence[Row], name: str, is_file: Callable[[str], bool]) -> float:
     """The share of a column's values, blank ones aside, that are files."""
     values = [str(row[name]) for row in first if row.get(name)]
@@ -336,6 +428,10 @@ def _named(names: Sequence[str], column_name: str | None) -> str | None:
         return column_name
     same = [name for name in names if _plain(name) == _plain(column_name)]
     return same[0] if len(same) == 1 else None
+
+
+def _cell(row: Row, name: str) -> str:
+    return str(row.get(name)).strip()
 
 
 def _plain(name: str) -> str:

@@ -85,7 +85,7 @@ def members(archive: Path, encoding: str | None = None) -> Iterator[Member]:
             if header.issym() or header.islnk():
                 raise refusal(archive, header.name, "is a link")
             if header.isreg():
-                yield Member(path, header.size, _reading(opened, header))
+                yield Member(path, header.size, _reading(archive, opened, header))
             elif not header.isdir():
                 raise refusal(archive, header.name, "is neither a file nor a folder")
 
@@ -123,10 +123,15 @@ def _opened(archive: Path) -> IO[bytes]:
     return file
 
 
-def _reading(opened: tarfile.TarFile, header: tarfile.TarInfo) -> Callable[[], bytes]:
+def _reading(
+    archive: Path, opened: tarfile.TarFile, header: tarfile.TarInfo
+) -> Callable[[], bytes]:
+    """A function that reads a member; it raises AugmentError where the archive ends early."""
+
     def read() -> bytes:
-        file = opened.extractfile(header)
-        assert file is not None  # only for members that are no files
-        return file.read()
+        with refusing(archive, "tar archive", *_ERRORS):  # it runs in its caller's frame
+            file = opened.extractfile(header)
+            assert file is not None  # only for members that are no files
+            return file.read()
 
     return read

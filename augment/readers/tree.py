@@ -1,9 +1,10 @@
 """Trees of images, on disk or in an archive: class folders, split folders, sheets of labels.
 
 The label is the first folder of a path, after any folders that hold all others and after a split
-folder. Where a folder holds ``metadata.csv`` or ``metadata.jsonl`` with ``file_name`` (the
-imagefolder layout of Hugging Face) or StyleGAN2-ADA's ``dataset.json``, its rows describe the
-images below that folder. Where no folder names a class, a CSV does that lists the images.
+folder. Where a folder holds ``metadata.csv``, ``metadata.jsonl`` or ``metadata.parquet`` with
+``file_name`` (the imagefolder layout of Hugging Face) or StyleGAN2-ADA's ``dataset.json``, its rows
+describe the images below that folder. Where no folder names a class, a CSV does that lists the
+images.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from augment.data.table import natural
-from augment.errors import AugmentError
-from augment.readers import sheets
+from augment.errors import AugmentError, visible
+from augment.readers import boxes, sheets
 from augment.readers.base import (
     BOXES,
     SIDE_FILE,
@@ -49,13 +50,14 @@ from augment.readers.layout import (
 )
 from augment.readers.sheets import Columns, Row, Unclear
 
-_METADATA = ("metadata.csv", "metadata.jsonl", sheets.DATASET)  # the first of a folder is taken
+# The first of a folder is taken.
+_METADATA = ("metadata.csv", "metadata.jsonl", sheets.METADATA, sheets.DATASET)
 LISTS = (".csv", ".tsv", ".jsonl", ".json", ".txt", ".xml", ".yaml", ".yml")
 _FEW = 10  # lists of a kind in a folder; more of them belong to single images; chosen by hand
 _MANY = 200  # lists that are remembered, at most; chosen by hand
+_BOXED = 20  # files of boxes that are looked at in a folder; chosen by hand
 _PEEK = 1 << 16  # bytes of a list that tell boxes
 _BATCH = re.compile(r"\d{5}$")  # StyleGAN2-ADA's folders, of 1,000 images each
-_YOLO = re.compile(rb"\d+( -?\d+(\.\d+)?(e-?\d+)?){4,}\s")
 _HOW = (
     "put the images of each class into a folder of its name, or list them in a metadata.csv with "
     "the columns file_name and label"
@@ -195,16 +197,17 @@ class ReadingPlan:
 
     def _settle(self, images: list[Folders], lists: dict[Folders, list[str]]) -> None:
         """Find the sheets without which no label is known. Raises AugmentError where none is."""
-        labelling = [sheet for sheet in self.sheets if sheet.columns.label is not None]
-        if labelling:
+        if any(sheet.columns.names_labels for sheet in self.sheets):
             return
         usable = self._candidates(images, lists) if self._options.tables else []
         if self.classes_named:
             self._compare(usable)
             for folders, names in itertools.islice(lists.items(), _FEW):
                 for path in (joined(folders, name) for name in names):
-                    if kind := self._boxes(path):
+                    if kind := boxes.kind_of(path, self._start(path)):
                         self._problems[path] = kind
+                        if self._options.tables:
+                            self._compare_boxes(path, kind)
             return
         if usable:
             self._choose(usable)
@@ -266,7 +269,8 @@ class ReadingPlan:
             pairs = [(self.place(path)[1], one_form(str(row["label"]))) for path, _, row in first]
             pairs = [(one_form(folder), label) for folder, label in pairs]
             same = sum(folder == label for folder, label in pairs)
-            if sheets.is_usual(sheet.columns.label) and 2 * same < len(pairs):
+            speaks = sheet.columns.classes or sheets.is_usual(sheet.columns.label)
+            if speaks and 2 * same < len(pairs):
                 folder, label = next(pair for pair in pairs if pair[0] != pair[1])
                 raise AugmentError(
                     f"{self._tree.name}: folders and {sheet.path} disagree: {folder!r} and "
@@ -274,6 +278,31 @@ class ReadingPlan:
                     f"tables: false}}; for the table set ingest.source to it"
                 )
             self._problems[sheet.path] = "the folders name the classes"
+
+    def _compare_boxes(self, path: str, kind: str) -> None:
+        """Raise AugmentError where boxes beside class folders do not say the folders' classes."""
+        suffix = path[path.rfind(".") :]
+        names_by_label: dict[str, set[str]] = {label: set() for label in self._labels}
+        for folders, names in self._tree.walk():
+            label = self.layout.place(folders)[1]
+            files = [joined(folders, name) for name in names if name.endswith(suffix)]
+            for file in files[:_BOXED] if label in names_by_label else []:
+                names_by_label[label] |= boxes.classes_in(file, self._start(file))
+        overall = boxes.classes_in(path, self._start(path))
+        if why := boxes.disagree(names_by_label, overall):
+            raise AugmentError(
+                f"{self._tree.name}: folders {listed_in_words(sorted(self._labels, key=natural))} "
+                f"hold images, and {visible(path)} holds {kind}: {why}; {BOXES}. Where the "
+                f"folders are the classes, set ingest.reader: {{name: ..., tables: false}}"
+            )
+
+    def _start(self, path: str) -> bytes:
+        """The first bytes of a file; none where it cannot be read."""
+        try:
+            with self._tree.raw(path) as file:
+                return file.read(_PEEK)
+        except AugmentError:
+            return b""
 
     def _unread(self, lists: dict[Folders, list[str]]) -> str:
         """What lies there and may hold labels, and why it is not read; blank for nothing."""
@@ -283,28 +312,11 @@ class ReadingPlan:
             )
         for folders, names in lists.items():
             for name in names:
-                if kind := self._boxes(joined(folders, name)):
-                    return f"{joined(folders, name)}: {kind}: {BOXES}"
+                path = joined(folders, name)
+                if kind := boxes.kind_of(path, self._start(path)):
+                    return f"{visible(path)}: {kind}: {BOXES}"
         first = list(self._problems.items())[:3]
-        return "; ".join(f"{path} cannot be read: {why}" for path, why in first)
-
-    def _boxes(self, path: str) -> str:
-        """The format of a file that holds boxes or outlines; blank for any other file."""
-        suffix = path[path.rfind(".") :].lower()
-        if suffix in sheets.SUFFIXES:
-            return ""
-        try:
-            with self._tree.raw(path) as file:
-                start = file.read(_PEEK)
-        except AugmentError:
-            return ""
-        if suffix == ".txt" and _YOLO.match(start):
-            return "boxes (YOLO)"
-        if suffix in (".yaml", ".yml") and b"names:" in start and b"train:" in start:
-            return "boxes (YOLO)"
-        if suffix in (".json", ".jsonl") and re.search(rb'"(annotations|bbox|shapes)"', start):
-            return "boxes (COCO)"
-        return "boxes (Pascal VOC)" if suffix == ".xml" and b"<object" in start else ""
+        return "; ".join(f"{visible(path)} cannot be read: {why}" for path, why in first)
 
     @staticmethod
     def _at(level: int, images: Iterable[Folders]) -> list[str]:
@@ -314,7 +326,7 @@ class ReadingPlan:
         """Put into words where labels and splits come from."""
         for sheet in self.sheets:
             self.remarks += said(sheet)
-        if all(sheet.columns.label is None for sheet in self.sheets) and self._labels:
+        if self._labels and not any(sheet.columns.names_labels for sheet in self.sheets):
             names = sorted(set(map(one_form, self._labels)), key=natural)
             self.remarks.append(f"{len(names)} folders are classes: {listed_in_words(names)}")
         level = self.layout.depth + self.layout.below
@@ -362,6 +374,11 @@ def _items(tree: Tree, plan: ReadingPlan) -> Iterator[Item]:
                 data, reason = tree.fetch(path)
                 item = item._replace(data=data, reason=reason)
             yield item
+
+
+def may_list(name: str) -> bool:
+    """Whether a file of this name may list labels."""
+    return name in _METADATA or name.lower().endswith(LISTS)
 
 
 def _few_lists(names: Iterable[str]) -> list[str]:

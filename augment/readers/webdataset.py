@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from augment.data.images import SUFFIXES
-from augment.data.table import natural
 from augment.errors import AugmentError
 from augment.readers import tar
 from augment.readers.base import (
@@ -28,8 +27,11 @@ from augment.readers.base import (
     Item,
     Listing,
     described,
+    files_in,
     split_in,
 )
+from augment.readers.beside import others
+from augment.readers.boxes import kind_of
 
 _IMAGES = tuple(suffix[1:] for suffix in SUFFIXES)
 _NAMES = ("cls", "txt")  # endings of files that hold the label; cls comes before txt
@@ -87,13 +89,13 @@ def webdataset(source: str, *, key: Literal["auto", "first", "last"] = "auto") -
     dotted = sum(cut is _last_dot for cut in cuts.values()) if key == "auto" else 0
     remarks = [f"{dotted} shards have dots in all keys, which end at the last"] if dotted else []
     items = itertools.chain.from_iterable(itertools.starmap(_items, cuts.items()))
-    return Listing(items, count, remarks)
+    beside = others(folder, shards)
+    return Listing(itertools.chain(items, beside), count + len(beside), remarks)
 
 
 def _shards(path: Path) -> list[Path]:
     if path.is_dir():
-        files = [file for ending in _SHARDS for file in path.glob(f"*{ending}")]
-        return sorted(files, key=lambda shard: natural(shard.name))
+        return files_in(path, lambda name: name.endswith(_SHARDS))
     return [path] if path.is_file() else []
 
 
@@ -153,6 +155,8 @@ def _with_texts(item: Item, texts: dict[str, bytes]) -> Item:
         return item._replace(reason="damaged JSON")
     name = next((texts[ending] for ending in _NAMES if ending in texts), None)
     if "label" not in row and name is not None:
+        if boxes := kind_of(".txt", name):
+            return item._replace(reason=f"{boxes}, no label")
         try:
             row["label"] = name.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:

@@ -142,6 +142,40 @@ def tiff(pages: list[np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    height, width, channels = pixels.shape
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels.astype(">u2"))
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def deep_tiff(pixels: np.ndarray, form: str) -> bytes:
+    """A TIFF of 16 bits a channel, of either byte order."""
+    order, start = (">", b"MM\0*") if form.endswith("MM") else ("<", b"II*\0")
+    height, width, channels = pixels.shape
+    data = pixels.astype(f"{order}u2").tobytes()
+    bits = 8 + 2 + 12 * 9 + 4  # where the depths stand, and then the pixels
+    tags = {
+        256: width, 257: height, 258: bits, 259: 1, 262: 2, 273: bits + 2 * channels,
+        277: channels, 278: height, 279: len(data),
+    }  # fmt: skip
+    entries = b"".join(
+        struct.pack(f"{order}HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, value)
+        for tag, value in tags.items()
+    )
+    head = start + struct.pack(f"{order}IH", 8, len(tags)) + entries + b"\0\0\0\0"
+    return head + struct.pack(f"{order}{channels}H", *[16] * channels) + data
+
+
 def write_files(root: Path, files: dict[str, bytes]) -> Path:
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -319,7 +353,8 @@ class TestTextLists:
             ("a.png", "one"),
             ("b c.png", "two"),
         ]
-        assert [item.reason for item in items[2:]] == [NO_TAB] * 3
+        assert [item.reason for item in items[2:5]] == [NO_TAB] * 3
+        assert [(i.path, i.reason) for i in items[5:]] == [("b c.png x.png", "not in labels.txt")]
 
     def test_labels_in_names_by_a_rule(self, tmp_path: Path) -> None:
         files = {f"{word}_{n}.png": png(n) for n, word in enumerate(self.words * 2)}
@@ -328,6 +363,12 @@ class TestTextLists:
         items = list(READERS.build(options, str(tmp_path))())
         assert sorted(kept(items)) == sorted((word, None) for word in self.words * 2)
         assert sorted(reasons(items)) == ["name is not (.+)_[0-9]+", SIDE_FILE]
+        write_files(tmp_path, {"test/more/oak_7.png": png(7), "test/x_8.png": png(8)})
+        deeper = [i for i in READERS.build(options, str(tmp_path))() if i.path.startswith("test/")]
+        assert [(i.path, i.label, i.reason) for i in deeper] == [
+            ("test/more/oak_7.png", "oak", ""),
+            ("test/x_8.png", "x", ""),
+        ]
         for rule, message in (("(", "label_in_name: '\\('"), ("x", "has no group")):
             with pytest.raises(AugmentError, match=message):
                 READERS.build({**options, "label_in_name": rule}, str(tmp_path))()
@@ -449,6 +490,33 @@ class TestLevels:
         loaded = as_table(str(source)).to_pylist()
         assert {row["image"]["path"]: row["mode"] for row in loaded} == dict.fromkeys(files, "L")
         assert images.pixels(loaded[0]["image"]["bytes"], "L").max() == levels_by_path["a/0.tif"][1]
+
+    @pytest.mark.parametrize("form", ["png", "png alpha", "png grey alpha", "tiff", "tiff MM"])
+    @pytest.mark.parametrize(("scale", "white"), [(16, 4080), (257, 65535)])
+    def test_the_set_decides_in_colour_too(
+        self, form: str, scale: int, white: int, tmp_path: Path
+    ) -> None:
+        channels = {"png grey alpha": 1}.get(form, 3)
+        files = {}
+        for place, level in enumerate([255, 100, 240, 200]):
+            pixels = np.full((3, 2, channels), level * scale)
+            pixels[0] = np.arange(2 * channels).reshape(2, channels) * scale
+            if "alpha" in form:
+                pixels = np.concatenate([pixels, np.full((3, 2, 1), 65535)], axis=2)
+            made = deep_tiff(pixels, form) if "tiff" in form else deep_png(pixels)
+            files[f"{'ab'[place % 2]}/{place}.{form[:4].strip()}"] = made
+        source = write_files(tmp_path / "set", files)
+        report = ingest(tmp_path, source="set")
+        assert report["kept"] == 4
+        (kind,) = report["levels"]
+        assert kind.endswith("16 bits in colour") and report["levels"][kind]["high"] == white
+        expected = {*range(2 * channels), 100}
+        (levels,) = (v for path, v in brightness(tmp_path).items() if path.startswith("b/1."))
+        assert {*levels} - {255} == expected  # a kept alpha is 255
+        (row,) = (r for r in as_table(str(source)).to_pylist() if r["image"]["path"][:4] == "b/1.")
+        assert {*images.pixels(row["image"]["bytes"], "RGB").ravel().tolist()} == expected
+        said = [remark for remark in report["remarks"] if "is white" in remark]
+        assert len(said) == (scale == 16)
 
     def test_ids_are_those_of_the_files_and_pages_and_sidecars_are_said(
         self, tmp_path: Path

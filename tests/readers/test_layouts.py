@@ -1,6 +1,7 @@
 """Layouts as people have them: right labels, splits and counts, or a stop that says why.
 
-Each test makes its input. ``docs/start/sources.md`` lists these layouts; LINES names a test each.
+Each test makes its input. ``docs/start/sources.md`` lists these layouts; test_sources.py names the
+tests of each line.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from augment.data import images
@@ -24,6 +27,7 @@ from augment.ingest import run as ingest
 from augment.ingest.settings import IngestSettings
 from augment.readers import recognise
 from augment.readers.base import READERS, SIDE_FILE, Item
+from augment.readers.beside import BESIDE
 
 _NUMBERS = itertools.count()
 
@@ -137,18 +141,166 @@ class TestSplitFolders:
         fill(tmp_path, "train_images/a/1.png", "train_images/b/2.png", "test_images/a/3.png")
         assert counted(tmp_path) == {("a", "train"): 1, ("b", "train"): 1, ("a", "test"): 1}
 
-    def test_with_a_column_for_each_class_name_the_file(self, tmp_path: Path) -> None:
-        for split in ("train", "valid"):
-            fill(tmp_path, *numbered(split, 4))
-            rows = [(f"{n}.png", str(n % 2), str(1 - n % 2)) for n in range(4)]
-            table(tmp_path / split / "_classes.csv", [("filename", "cat", "dog"), *rows])
-        stops(tmp_path, r"train/_classes.csv cannot be read: .*'cat', 'dog' hold 0 and 1")
-
     def test_as_an_unlabelled_source_need_no_label(self, tmp_path: Path) -> None:
         fill(tmp_path / "more", *numbered("train", 3), *numbered("test", 3))
         fill(tmp_path / "in", *numbered("a", 6), *numbered("b", 6))
         report = run(tmp_path, tmp_path / "in", unlabelled=str(tmp_path / "more"))
         assert (report["unlabelled"], sorted(report["classes"])) == (6, ["a", "b"])
+
+
+class TestColumnsOfClasses:
+    """``_classes.csv`` of Roboflow: a column of 0 and 1 for each class, in each split's folder."""
+
+    def make(self, root: Path, *more: str) -> Path:
+        for split, count in (("train", 6), ("valid", 2)):
+            fill(root, *numbered(split, count))
+            rows = [f"{n}.png, {int(n % 3 == 0)}, {int(n % 3 == 1)}, {int(n % 3 == 2)}"
+                    for n in range(count)]  # fmt: skip
+            lines = ["filename, cat, dog, big bird", *rows, *(more if split == "train" else ())]
+            (root / split / "_classes.csv").write_text("\n".join(lines))
+        return root
+
+    def test_are_read(self, tmp_path: Path) -> None:
+        for source in every_way(self.make(tmp_path / "in")):
+            assert counted(source) == {
+                ("cat", "train"): 2, ("dog", "train"): 2, ("big bird", "train"): 2,
+                ("cat", "valid"): 1, ("dog", "valid"): 1,
+            }  # fmt: skip
+            assert "the 1 in one of 3 columns the label: ' cat', ' dog', ' big bird'" in remarks(
+                source
+            )
+
+    def test_in_one_file(self, tmp_path: Path) -> None:
+        self.make(tmp_path)
+        labels = counted(tmp_path / "train/_classes.csv")
+        assert labels == {("cat", None): 2, ("dog", None): 2, ("big bird", None): 2}
+
+    def test_a_row_with_several_or_none_is_rejected(self, tmp_path: Path) -> None:
+        rows = ["a.png, 1, 1, 0", "b.png, 0, 0, 0", "c.png, 1, 0"]
+        self.make(tmp_path / "in", *rows[:2])
+        fill(tmp_path / "in", "train/a.png", "train/b.png")
+        reasons = {item.path: item.reason for item in read(tmp_path / "in") if item.reason}
+        assert reasons == {
+            "train/a.png": "1 in the columns of several classes",
+            "train/b.png": "1 in the column of no class",
+        }
+        report = run(tmp_path, tmp_path / "in", max_rejected=0.5)
+        assert (report["kept"], report["rejected"]) == (8, 2)
+
+    def test_marks_of_several_things_stop(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("images", 6))
+        rows = [(f"{n}.png", "1", str(n % 2), "1") for n in range(6)]
+        table(tmp_path / "attributes.csv", [("id", "young", "smiling", "hat"), *rows])
+        stops(tmp_path, "attributes.csv .*'young', 'smiling', 'hat' hold 0 and 1.* only 0 of 6")
+
+    def test_that_contradict_the_folders_stop(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("page1", 4), *numbered("page2", 4))
+        rows = [(f"page{p}/{n}.png", str(n % 2), str(1 - n % 2)) for p in (1, 2) for n in range(4)]
+        table(tmp_path / "_classes.csv", [("filename", "cat", "dog"), *rows])
+        stops(tmp_path, "folders and _classes.csv disagree: 'page1' and 'dog' for one image")
+
+
+class TestListsFromElsewhere:
+    """Names that begin with folders of the machine on which the list was made."""
+
+    def write(self, root: Path, outer: str, kind: str, count: int = 8) -> Path:
+        fill(root, *(f"train/{n}.png" for n in range(8)))
+        names = [f"{outer}train/{n}.png" for n in range(count)]
+        names = [name.replace("/", "\\") for name in names] if "\\" in outer else names
+        pairs = [(name, ["house", "New York"][n % 2]) for n, name in enumerate(names)]
+        if kind == "ocr_list":
+            lines = [f"{name}\t{word}" for name, word in pairs]
+            (root / "rec_gt_train.txt").write_text("\n\n".join(lines))
+        else:
+            table(root / "train.csv", [("path", "label"), *pairs])
+        return root
+
+    @pytest.mark.parametrize("kind", ["ocr_list", "csv"])
+    @pytest.mark.parametrize(
+        "outer", ["train_data/rec/", "/home/me/data/", "C:\\data\\", "./", "x\\", ""]
+    )
+    def test_are_found(self, outer: str, kind: str, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", outer, kind)
+        assert recognise(str(source)) == kind
+        assert counted(source) == {("house", "train"): 4, ("New York", "train"): 4}
+        assert all(item.data.is_file() for item in read(source))  # type: ignore[union-attr]
+        said = "before its names is not here, and is left out" in remarks(source)
+        assert said == (outer not in ("", "./"))
+        assert run(tmp_path, source)["rejected"] == 0
+
+    @pytest.mark.parametrize("kind", ["ocr_list", "csv"])
+    def test_an_absolute_path_is_never_followed(self, kind: str, tmp_path: Path) -> None:
+        fill(tmp_path / "elsewhere", *(f"train/{n}.png" for n in range(9)))
+        outer = f"{tmp_path}/elsewhere/"
+        source = self.write(tmp_path / "in", outer, kind)
+        assert all(str(item.data).startswith(str(source)) for item in read(source))
+        self.write(tmp_path / "in", outer, kind, count=9)  # one of them is not in the source
+        listed = [item for item in read(source) if item.path.startswith(outer)]
+        assert [item.reason for item in listed] == ["path leaves its folder"] * 9
+
+    @pytest.mark.parametrize("kind", ["ocr_list", "csv"])
+    def test_a_path_upwards_is_refused(self, kind: str, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", "../", kind)
+        listed = [item for item in read(source) if item.path.startswith("..")]
+        assert [item.reason for item in listed] == ["path leaves its folder"] * 8
+
+    def test_images_that_no_list_names_are_rejected(self, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", "", "ocr_list")
+        fill(source, "train/more.png", "test/t.png")
+        (source / "notes.md").write_text("x")
+        items = [item for item in read(source) if item.reason or item.label is None]
+        assert [(item.path, item.label, item.reason) for item in items] == [
+            ("test/t.png", None, ""), ("train/more.png", "", "not in rec_gt_train.txt"),
+        ]  # fmt: skip
+
+    def test_images_that_no_table_lists_are_rejected(self, tmp_path: Path) -> None:
+        source = self.write(tmp_path / "in", "", "csv")
+        fill(source, "train/more.png", "test/t.png")
+        (source / "notes.md").write_text("x")
+        items = [item for item in opened(source) if item.reason or item.label is None]
+        assert [(item.path, item.label, item.reason) for item in items] == [
+            ("notes.md", None, SIDE_FILE), ("test/t.png", None, ""),
+            ("train/more.png", "", "not in train.csv"),
+        ]  # fmt: skip
+
+
+class TestBeside:
+    """What lies beside the files that a reader reads is counted, and images are named."""
+
+    @pytest.mark.parametrize("kind", ["parquet", "idx", "webdataset", "lmdb"])
+    def test_other_files_are_ignored_and_images_rejected(self, kind: str, tmp_path: Path) -> None:
+        source = tmp_path / "in"
+        fill(source, "cat/1.png", "2.JPG")
+        (source / "notes.md").write_text("x")
+        if kind == "parquet":
+            made = pa.table({"image": [picture(), picture()], "label": ["a", "b"]})
+            pq.write_table(made, source / "0.parquet")
+        elif kind == "idx":
+            (source / "train-images-idx3-ubyte").write_bytes(
+                bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 9])
+            )
+            (source / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 2, 0, 1]))
+        elif kind == "lmdb":
+            lmdb = pytest.importorskip("lmdb")
+            with lmdb.open(str(source)) as environment, environment.begin(write=True) as values:
+                for number in (b"000000001", b"000000002"):
+                    values.put(b"image-" + number, picture())
+                    values.put(b"label-" + number, number[-1:])
+                values.put(b"num-samples", b"2")
+        else:
+            fill(tmp_path / "shard", "1.png", "2.png")
+            for number in "12":
+                (tmp_path / f"shard/{number}.cls").write_text(number)
+            tarred(tmp_path / "shard").rename(source / "0.tar")
+        items = list(opened(source, kind))
+        assert len([item for item in items if not item.reason]) == 2
+        reasons = {item.path: item.reason for item in items if item.reason}
+        assert reasons.pop("lock.mdb", SIDE_FILE) == SIDE_FILE
+        assert reasons == {
+            "notes.md": SIDE_FILE, "cat/1.png": BESIDE, "2.JPG": BESIDE,
+        }  # fmt: skip
+        with pytest.raises(AugmentError, match=BESIDE):
+            run(tmp_path, source, reader=kind)
 
 
 class TestMetadata:
@@ -161,12 +313,16 @@ class TestMetadata:
 
     EXPECTED = {("a", "train"): 4, ("b", "train"): 4, ("a", "test"): 2, ("b", "test"): 2}
 
-    @pytest.mark.parametrize("kind", ["csv", "jsonl"])
+    @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
     def test_in_each_split(self, kind: str, tmp_path: Path) -> None:
         root = tmp_path / "in"
         for split, lines in self.split_set(root).items():
             if kind == "csv":
                 table(root / split / "metadata.csv", [("file_name", "label"), *lines])
+            elif kind == "parquet":
+                names, labels = zip(*lines, strict=True)
+                made = pa.table({"file_name": names, "label": labels})
+                pq.write_table(made, root / split / "metadata.parquet")
             else:
                 rows = [json.dumps({"file_name": name, "label": label}) for name, label in lines]
                 (root / split / "metadata.jsonl").write_text("\n".join(rows))
@@ -198,6 +354,32 @@ class TestMetadata:
             f'{{"file_name": "1.png", "label": "a"}}\n{line}\n'
         )
         stops(tmp_path, "metadata.jsonl: line 2: no JSON")
+
+    def test_as_parquet(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in", "1.png", "x/2.png", "x/3.png", "4.png")
+        made = pa.table({
+            "file_name": ["1.png", "x/2.png", "x/3.png", "../4.png"], "label": [0, 1, -1, 0],
+            "split": ["train", "test", "test", "train"], "boxes": [[1.0], [], None, []],
+        })  # fmt: skip
+        names = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+        made = made.replace_schema_metadata({b"huggingface": json.dumps(names).encode()})
+        pq.write_table(made, tmp_path / "in/metadata.parquet")
+        for source in every_way(tmp_path / "in"):
+            items = {item.path: item for item in read(source)}
+            expected = {
+                "1.png": ("cat", "train"),
+                "x/2.png": ("dog", "test"),
+                "x/3.png": ("", "test"),
+            }
+            assert {path: items[path][2:4] for path in expected} == expected
+            assert items["../4.png"].reason == "path leaves its folder"
+            assert items["4.png"].reason == "not in metadata.parquet"
+
+    def test_that_is_no_parquet_names_itself(self, tmp_path: Path) -> None:
+        fill(tmp_path / "in", *numbered("a", 2), *numbered("b", 2))
+        (tmp_path / "in/metadata.parquet").write_bytes(b"PAR1 and no more")
+        for source in every_way(tmp_path / "in"):
+            stops(source, "metadata.parquet: no Parquet file, or damaged")
 
     def test_tests_without_a_row_are_unlabelled(self, tmp_path: Path) -> None:
         lines = self.split_set(tmp_path)
@@ -328,6 +510,13 @@ class TestCompetition:
         assert {label for label, _ in counted(tmp_path, tables=False)} == {"page1", "page2"}
         assert {label for label, _ in counted(tmp_path / "labels.csv")} == {"a", "b"}
 
+    def test_a_table_that_agrees_with_the_folders_is_said(self, tmp_path: Path) -> None:
+        fill(tmp_path, *numbered("a", 4), *numbered("b", 4))
+        rows = [(f"{label}/{n}.png", label) for label in "ab" for n in range(4)]
+        table(tmp_path / "labels.csv", [("file", "label"), *rows])
+        assert counted(tmp_path) == {("a", None): 4, ("b", None): 4}
+        assert "labels.csv is not read: the folders name the classes" in remarks(tmp_path)
+
     def test_a_name_in_two_folders_is_rejected(self, tmp_path: Path) -> None:
         fill(tmp_path, *numbered("x", 3), "y/0.png")
         table(tmp_path / "x.csv", [("id", "label"), ("0", "a"), ("1", "a"), ("2", "b")])
@@ -366,6 +555,48 @@ class TestRefused:
         fill(tmp_path, *numbered("cat", 2), *numbered("dog", 2))
         (tmp_path / "cat/0.txt").write_text("0 0.5 0.5 0.25 0.1\n")
         assert "cat/0.txt is not read: boxes (YOLO)" in remarks(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("cat/1.txt", "0 0.5 0.5 0.25 0.1\n1 0.5 0.5 0.1 0.1\n"),  # two classes in one image
+            ("dog/1.txt", "0 0.5 0.5 0.25 0.1\n"),  # one class in two folders
+            ("cat/2.xml", "<annotation><object><name>dog</name></object></annotation>"),
+            ("a.json", '{"annotations": [{"bbox": [1]}], "categories": [{"name": "wheel"}]}'),
+        ],
+    )
+    def test_boxes_that_contradict_class_folders_stop(
+        self, name: str, text: str, tmp_path: Path
+    ) -> None:
+        fill(tmp_path / "in", *numbered("cat", 3), *numbered("dog", 3))
+        (tmp_path / "in/cat/0.txt").write_text("0 0.5 0.5 0.25 0.1\n")
+        (tmp_path / "in" / name).write_text(text)
+        if not name.endswith(".txt"):
+            (tmp_path / "in/cat/0.txt").unlink()
+        for source in every_way(tmp_path / "in"):
+            why = r"folders cat, dog hold images, and .*: the boxes .*tables: false"
+            reader = "archive" if source.suffix else None  # a tar with texts is a WebDataset
+            stops(source, why, reader)
+            assert counted(source, reader, tables=False) == {("cat", None): 3, ("dog", None): 3}
+            if recognise(str(source)) == "webdataset":
+                assert "boxes (YOLO), no label" in {item.reason for item in read(source)}
+                assert {item.label for item in read(source) if not item.reason} == {""}
+
+    @pytest.mark.parametrize("kind", ["txt", "xml", "json"])
+    def test_boxes_that_agree_with_class_folders_are_said(self, kind: str, tmp_path: Path) -> None:
+        names = ("cat", "dog")
+        for place, name in enumerate(names):
+            fill(tmp_path, *numbered(name, 3))
+            for number in range(3 * (kind != "json")):
+                box = f"{place} 0.5 0.5 0.25 0.1\n"
+                if kind == "xml":
+                    box = f"<annotation><object><name>{name}</name></object></annotation>"
+                (tmp_path / name / f"{number}.{kind}").write_text(box)
+        if kind == "json":
+            notes = {"categories": [{"name": name} for name in names], "annotations": []}
+            (tmp_path / "instances.json").write_text(json.dumps(notes))
+        assert counted(tmp_path) == {("cat", None): 3, ("dog", None): 3}
+        assert "is not read: boxes" in remarks(tmp_path)
 
     def test_pascal_voc(self, tmp_path: Path) -> None:
         fill(tmp_path, *numbered("JPEGImages", 2))
@@ -551,33 +782,3 @@ class TestNames:
         fill(tmp_path, unicodedata.normalize("NFD", "é.png"), "2.png")
         table(tmp_path / "l.csv", [("path", "label"), ("é.png", "a"), ("2.png", "b")])
         assert all(item.data.exists() for item in read(tmp_path / "l.csv"))  # type: ignore[union-attr]
-
-
-LINES = {
-    "`train/cat/`": TestSplitFolders.test_with_longer_names_are_splits,
-    "`cat/train/`": TestSplitFolders.test_in_each_class_are_splits,
-    "`train/`, `test/` without": TestSplitFolders.test_without_labels_stop,
-    "`metadata.csv`": TestMetadata.test_above_the_splits,
-    "`dataset.json`": TestDatasetJson.test_brings_the_labels,
-    "`train.csv` beside": TestCompetition.test_is_read_and_tests_are_unlabelled,
-    "`train.csv`, `val.csv`": TestCompetition.test_a_table_for_each_split,
-    "a table beside": TestCompetition.test_a_table_that_contradicts_the_folders_stops,
-    "a table with several": TestCompetition.test_two_columns_that_may_be_the_label_stop,
-    "a table with commas": TestTablesOfWindows.test_are_read,
-    "`filename,words`": TestTablesOfWindows.test_words_with_commas,
-    "an archive with": TestTablesOfWindows.test_archives_of_windows,
-    "boxes": TestRefused.test_coco,
-    "`images/` and": TestRefused.test_masks,
-    "`train/good/`": TestDefects.test_good_and_defects_are_classes,
-    "names in two": TestNames.test_two_unicode_forms_are_one_class,
-    "names that differ": TestNames.test_blanks_at_the_end_and_case,
-}
-
-
-def test_every_line_of_the_documentation_has_a_test() -> None:
-    page = Path(__file__).parents[2] / "docs/start/sources.md"
-    section = page.read_text("utf-8").partition("## Layouts")[2].partition("\n## ")[0]
-    lines = [line[2:] for line in section.splitlines() if line.startswith("| ")][1:]
-    assert len(lines) == len(LINES)
-    for line, start in zip(lines, LINES, strict=True):
-        assert line.startswith(start)

@@ -583,7 +583,8 @@ class TestCsv:
         as_csv(tmp_path)
         (tmp_path / "other.csv").write_text("x\n")
         assert recognise(str(tmp_path)) == "csv"
-        assert len(read(tmp_path)) == 3
+        assert len(candidates(tmp_path)) == 3
+        assert [item.path for item in read(tmp_path) if item.reason] == ["other.csv"]
 
     def test_a_delimiter_is_one_character(self, tmp_path: Path) -> None:
         with pytest.raises(AugmentError, match="delimiter"):
@@ -785,7 +786,7 @@ class TestOcrList:
         (tmp_path / "dict.txt").write_text("e\n")
         (tmp_path / "notes.txt").write_text("a\tb\n")
         assert recognise(str(tmp_path)) == "ocr_list"
-        assert [item[2:6] for item in read(tmp_path)] == [
+        assert [item[2:6] for item in candidates(tmp_path)] == [
             ("ein Wort", "train", None, ""),
             ("tab\tinside", "train", None, ""),
             ("x", "valid", None, "path leaves its folder"),
