@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import files, table
@@ -47,8 +48,9 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     device = devices.choose_device(settings.device)
     specs = _specs(settings, root, device.type == "cuda")
     network = CLASSIFIERS.resolve(settings.judge)
-    recipe = JudgeRecipe(network, settings.steps, settings.batch, device)
     data = _read(root)
+    steps = enough_steps(settings.steps, len(data.train))
+    recipe = JudgeRecipe(network, steps, settings.batch, device)
     study, plan = _study(settings, device, data, root), _plan(settings)
     measured = _measure(
         root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan).as_dict()

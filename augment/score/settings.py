@@ -76,7 +76,7 @@ class ScoreSettings(Settings):
     the labeller's.
     """
     steps: Count = 600
-    """Training steps of the judge."""
+    """Training steps of the judge at most: a set of n labelled train images gets 100 + 2 n."""
     batch: Count = 64
     """Images in a batch of the judge, and of the uplift's classifiers."""
     uplift: UpliftSettings = UpliftSettings()
