@@ -32,7 +32,7 @@ from augment.score.settings import ScoreSettings
 from augment.score.uplift import protocol
 from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Outcome, Study, Training
-from augment.score.uplift.learners import Terms
+from augment.score.uplift.learners import LEARNERS, Terms
 from augment.score.uplift.protocol import Plan
 
 FITTED = f"{CACHE}/score"
@@ -124,16 +124,23 @@ def _read(root: Path) -> _Data:
 
 def _plan(settings: ScoreSettings) -> Plan:
     uplift = settings.uplift
+    trained = LEARNERS.describe(LEARNERS.resolve(uplift.learner)["name"]).facts["trained"]
     return Plan(
-        uplift.arms, uplift.doses, range(uplift.seeds), uplift.policies, curve=uplift.learning_curve
-    )
+        uplift.arms, uplift.doses, range(uplift.seeds), uplift.policies,
+        curve=uplift.learning_curve, steps=_uplift_steps(settings) if trained else None,
+    )  # fmt: skip
+
+
+def _uplift_steps(settings: ScoreSettings) -> int:
+    """The training steps of each classifier of the uplift."""
+    return settings.uplift.steps or math.ceil(settings.steps / 3)
 
 
 def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Path) -> Study:
     """The images with the learner that answers for them; what it answered is kept on disk."""
     terms = Terms(
         classes=len(data.train.classes),
-        steps=settings.uplift.steps or math.ceil(settings.steps / 3),
+        steps=_uplift_steps(settings),
         batch=settings.batch,
         network=settings.judge,
         profile=settings.profile,
