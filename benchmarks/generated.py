@@ -206,7 +206,7 @@ def _study(
 
 
 def what_is_written(train: Arrays, synthetic: Arrays, report: UpliftReport) -> Arrays:
-    """The synthetic images that ``write`` would write after the verdict of ``report``."""
+    """The synthetic images that ``write`` would write after the choice of ``report``."""
     names = np.array(train.classes)
     frame = pd.DataFrame({"label": names[synthetic.labels], "index": range(len(synthetic))})
     doses = dose.doses("auto", train.classes, report)

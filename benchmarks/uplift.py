@@ -74,7 +74,7 @@ def few(case: str, seed: int, options: argparse.Namespace) -> Row:
     plan = Plan(("pseudo_labels", "adopted"), (), range(options.classifiers), ("elastic",))
     report = protocol.measure(study, plan).as_dict()
     arms = {name: arm["mean"] for name, arm in report["arms"].items()}
-    gain = report["adopted"] or {}
+    gain = report["parts"].get("adopted", {})
     return {
         **{name: arms.get(name) for name in ("classic", "pseudo_labels", "adopted")},
         **{name: gain.get(name) for name in ("gain", "low", "high", "verdict")},

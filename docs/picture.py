@@ -59,7 +59,6 @@ def verdict(project: Path, height: int) -> Pixels:
         for name in ("report", "score", "write")
     )
     uplift = score["uplift"]
-    left_out = written["left_out"]["over_dose"]
     image = Image.new("RGB", (WIDTH, height), PAPER)
     draw = ImageDraw.Draw(image)
     draw.text((MARGIN, 14), "verdict", fill=INK, font=font(16), anchor="lm")
@@ -69,14 +68,14 @@ def verdict(project: Path, height: int) -> Pixels:
         top += 36
     top += 26
     draw.text((MARGIN, top), "accuracy on real test images", fill=FAINT, font=font(16))
-    rows = (("real, classic augmentation", "classic"), ("the same + synthetic", "synthetic"))
+    rows = (("real, classic augmentation", "classic"), ("the written set", "written"))
     for words, arm in rows:
         top += 32
         value = f"{100 * uplift[arm]['mean']:.1f} %"
         draw.text((MARGIN, top), words, fill=INK, font=font(18))
         draw.text((WIDTH - MARGIN, top), value, fill=INK, font=font(18), anchor="ra")
     top = interval(draw, top + 66, uplift)
-    for line in wrapped(consequence(written["synthetic"], left_out), font(18)):
+    for line in wrapped(consequence(written), font(18)):
         draw.text((MARGIN, top), line, fill=INK, font=font(18))
         top += 26
     return np.asarray(image)
@@ -106,10 +105,13 @@ def ends(uplift: Mapping[str, Any]) -> tuple[float, float]:
     return uplift["low"], uplift["high"]
 
 
-def consequence(taken: int, left_out: int) -> str:
+def consequence(written: Mapping[str, Any]) -> str:
     """What ``write`` made of the verdict."""
-    if taken:
-        return f"The written set holds {taken:,} synthetic images."
+    kinds = ((written["adopted"], "adopted"), (written["synthetic"], "synthetic"))
+    added = " and ".join(f"{count:,} {kind}" for count, kind in kinds if count)
+    if added:
+        return f"The written set holds {added} images."
+    left_out = written["left_out"]["over_dose"]
     return f"So the written set holds the real images alone; {left_out:,} samples stay out."
 
 

@@ -16,7 +16,15 @@ import yaml
 
 from augment import pipeline
 from augment.data import images, table
-from augment.data.reports import ArmResult, ClassGain, Confusion, Gain, Spread, UpliftReport
+from augment.data.reports import (
+    ArmResult,
+    ClassGain,
+    Confusion,
+    Gain,
+    PartGain,
+    Spread,
+    UpliftReport,
+)
 from augment.readers import builtin
 from benchmarks import mnist, pages, results
 
@@ -88,24 +96,28 @@ def whole_uplift(classes: tuple[str, ...] = ("a", "b"), **changes: Any) -> Uplif
     counts = [[int(row == column) for column in classes] for row in classes]
     report = UpliftReport(
         classic=Spread(0.9, 0.01, [0.89, 0.91]),
-        synthetic=Spread(0.92, 0.01, [0.91, 0.93]),
+        written=Spread(0.92, 0.01, [0.91, 0.93]),
         gain=Spread(0.02, 0.0, [0.02, 0.02]),
         seeds=[0, 1],
+        steps=200,
         arms={
             "classic": ArmResult(0.9, 0.01, [0.89, 0.91], 0.9, recalls, None),
             "synthetic@1": ArmResult(0.92, 0.01, [0.91, 0.93], 0.92, recalls, gain),
         },
         policy="elastic",
+        adopted=False,
         dose=1.0,
+        chosen_on="valid",
         low=0.01,
         high=0.03,
         mcnemar=0.01,
         verdict="helps",
         per_class={name: ClassGain(**vars(gain), dose=1.0) for name in classes},
+        parts={"synthetic": PartGain(**vars(gain), dose=1.0)},
+        samples=PartGain(**vars(gain), dose=1.0),
         learning_curve=[],
         equal_images=None,
         data_multiplier=None,
-        adopted=None,
         controls={},
         confusion=Confusion(list(classes), counts, counts),
     )

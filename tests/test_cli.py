@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from augment import cli, new_project, pipeline
 from augment.data import images
-from augment.data.reports import Spread, UpliftReport
+from augment.data.reports import PartGain, Spread, UpliftReport
 from augment.report import terminal
 from augment.synth import run as synth
 from augment.train.recipes import RECIPES
@@ -193,6 +193,7 @@ def test_uplift_prints_a_verdict_and_stores_it(
     monkeypatch.chdir(root)
     command = ["uplift", "--arms", "real,synthetic", "--doses", "0.1", "--seeds", "1"]
     command += ["-S", "score.uplift.policies=[elastic]", "-S", "score.uplift.learning_curve=[]"]
+    command += ["-S", "score.uplift.steps=20"]
     result = runner.invoke(cli.app, [*command, "--json"])
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
@@ -207,11 +208,47 @@ def test_uplift_prints_a_verdict_and_stores_it(
 def test_verdicts_in_words(uplift_report: Callable[..., UpliftReport]) -> None:
     gain = Spread(0.012, 0.0, [0.012])
     helps = uplift_report(gain=gain, low=0.004, high=0.02, dose=0.5)
-    expected = "helps: +1.20 points (+0.40 to +2.00) on real test images, at dose 0.5"
+    expected = "helps: +1.20 points (+0.40 to +2.00) on real test images, with samples at dose 0.5"
     assert terminal.uplift_in_words(helps) == expected
     without = uplift_report(verdict="no difference", dose=0.0)
-    assert "no dose is better" in terminal.uplift_in_words(without)
+    words = "no difference: nothing that could be added is better than classic augmentation"
+    assert terminal.uplift_in_words(without).startswith(words)
+    blind = uplift_report(verdict="no difference", dose=0.0, chosen_on=None)
+    assert "no valid images to choose a dose by" in terminal.uplift_in_words(blind)
     assert terminal.uplift_in_words(uplift_report(verdict=None)) == "not measured"
+
+
+def test_the_scoreboard_splits_the_gain(uplift_report: Callable[..., UpliftReport]) -> None:
+    """The written set first, each ingredient beneath, what the samples earned, and the budget."""
+    base = uplift_report()
+    arm = base.arms["synthetic@1"]
+    nothing = PartGain(-0.003, -0.007, 0.001, "no difference", 1.0)
+    uplift = uplift_report(
+        adopted=True, dose=0.0, chosen_on=None, samples=nothing,
+        arms={**base.arms, "adopted": arm, "adopted+synthetic@1": arm, "pseudo_labels": arm},
+        parts={
+            "adopted": PartGain(0.02, 0.01, 0.03, "helps", None),
+            "synthetic": PartGain(-0.01, -0.02, -0.005, "harms", 1.0),
+            "adopted+synthetic": nothing,
+            "pseudo_labels": PartGain(0.01, 0.0, 0.02, "no difference", None),
+        },
+    )  # fmt: skip
+    assert list(terminal.uplift_rows(uplift)) == [
+        ("uplift: written set", "0.9200 ± 0.0100",
+         "helps: +2.00 points (+1.00 to +3.00) on real test images, with adopted images"),
+        ("  labelled images alone", "0.9000 ± 0.0100", "classic augmentation"),
+        ("  with adopted images", "0.9200 ± 0.0100", "helps: +2.00 points (+1.00 to +3.00)"),
+        ("  with samples, dose 1", "0.9200 ± 0.0100", "harms: -1.00 points (-2.00 to -0.50)"),
+        ("  with both, dose 1", "0.9200 ± 0.0100",
+         "no difference: -0.30 points (-0.70 to +0.10)"),
+        ("  with pseudo-labels", "0.9200 ± 0.0100",
+         "no difference: +1.00 points (+0.00 to +2.00)"),
+        ("  samples themselves", "", "nothing measurable: -0.30 points (-0.70 to +0.10) over "
+         "adopted images alone, at dose 1"),
+        ("  how it was chosen", "",
+         "no valid images, so adopted ones at their calibrated labels and no samples"),
+        ("  budget", "", "2 classifiers an arm, 200 steps each; augment uplift measures longer"),
+    ]  # fmt: skip
 
 
 def test_long_words_of_a_report_are_printed_whole(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from augment.adopt.calibration import Floats
 from augment.adopt.combine import AdoptError, Combination, label_pool
 from augment.adopt.opinions import Pool
 from augment.adopt.settings import AdoptSettings
+from augment.classifiers.fit import enough_steps
 from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
@@ -42,7 +43,7 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
             upright=settings.profile == "glyph",
             home=root / GENERATOR,
             device=devices.choose_device(settings.device),
-            steps=settings.steps,
+            steps=enough_steps(settings.steps, len(train) + len(valid)),
             rounds=settings.rounds,
             batch=settings.batch,
             seed=settings.seed,

@@ -24,7 +24,9 @@ class AdoptSettings(Settings):
     chosen on three subsets of MNIST: only hard images teach anything new.
     """
     steps: Count = 600
-    """Training steps of each classifier that is taught."""
+    """Training steps of each classifier that is taught, at most: n images, labelled or not, get
+    100 + 2 n.
+    """
     rounds: Count = 2
     """Rounds of teaching: each starts anew with the labels of the one before."""
     batch: Count = 64

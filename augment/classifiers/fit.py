@@ -30,6 +30,7 @@ CLASSIC: tuple[Spec, ...] = ("elastic",)  # affine and elastic: changes no label
 PEAK_RATE = 5e-3  # learning rate at the top of the cycle
 DECAY = 1e-2  # weight decay
 WARM_UP = 0.15  # share of the steps in which the rate rises
+FIRST_STEPS, STEPS_EACH = 100, 2  # of the steps that are enough: some, and so many for each image
 
 
 def fit_classifier(
@@ -84,6 +85,14 @@ def fit_classifier(
         optimiser.step()
     model.eval()
     return classifier
+
+
+def enough_steps(most: int, images: int) -> int:
+    """Steps for a fit to so many ``images``: at most ``most``, and fewer for fewer images.
+
+    Chosen by hand: more steps read no more MNIST digits right after a fit to 100 of them.
+    """
+    return min(most, FIRST_STEPS + STEPS_EACH * images)
 
 
 def even_places(labels: Labels) -> NDArray[np.int64]:

@@ -104,9 +104,16 @@ class Gain(_Record):
 
 @dataclass(frozen=True)
 class ClassGain(Gain):
-    """The gain on the images of one class, and the dose that suits the class on valid images."""
+    """The gain on the images of one class, and the dose of its samples in the written set."""
 
     dose: float
+
+
+@dataclass(frozen=True)
+class PartGain(Gain):
+    """The gain of one ingredient, and the dose of its samples; None where it has none."""
+
+    dose: float | None
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ class CurvePoint(_Record):
 
 @dataclass(frozen=True)
 class Confusion(_Record):
-    """Counts [actual, predicted] over all seeds, of the classic arm and with synthetic images."""
+    """Counts [actual, predicted] over all seeds, of the classic arm and of the written set."""
 
     classes: Sequence[str]
     before: Sequence[Sequence[int]]
@@ -154,37 +161,73 @@ class Confusion(_Record):
 
 @dataclass(frozen=True)
 class UpliftReport(_Record):
-    """Whether a classifier gets better by synthetic images: ``uplift`` in score.json.
+    """Whether a classifier gets better by the set that ``write`` writes: ``uplift`` in score.json.
 
-    ``synthetic`` and ``gain`` are those at ``dose``, synthetic images for each real one, which was
-    chosen on valid images; a dose of 0 is the classic arm. ``mcnemar`` is a p-value. Real images
-    alone would do as well as with synthetic ones if there were ``equal_images`` of them,
-    ``data_multiplier`` times those there are; None where the learning curve does not tell.
+    The *written* set holds the labelled images, the adopted ones where ``adopted`` is true, and of
+    each class the synthetic ones at its dose in ``per_class``; ``dose`` is theirs, or 0 for none.
+    What it holds was chosen on ``chosen_on``: "valid", or None where there were no valid images.
+    ``gain`` to ``confusion`` compare it with the labelled images under classic augmentation.
+
+    ``parts`` holds the gain of each ingredient beside these alone, ``samples`` that of the
+    synthetic images over what the written set holds without them. ``seeds`` and ``steps`` are the
+    budget: classifiers an arm, and the training steps of each (None of a learner without steps).
+    ``mcnemar`` is a p-value. Labelled images alone would do as well as the written set if there
+    were ``equal_images`` of them, ``data_multiplier`` times those there are; None where the
+    learning curve does not tell.
     """
 
     classic: Spread
-    synthetic: Spread
+    written: Spread
     gain: Spread
     seeds: Sequence[int]
+    steps: int | None
     arms: Mapping[str, ArmResult]
     policy: str
+    adopted: bool
     dose: float
+    chosen_on: str | None
     low: float
     high: float
     mcnemar: float | None
     verdict: str | None
     per_class: Mapping[str, ClassGain]
+    parts: Mapping[str, PartGain]
+    samples: PartGain | None
     learning_curve: Sequence[CurvePoint]
     equal_images: float | None
     data_multiplier: float | None
-    adopted: Gain | None
     controls: Mapping[str, Gain]
     confusion: Confusion
 
     @property
     def overall(self) -> Gain:
-        """The mean gain at the dose, with its interval and verdict."""
+        """The mean gain of the written set, with its interval and verdict."""
         return Gain(self.gain.mean, self.low, self.high, self.verdict)
+
+    @property
+    def added(self) -> str:
+        """What the written set holds beside the labelled images, in words."""
+        added = ["adopted images"] if self.adopted else []
+        if self.dose:
+            without = sum(not of_class.dose for of_class in self.per_class.values())
+            but = f" (none in {without} of {len(self.per_class)} classes)" if without else ""
+            added.append(f"samples at dose {self.dose:g}{but}")
+        return " and ".join(added) or "nothing"
+
+    @property
+    def choice(self) -> str:
+        """How it was chosen what the written set holds, in words."""
+        if self.chosen_on is not None:
+            return f"chosen on {self.chosen_on} images"
+        labels = "adopted ones at their calibrated labels and " if self.adopted else ""
+        return f"no valid images, so {labels}no samples"
+
+    @property
+    def budget(self) -> str:
+        """How much was spent on each arm, in words."""
+        count = len(self.seeds)
+        classifiers = f"{count} classifier{'s' if count > 1 else ''} an arm"
+        return classifiers if self.steps is None else f"{classifiers}, {self.steps} steps each"
 
     @classmethod
     def of_scores(cls, scores: Mapping[str, Any]) -> UpliftReport | None:
@@ -199,6 +242,7 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
     float: (int | float, "a number"),
     int: (int, "an integer"),
     str: (str, "text"),
+    bool: (bool, "true or false"),
 }
 
 
@@ -230,7 +274,7 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     if hint is float and value is None:
         return math.nan
     kind, name = _KINDS[hint]
-    if isinstance(value, bool) or not isinstance(value, kind):
+    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, kind):
         raise _wrong(where, name, value)
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -13,11 +13,13 @@ from augment.data.reports import SCORE_KEYS, Gain, ScoreKey, Spread, UpliftRepor
 FIRST = "label_accuracy"  # of the scores, because it says most to a newcomer
 BOARD: Mapping[str, ScoreKey] = {FIRST: SCORE_KEYS[FIRST], **SCORE_KEYS}
 
-ARMS = {
-    "classic": "real + classic augmentation",
-    "synthetic": "the same + synthetic",
-    "gain": "gain",
+PARTS = {  # of the written set, and its rival; beside the labelled images
+    "adopted": "with adopted images",
+    "synthetic": "with samples",
+    "adopted+synthetic": "with both",
+    "pseudo_labels": "with pseudo-labels",
 }
+LONGER = "augment uplift measures longer"
 
 
 def scoreboard(score: Mapping[str, Any]) -> Table:
@@ -36,14 +38,30 @@ def scoreboard(score: Mapping[str, Any]) -> Table:
             board.add_row(facts.title, number(score[key]), number(floor.get(key)), facts.hint)
     uplift = UpliftReport.of_scores(score)
     if uplift:
-        for arm, title in ARMS.items():
-            hint = uplift_in_words(uplift) if arm == "gain" else "on real test images"
-            board.add_row(f"uplift: {title}", mean_and_deviation(getattr(uplift, arm)), "", hint)
+        board.add_section()
+        for title, accuracy, hint in uplift_rows(uplift):
+            board.add_row(title, accuracy, "", hint)
     return board
 
 
+def uplift_rows(uplift: UpliftReport) -> Iterator[tuple[str, str, str]]:
+    """Title, accuracy on test and words: the written set, then whose gain it is, and the budget."""
+    yield "uplift: written set", mean_and_deviation(uplift.written), uplift_in_words(uplift)
+    yield "  labelled images alone", mean_and_deviation(uplift.classic), "classic augmentation"
+    for name, title in PARTS.items():
+        if (part := uplift.parts.get(name)) is not None:
+            arm, at = name, ""
+            if part.dose is not None:
+                arm, at = f"{name}@{part.dose:g}", f", dose {part.dose:g}"
+            yield f"  {title}{at}", mean_and_deviation(uplift.arms[arm]), gain_in_words(part)
+    if uplift.samples is not None:
+        yield "  samples themselves", "", samples_in_words(uplift)
+    yield "  how it was chosen", "", uplift.choice
+    yield "  budget", "", f"{uplift.budget}; {LONGER}"
+
+
 def uplift_board(report: Mapping[str, Any]) -> Table:
-    """uplift.json as a table: each arm beside the classic one, then the gain of each class.
+    """uplift.json as a table: the written set, each arm beside the classic one, then the classes.
 
     Raises ReportShapeError for a report that is not one of the uplift.
     """
@@ -53,6 +71,9 @@ def uplift_board(report: Mapping[str, Any]) -> Table:
     board.add_column("arm or class", overflow="fold")
     for name in ("test accuracy", "valid", "gain, points", "95 %", "verdict"):
         board.add_column(name, justify="right", overflow="fold")
+    written = mean_and_deviation(uplift.written)
+    board.add_row("written set", written, "", *_cells(uplift.overall))
+    board.add_section()
     for name, arm in uplift.arms.items():
         board.add_row(name, mean_and_deviation(arm), number(arm.valid), *_cells(arm.gain))
     board.add_section()
@@ -63,13 +84,33 @@ def uplift_board(report: Mapping[str, Any]) -> Table:
 
 
 def uplift_in_words(uplift: UpliftReport) -> str:
-    """The verdict in words, with the gain in points that it rests on."""
+    """The verdict on the written set in words, with the gain in points that it rests on."""
     if uplift.verdict is None:
         return "not measured"
-    if not uplift.dose:
-        return "no difference: no dose is better than classic augmentation on valid images"
+    if not (uplift.adopted or uplift.dose):
+        why = "nothing that could be added is better than classic augmentation on valid images"
+        if uplift.chosen_on is None:
+            why = "nothing is added, for there are no valid images to choose a dose by"
+        return f"no difference: {why}"
     gain, interval, verdict = _cells(uplift.overall)
-    return f"{verdict}: {gain} points ({interval}) on real test images, at dose {uplift.dose:g}"
+    return f"{verdict}: {gain} points ({interval}) on real test images, with {uplift.added}"
+
+
+def gain_in_words(gain: Gain) -> str:
+    """Verdict, gain and interval of one comparison."""
+    middle, interval, verdict = _cells(gain)
+    return f"{verdict}: {middle} points ({interval})" if verdict else "not measured"
+
+
+def samples_in_words(uplift: UpliftReport) -> str:
+    """What the generator itself earned: the gain of its samples over the set without them."""
+    part = uplift.samples
+    if part is None or part.verdict is None:
+        return "not measured"
+    over = "adopted images" if uplift.adopted else "the labelled images"
+    middle, interval, verdict = _cells(part)
+    said = "nothing measurable" if verdict == "no difference" else verdict
+    return f"{said}: {middle} points ({interval}) over {over} alone, at dose {part.dose:g}"
 
 
 def _cells(gain: Gain | None) -> tuple[str, str, str]:
@@ -81,7 +122,9 @@ def _cells(gain: Gain | None) -> tuple[str, str, str]:
 
 
 def _facts(uplift: UpliftReport) -> str:
-    facts = [f"classic augmentation: {uplift.policy}", f"seeds: {len(uplift.seeds)}"]
+    facts = [f"classic augmentation: {uplift.policy}", uplift.budget, uplift.choice]
+    if uplift.samples is not None:
+        facts.append(f"the samples themselves: {samples_in_words(uplift)}")
     if uplift.equal_images is not None:
         multiplier = f"data multiplier {uplift.data_multiplier:.2f}"
         facts += [f"as good as {uplift.equal_images:.0f} real images", multiplier]

@@ -20,6 +20,7 @@ _ARMS = {
     "adopted+synthetic": "classic + adopted + synthetic",
     "synthetic": "classic + synthetic",
     "synthetic_only": "synthetic alone",
+    "written": "the written set",
     "shuffled": "control: shuffled labels",
     "perturbed": "control: perturbed copies",
 }

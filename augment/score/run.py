@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import files, table
@@ -31,7 +32,7 @@ from augment.score.settings import ScoreSettings
 from augment.score.uplift import protocol
 from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Outcome, Study, Training
-from augment.score.uplift.learners import Terms
+from augment.score.uplift.learners import LEARNERS, Terms
 from augment.score.uplift.protocol import Plan
 
 FITTED = f"{CACHE}/score"
@@ -47,8 +48,9 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     device = devices.choose_device(settings.device)
     specs = _specs(settings, root, device.type == "cuda")
     network = CLASSIFIERS.resolve(settings.judge)
-    recipe = JudgeRecipe(network, settings.steps, settings.batch, device)
     data = _read(root)
+    steps = enough_steps(settings.steps, len(data.train))
+    recipe = JudgeRecipe(network, steps, settings.batch, device)
     study, plan = _study(settings, device, data, root), _plan(settings)
     measured = _measure(
         root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan).as_dict()
@@ -122,16 +124,23 @@ def _read(root: Path) -> _Data:
 
 def _plan(settings: ScoreSettings) -> Plan:
     uplift = settings.uplift
+    trained = LEARNERS.describe(LEARNERS.resolve(uplift.learner)["name"]).facts["trained"]
     return Plan(
-        uplift.arms, uplift.doses, range(uplift.seeds), uplift.policies, curve=uplift.learning_curve
-    )
+        uplift.arms, uplift.doses, range(uplift.seeds), uplift.policies,
+        curve=uplift.learning_curve, steps=_uplift_steps(settings) if trained else None,
+    )  # fmt: skip
+
+
+def _uplift_steps(settings: ScoreSettings) -> int:
+    """The training steps of each classifier of the uplift."""
+    return settings.uplift.steps or math.ceil(settings.steps / 3)
 
 
 def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Path) -> Study:
     """The images with the learner that answers for them; what it answered is kept on disk."""
     terms = Terms(
         classes=len(data.train.classes),
-        steps=settings.uplift.steps or math.ceil(settings.steps / 3),
+        steps=_uplift_steps(settings),
         batch=settings.batch,
         network=settings.judge,
         profile=settings.profile,

@@ -16,10 +16,15 @@ class UpliftSettings(Settings):
 
     arms: Annotated[list[PartSpec], Kind("augment.score.uplift.arms", "ARMS")] = [
         "classic",
-        "synthetic",
+        "pseudo_labels",
         "adopted",
+        "synthetic",
+        "adopted+synthetic",
     ]
-    """The sets of images that a classifier is trained on; `classic` always runs."""
+    """The sets of images that a classifier is trained on, those whose images are there; `classic`
+    always runs, and `adopted` where there are adopted images. The set that `write` writes is chosen
+    from `classic`, `adopted`, `synthetic` and `adopted+synthetic` on the valid split.
+    """
     doses: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.5, 1.0]
     """Synthetic images for each labelled train image of a class that are tried; above 0."""
     seeds: Count = 3
@@ -53,6 +58,7 @@ LONG_UPLIFT: Mapping[str, Any] = {  # of `augment uplift`, where nothing else is
     ],
     "doses": [0.25, 0.5, 1.0, 2.0],
     "seeds": 5,
+    "steps": 600,
     "policies": ["affine", "elastic", "rand_augment", "trivial_augment", "aug_mix"],
     "learning_curve": [0.25, 0.5],
 }
@@ -76,7 +82,7 @@ class ScoreSettings(Settings):
     the labeller's.
     """
     steps: Count = 600
-    """Training steps of the judge."""
+    """Training steps of the judge at most: a set of n labelled train images gets 100 + 2 n."""
     batch: Count = 64
     """Images in a batch of the judge, and of the uplift's classifiers."""
     uplift: UpliftSettings = UpliftSettings()

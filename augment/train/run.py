@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from augment.classifiers.classifier import Classifier, load_classifier
-from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.classifiers.fit import CLASSIC, enough_steps, fit_classifier
 from augment.data import files
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN, REPORTS
@@ -131,7 +131,7 @@ def _labeller(
         train.labels,
         classes=len(train.classes),
         network=settings.labeller.network,
-        steps=settings.labeller.steps,
+        steps=enough_steps(settings.labeller.steps, len(train)),
         batch=settings.labeller.batch,
         seed=seeding.derive(settings.seed, "labeller"),
         device=device,

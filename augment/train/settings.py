@@ -80,7 +80,7 @@ class LabellerSettings(Settings):
     network: Annotated[PartSpec, Kind("augment.classifiers.networks", "CLASSIFIERS")] = "cnn"
     """The labeller's network."""
     steps: Count = 600
-    """Training steps of the labeller."""
+    """Training steps of the labeller at most: a set of n labelled images gets 100 + 2 n."""
     batch: Count = 64
     """Images in a batch of the labeller."""
 

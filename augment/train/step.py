@@ -111,8 +111,11 @@ class Engine:
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad()
-        torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
-        gradients = [p.grad for p in phase.parameters() if p.grad is not None]
+        weights = phase.parameters()  # gradients of other modules' weights would cost and not count
+        torch.autograd.backward(
+            torch.stack([term.float() for term in terms.values()]).sum(), inputs=weights
+        )
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         optimiser.step()
         return norm

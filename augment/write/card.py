@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from augment.data.reports import SCORE_KEYS, UpliftReport
+from augment.data.reports import SCORE_KEYS, Gain, UpliftReport
 from augment.data.table import SPLITS
 from augment.write import gates
 
-UPLIFT = ("classic", "synthetic", "gain", "low", "high", "seeds")
+UPLIFT = ("classic", "written", "gain", "low", "high", "seeds", "steps")
 
 
 def card(
@@ -44,13 +44,14 @@ def card(
         f"{synthetic} made by a generator. The column `origin` tells them apart; synthetic images "
         "stand in the train split only.",
         *_adopted(adopted, report["adoption"]),
-        *([f"{report['remark'].capitalize()}."] if report["remark"] else []),
+        *([f"{report['remark'][0].upper()}{report['remark'][1:]}."] if report["remark"] else []),
         "## Counts",
         _counts(report["classes"]),
         *_doses(report["per_class"]),
         *_struck(report["left_out"]["struck_out"]),
         *_gates(report),
-        *_measured(scores, uplift),
+        *_scores(scores),
+        *(_uplift(uplift, report["as_measured"]) if uplift else []),
         "## How it was made",
         _table(
             ("what", "SHA-256 or value"),
@@ -121,8 +122,8 @@ def _gates(report: Mapping[str, Any]) -> list[str]:
     return ["## Gates", *forced, _table(head, gates.cells(results))]
 
 
-def _measured(scores: Mapping[str, Any], uplift: UpliftReport | None) -> list[str]:
-    """The sections about scores; none where nothing was measured."""
+def _scores(scores: Mapping[str, Any]) -> list[str]:
+    """The section about scores; none where nothing was measured."""
     floor = scores.get("floor")
     floor = floor if isinstance(floor, Mapping) else {}
     rows = [
@@ -130,17 +131,37 @@ def _measured(scores: Mapping[str, Any], uplift: UpliftReport | None) -> list[st
         for name in SCORE_KEYS
         if _number(scores.get(name))
     ]
-    sections = []
+    if not rows:
+        return []
+    floor_is = "The floor is the same number for real train images against real held-out ones."
+    return ["## Scores", floor_is, _table(("score", "value", "floor"), rows)]
+
+
+def _uplift(uplift: UpliftReport, as_measured: bool) -> list[str]:
+    """The verdict on the written set first, then whose gain it is."""
+    which = "this set" if as_measured else "**another set than this one**"
+    verdict = uplift.verdict or "not measured: there was no real test image"
+    plain = uplift.as_dict()
+    numbers = [(name, _number(plain[name])) for name in UPLIFT if _number(plain[name])]
+    gains: dict[str, Gain] = {**uplift.parts}
+    if uplift.samples is not None:
+        gains["samples, over the set without them"] = uplift.samples
+    shares = ("gain", "low", "high")
+    rows = [
+        (name, *(_number(getattr(gain, share)) for share in shares), gain.verdict or "")
+        for name, gain in gains.items()
+    ]
+    sections = [
+        "## Uplift",
+        f"Verdict on {which}: {_cell(verdict)}. Beside the labelled images it holds "
+        f"{uplift.added}; {_cell(uplift.choice)}.",
+        "Accuracy of a classifier on real test images, taught by the labelled images alone under "
+        f"classic augmentation and by the written set; {uplift.budget}:",
+        _table(("training", "value"), numbers),
+    ]
     if rows:
-        floor_is = "The floor is the same number for real train images against real held-out ones."
-        sections += ["## Scores", floor_is, _table(("score", "value", "floor"), rows)]
-    if uplift is not None:
-        plain = uplift.as_dict()
-        gains = [(name, _number(plain[name])) for name in UPLIFT if _number(plain[name])]
-        what = "Accuracy of a classifier on real test images, trained with and without them:"
-        sections += ["## Uplift", what, _table(("training", "value"), gains)]
-        if uplift.verdict is not None:
-            sections.append(f"Verdict on the synthetic images: {_cell(uplift.verdict)}.")
+        head = ("ingredient", *shares, "verdict")
+        sections += ["Each ingredient beside the labelled images:", _table(head, rows)]
     return sections
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from augment.data.reports import ClassGain, UpliftReport
+from augment.data.reports import UpliftReport
 from augment.errors import AugmentError
 
 DoseSetting = str | float | Mapping[str, float] | None
@@ -36,8 +36,8 @@ def doses(
     """The dose of each class.
 
     ``setting`` is a number, a number for each class (none for the others), None for all, or "auto":
-    the dose that ``uplift`` gives each class; nothing where synthetic samples do not help overall;
-    all where the uplift was not measured. Raises DoseError for an unknown class.
+    that of the set that ``uplift`` chose and measured; all where the uplift was not measured.
+    Raises DoseError for an unknown class.
     """
     if isinstance(setting, Mapping):
         unknown = sorted(setting.keys() - set(classes))
@@ -49,9 +49,7 @@ def doses(
         return dict.fromkeys(classes, Dose(setting, "set"))
     if uplift is None:
         return dict.fromkeys(classes, Dose(None, "not measured"))
-    if uplift.verdict != "helps":
-        return dict.fromkeys(classes, Dose(0.0, f"overall: {uplift.verdict or 'not measured'}"))
-    return {label: _measured(uplift.per_class.get(label)) for label in classes}
+    return {label: _chosen(uplift, label) for label in classes}
 
 
 def taken(synthetic: pd.DataFrame, real: pd.Series, doses: Mapping[str, Dose]) -> NDArray[np.bool_]:
@@ -72,7 +70,14 @@ def taken(synthetic: pd.DataFrame, real: pd.Series, doses: Mapping[str, Dose]) -
     return (rank.reindex(synthetic.index) < limits).to_numpy(dtype=bool)
 
 
-def _measured(gain: ClassGain | None) -> Dose:
-    if gain is None:
+def _chosen(uplift: UpliftReport, label: str) -> Dose:
+    """The dose of the class in the set that was measured."""
+    of_class = uplift.per_class.get(label)
+    if of_class is None:
         return Dose(0.0, "not measured")
-    return Dose(gain.dose, gain.verdict or "not measured")
+    if uplift.chosen_on is None:
+        return Dose(of_class.dose, "no valid images")
+    if not uplift.dose:
+        return Dose(of_class.dose, f"no gain on {uplift.chosen_on}")
+    why = "chosen" if of_class.dose else "harms"
+    return Dose(of_class.dose, f"{why} on {uplift.chosen_on}")

@@ -1,6 +1,7 @@
 """Write: real, adopted and accepted synthetic samples as one set, with card and provenance.
 
-What ``score`` found decides: its numbers have to pass the gates, and its verdicts give the doses.
+What ``score`` found decides: it chose on valid images what the set holds, and its numbers, which
+are about that very set, have to pass the gates.
 """
 
 from __future__ import annotations
@@ -46,25 +47,30 @@ class _Selection:
     """The samples that go in, and why.
 
     takes[n], struck[n]: whether row n of the synthetic table goes in, and whether a person dropped
-    it. ``gone`` counts decisions about images that are no longer there.
+    it. ``adopted_spare`` counts adopted images that the uplift keeps out, ``gone`` decisions about
+    images that are no longer there. ``as_measured``: whether this is the set that the uplift is
+    about; None where that was not measured.
     """
 
     labelled: pd.DataFrame
     adopted: pd.DataFrame
     adopted_why: str
+    adopted_spare: int
     synthetic: pd.DataFrame
     takes: NDArray[np.bool_]
     struck: NDArray[np.bool_]
     gone: int
     doses: Mapping[str, Dose]
+    as_measured: bool | None
 
 
 def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False) -> dict[str, Any]:
     """Write what was cleaned, adopted and made to ``data/augmented``; returns the report.
 
     All labelled real samples go in untouched; those of ``data/adopted``, whose labels are
-    inferred, unless they harm; of each class the first synthetic ones, by index, up to its dose,
-    without those that ``decisions.csv`` drops. Images without a label are left out and counted.
+    inferred, unless the uplift chose without them; of each class the first synthetic ones, by
+    index, up to its dose, without those that ``decisions.csv`` drops. Images without a label are
+    left out and counted.
 
     Raises GateError for a gate that fails, unless ``force``; PartError for the writer, DoseError
     for a class that is not there, WriteError for inputs that are missing or unfit, WriterError for
@@ -87,7 +93,8 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
         "dose": settings.dose,
         "gates": gates.records(results),
         "forced": not gates.passed(results),
-        "remark": _remark(settings, selection),
+        "remark": _remark(settings, uplift, selection),
+        "as_measured": selection.as_measured,
         **_counts(selection, table.count(root / CLEAN)),
         "adoption": _adoption(selection, _json(root / REPORTS / "adopt.json")),
         "inputs": {place: files.digest_of_folder(root / place) for place in places},
@@ -127,29 +134,48 @@ def _choose(settings: WriteSettings, uplift: UpliftReport | None, root: Path) ->
     _check(real, synthetic)
     adopted = _adopted(root, real)
     labelled = real[real["label"].notna()]
-    verdict = uplift.adopted.verdict if uplift and uplift.adopted else None
-    adopts, why = settings.adopted, "set"
-    if adopts == "auto":
-        adopts, why = verdict != "harms", verdict or "not measured"
+    adopts, why = _adopts(settings, uplift)
+    spare = len(adopted) if settings.adopted == "auto" and not adopts else 0
+    if not adopts:
+        adopted = adopted.iloc[:0]
     classes = table.classes_of([*labelled["label"], *synthetic["label"]])
     dose_of_class = doses(settings.dose, classes, uplift)
     decided = decisions.load(root / decisions.FILE)
     dropped = {name for name, decision in decided.items() if decision.action == "drop"}
     struck = synthetic["id"].isin(dropped).to_numpy()
-    takes = ~struck
-    takes[takes] = taken(
-        synthetic[~struck], labelled.loc[labelled["split"] == "train", "label"], dose_of_class
-    )
+    takes, train = ~struck, labelled.loc[labelled["split"] == "train", "label"]
+    takes[takes] = taken(synthetic[~struck], train, dose_of_class)
+    as_measured = None
+    if uplift:
+        measured = taken(synthetic, train, doses("auto", classes, uplift))
+        same = np.array_equal(takes, measured)
+        as_measured = same and bool(len(adopted)) == uplift.adopted
     return _Selection(
         labelled,
-        adopted if adopts else adopted.iloc[:0],
+        adopted,
         why,
+        spare,
         synthetic[takes],
         takes,
         struck,
         len(decided.keys() - _decidable(root)) if decided else 0,
         dose_of_class,
+        as_measured,
     )
+
+
+def _adopts(settings: WriteSettings, uplift: UpliftReport | None) -> tuple[bool, str]:
+    """Whether adopted images go in, and why."""
+    if settings.adopted != "auto":
+        return settings.adopted, "set"
+    if uplift is None:
+        return True, "not measured"
+    if "adopted" not in uplift.parts:
+        return False, "not measured"
+    if uplift.chosen_on is None:
+        return uplift.adopted, "no valid images"
+    why = "chosen" if uplift.adopted else "worse"
+    return uplift.adopted, f"{why} on {uplift.chosen_on}"
 
 
 def _decidable(root: Path) -> set[str]:
@@ -227,14 +253,37 @@ def _uplift(scores: Mapping[str, Any], path: Path) -> UpliftReport | None:
         raise WriteError(f"{path}: {error}; run the stage score again") from None
 
 
-def _remark(settings: WriteSettings, selection: _Selection) -> str | None:
-    """A word to users who asked for synthetic images and get none."""
-    if settings.dose != "auto" or not len(selection.takes) or selection.takes.any():
-        return None
-    return (
-        "no class gains by synthetic images: the set holds the real ones alone "
-        "(-S write.dose=null takes all the same)"
-    )
+def _remark(
+    settings: WriteSettings, uplift: UpliftReport | None, selection: _Selection
+) -> str | None:  # fmt: skip
+    """A word to users who get another set than they may expect, or than the verdict is about."""
+    remarks = []
+    if uplift and settings.dose == "auto" and len(selection.takes) and not selection.takes.any():
+        why = "no class gains by synthetic images on valid ones"
+        if uplift.chosen_on is None:
+            why = "without valid images no dose can be chosen"
+        rest = "real ones" if len(selection.adopted) else "labelled ones"
+        remarks.append(
+            f"{why}: the set holds the {rest} alone (-S write.dose=null takes all the same)"
+        )
+    if selection.adopted_spare:
+        remarks.append(
+            f"adopted images stay out: {selection.adopted_why} (-S write.adopted=true takes them "
+            "all the same)"
+        )
+    if uplift and selection.as_measured is False:
+        changes = {
+            "write.dose is set": settings.dose != "auto",
+            "write.adopted is set": settings.adopted != "auto"
+            and bool(len(selection.adopted)) != uplift.adopted,
+            "samples are struck out": selection.struck.any(),
+        }
+        why = ", ".join(name for name, holds in changes.items() if holds)
+        remarks.append(
+            "the verdict and the gates are about another set "
+            f"({why or 'tables changed since score ran'}): the labelled images with {uplift.added}"
+        )
+    return "; ".join(remarks) or None
 
 
 def _counts(selection: _Selection, cleaned: int) -> dict[str, Any]:

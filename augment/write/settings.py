@@ -21,10 +21,13 @@ class WriteSettings(Settings):
     dose: Literal["auto"] | Amount | dict[str, Amount] | None = "auto"
     """The most synthetic images for each labelled train image: a number from 0 up for all classes,
     `{CLASS: number}` with none for other classes, null for all samples, or `auto`: the dose that
-    the uplift chose for each class, and none where it does not say `helps`.
+    the uplift chose for each class on the valid split, and none without one. The verdict and the
+    gates are about the set of `auto`.
     """
     adopted: Literal["auto"] | bool = "auto"
-    """Whether adopted images go in; `auto` takes them unless the uplift says that they harm."""
+    """Whether adopted images go in; `auto` follows the uplift: it takes them unless the valid split
+    tells against them.
+    """
     gates: list[str] = []
     """Bounds on `reports/score.json`, each a line `KEY OP NUMBER` with OP one of >=, <=, > and <;
     nothing is written where one fails.

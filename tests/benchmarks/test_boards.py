@@ -382,7 +382,7 @@ def test_what_is_written_follows_the_verdict_of_each_class(
     written = generated.what_is_written(train, made, uplift_report(per_class=gains))
     assert np.bincount(written.labels).tolist() == [6, 6, 6, 0, 6, 6, 6, 6, 6, 6]
     assert set(written.ids) <= set(made.ids)
-    no_gain = uplift_report(verdict="no difference")
+    no_gain = uplift_report(dose=0.0, per_class=dict.fromkeys(train.classes, gains["3"]))
     assert not len(generated.what_is_written(train, made, no_gain))
 
 

@@ -151,6 +151,20 @@ class TestNearDuplicate:
         readings = evidence(["a", "b"] * 30, pixels=pixels, features=features)
         assert measures("near_duplicate", readings).min() >= 0.5
 
+    def test_a_few_plain_strokes_are_no_copies_but_one_that_was_moved_is(self) -> None:
+        """5 strokes that lean a little more each, among 20 blots: too few to say what is alike."""
+        y, x = np.indices((28, 28)) - 13.5
+        lean = np.linspace(-0.2, 0.2, 5)[:, None, None]
+        strokes = 200 * np.exp(-((np.abs(x - lean * y) / 2) ** 3)) * (np.abs(y) < 10)
+        pixels = np.concatenate([pictures(20), np.rint(strokes).astype(np.uint8)[:, None]])
+        pixels = np.concatenate([pixels, np.roll(pixels[24:] // 2, (1, 1), (2, 3))])
+        labels = [*"a" * 10, *"b" * 10, *"1" * 6]
+        shapes = gradients(pixels, upright=True)
+        out = np.flatnonzero(
+            measures("near_duplicate", evidence(labels, pixels=pixels, features=shapes)) < 0.5
+        )
+        assert out.tolist() in ([24], [25])
+
     def test_honest_digits_stay_and_paler_copies_do_not(self) -> None:
         images, digits = builtin.digits()
         pixels = images[:400, None]

@@ -10,13 +10,21 @@ from typing import Any
 import pytest
 
 from augment.data import files
-from augment.data.reports import SCORE_KEYS, Gain, ReportShapeError, UpliftReport
+from augment.data.reports import (
+    SCORE_KEYS,
+    ClassGain,
+    Gain,
+    PartGain,
+    ReportShapeError,
+    UpliftReport,
+)
 
 Made = Callable[..., UpliftReport]
 
 
 def test_an_uplift_comes_back_from_json(uplift_report: Made) -> None:
-    report = uplift_report(adopted=Gain(0.0, -0.01, 0.01, "no difference"), mcnemar=None)
+    part = PartGain(0.0, -0.01, 0.01, "no difference", None)
+    report = uplift_report(parts={"adopted": part}, adopted=True, samples=None, mcnemar=None)
     assert UpliftReport.from_dict(json.loads(json.dumps(report.as_dict()))) == report
     assert UpliftReport.of_scores({"uplift": report.as_dict(), "fid": 1.0}) == report
     assert UpliftReport.of_scores({}) is None
@@ -43,6 +51,8 @@ def test_what_was_not_measured_is_nan_here_and_null_in_the_file(uplift_report: M
         (("dose",), True, "dose: expected a number, found True"),
         (("seeds",), 2, "seeds: expected a list, found 2"),
         (("seeds", 1), 0.5, r"seeds\.1: expected an integer, found 0\.5"),
+        (("adopted",), 1, "adopted: expected true or false, found 1"),
+        (("parts", "synthetic", "dose"), "1", r"parts\.synthetic\.dose: expected a number"),
         (("policy",), ["affine"], r"policy: expected text, found \['affine'\]"),
         (("controls",), [], r"controls: expected an object, found \[\]"),
         (("confusion", "before"), "11", r"confusion\.before: expected a list"),
@@ -63,6 +73,22 @@ def test_a_report_of_another_shape(
     with pytest.raises(ReportShapeError, match=message) as caught:
         UpliftReport.from_dict(report[""])
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_written_and_how_it_was_chosen_in_words(uplift_report: Made) -> None:
+    assert uplift_report().added == "samples at dose 1"
+    assert uplift_report().choice == "chosen on valid images"
+    assert uplift_report().budget == "2 classifiers an arm, 200 steps each"
+    machine = uplift_report(seeds=[0], steps=None)  # a learner without steps
+    assert machine.budget == "1 classifier an arm"
+    gains = {"a": ClassGain(0.0, 0.0, 0.0, None, 0.5), "b": ClassGain(0.0, 0.0, 0.0, None, 0.0)}
+    both = uplift_report(adopted=True, dose=0.5, per_class=gains)
+    assert both.added == "adopted images and samples at dose 0.5 (none in 1 of 2 classes)"
+    adopted = uplift_report(adopted=True, dose=0.0, chosen_on=None)
+    assert adopted.added == "adopted images"
+    assert adopted.choice.startswith("no valid images, so adopted ones at their calibrated labels")
+    nothing = uplift_report(dose=0.0, chosen_on=None)
+    assert (nothing.added, nothing.choice) == ("nothing", "no valid images, so no samples")
 
 
 def test_how_scores_are_to_be_read() -> None:

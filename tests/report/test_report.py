@@ -52,12 +52,15 @@ def uplift() -> dict[str, Any]:
             "adopted": 0.972, "shuffled": 0.8}  # fmt: skip
     return {
         "classic": arm(0.96),
-        "synthetic": arm(0.9711),
+        "written": arm(0.9711),
         "gain": arm(0.0111),
         "seeds": [0, 1, 2],
+        "steps": 200,
         "arms": {name: arm(mean) for name, mean in arms.items()},
         "policy": "affine",
+        "adopted": False,
         "dose": 0.5,
+        "chosen_on": "valid",
         "low": 0.0042,
         "high": 0.0181,
         "mcnemar": 0.0031,
@@ -70,7 +73,8 @@ def uplift() -> dict[str, Any]:
         "learning_curve": [{"images": 10, "accuracy": 0.9}, {"images": 60, "accuracy": 0.98}],
         "equal_images": 57,
         "data_multiplier": 1.9,
-        "adopted": gain(0.012, "helps"),
+        "parts": {"adopted": gain(0.012, "helps"), "synthetic": gain(0.0111, "helps")},
+        "samples": gain(0.0111, "helps"),
         "controls": {"shuffled": gain(-0.16, "harms")},
         "confusion": {
             "classes": CLASSES,
@@ -232,7 +236,7 @@ def test_sections_in_order_and_nothing_missing(built: Built) -> None:
     assert [section["id"] for section in page.all("section")] == KEYS
     assert written["bytes"] == (root / report.PAGE).stat().st_size
     assert json.loads((root / "reports/report.json").read_text()) == written
-    assert page.open == [] and page.text("h1") == written["verdict"] == "The synthetic images help."
+    assert page.open == [] and page.text("h1") == written["verdict"] == "The written set helps."
 
 
 def test_the_page_stands_alone_and_every_figure_names_its_numbers(built: Built) -> None:
@@ -272,7 +276,10 @@ def test_the_numbers_of_the_uplift_are_on_the_page(built: Built) -> None:
     for words_ in (
         "97.11 %",
         "+1.11 points",
-        "at a dose of 0.5",
+        "it holds samples at dose 0.5 (none in 1 of 3 classes) (chosen on valid images)",
+        "3 classifiers an arm, 200 steps each; augment uplift measures longer",
+        "Whose gain is it?",
+        "The samples themselves: helps: +1.11 points",
         "+0.42 to +1.81",
         "× 1.90",
         "57 real images",
@@ -289,9 +296,9 @@ def test_the_numbers_of_the_uplift_are_on_the_page(built: Built) -> None:
 @pytest.mark.parametrize(
     ("verdict", "headline", "tone"),
     [
-        ("helps", "The synthetic images help.", "good"),
-        ("no difference", "The synthetic images make no difference.", "even"),
-        ("harms", "The synthetic images harm.", "bad"),
+        ("helps", "The written set helps.", "good"),
+        ("no difference", "The written set makes no difference.", "even"),
+        ("harms", "The written set harms.", "bad"),
     ],
 )
 def test_the_verdict_comes_first(verdict: str, headline: str, tone: str, built: Built) -> None:
@@ -299,7 +306,28 @@ def test_the_verdict_comes_first(verdict: str, headline: str, tone: str, built: 
     reports["score"]["uplift"] |= {"verdict": verdict, "dose": 0}
     page = render(built(reports))
     assert (page.text("h1"), page.all("header")[0]["class"]) == (headline, tone)
-    assert "no dose was better than classic augmentation" in page.text("p")
+    assert "nothing that could be added was better on valid images" in page.text("p")
+
+
+def test_samples_that_earned_nothing_are_said_to(built: Built) -> None:
+    """And so is a set that no valid image chose."""
+    reports = stages()
+    nothing = gain(-0.003, "no difference") | {"dose": 1.0}
+    reports["score"]["uplift"] |= {
+        "adopted": True, "dose": 0, "chosen_on": None, "samples": nothing,
+    }  # fmt: skip
+    page = render(built(reports)).text("p")
+    earned = "The samples themselves earned nothing measurable: −0.30 points (−0.70 to +0.10) over "
+    assert f"{earned}adopted images alone, at dose 1." in page
+    labels = "adopted ones at their calibrated labels"
+    assert f"it holds adopted images (no valid images, so {labels} and no samples)" in page
+    assert "another set" not in page
+
+
+def test_a_verdict_on_another_set_than_the_written_one_says_so(built: Built) -> None:
+    reports = stages()
+    reports["write"]["as_measured"] = False
+    assert "written last is another set than this one" in render(built(reports)).text("p")
 
 
 def test_what_was_not_judged_is_not_called_a_verdict(built: Built) -> None:
@@ -308,7 +336,7 @@ def test_what_was_not_judged_is_not_called_a_verdict(built: Built) -> None:
     uplift |= dict.fromkeys(("verdict", "low", "high", "mcnemar"))
     for spread in (
         uplift["classic"],
-        uplift["synthetic"],
+        uplift["written"],
         uplift["gain"],
         *uplift["arms"].values(),
     ):

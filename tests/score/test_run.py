@@ -134,29 +134,35 @@ def test_the_report_has_the_agreed_names(root):
     uplift = report["uplift"]
     assert list(uplift) == [
         "classic",
-        "synthetic",
+        "written",
         "gain",
         "seeds",
+        "steps",
         "arms",
         "policy",
+        "adopted",
         "dose",
+        "chosen_on",
         "low",
         "high",
         "mcnemar",
         "verdict",
         "per_class",
+        "parts",
+        "samples",
         "learning_curve",
         "equal_images",
         "data_multiplier",
-        "adopted",
         "controls",
         "confusion",
     ]
     assert uplift["seeds"] == [0, 1, 2] and uplift["policy"] == "elastic"
+    assert uplift["steps"] == 4  # a third of score.steps
     assert list(uplift["arms"]) == ["classic", "synthetic@0.5", "synthetic@1"]
     assert list(uplift["per_class"]) == CLASSES
-    assert uplift["adopted"] is None and uplift["controls"] == {}
-    for arm in ("classic", "synthetic", "gain"):
+    assert uplift["adopted"] is False and uplift["controls"] == {}
+    assert list(uplift["parts"]) == ["synthetic"] and uplift["samples"]["dose"] in (0.5, 1)
+    for arm in ("classic", "written", "gain"):
         assert len(uplift[arm]["values"]) == 3
         assert uplift[arm]["mean"] == pytest.approx(np.mean(uplift[arm]["values"]))
 
@@ -264,11 +270,14 @@ def test_unlabelled_and_adopted_images_make_arms(root, fits):
     arms = ["pseudo_labels", "adopted", "adopted+synthetic"]
     report = score.prove(params(uplift={"arms": arms, "seeds": 1, "doses": [1]}), root)
     assert list(report["arms"]) == ["classic", "pseudo_labels", "adopted", "adopted+synthetic@1"]
-    assert report["adopted"]["verdict"] in ("helps", "no difference", "harms")
+    assert list(report["parts"]) == ["adopted", "pseudo_labels", "adopted+synthetic"]
+    verdicts = {part["verdict"] for part in report["parts"].values()}
+    assert verdicts <= {"helps", "no difference", "harms"}
     assert [len(pixels) for pixels in fits][-2:] == [30 + 4, 30 + 4 + 30]
     write(root / "data/adopted", "real", [])
     report = score.prove(params(uplift={"arms": arms, "seeds": 1, "doses": [1]}), root)
-    assert list(report["arms"]) == ["classic", "pseudo_labels"] and report["adopted"] is None
+    assert list(report["arms"]) == ["classic", "pseudo_labels"] and report["adopted"] is False
+    assert list(report["parts"]) == ["pseudo_labels"] and report["samples"] is None
 
 
 def test_a_class_without_samples(root):

@@ -39,7 +39,7 @@ def uplifted() -> dict[str, Any]:
     """What the protocol finds, in little."""
     spread = {"mean": 0.92, "std": 0.02, "values": [0.9, 0.92, 0.94]}
     gain = {"mean": 0.0, "std": math.nan, "values": [0.0]}
-    return {"classic": spread, "synthetic": spread, "gain": gain, "low": -0.01, "high": 0.01}
+    return {"classic": spread, "written": spread, "gain": gain, "low": -0.01, "high": 0.01}
 
 
 def measured(train: Side, held: Side, synthetic: Side) -> Measured:

@@ -16,10 +16,12 @@ import torch
 from augment.classifiers.classifier import ClassifierError
 from augment.data import files
 from augment.data.arrays import Arrays
+from augment.data.reports import UpliftReport
 from augment.readers import builtin
 from augment.registry import Spec
-from augment.score.uplift import arms, learners, policies, protocol, statistics
+from augment.score.uplift import arms, choice, learners, policies, protocol, statistics
 from augment.score.uplift.arms import ARMS, Outcome, Study, Training, perturbed
+from augment.score.uplift.choice import Mix
 from augment.score.uplift.learners import LEARNERS, Terms
 from augment.score.uplift.policies import POLICIES
 from augment.score.uplift.protocol import Plan, UpliftError
@@ -117,6 +119,14 @@ def test_verdict(low: float, high: float, expected: str | None) -> None:
     assert statistics.verdict(low, high) == expected
 
 
+def test_a_standard_error_is_over_seeds_and_of_one_seed_over_images() -> None:
+    gains = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])  # means ½ 0 1 ½
+    assert statistics.standard_error(gains) == pytest.approx(math.sqrt(1 / 6) / 2)
+    assert statistics.standard_error(gains[:1]) == pytest.approx(0.5)  # √½ / √2
+    assert statistics.standard_error(np.full((3, 5), 0.2)) == pytest.approx(0)
+    assert statistics.standard_error(gains[:1, :1]) == math.inf
+
+
 @pytest.mark.parametrize(
     ("won", "lost", "expected"), [(0, 0, 1.0), (5, 0, 2 / 32), (0, 5, 2 / 32), (3, 1, 10 / 16)]
 )
@@ -207,6 +217,15 @@ def test_a_dose_takes_what_there_is() -> None:
     assert len(arms.dosed(study(), 100.0)) == 6 and not len(arms.dosed(study(), 0.0))
     assert sorted(levels(ARMS.build("synthetic")(study(), 0))) == sorted(DOSED)
     assert len(arms.dosed(study(), 1 / 3)) == 1  # 3 · ⅓ is one image, however it is rounded
+
+
+def test_a_dose_for_each_class() -> None:
+    by_class = arms.dosed(study(), np.array([0.4, 2.0]))  # of three real images, and of one
+    assert by_class.pixels[:, 0, 0, 0].tolist() == [100, 101, 103]
+    training = arms.written(study(), 0, with_adopted=True, doses=np.array([0.0, 1.0]))
+    assert levels(training) == [*REAL, (200, 1), (201, 1), (101, 1)]
+    assert training.policy == "elastic"
+    assert levels(arms.written(study(), 0, with_adopted=False, doses=np.zeros(2))) == REAL
 
 
 def test_shuffled_labels_are_one_anothers() -> None:
@@ -353,7 +372,10 @@ def test_svc_of_one_image_a_class_or_one_class() -> None:
 
 
 def oracle(shares: dict[str, tuple[float, float]], count: int = 100) -> tuple[Study, list[str]]:
-    """A study in which arms are right on that share of valid and of test images."""
+    """A study in which arms are right on that share of valid and of test images.
+
+    Adopted images are there only where an arm has them.
+    """
     held = grey([0, 1] * (count // 2), 0)
     titles: list[str] = []
 
@@ -366,7 +388,8 @@ def oracle(shares: dict[str, tuple[float, float]], count: int = 100) -> tuple[St
         valid, test = shares[title]
         return Outcome(guess(valid), guess(test), np.zeros((3, 2), np.float32))
 
-    return study(valid=held, test=held, trained=trained), titles
+    adopted = grey([1, 1] if any("adopted" in title for title in shares) else [], 200)
+    return study(valid=held, test=held, adopted=adopted, trained=trained), titles
 
 
 def plan(**changes: Any) -> Plan:
@@ -385,7 +408,12 @@ def test_the_dose_is_chosen_on_valid_and_the_gain_measured_on_test() -> None:
     assert report.gain.mean == pytest.approx(0.2)
     assert 0.1 < report.low < 0.2 < report.high < 0.3
     assert report.gain.values == pytest.approx([0.2] * 3)
-    assert report.synthetic.mean == pytest.approx(0.9)
+    assert report.written.mean == pytest.approx(0.9)
+    assert not report.adopted and report.chosen_on == "valid"
+    assert list(report.parts) == ["synthetic"] and report.parts["synthetic"].dose == 0.5
+    assert report.parts["synthetic"] == report.samples
+    assert report.samples.gain == pytest.approx(report.gain.mean)
+    assert report.samples.low == report.low
     assert report.arms["synthetic@1"].valid == pytest.approx(0.85)
     assert report.arms["synthetic@1"].gain.gain == pytest.approx(0.29)
     assert report.mcnemar == pytest.approx(2 * 0.5**60)  # 20 images won, three seeds
@@ -399,7 +427,7 @@ def test_the_dose_is_chosen_on_valid_and_the_gain_measured_on_test() -> None:
 
 
 def test_the_report_keeps_its_format() -> None:
-    """Keys, nesting and order of score.json are read by others: uplift.json is as it always was."""
+    """Keys, nesting and order of score.json are read by others: uplift.json holds them."""
     shares = {
         "policy affine": (0.7, 0.9), "policy elastic": (0.8, 0.5), "classic": (0.8, 0.7),
         "real": (0.6, 0.5), "adopted": (0.8, 0.65), "synthetic@0.5": (0.9, 0.65),
@@ -407,7 +435,7 @@ def test_the_report_keeps_its_format() -> None:
     }  # fmt: skip
     every = plan(
         arms=["real", "adopted", "synthetic", "shuffled"], policies=["affine", "elastic"],
-        curve=[0.5],
+        curve=[0.5], steps=9,
     )  # fmt: skip
     report = files.finite(protocol.measure(oracle(shares)[0], every).as_dict())
     expected = json.loads((Path(__file__).parent / "uplift.json").read_text())
@@ -428,7 +456,7 @@ def test_no_dose_that_is_no_better_on_valid() -> None:
     report = protocol.measure(oracle(shares)[0], plan())
     assert (report.dose, report.low, report.high) == (0, 0, 0)
     assert report.verdict == "no difference" and report.mcnemar is None
-    assert report.synthetic == report.classic
+    assert report.written == report.classic
     assert {gain.dose for gain in report.per_class.values()} == {0}
     assert report.arms["synthetic@0.5"].gain.verdict == "helps"
     assert report.arms["synthetic@1"].gain.verdict == "harms"
@@ -450,6 +478,7 @@ def test_a_class_that_is_harmed_on_valid_gets_none() -> None:
         return Outcome(guesses, guesses, guesses[:3])
 
     report = protocol.measure(dataclasses.replace(sample, trained=trained), plan(doses=[1.0]))
+    assert list(report.arms) == ["classic", "synthetic@1", "written"]
     assert report.dose == 1 and report.per_class["a"].dose == 1
     assert report.per_class["b"].dose == 0 and report.per_class["b"].verdict == "harms"
     assert report.per_class["a"].verdict == "helps"
@@ -478,7 +507,8 @@ def test_arms_without_images_are_left_out_and_controls_told_apart() -> None:
     nothing = dataclasses.replace(sample, adopted=grey([]), unlabelled=sample.unlabelled[:0])
     every = ["adopted", "adopted+synthetic", "pseudo_labels", "shuffled", "perturbed"]
     report = protocol.measure(nothing, plan(arms=every))
-    assert list(report.arms) == ["classic", "shuffled", "perturbed"] and report.adopted is None
+    assert list(report.arms) == ["classic", "shuffled", "perturbed"] and report.parts == {}
+    assert not report.adopted and report.samples is None
     assert report.controls["shuffled"].verdict == "harms"
     assert report.controls["perturbed"].verdict == "no difference"
     assert report.dose == 0 and report.gain.mean == 0
@@ -497,14 +527,14 @@ def told(**guesses: tuple[list[int], list[int]]) -> Study:
         valid, test = (np.eye(2, dtype=np.float32)[labels * 20] for labels in guesses[title])
         return Outcome(valid, test, valid[:0])
 
-    return study(valid=held, test=held, trained=trained)
+    return study(valid=held, test=held, adopted=grey([]), trained=trained)
 
 
 def test_the_dose_of_a_class_is_chosen_on_valid_too() -> None:
     """Class a is harmed on test alone, class b on valid alone."""
     better, worse = ([0, 0, 0, 0], [1, 1, 0, 1])
-    sample = told(classic=([1, 1, 1, 1], worse), **{"synthetic@1": (better, [1, 1, 1, 1])})
-    report = protocol.measure(sample, plan(doses=[1.0]))
+    guesses = {"synthetic@1": (better, [1, 1, 1, 1]), "written": (better, [1, 1, 1, 1])}
+    report = protocol.measure(told(classic=([1, 1, 1, 1], worse), **guesses), plan(doses=[1.0]))
     assert report.dose == 1 and report.per_class["a"].verdict == "harms"
     assert report.per_class["a"].dose == 1 and report.per_class["b"].dose == 0
     assert report.per_class["b"].verdict == "no difference"
@@ -525,6 +555,151 @@ def test_real_classes_are_rows_and_recall_is_of_them() -> None:
     assert recalls == pytest.approx({"a": 2 / 3, "b": 1.0})
 
 
+# The written set: chosen on valid images, measured on test images
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        ({(False, 0): [0.8] * 3}, (False, 0)),
+        ({(False, 0): [0.8] * 3, (True, 0): [0.8] * 3}, (True, 0)),  # of equals with adopted
+        ({(False, 0): [0.8] * 3, (False, 1): [0.8] * 3}, (False, 0)),  # then the smaller dose
+        ({(False, 0): [0.8] * 3, (False, 0.5): [0.9] * 3, (False, 1): [0.9] * 3}, (False, 0.5)),
+        ({(False, 0): [0.9] * 3, (True, 0): [0.8] * 3, (True, 1): [0.85] * 3}, (False, 0)),
+        ({(False, 0): [0.8] * 3, (True, 0): [0.9] * 3, (True, 1): [0.95] * 3}, (True, 1)),
+        # gains of 0.1, -0.1, 0.1: 0.033 in the mean, a standard error of 0.067
+        ({(False, 0): [0.8] * 3, (False, 1): [0.9, 0.7, 0.9]}, (False, 0)),
+        # 0.1, 0, 0.1: 0.067 against 0.033
+        ({(False, 0): [0.8] * 3, (False, 1): [0.9, 0.8, 0.9]}, (False, 1)),
+        # one seed of three gains: as much as its standard error, not more
+        ({(False, 0): [0.8] * 3, (False, 1): [0.9, 0.8, 0.8]}, (False, 0)),
+        # the best beats dose 0 by more than its standard error, but not dose ½
+        (
+            {(True, 0): [0.5] * 3, (True, 0.5): [0.8] * 3, (True, 1): [0.9, 0.7, 0.9]},
+            (True, 0.5),
+        ),
+        ({(False, 0): [0.8], (False, 1): [0.83]}, (False, 0)),  # one seed: over its images
+        ({(False, 0): [0.8], (False, 1): [0.9]}, (False, 1)),
+    ],
+)
+def test_the_best_mix_beats_simpler_ones_by_more_than_chance(
+    accuracies: dict[tuple[bool, float], list[float]], expected: tuple[bool, float]
+) -> None:
+    """Right answers about ten images a seed, the first ones; about 100 of a single seed."""
+
+    def right(shares: list[float]) -> np.ndarray:
+        count = 10 if len(shares) > 1 else 30
+        return np.arange(count) < np.round(count * np.array(shares))[:, None]
+
+    for order in (1, -1):
+        mixes = {Mix(*mix): right(shares) for mix, shares in list(accuracies.items())[::order]}
+        assert choice.best_mix(mixes) == expected
+
+
+EVERY = ["pseudo_labels", "adopted", "synthetic", "adopted+synthetic"]
+LABELS = {"labeller": (0.8, 0.7), "pseudo_labels": (0.8, 0.75)}
+
+
+def test_the_written_set_has_adopted_images_and_samples_where_valid_gains_by_both() -> None:
+    shares = {
+        "classic": (0.7, 0.7), **LABELS, "adopted": (0.8, 0.8),
+        "synthetic@0.5": (0.72, 0.68), "synthetic@1": (0.74, 0.66),
+        "adopted+synthetic@0.5": (0.9, 0.84), "adopted+synthetic@1": (0.85, 0.99),
+    }  # fmt: skip
+    sample, titles = oracle(shares)
+    report = protocol.measure(sample, plan(arms=EVERY, steps=7))
+    assert (report.adopted, report.dose, report.chosen_on) == (True, 0.5, "valid")
+    assert report.gain.mean == pytest.approx(0.14) and report.verdict == "helps"
+    assert report.written.mean == pytest.approx(0.84)
+    assert report.overall == report.arms["adopted+synthetic@0.5"].gain
+    assert {name: (gain.gain, gain.dose) for name, gain in report.parts.items()} == {
+        "adopted": (pytest.approx(0.1), None),
+        "pseudo_labels": (pytest.approx(0.05), None),
+        "synthetic": (pytest.approx(-0.02), 0.5),
+        "adopted+synthetic": (pytest.approx(0.14), 0.5),
+    }
+    assert (report.samples.gain, report.samples.dose) == (pytest.approx(0.04), 0.5)
+    assert report.samples.verdict == "helps"  # over adopted images alone, not over classic
+    assert report.added == "adopted images and samples at dose 0.5"
+    assert report.budget == "3 classifiers an arm, 7 steps each"
+    assert "written 0" not in titles  # an arm has been that set
+    assert UpliftReport.from_dict(json.loads(json.dumps(files.finite(report.as_dict())))) == report
+
+
+def test_samples_that_are_not_written_are_measured_at_the_best_dose_on_valid() -> None:
+    shares = {
+        "classic": (0.7, 0.7), "adopted": (0.9, 0.8),
+        "synthetic@0.5": (0.6, 0.72), "synthetic@1": (0.65, 0.74),
+        "adopted+synthetic@0.5": (0.9, 0.7), "adopted+synthetic@1": (0.9, 0.6),
+    }  # fmt: skip
+    report = protocol.measure(oracle(shares)[0], plan(arms=EVERY[1:]))
+    assert (report.adopted, report.dose, report.verdict) == (True, 0, "helps")
+    assert report.gain.mean == pytest.approx(0.1)
+    assert (report.parts["synthetic"].gain, report.parts["synthetic"].dose) == (
+        pytest.approx(0.04), 1,
+    )  # fmt: skip
+    assert report.parts["adopted+synthetic"].dose == 0.5  # of equals the smaller
+    assert (report.samples.gain, report.samples.verdict) == (pytest.approx(-0.1), "harms")
+
+
+def test_adopted_images_that_are_worse_on_valid_stay_out_whatever_test_says() -> None:
+    shares = {"classic": (0.8, 0.7), "adopted": (0.7, 0.9), "synthetic@1": (0.7, 0.95)}
+    report = protocol.measure(oracle(shares)[0], plan(arms=["synthetic"], doses=[1.0]))
+    assert list(report.arms) == ["classic", "synthetic@1", "adopted"]  # which always runs
+    assert (report.adopted, report.dose, report.added) == (False, 0, "nothing")
+    assert report.verdict == "no difference" and report.parts["adopted"].verdict == "helps"
+    assert report.samples.gain == pytest.approx(0.25)  # over the labelled images
+
+
+def test_without_valid_images_adopted_ones_are_written_and_no_samples() -> None:
+    """Whatever the test images say of either: the gates judge that."""
+    shares = {
+        "classic": (0.0, 0.8), "adopted": (0.0, 0.7), "synthetic@0.5": (0.0, 0.9),
+        "synthetic@1": (0.0, 0.95), "adopted+synthetic@0.5": (0.0, 0.85),
+        "adopted+synthetic@1": (0.0, 0.99),
+    }  # fmt: skip
+    sample = dataclasses.replace(oracle(shares)[0], valid=grey([]))
+    trained = sample.trained
+    sample = dataclasses.replace(
+        sample, trained=lambda *fitting: trained(*fitting)._replace(valid=np.zeros((0, 2)))
+    )
+    report = protocol.measure(sample, plan(arms=EVERY[1:]))
+    assert (report.adopted, report.dose, report.chosen_on) == (True, 0, None)
+    assert report.gain.mean == pytest.approx(-0.1) and report.verdict == "harms"
+    assert report.parts["synthetic"].dose == 0.5  # the smallest
+    assert report.samples.gain == pytest.approx(0.15)
+    labels = "adopted ones at their calibrated labels"
+    assert report.choice == f"no valid images, so {labels} and no samples"
+    nothing = protocol.measure(dataclasses.replace(sample, adopted=grey([])), plan(arms=EVERY[1:]))
+    assert (nothing.adopted, nothing.dose, nothing.verdict) == (False, 0, "no difference")
+    assert nothing.choice == "no valid images, so no samples" and nothing.added == "nothing"
+
+
+def test_a_set_that_no_arm_is_is_measured_as_it_is_written() -> None:
+    """Class b is harmed on valid: the written set holds samples of class a alone."""
+    right, classic = [0, 0, 0, 1], [1, 1, 1, 1]
+    mixed = [0, 0, 0, 0]
+    seen: list[list[tuple[int, int]]] = []
+    sample = told(
+        classic=(classic, classic), adopted=(classic, classic),
+        **{"adopted+synthetic@1": (mixed, mixed), "written": (right, right)},
+    )  # fmt: skip
+    trained = sample.trained
+
+    def noting(training: Training, seed: int, title: str) -> Outcome:
+        seen.extend([levels(training)] if title == "written" else [])
+        return trained(training, seed, title)
+
+    sample = dataclasses.replace(sample, adopted=grey([1, 1], 200), trained=noting)
+    report = protocol.measure(sample, plan(arms=["adopted+synthetic"], doses=[1.0]))
+    assert [gain.dose for gain in report.per_class.values()] == [1, 0]
+    assert seen == [[*REAL, (200, 1), (201, 1), (100, 0), (102, 0), (104, 0)]] * 3
+    assert report.written.mean == 1 and report.arms["written"].gain == report.overall
+    assert report.samples.gain == report.gain.mean == pytest.approx(0.75)
+    assert report.added == "adopted images and samples at dose 1 (none in 1 of 2 classes)"
+    assert report.confusion.after == [[180, 0], [0, 60]]
+
+
 def test_every_pair_has_its_own_draws() -> None:
     """Arms of one seed share it, and neither labels nor subsets are drawn alike under another."""
     seen: dict[str, list[tuple[int, bytes]]] = {}
@@ -537,7 +712,8 @@ def test_every_pair_has_its_own_draws() -> None:
         right[: seed + 1] = right[: seed + 1, ::-1]
         return Outcome(right, right, right[:0])
 
-    sample = study(train=grey([0, 1] * 20), synthetic=grey([0, 1] * 20, 100), trained=trained)
+    parts = {"synthetic": grey([0, 1] * 20, 100), "adopted": grey([])}
+    sample = study(train=grey([0, 1] * 20), trained=trained, **parts)
     report = protocol.measure(sample, plan(arms=["shuffled"], curve=[0.5]))
     for title in ("shuffled", "20 images"):
         assert [seed for seed, _ in seen[title]] == [0, 1, 2]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from augment.data import decisions, files, images, table
-from augment.data.reports import ClassGain, Gain, UpliftReport
+from augment.data.reports import ClassGain, PartGain, UpliftReport
 from augment.errors import AugmentError
 from augment.readers.base import READERS
 from augment.registry import PartError
@@ -296,10 +296,17 @@ def helps(uplift_report: Helps) -> Helps:
     return partial(uplift_report, LABELS, per_class=HELPS)
 
 
+ADOPTED = {"adopted": PartGain(-0.05, -0.1, -0.01, "harms", None)}
+
+
 def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> None:
     """Adopt the unlabelled train image of ``root``."""
     inferred = {"label_source": "inferred", "label_probability": 0.75, **facts}
     save(root / "data/adopted", rows or [row(90, "2", **inferred)])
+
+
+CHOSEN = [(0.5, "chosen on valid"), (0.0, "harms on valid"), (1.0, "chosen on valid")]
+NO_DOSE = {"dose": 0.0, "per_class": dict.fromkeys(LABELS, ClassGain(0.0, 0.0, 0.0, None, 0.0))}
 
 
 @pytest.mark.parametrize(
@@ -309,16 +316,17 @@ def adopt(root: Path, rows: Iterable[table.Row] | None = None, **facts: Any) -> 
         (None, {}, [(None, "set")] * 3),
         ({"10": 2.0}, {}, [(0.0, "set"), (2.0, "set"), (0.0, "set")]),
         ("auto", None, [(None, "not measured")] * 3),
-        ("auto", {}, [(0.5, "helps"), (0.0, "no difference"), (1.0, "helps")]),
-        ("auto", {"verdict": "harms"}, [(0.0, "overall: harms")] * 3),
-        ("auto", {"verdict": None}, [(0.0, "overall: not measured")] * 3),
-        ("auto", {"verdict": "no difference"}, [(0.0, "overall: no difference")] * 3),
+        ("auto", {}, CHOSEN),
+        *[("auto", {"verdict": verdict}, CHOSEN) for verdict in ("harms", "no difference", None)],
+        ("auto", NO_DOSE, [(0.0, "no gain on valid")] * 3),
+        ("auto", {**NO_DOSE, "chosen_on": None}, [(0.0, "no valid images")] * 3),
         ("auto", {"per_class": {}}, [(0.0, "not measured")] * 3),
     ],
 )
 def test_dose_of_each_class_and_why(
     helps: Helps, setting: Any, uplift: dict[str, Any] | None, expected: list
 ) -> None:
+    """What test images said, the verdict, changes no dose: the gates judge that."""
     by_class = doses(setting, LABELS, None if uplift is None else helps(**uplift))
     assert list(by_class) == list(LABELS)
     assert [tuple(dose) for dose in by_class.values()] == expected
@@ -327,12 +335,12 @@ def test_dose_of_each_class_and_why(
 def test_auto_takes_what_score_found(root: Path, helps: Helps) -> None:
     scored(root, uplift=helps().as_dict())
     report = write.run(settings(), root)
-    assert report["remark"] is None
+    assert report["remark"] is None and report["as_measured"]
     assert report["left_out"]["over_dose"] == 12
     assert report["per_class"] == {
-        "2": {"real": 4, "adopted": 0, "synthetic": 2, "dose": 0.5, "why": "helps"},
-        "10": {"real": 4, "adopted": 0, "synthetic": 0, "dose": 0.0, "why": "no difference"},
-        "a|b": {"real": 4, "adopted": 0, "synthetic": 4, "dose": 1.0, "why": "helps"},
+        "2": {"real": 4, "adopted": 0, "synthetic": 2, "dose": 0.5, "why": "chosen on valid"},
+        "10": {"real": 4, "adopted": 0, "synthetic": 0, "dose": 0.0, "why": "harms on valid"},
+        "a|b": {"real": 4, "adopted": 0, "synthetic": 4, "dose": 1.0, "why": "chosen on valid"},
     }
     written = augmented(root)
     assert written.loc[written["origin"] == "synthetic", "label"].value_counts().to_dict() == {
@@ -341,19 +349,61 @@ def test_auto_takes_what_score_found(root: Path, helps: Helps) -> None:
     }
     text = (root / "data/augmented/README.md").read_text()
     assert "| class | real | adopted | synthetic | dose | why |" in text
-    assert "| 10 | 4 | 0 | 0 | 0 | no difference |" in text
+    assert "| 10 | 4 | 0 | 0 | 0 | harms on valid |" in text
+    assert (
+        "Verdict on this set: helps. Beside the labelled images it holds samples at dose 1 (none "
+        "in 1 of 3 classes); chosen on valid images."
+    ) in text
+    assert "2 classifiers an arm, 200 steps each" in text
+    assert "| synthetic | 0.02 | 0.01 | 0.03 | helps |" in text
+    assert "| samples, over the set without them | 0.02 | 0.01 | 0.03 | helps |" in text
 
 
 def test_auto_without_a_gain_writes_the_real_images_and_says_so(root: Path, helps: Helps) -> None:
-    scored(root, uplift=helps(verdict="no difference").as_dict())
+    scored(root, uplift=helps(verdict="no difference", **NO_DOSE).as_dict())
     report = write.run(settings(), root)
     assert (report["real"], report["synthetic"]) == (18, 0)
     assert "-S write.dose=null" in report["remark"]
-    assert "No class gains by synthetic images" in (root / "data/augmented/README.md").read_text()
+    text = (root / "data/augmented/README.md").read_text()
+    assert "No class gains by synthetic images" in text and "-S write.dose=null" in text
     forced = write.run(settings(dose=None), root)
-    assert (forced["synthetic"], forced["remark"]) == (18, None)
+    assert (forced["synthetic"], forced["as_measured"]) == (18, False)
     asked_for = write.run(settings(dose=0), root)
     assert (asked_for["synthetic"], asked_for["remark"]) == (0, None)
+    scored(root, uplift=helps(**NO_DOSE, chosen_on=None).as_dict())
+    report = write.run(settings(), root)
+    assert report["remark"].startswith("without valid images no dose can be chosen: the set holds ")
+
+
+def test_a_set_that_is_not_the_measured_one_is_said_to_be_another(root: Path, helps: Helps) -> None:
+    scored(root, uplift=helps().as_dict())
+    same = {"2": 0.5, "a|b": 1.2}  # of four images one more is not enough for 0.2
+    assert write.run(settings(dose=same), root)["remark"] is None
+    report = write.run(settings(dose=0.5), root)
+    assert report["remark"] == (
+        "the verdict and the gates are about another set (write.dose is set): the labelled images "
+        "with samples at dose 1 (none in 1 of 3 classes)"
+    )
+    text = (root / "data/augmented/README.md").read_text()
+    assert "The verdict and the gates are about another set (write.dose is set)" in text
+    assert "Verdict on **another set than this one**: helps. Beside the labelled" in text
+    adopt(root)
+    report = write.run(settings(adopted=True), root)
+    assert "are about another set (write.adopted is set)" in report["remark"]
+    assert write.run(settings(adopted=False), root)["remark"] is None
+    path = root / decisions.FILE
+    struck = next(row for row in table.rows(root / "data/synthetic") if row["index"] == 35)
+    decisions.record(path, [decisions.Decision(struck["id"], "drop")])
+    remark = write.run(settings(), root)["remark"]
+    assert "are about another set (samples are struck out)" in remark
+    path.unlink()
+    scored(root, uplift=helps(adopted=True, parts=ADOPTED).as_dict())
+    assert write.run(settings(), root)["remark"] is None
+    save(root / "data/adopted", [])  # since score ran
+    remark = write.run(settings(), root)["remark"]
+    assert "are about another set (tables changed since score ran)" in remark
+    (root / "reports/score.json").unlink()
+    assert write.run(settings(dose=0.5), root)["as_measured"] is None
 
 
 def test_dose_for_a_class_that_is_not_there(root: Path) -> None:
@@ -396,24 +446,28 @@ def test_adopted_images_go_in_with_their_provenance(name: str, root: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("adopted", "verdict", "count", "why"),
+    ("adopted", "uplift", "count", "why"),
     [
         ("auto", None, 1, "not measured"),
-        ("auto", "helps", 1, "helps"),
-        ("auto", "no difference", 1, "no difference"),
-        ("auto", "harms", 0, "harms"),
-        (True, "harms", 1, "set"),
-        (False, "helps", 0, "set"),
+        ("auto", {"adopted": True}, 1, "chosen on valid"),
+        ("auto", {"adopted": False}, 0, "worse on valid"),
+        ("auto", {"adopted": True, "chosen_on": None}, 1, "no valid images"),
+        ("auto", {"adopted": False, "parts": {}}, 0, "not measured"),  # adopted since score ran
+        (True, {"adopted": False}, 1, "set"),
+        (False, {"adopted": True}, 0, "set"),
     ],
 )
-def test_adopted_unless_they_harm(
-    root: Path, helps: Helps, adopted: Any, verdict: str | None, count: int, why: str
+def test_adopted_where_they_were_chosen(
+    root: Path, helps: Helps, adopted: Any, uplift: Any, count: int, why: str
 ) -> None:
+    """The verdict on test images changes nothing."""
     adopt(root)
-    adopted_gain = Gain(0.0, -0.1, 0.1, verdict) if verdict else None
-    scored(root, uplift=helps(adopted=adopted_gain).as_dict())
+    if uplift is not None:
+        scored(root, uplift=helps(**{"parts": ADOPTED, "verdict": "harms", **uplift}).as_dict())
     report = write.run(settings(adopted=adopted), root)
     assert (report["adopted"], report["adoption"]["why"]) == (count, why)
+    spare = f"adopted images stay out: {why} (-S write.adopted=true"
+    assert (spare in (report["remark"] or "")) == (adopted == "auto" and not count)
     assert report["real"] == 18 + count == (augmented(root)["origin"] == "real").sum()
     assert report["left_out"]["unlabelled"] == 2 - count
     assert ("data/adopted" in report["inputs"]) == bool(count)

@@ -28,7 +28,9 @@ from augment.vision.neighbours import nearest
 # Chosen by hand, like the defaults of the options.
 BLUR = 0.7  # pixels, standard deviation: a slope then says where an edge moved to
 FEW = 20  # images: a class with fewer has no limit of its own
+SURE = 0.012  # rest: MNIST digits moved, resized, brightened or compressed leave at most this much
 ALIKE = 100  # images of a similar shape: up to half of them may be copies of one another
+SHAPES = 3  # a set of fewer than so many times ALIKE images does not have that many of a shape
 _BLOCK = 1024  # pairs laid on each other at once: a bound on memory
 _IMAGES = 8192  # images whose like are looked up at once: a bound on memory
 _LEAST = 1e-6  # rest: a floor, so that its logarithm is finite
@@ -59,7 +61,9 @@ def near_duplicate(
     ``deviations`` robust standard deviations and by the factor ``share``: that of the least rests
     of its class, if that has ``FEW``, and that of the ``ALIKE`` images nearest in shape, whatever
     their labels. So a plain shape that many different images have makes no copies of them, with a
-    label or without. Only train and valid images count for a limit; it also judges test images.
+    label or without. Where neither says how alike different images are, in a class with fewer than
+    ``FEW`` images and in a set too small to have ``ALIKE`` of each shape, the limit is at most
+    ``SURE``. Only train and valid images count for a limit; it also judges test images.
 
     Copies form a ``cluster``, across splits and labels, of which one image stays. A labelled image
     is preferred (here an image with another fault has no label, and its copies would go with it),
@@ -197,15 +201,19 @@ def _limits(
     if not len(rows):
         return np.zeros(len(labels))
     limits = np.full(len(labels), np.inf)
-    for label in np.unique(labels):
+    unsure = np.full(len(labels), len(rows) < SHAPES * ALIKE)
+    for label in np.unique(labels[labels >= 0]):
         members = compared & (labels == label)
-        if label >= 0 and members.sum() >= FEW:
+        if members.sum() >= FEW:
             limits[labels == label] = limit(logs[members])
+        else:
+            unsure |= labels == label
     references, count = evidence.features[rows], min(ALIKE, len(rows))
     for start in range(0, len(limits), _IMAGES):
         block = slice(start, start + _IMAGES)
         alike, _ = nearest(evidence.features[block], references, count)
         limits[block] = np.minimum(limits[block], limit(logs[rows][alike]))
+    limits[unsure] = np.minimum(limits[unsure], SURE)
     return limits
 
 

@@ -84,7 +84,7 @@ def confusion(sources: Sources) -> Section:
     head = ("actual", "predicted", "before", "after", "change")
     frequent = Table(head, changes[:12], sortable=True)
     figures.append(Figure("The most frequent mistakes", [frequent], SCORES_FILE))
-    lead = "Before: classic augmentation. After: with synthetic images. Summed over all repeats."
+    lead = "Before: classic augmentation alone. After: the written set. Summed over all repeats."
     return Section(key, title, lead, figures)
 
 

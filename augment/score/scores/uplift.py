@@ -1,4 +1,4 @@
-"""Whether a classifier gets better by the synthetic samples: what they are for."""
+"""Whether a classifier gets better by the set that is written: what it is for."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _GAIN = ScoreKey("higher", -1.0, 1.0)
     keys={
         "uplift.classic.mean": _ACCURACY,
         "uplift.classic.std": _SPREAD,
-        "uplift.synthetic.mean": _ACCURACY,
-        "uplift.synthetic.std": _SPREAD,
+        "uplift.written.mean": _ACCURACY,
+        "uplift.written.std": _SPREAD,
         "uplift.gain.mean": _GAIN,
         "uplift.gain.std": _SPREAD,
         "uplift.low": _GAIN,
@@ -27,7 +27,7 @@ _GAIN = ScoreKey("higher", -1.0, 1.0)
     },
 )
 def uplift(measured: Measured) -> Numbers:
-    """Accuracy on real test images with and without synthetic ones in training, and its gain.
+    """Accuracy on real test images of the labelled images and of the written set, and its gain.
 
     What is compared, and how, is set in ``score.uplift``; see augment.score.uplift.protocol.
     """

@@ -148,10 +148,22 @@ def copies(study: Study, seed: int) -> Training:
     )
 
 
-def dosed(study: Study, dose: float) -> Arrays:
+def written(
+    study: Study, _: int, *, with_adopted: bool, doses: NDArray[np.float64]
+) -> Training:  # fmt: skip
+    """Classic, with what the written set holds: ``doses`` (K,) are those of the classes.
+
+    It is no part that a plan can name: what it holds is chosen from the other arms.
+    """
+    parts = (study.train, *([study.adopted] if with_adopted else []), dosed(study, doses))
+    return _varied(study, *parts)
+
+
+def dosed(study: Study, dose: float | NDArray[np.float64]) -> Arrays:
     """Of each class the first synthetic images: ``dose`` for each real train image, or all.
 
-    The number is rounded down, but 3 · ⅓ is one image, however floats round it.
+    ``dose`` is one for all classes or one each (K,). The number is rounded down, but 3 · ⅓ is one
+    image, however floats round it.
     """
     synthetic = study.synthetic
     counts = np.bincount(study.train.labels, minlength=len(synthetic.classes))

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from augment.data.arrays import Arrays
 from augment.data.reports import (
-    ArmResult,
     ClassGain,
     Confusion,
     CurvePoint,
-    Gain,
-    Spread,
+    PartGain,
     UpliftReport,
 )
 from augment.errors import AugmentError
 from augment.registry import Spec
 from augment.runtime import seeding
-from augment.score.uplift import statistics
+from augment.score.uplift import arms, choice, results, statistics
 from augment.score.uplift.arms import ARMS, Study, Training
+from augment.score.uplift.choice import Mix
 from augment.score.uplift.policies import POLICIES
+from augment.score.uplift.results import Result
 
-CLASSIC = "classic"
+CLASSIC, ADOPTED, WRITTEN = "classic", "adopted", "written"
 
 
 class UpliftError(AugmentError, ValueError):
@@ -40,7 +39,8 @@ class Plan:
     """Which arms to compare, at which doses, over which seeds, under the best of which policies.
 
     An arm without a dose runs once. ``curve`` holds the shares of the real train images, in (0, 1),
-    at which the learning curve is measured.
+    at which the learning curve is measured; ``steps`` are those of each classifier, which the
+    report names beside the number of seeds, None of a learner that takes none.
     """
 
     arms: Sequence[Spec]
@@ -48,78 +48,120 @@ class Plan:
     seeds: Sequence[int]
     policies: Sequence[Spec]
     curve: Sequence[float] = ()
-
-
-@dataclass(frozen=True)
-class Result:
-    """Class indices that one arm guesses for valid (S, V) and test images (S, T), by seed."""
-
-    valid: NDArray[np.int64]
-    test: NDArray[np.int64]
+    steps: int | None = None
 
 
 def measure(study: Study, plan: Plan) -> UpliftReport:
-    """Run every arm of ``plan`` that ``study`` has the images for, and judge the gains.
+    """Run every arm of ``plan`` that ``study`` has the images for, and judge the written set.
 
-    The classic arm always runs. All arms have the same seeds, so that a gain is a difference
-    within pairs. Policy and dose are chosen on valid images; without any the first policy and the
-    first dose are taken. Raises UpliftError for an arm that is listed twice.
+    The classic arm always runs, and the adopted one where there are adopted images. All arms have
+    the same seeds, so that a gain is a difference within pairs. The policy and what the written set
+    holds are chosen on valid images; without any the first policy is taken, and choice.choose says
+    what is written. If that set is none of the arms, it is one more, ``written``. Raises
+    UpliftError for an arm that is listed twice.
     """
     policy = _best_policy(study, plan)
     study = dataclasses.replace(study, policy=policy)
     specs = {CLASSIC: CLASSIC, **_expanded(plan)}
-    results = {
-        title: _run(study, spec, plan.seeds, title)
+    specs.setdefault(ADOPTED, ADOPTED)
+    ran = {
+        title: _run(study, ARMS.build(spec), plan.seeds, title)
         for title, spec in specs.items()
         if all(len(getattr(study, need)) for need in _facts(spec).get("needs", ()))
     }
-    doses = {
-        dose: results[title]
-        for dose in plan.doses
-        if (title := _title("synthetic", dose)) in results
-    }
-    before, test = results[CLASSIC], study.test
-    dose, after = _best_dose(study, before, doses)
-    accuracies = _accuracy(before.test, test), _accuracy(after.test, test)
-    classic, synthetic = map(_spread, accuracies)
+    measured = {mix: ran[title] for title, mix in _mixes(plan).items() if title in ran}
+    mix, doses = choice.choose(measured, study.valid)
+    before, after, test = ran[CLASSIC], measured[mix], study.test
+    if set(doses) != {mix.dose}:
+        arm = partial(arms.written, with_adopted=mix.adopted, doses=doses)
+        after = ran[WRITTEN] = _run(study, arm, plan.seeds, WRITTEN)
+    accuracies = [results.accuracy(result.test, test) for result in (before, after)]
+    classic, written = map(results.spread, accuracies)
     curve = _curve(study, plan, classic.mean)
-    images = statistics.equal_images(curve, synthetic.mean)
-    gain = _gain(before, after, test)
+    images = statistics.equal_images(curve, written.mean)
+    gain = results.gain(before, after, test)
     gains = {
-        title: _gain(before, result, test) for title, result in results.items() if title != CLASSIC
+        title: results.gain(before, result, test)
+        for title, result in ran.items()
+        if title != CLASSIC
     }
     return UpliftReport(
         classic=classic,
-        synthetic=synthetic,
-        gain=_spread(accuracies[1] - accuracies[0]),
+        written=written,
+        gain=results.spread(accuracies[1] - accuracies[0]),
         seeds=list(plan.seeds),
-        arms={title: _arm(result, study, gains.get(title)) for title, result in results.items()},
+        steps=plan.steps,
+        arms={title: results.arm(result, study, gains.get(title)) for title, result in ran.items()},
         policy=POLICIES.resolve(policy)["name"],
-        dose=dose,
+        adopted=mix.adopted,
+        dose=mix.dose,
+        chosen_on="valid" if len(study.valid) else None,
         low=gain.low,
         high=gain.high,
-        mcnemar=statistics.mcnemar(before.test == test.labels, after.test == test.labels)
-        if dose
-        else None,
+        mcnemar=None
+        if after is before
+        else statistics.mcnemar(before.test == test.labels, after.test == test.labels),
         verdict=gain.verdict,
         per_class={
-            name: ClassGain(
-                **vars(_gain(before, after, test, label)),
-                dose=_class_dose(study.valid, before, after, label, dose),
-            )
-            for label, name in enumerate(study.train.classes)
+            name: ClassGain(**vars(results.gain(before, after, test, label)), dose=float(dose))
+            for label, (name, dose) in enumerate(zip(study.train.classes, doses, strict=True))
         },
+        parts=_parts(ran, measured, mix, study),
+        samples=_samples(measured, mix, after, study),
         learning_curve=[CurvePoint(count, accuracy) for count, accuracy in curve],
         equal_images=images,
         data_multiplier=None if images is None else images / len(study.train),
-        adopted=gains.get("adopted"),
         controls={
-            title: of_arm for title, of_arm in gains.items() if _facts(specs[title]).get("control")
+            title: gains[title]
+            for title, spec in specs.items()
+            if title in gains and _facts(spec).get("control")
         },
         confusion=Confusion(
-            list(study.train.classes), _confusion(before, test), _confusion(after, test)
+            list(study.train.classes),
+            results.confusion(before, test),
+            results.confusion(after, test),
         ),
     )
+
+
+def _mixes(plan: Plan) -> dict[str, Mix]:
+    """The titles of the arms that the written set is chosen from, with what each adds."""
+    return {
+        CLASSIC: Mix(False, 0.0),
+        ADOPTED: Mix(True, 0.0),
+        **{_title("synthetic", dose): Mix(False, dose) for dose in plan.doses},
+        **{_title("adopted+synthetic", dose): Mix(True, dose) for dose in plan.doses},
+    }
+
+
+def _parts(
+    ran: Mapping[str, Result], measured: Mapping[Mix, Result], mix: Mix, study: Study
+) -> dict[str, PartGain]:
+    """The gain over the classic arm of each ingredient that was measured."""
+    parts: dict[str, tuple[Result | None, float | None]] = {
+        ADOPTED: (ran.get(ADOPTED), None),
+        "pseudo_labels": (ran.get("pseudo_labels"), None),
+    }
+    for name, adopted in (("synthetic", False), ("adopted+synthetic", True)):
+        dose = choice.dose_to_show(measured, Mix(adopted, mix.dose), study.valid)
+        parts[name] = (None if dose is None else measured[Mix(adopted, dose)], dose)
+    return {
+        name: PartGain(**vars(results.gain(ran[CLASSIC], result, study.test)), dose=dose)
+        for name, (result, dose) in parts.items()
+        if result is not None
+    }
+
+
+def _samples(
+    measured: Mapping[Mix, Result], mix: Mix, written: Result, study: Study
+) -> PartGain | None:
+    """What the samples gain over the written set without them; None where no such arm ran."""
+    dose = choice.dose_to_show(measured, mix, study.valid)
+    if dose is None:
+        return None
+    after = written if mix.dose else measured[mix._replace(dose=dose)]
+    gain = results.gain(measured[mix._replace(dose=0.0)], after, study.test)
+    return PartGain(**vars(gain), dose=dose)
 
 
 def _best_policy(study: Study, plan: Plan) -> Spec:
@@ -130,32 +172,14 @@ def _best_policy(study: Study, plan: Plan) -> Spec:
     accuracies = []
     for policy in plan.policies:
         title = f"policy {POLICIES.resolve(policy)['name']}"
-        result = _run(dataclasses.replace(study, policy=policy), CLASSIC, plan.seeds, title)
-        accuracies.append(np.mean(_accuracy(result.valid, study.valid)))
+        result = _run(dataclasses.replace(study, policy=policy), arms.classic, plan.seeds, title)
+        accuracies.append(np.mean(results.accuracy(result.valid, study.valid)))
     return plan.policies[int(np.argmax(accuracies))]
 
 
-def _best_dose(
-    study: Study, classic: Result, doses: Mapping[float, Result]
-) -> tuple[float, Result]:
-    """The dose with the highest valid accuracy, with its result; 0 unless one beats classic."""
-    if not len(study.valid):
-        return next(iter(doses.items()), (0.0, classic))
-    results = {0.0: classic, **dict(sorted(doses.items()))}
-    best = max(results, key=lambda dose: np.mean(_accuracy(results[dose].valid, study.valid)))
-    return best, results[best]
-
-
-def _class_dose(valid: Arrays, before: Result, after: Result, label: int, dose: float) -> float:
-    """``dose``, or 0 for a class that it harms on valid images."""
-    rows = valid.labels == label
-    right = [result.valid[:, rows] == label for result in (before, after)]
-    low, high = statistics.interval(np.subtract(right[1], right[0], dtype=np.float64))
-    return 0.0 if statistics.verdict(low, high) == "harms" else dose
-
-
-def _run(study: Study, spec: Spec, seeds: Sequence[int], title: str) -> Result:
-    arm = ARMS.build(spec)
+def _run(
+    study: Study, arm: Callable[[Study, int], Training], seeds: Sequence[int], title: str
+) -> Result:
     outcomes = [study.trained(arm(study, seed), seed, title) for seed in seeds]
     return Result(
         np.stack([outcome.valid.argmax(1) for outcome in outcomes]),
@@ -165,17 +189,17 @@ def _run(study: Study, spec: Spec, seeds: Sequence[int], title: str) -> Result:
 
 def _expanded(plan: Plan) -> dict[str, Spec]:
     """The plan's arms by title; an arm that has a dose stands there once for each dose."""
-    arms: dict[str, Spec] = {}
+    every: dict[str, Spec] = {}
     for spec in plan.arms:
         resolved = ARMS.resolve(spec)
         name = resolved["name"]
         specs: dict[str, Spec] = {name: spec}
         if "dose" in resolved:
             specs = {_title(name, dose): {**resolved, "dose": dose} for dose in plan.doses}
-        if repeated := specs.keys() & arms.keys():
+        if repeated := specs.keys() & every.keys():
             raise UpliftError(f"score.uplift.arms: {min(repeated)!r} is listed twice")
-        arms |= specs
-    return arms
+        every |= specs
+    return every
 
 
 def _title(name: str, dose: float) -> str:
@@ -184,55 +208,6 @@ def _title(name: str, dose: float) -> str:
 
 def _facts(spec: Spec) -> Mapping[str, Any]:
     return ARMS.describe(ARMS.resolve(spec)["name"]).facts
-
-
-def _accuracy(guesses: NDArray[np.int64], truth: Arrays) -> NDArray[np.float64]:
-    """The accuracy of each seed; NaN where there are no images."""
-    if not len(truth):
-        return np.full(len(guesses), math.nan)
-    accuracies: NDArray[np.float64] = (guesses == truth.labels).mean(1)
-    return accuracies
-
-
-def _gain(before: Result, after: Result, test: Arrays, label: int | None = None) -> Gain:
-    """The mean gain on test images, all or those of class ``label``, with interval and verdict."""
-    rows = slice(None) if label is None else test.labels == label
-    right = [(result.test == test.labels)[:, rows] for result in (before, after)]
-    gains = np.subtract(right[1], right[0], dtype=np.float64)
-    low, high = statistics.interval(gains)
-    mean = float(gains.mean()) if gains.size else math.nan
-    return Gain(mean, low, high, statistics.verdict(low, high))
-
-
-def _spread(values: NDArray[np.float64]) -> Spread:
-    """Mean and standard deviation (of a sample) of one number for each seed."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return Spread(float(np.mean(values)), deviation, values.tolist())
-
-
-def _arm(result: Result, study: Study, gain: Gain | None) -> ArmResult:
-    """What is reported of one arm; a class's recall is the share of its test images guessed."""
-    test = study.test
-    return ArmResult(
-        **vars(_spread(_accuracy(result.test, test))),
-        valid=float(np.mean(_accuracy(result.valid, study.valid))),
-        per_class={
-            name: _mean(result.test[:, test.labels == label] == label)
-            for label, name in enumerate(test.classes)
-        },
-        gain=gain,
-    )
-
-
-def _mean(flags: NDArray[np.bool_]) -> float:
-    return float(flags.mean()) if flags.size else math.nan
-
-
-def _confusion(result: Result, test: Arrays) -> list[list[int]]:
-    """Counts [actual, guessed] of test images, summed over seeds."""
-    kinds = len(test.classes)
-    places = test.labels * kinds + result.test
-    return np.bincount(places.ravel(), minlength=kinds**2).reshape(kinds, kinds).tolist()
 
 
 def _curve(study: Study, plan: Plan, whole: float) -> list[tuple[int, float]]:
@@ -249,7 +224,7 @@ def _curve(study: Study, plan: Plan, whole: float) -> list[tuple[int, float]]:
             part = subset(study.train, share, seed)
             training = Training(part.pixels, part.labels, study.policy)
             guesses = study.trained(training, seed, f"{len(part)} images").test.argmax(1)
-            accuracies.append(_mean(guesses == study.test.labels))
+            accuracies.append(results.share(guesses == study.test.labels))
         points[len(part)] = float(np.mean(accuracies))
     return sorted(points.items())
 

@@ -45,6 +45,17 @@ def interval(gains: NDArray[Any], seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def standard_error(gains: NDArray[Any]) -> float:
+    """The standard error of the mean of ``gains`` (S, N), over seeds; of one seed over images.
+
+    Infinity where a single number cannot tell it.
+    """
+    values = gains.mean(1) if len(gains) > 1 else gains[0]
+    if len(values) < 2:
+        return math.inf
+    return float(np.std(values, ddof=1)) / math.sqrt(len(values))
+
+
 def verdict(low: float, high: float) -> Verdict | None:
     """The verdict of a gain by its interval, as shares of 1; None for NaN: nothing was measured."""
     if math.isnan(low) or math.isnan(high):
