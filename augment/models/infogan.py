@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import MODELS, Batch, Losses, Needs, Parts
-from augment.models.critic import Critic, InfoCritic
+from augment.models.critic import ClassHead, Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
 
@@ -43,6 +43,7 @@ class InfoGan(AdversarialModel):
         pseudo_labels: Literal["graph", "none"] = "graph",
         categories: Count | None = None,
         packing: Count = 1,
+        classifier: Literal["cross_entropy", "d2d"] = "cross_entropy",
         class_weight: Amount = 0.2,
         code_weight: Amount = 0.1,
         real_weight: Amount = 1.0,
@@ -53,6 +54,9 @@ class InfoGan(AdversarialModel):
         the first of them shall move (``augment.vision.factors``): Q then also learns how the real
         images of a class rank by each factor, from -1 to 1. ``class_weight``, ``code_weight`` and
         ``real_weight`` weigh the losses of Q.
+
+        ``classifier`` is how Q learns the class: ``d2d`` is ReACGAN's data-to-data cross-entropy
+        (Kang et al. 2021, arXiv:2111.01118), which needs labels for all images.
 
         ``labels`` says which images have one: ``all``, some (``half``) or ``none``. With ``all``
         both networks are conditioned on the class, with ``none`` on a categorical code of
@@ -72,6 +76,9 @@ class InfoGan(AdversarialModel):
         guessed = labels != "all" and pseudo_labels == "graph"
         self.told = labels == "all" or guessed
         self.separate = labels == "half" or guessed
+        self.d2d = classifier == "d2d"
+        if self.d2d and self.separate:
+            raise PartError("model 'infogan': classifier 'd2d' goes with labels: all")
         self.class_weight, self.code_weight = class_weight, code_weight
         self.real_weight = real_weight
         if categories is not None and labels != "none":
@@ -114,6 +121,7 @@ class InfoGan(AdversarialModel):
             self.conditions,
             self.continuous,
             self.parts.head(self.parts.shape, self.conditions) if self.separate else None,
+            d2d=self.d2d,
         )
 
     def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -140,7 +148,8 @@ class InfoGan(AdversarialModel):
             losses["codes"] = self._factor_loss(real, batch.codes)
         if self.separate:
             return losses | self._recogniser_losses(fakes, batch)
-        losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
+        if not self.d2d:
+            losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
         if self.told:
             losses["class"] = self._class_loss(batch.real, real, batch.labels)
         return losses
@@ -155,11 +164,12 @@ class InfoGan(AdversarialModel):
     def ignored(self, row: Mapping[str, float]) -> str | None:
         """Whether Q reads the class or the codes no better than chance.
 
-        Chance is a cross-entropy of ln K nats for the class and a loss of 1 for the codes.
+        Chance is a cross-entropy of ln K nats for the class and a loss of 1 for the codes; of
+        D2D-CE it follows from the batch, and is not looked at.
         """
         chance = math.log(self.conditions)
         class_loss = row["g_q_class"] / self.class_weight if self.class_weight else 0.0
-        if class_loss >= chance:
+        if class_loss >= chance and not self.d2d:
             return f"class loss {class_loss:.3f} against ln K = {chance:.3f}"
         code_loss = row.get("g_q_codes", 0.0) / (self.code_weight or 1.0)
         if code_loss >= BLIND:
@@ -167,6 +177,9 @@ class InfoGan(AdversarialModel):
         return None
 
     def _class_loss(self, images: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        category = self.discriminator.category
+        if isinstance(category, ClassHead):
+            return category.loss(features, labels) * self.class_weight
         logits = self.discriminator.recognise(images, features)
         return functional.cross_entropy(logits, labels) * self.class_weight
 
