@@ -115,7 +115,7 @@ def test_learned_vectors(name: str, index: int) -> None:
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("name", DISCRIMINATOR_CONDITIONS.names())
 def test_discriminator_contract(name: str, members: int) -> None:
-    """The images stay as they are, planes follow; one term a pack; at most one tells labels apart."""
+    """The images stay as they are, planes follow; one term a pack; one at most tells labels."""
     part = discriminator_part(name, members)
     labels = PACKS[:, :members]
     images = torch.randn(3, members * SHAPE[0], *SHAPE[1:])
