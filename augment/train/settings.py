@@ -139,8 +139,10 @@ class TrainSettings(Settings):
     """
     discriminator_steps: Count = 1
     """Steps of the discriminator for each step of the generator; each sees a new batch."""
-    steps: Count = 1500
-    """Steps of the generator; the run's length."""
+    steps: Count | Literal["auto"] = "auto"
+    """Steps of the generator, the run's length; `auto` is decided by the device when a run starts
+    (augment/train/rules.py), said, and written into the model's settings.
+    """
     batch: Annotated[int, Field(ge=2)] = 64
     """Real images in a batch; at least 2."""
     balance: Balance = "none"
@@ -169,6 +171,13 @@ class TrainSettings(Settings):
     """Where networks run: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:1`."""
     seed: int = 0
     """Seed of the networks' first weights and of all randomness in training."""
+
+    @property
+    def length(self) -> int:
+        """The steps of the run. Raises ValueError where `auto` was not decided yet."""
+        if self.steps == "auto":
+            raise ValueError("train.steps is not decided yet")
+        return self.steps
 
     @model_validator(mode="before")
     @classmethod
