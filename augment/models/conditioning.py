@@ -106,11 +106,6 @@ class DiscriminatorCondition(nn.Module):
         return features.new_zeros(len(features))
 
 
-@DISCRIMINATOR_CONDITIONS.register("none", paper="Odena et al. 2017 (arXiv:1610.09585)")
-class Untold(DiscriminatorCondition):
-    """Nothing: the discriminator is not told the class, and its class head has to find it."""
-
-
 @DISCRIMINATOR_CONDITIONS.register("concat", paper="Mirza & Osindero 2014 (arXiv:1411.1784)")
 class OneHotPlanes(DiscriminatorCondition):
     """Planes beside the images, one per class and image: 1 for the image's class, otherwise 0."""

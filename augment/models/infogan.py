@@ -19,6 +19,7 @@ from augment.models.critic import ClassHead, Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
 
+CLASS_WEIGHT, D2D_WEIGHT = 0.2, 1.0  # of Q's class loss, by its kind; chosen by hand
 BLIND = 0.995  # code loss (1: a blind guess) from which codes count as ignored; chosen by hand
 
 
@@ -43,8 +44,8 @@ class InfoGan(AdversarialModel):
         pseudo_labels: Literal["graph", "none"] = "graph",
         categories: Count | None = None,
         packing: Count = 1,
-        classifier: Literal["cross_entropy", "d2d"] = "cross_entropy",
-        class_weight: Amount = 0.2,
+        classifier: Literal["auto", "cross_entropy", "d2d"] = "auto",
+        class_weight: Amount | None = None,
         code_weight: Amount = 0.1,
         real_weight: Amount = 1.0,
     ):
@@ -55,8 +56,11 @@ class InfoGan(AdversarialModel):
         images of a class rank by each factor, from -1 to 1. ``class_weight``, ``code_weight`` and
         ``real_weight`` weigh the losses of Q.
 
-        ``classifier`` is how Q learns the class: ``d2d`` is ReACGAN's data-to-data cross-entropy
-        (Kang et al. 2021, arXiv:2111.01118), which needs labels for all images.
+        ``classifier`` is how Q learns the class: ``d2d`` by ReACGAN's data-to-data cross-entropy
+        (Kang et al. 2021, arXiv:2111.01118), which needs labels for all images. The discriminator
+        is then not told the class, whatever ``train.conditioning.discriminator`` says: it has to
+        find it. ``auto`` is ``d2d`` with ``labels: all``. A ``class_weight`` of None is 1 with
+        ``d2d`` and otherwise 0.2.
 
         ``labels`` says which images have one: ``all``, some (``half``) or ``none``. With ``all``
         both networks are conditioned on the class, with ``none`` on a categorical code of
@@ -74,12 +78,15 @@ class InfoGan(AdversarialModel):
         """
         self.matched = labels != "none"
         guessed = labels != "all" and pseudo_labels == "graph"
-        self.told = labels == "all" or guessed
+        self.d2d = classifier == "d2d" or (classifier == "auto" and labels == "all")
+        self.labelled = labels == "all" or guessed  # whether conditions are labels of real images
+        self.told = self.labelled and not self.d2d
         self.separate = labels == "half" or guessed
-        self.d2d = classifier == "d2d"
-        if self.d2d and self.separate:
-            raise PartError("model 'infogan': classifier 'd2d' goes with labels: all")
-        self.class_weight, self.code_weight = class_weight, code_weight
+        if self.d2d and labels != "all":
+            raise PartError("model 'infogan': option 'classifier': 'd2d' goes with labels: all")
+        preset = D2D_WEIGHT if self.d2d else CLASS_WEIGHT
+        self.class_weight = preset if class_weight is None else class_weight
+        self.code_weight = code_weight
         self.real_weight = real_weight
         if categories is not None and labels != "none":
             raise PartError("model 'infogan': option 'categories' goes with labels: none")
@@ -134,7 +141,7 @@ class InfoGan(AdversarialModel):
 
     def draw_conditions(self, batch: Batch) -> Tensor:
         """The labels (N,) of the real images, or uniform codes where the networks see no labels."""
-        if self.told:
+        if self.labelled:
             return batch.labels
         rng = batch.rng
         size = batch.labels.shape
@@ -150,7 +157,7 @@ class InfoGan(AdversarialModel):
             return losses | self._recogniser_losses(fakes, batch)
         if not self.d2d:
             losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
-        if self.told:
+        if self.labelled:
             losses["class"] = self._class_loss(batch.real, real, batch.labels)
         return losses
 
@@ -207,7 +214,7 @@ class InfoGan(AdversarialModel):
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
         images, labels = batch.labelled or (batch.real, batch.labels)
-        others = [] if self.told else [fakes.images, batch.real, batch.real]
+        others = [] if self.labelled else [fakes.images, batch.real, batch.real]
         logits = recogniser(self.parts.vary(torch.cat([images, *others]), batch.rng))[1]
         labelled, *rest = logits.split(len(images))
         losses = {"class": functional.cross_entropy(labelled, labels)}

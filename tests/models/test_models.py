@@ -47,10 +47,8 @@ USES = {
     "cgan": Use({"name": "cgan"}),
     "acgan": Use({"name": "acgan"}, {"class_fake"}, {"class_real"}),
     "acgan d2d": Use({"name": "acgan", "classifier": "d2d"}, set(), {"class_real"}, {"class_fake"}),
-    "infogan": Use({"name": "infogan"}, CODES, {"class"}),
-    "infogan d2d": Use(
-        {"name": "infogan", "classifier": "d2d"}, {"q_codes"}, {"class"}, {"q_class"}
-    ),
+    "infogan": Use({"name": "infogan", "classifier": "cross_entropy"}, CODES, {"class"}),
+    "infogan d2d": Use({"name": "infogan"}, {"q_codes"}, {"class"}, {"q_class"}),
     "infogan guessed": Use(
         {"name": "infogan", "labels": "half"}, {"q_codes"}, {"class"}, {"q_class"}
     ),
@@ -65,7 +63,7 @@ TOLD = {
     "infogan d2d",
     "infogan guessed",
 }  # the generator draws the classes of the batch
-SHOWN = TOLD - {"acgan", "acgan d2d"}  # where the discriminator is shown the class
+SHOWN = TOLD - {"acgan", "acgan d2d", "infogan d2d"}  # where the discriminator is shown the class
 UNSURE = {"infogan half", "infogan none"}  # conditions are drawn
 each_use = pytest.mark.parametrize("use", USES)
 
