@@ -41,7 +41,7 @@ docs: $(BIN)/.ready
 	@echo "the documentation: site/index.html (open it in a browser)"
 
 bench: $(BIN)/.ready
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed
 
 lock:
 	uv pip compile pyproject.toml --universal --extra dev --python-version 3.11 --quiet \

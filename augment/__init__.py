@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before torch is imported: threads that wait by spinning stall each other as soon as another
+# program, or a worker of our own, wants a core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from augment.dataset import Dataset, load

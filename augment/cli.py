@@ -7,7 +7,6 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 faile
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -46,8 +45,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON."
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error that a user can mend is one line and exit code 1."""
-    # Threads that wait by spinning stall each other as soon as another program wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(list(sys.argv[1:] if arguments is None else arguments))
     except AugmentError as error:

@@ -16,7 +16,7 @@ from augment.models.class_head import Head
 from augment.models.generator import Generator
 from augment.models.networks import DISCRIMINATORS, GENERATORS
 from augment.runtime import progress, seeding
-from augment.train import guessed_labels
+from augment.train import guessed_labels, rules
 from augment.train.feed import Feed
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
@@ -55,12 +55,13 @@ class Training:
 
     def __init__(self, settings: TrainSettings, pool: Arrays, device: torch.device):
         """Fresh weights. Labels that are -1 in ``pool`` are guessed where the model asks for it."""
+        settings = rules.decide(settings, len(pool), len(pool.classes), device)
         self.settings, self.device = settings, device
         self.engine = Engine(settings, pool.shape, len(pool.classes), device)
         self.model = self.engine.model
         upright = settings.profile == "glyph"
         pool = guessed_labels.fill(self.model.needs, pool, upright=upright, seed=settings.seed)
-        batches = settings.steps * self.engine.batches
+        batches = settings.length * self.engine.batches
         self.feed = Feed(pool, settings.batch, batches, settings.seed, device, settings.balance)
         self.step, self.seconds = 0, 0.0
         meta = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,8 +26,6 @@ from augment.data.reports import (
 )
 from augment.readers import builtin
 from benchmarks import mnist, pages, results
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: as the command line does
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # Debian's name first
 IN_TURN = ("train", "train", "valid", "train", "test")  # splits of the images of each class

@@ -27,8 +27,8 @@ class IngestSettings(Settings):
     """Where the images come from."""
 
     source: str
-    """The images: a path to a folder, an archive or a file, or `builtin:digits` or
-    `builtin:mnist5k`.
+    """The images: a path to a folder, an archive or a file, or `builtin:digits`,
+    `builtin:mnist5k` or `builtin:mnist-few`.
     """
     reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
     """The reader of `ingest.source`; `auto` recognises the format by itself."""

@@ -87,6 +87,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Head | None:
             CLASSIFIERS.build(meta["recogniser"], (channels, height, width), meta["conditions"])
             if meta["recogniser"]
             else None,
+            d2d="category.project.weight" in tensors,
         )
         critic.load_state_dict(tensors)
         classes = meta["classes"] if meta["matched"] else None

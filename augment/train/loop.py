@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from augment.classifiers.classifier import Classifier, Floats
 from augment.data import contact_sheets, files, images
 from augment.data.arrays import Arrays
 from augment.runtime import checkpoint, progress, seeding
-from augment.train import watch
+from augment.train import rules, watch
 from augment.train.feed import Feed
 from augment.train.log import Log
 from augment.train.settings import TrainSettings
@@ -30,6 +31,7 @@ from augment.vision.kernel_distance import kid
 # Chosen by hand.
 MEASURED = 1000  # images that a measurement looks at, at most
 FRAME_COLUMNS = 8  # samples of each class in a picture
+TIMED = 10  # first steps, from which a run says what it will cost
 PULSE = 25  # steps between two looks at the losses, at most
 
 
@@ -67,7 +69,7 @@ class Trainer:
         self.settings, self.train, self.valid = settings, train, valid
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
         self.engine = Engine(settings, train.shape, len(train.classes), device)
-        batches = settings.steps * self.engine.batches
+        batches = settings.length * self.engine.batches
         self.feed = Feed(
             pool or train, settings.batch, batches, settings.seed, device, settings.balance
         )
@@ -88,16 +90,20 @@ class Trainer:
         settings = self.settings
         pulse = max(1, min(PULSE, settings.every))
         totals: dict[str, Tensor] = {}
+        start, first = time.perf_counter(), self.history.step
         with progress.bar() as display:
-            task = display.add_task("train", total=settings.steps, note="")
-            while self.history.step < settings.steps and not self.history.ended:
+            task = display.add_task("train", total=settings.length, note="")
+            while self.history.step < settings.length and not self.history.ended:
                 terms = self.engine.step(self.history.step, self.feed.at)
                 for name, value in terms.items():
                     totals[name] = totals.get(name, 0) + value  # no wait for the GPU
                 self.history.step += 1
                 step = self.history.step
+                if step == first + TIMED:
+                    seconds = (time.perf_counter() - start) / TIMED
+                    progress.say(f"train: {rules.cost_in_words(settings, seconds)}")
                 display.update(task, completed=step)
-                due = step % settings.every == 0 or step == settings.steps
+                due = step % settings.every == 0 or step == settings.length
                 trouble = None
                 if step % pulse == 0 or due:
                     numbers = {name: float(value) for name, value in terms.items()}
@@ -240,7 +246,7 @@ class Trainer:
         if saved is None:  # a best checkpoint would be of another course
             shutil.rmtree(self.home / "best", ignore_errors=True)
             return
-        if saved[1]["step"] < self.settings.steps:
+        if saved[1]["step"] < self.settings.length:
             progress.say(f"train: goes on from step {saved[1]['step']}")
         self._restore(saved, saved[1]["rollbacks"])
         trouble = self._diagnose()
@@ -252,7 +258,7 @@ class Trainer:
 
         A shorter run measures at its last step, where a longer one may not.
         """
-        steps, every = self.settings.steps, self.settings.every
+        steps, every = self.settings.length, self.settings.every
         if step > steps:
             return f"settings changed (train.steps {step} -> {steps})"
         if step < steps and step % every:

@@ -19,63 +19,53 @@ class Recipe(NamedTuple):
     settings: Mapping[str, Any]
 
 
-_DCGAN = {
-    "generator": {"name": "dcgan", "width": 32},
-    "discriminator": {"name": "dcgan", "width": 32},
-}
-_MOMENTUM = {"betas": [0.5, 0.999]}
-_RATE = {"schedule": "constant"}
-_PLAIN: dict[str, Any] = {"penalties": [], "augment": [], "optimiser": _MOMENTUM, "rate": _RATE}
-_CONDITIONAL = {"model": "cgan", **_DCGAN, **_PLAIN}
+_BARE: dict[str, Any] = {"augment": []}
+_CONDITIONAL = {**_BARE, "model": "cgan", "conditioning": {"generator": "embed"}}
 
 RECIPES: dict[str, Recipe] = {
     "infogan": Recipe(
-        "The default: conditional InfoGAN, relativistic loss, R1 + R2, DiffAugment",
-        "Chen et al. 2016; Huang et al. 2024",
+        "The default: InfoGAN whose discriminator finds the class by ReACGAN's loss",
+        "Chen et al. 2016; Kang et al. 2021",
         {},
     ),
     "r3gan": Recipe(
-        "Relativistic loss with R1 + R2, no codes", "Huang et al. 2024", {"model": "cgan"}
+        "Residual networks, relativistic loss with R1 + R2, no codes",
+        "Huang et al. 2024",
+        {
+            "model": "cgan",
+            "generator": "resnet",
+            "discriminator": "resnet",
+            "conditioning": {"generator": "embed"},
+            "loss": "relativistic",
+            "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],
+            "optimiser": {"betas": [0.0, 0.99]},
+            "rate": {"schedule": "linear"},
+        },
     ),
     "gan": Recipe(
         "The original: fully connected, no label",
         "Goodfellow et al. 2014",
-        {
-            **_PLAIN,
-            "model": "gan",
-            "generator": "mlp",
-            "discriminator": "mlp",
-            "loss": "non_saturating",
-        },
+        {**_BARE, "model": "gan", "generator": "mlp", "discriminator": "mlp"},
     ),
     "dcgan": Recipe(
         "Convolutions with batch norm, no label",
         "Radford et al. 2016",
-        {**_PLAIN, **_DCGAN, "model": "gan", "loss": "non_saturating"},
+        {**_BARE, "model": "gan"},
     ),
     "cgan": Recipe(
         "DCGAN networks that are given the class",
         "Mirza & Osindero 2014",
-        {
-            **_CONDITIONAL,
-            "loss": "non_saturating",
-            "conditioning": {"generator": "concat", "discriminator": "concat"},
-        },
+        {**_BARE, "model": "cgan", "conditioning": {"discriminator": "concat"}},
     ),
     "acgan": Recipe(
         "A discriminator that finds the class, taught by ReACGAN's loss",
         "Odena et al. 2017; Kang et al. 2021",
-        {
-            **_CONDITIONAL,
-            "model": {"name": "acgan", "classifier": "d2d"},
-            "loss": "non_saturating",
-            "conditioning": {"generator": "concat"},
-        },
+        {**_BARE, "model": {"name": "acgan", "classifier": "d2d"}},
     ),
     "vae": Recipe(
         "The rival: a conditional autoencoder, sampled from its prior",
         "Kingma & Welling 2014; Sohn et al. 2015",
-        {**_DCGAN, **_PLAIN, "model": "vae"},
+        {**_CONDITIONAL, "model": "vae"},
     ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(
@@ -86,7 +76,7 @@ RECIPES: dict[str, Recipe] = {
         "Arjovsky et al. 2017",
         {
             **_CONDITIONAL,
-            "discriminator": {"name": "dcgan", "width": 32, "norm": "none"},
+            "discriminator": {"norm": "none"},
             "loss": "wasserstein",
             "penalties": [{"name": "clip", "limit": 0.03}],
             "optimiser": "rmsprop",
@@ -109,7 +99,7 @@ RECIPES: dict[str, Recipe] = {
         "Miyato et al. 2018; Miyato & Koyama 2018",
         {
             **_CONDITIONAL,
-            "discriminator": {"name": "dcgan", "width": 32, "norm": "none", "spectral": True},
+            "discriminator": {"norm": "none", "spectral": True},
             "conditioning": {"generator": "conditional_norm"},
             "loss": "hinge",
             "optimiser": {"betas": [0.0, 0.9]},

@@ -20,7 +20,7 @@ from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import Needs
 from augment.runtime import devices, progress, seeding
-from augment.train import assemble, guessed_labels
+from augment.train import assemble, guessed_labels, rules
 from augment.train.log import open_log
 from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
@@ -36,12 +36,15 @@ class TrainError(AugmentError):
 
 def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Train on the train split of data/clean; write models/generator and reports/train.json."""
-    resolved = assemble.resolved_settings(settings)
     device = devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN)
     model = assemble.build(settings, train.shape, len(train.classes))  # says now what does not fit
     pool = load_pool(model.needs, train, root / CLEAN)
+    size = len(pool), len(train.classes)
+    settings = rules.decide(settings, *size, device)
+    progress.say(f"train: {rules.in_words(settings, *size, train.shape, device)}")
+    resolved = assemble.resolved_settings(settings)
     data = files.digest_of_folder(root / CLEAN)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
     labeller = _labeller(settings, train, home, device)

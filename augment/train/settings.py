@@ -28,7 +28,7 @@ class RateSettings(Settings):
 
     default: Rate = 1e-3
     """Learning rate, at its highest, of a phase that is not named; above 0."""
-    schedule: Annotated[PartSpec, Kind("augment.train.optimisers", "SCHEDULES")] = "linear"
+    schedule: Annotated[PartSpec, Kind("augment.train.optimisers", "SCHEDULES")] = "constant"
     """How all rates change over the run."""
 
     def of(self, phase: str) -> float:
@@ -45,7 +45,7 @@ class ConditioningSettings(Settings):
     """How each network is told the class."""
 
     generator: Annotated[PartSpec, Kind("augment.models.conditioning", "GENERATOR_CONDITIONS")] = (
-        "embed"
+        "concat"
     )
     """How the generator is told the class."""
     discriminator: Annotated[
@@ -96,23 +96,20 @@ class TrainSettings(Settings):
     model: Annotated[PartSpec, Kind("augment.models.base", "MODELS")] = "infogan"
     """The model that is trained, with its latents and its own losses."""
     generator: Annotated[PartSpec, Kind("augment.models.networks", "GENERATORS")] = {
-        "name": "resnet",
+        "name": "dcgan",
         "width": 32,
     }
     """The network that draws images from noise."""
     discriminator: Annotated[PartSpec, Kind("augment.models.networks", "DISCRIMINATORS")] = {
-        "name": "resnet",
+        "name": "dcgan",
         "width": 32,
     }
     """The network that tells real images from generated ones."""
     conditioning: ConditioningSettings = ConditioningSettings()
     """How each network is told the class."""
-    loss: Annotated[PartSpec, Kind("augment.models.losses", "LOSSES")] = "relativistic"
+    loss: Annotated[PartSpec, Kind("augment.models.losses", "LOSSES")] = "non_saturating"
     """The adversarial loss of both networks."""
-    penalties: Annotated[list[PartSpec], Kind("augment.models.penalties", "PENALTIES")] = [
-        {"name": "r1", "weight": 0.05},
-        {"name": "r2", "weight": 0.05},
-    ]
+    penalties: Annotated[list[PartSpec], Kind("augment.models.penalties", "PENALTIES")] = []
     """Terms that keep the discriminator smooth; an empty list is none. A larger weight is stabler
     and less diverse.
     """
@@ -121,9 +118,9 @@ class TrainSettings(Settings):
     augment: Annotated[
         list[PartSpec] | None, Kind("augment.vision.augmentations", "AUGMENTATIONS")
     ] = None
-    """Augmentations of all that the discriminator sees, in this order; null takes those of the
-    profile, an empty list none. An augmentation that may change a label under the profile is
-    refused.
+    """Augmentations of all that the discriminator sees, in this order. null takes those of the
+    profile where a class has fewer than 100 images on average, and none where it has more; an
+    empty list is none. An augmentation that may change a label under the profile is refused.
     """
     ada: AdaSettings | None = None
     """Augment with a probability that follows the discriminator's certainty (adaptive discriminator
@@ -131,7 +128,10 @@ class TrainSettings(Settings):
     """
     instance_noise: NoiseSettings = NoiseSettings()
     """Gaussian noise on all that the discriminator sees; it falls linearly to nothing."""
-    optimiser: Annotated[PartSpec, Kind("augment.train.optimisers", "OPTIMISERS")] = "adam"
+    optimiser: Annotated[PartSpec, Kind("augment.train.optimisers", "OPTIMISERS")] = {
+        "name": "adam",
+        "betas": [0.5, 0.999],
+    }
     """The optimiser of both networks."""
     rate: RateSettings = RateSettings()
     """Learning rates by the model's phases, each above 0, and how they change over the run. A GAN's
@@ -139,8 +139,10 @@ class TrainSettings(Settings):
     """
     discriminator_steps: Count = 1
     """Steps of the discriminator for each step of the generator; each sees a new batch."""
-    steps: Count = 1500
-    """Steps of the generator; the run's length."""
+    steps: Count | Literal["auto"] = "auto"
+    """Steps of the generator, the run's length; `auto` is decided by the device when a run starts
+    (augment/train/rules.py), said, and written into the model's settings.
+    """
     batch: Annotated[int, Field(ge=2)] = 64
     """Real images in a batch; at least 2."""
     balance: Balance = "none"
@@ -169,6 +171,13 @@ class TrainSettings(Settings):
     """Where networks run: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:1`."""
     seed: int = 0
     """Seed of the networks' first weights and of all randomness in training."""
+
+    @property
+    def length(self) -> int:
+        """The steps of the run. Raises ValueError where `auto` was not decided yet."""
+        if self.steps == "auto":
+            raise ValueError("train.steps is not decided yet")
+        return self.steps
 
     @model_validator(mode="before")
     @classmethod

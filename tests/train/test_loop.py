@@ -272,7 +272,8 @@ def test_mode_collapse(tmp_path: Path, recipe: str, what: str) -> None:
 def test_code_ignored(tmp_path: Path) -> None:
     """Images that do not depend on the class, and a head that guesses at random."""
     rate = {"generator": STILL, "discriminator": STILL}
-    target = trainer(tmp_path, recipe="infogan", rate=rate)
+    model = {"classifier": "cross_entropy"}
+    target = trainer(tmp_path, recipe="infogan", model=model, rate=rate)
     first, *_, last, _ = target.model.generator.network.parameters()
     with torch.no_grad():
         first[:, 8:] = 0  # noise alone

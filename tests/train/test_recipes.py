@@ -25,7 +25,7 @@ KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae
 
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
-    "infogan": {"model.name": "infogan", "loss.name": "relativistic"},
+    "infogan": {"model.name": "infogan", "loss.name": "non_saturating", "penalties": []},
     "r3gan": {"model.name": "cgan", "loss.name": "relativistic", "discriminator.name": "resnet"},
     "gan": {"model.name": "gan", "generator.name": "mlp", "generator.layers": 1},
     "dcgan": {"model.name": "gan", "generator.name": "dcgan", "discriminator.norm": "batch"},
@@ -42,12 +42,12 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
-PENALISED = {"infogan": ["r1", "r2"], "r3gan": ["r1", "r2"], "wgan": ["clip"]}
+PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"]}
 PENALISED["wgan_gp"] = ["gradient"]
 
 
 def settings(name: str, **changes: Any) -> TrainSettings:
-    return TrainSettings.model_validate({"recipe": name, **changes})
+    return TrainSettings.model_validate({"recipe": name, "steps": 10, **changes})
 
 
 def at(tree: Mapping[str, Any], path: str) -> Any:
@@ -120,11 +120,12 @@ def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) ->
 
 DEFAULTS = {
     "recipe": "infogan",
-    "generator": {"name": "resnet", "width": 32},
-    "loss": "relativistic",
+    "generator": {"name": "dcgan", "width": 32},
+    "discriminator": {"name": "dcgan", "width": 32},
+    "loss": "non_saturating",
     "rate": RateSettings(),
     "conditioning": ConditioningSettings(),
-    "penalties": ["r1"],
+    "penalties": [],
     "ada": None,
 }
 
@@ -132,35 +133,35 @@ DEFAULTS = {
 @pytest.mark.parametrize(
     ("changes", "key", "expected"),
     [
-        ({}, "loss", "relativistic"),
-        ({"generator": {"width": 8}}, "generator", {"name": "resnet", "width": 8}),
-        ({"generator": {"limit": 2}}, "generator", {"name": "resnet", "width": 32, "limit": 2}),
+        ({}, "loss", "non_saturating"),
+        ({"generator": {"width": 8}}, "generator", {"name": "dcgan", "width": 8}),
+        ({"generator": {"limit": 2}}, "generator", {"name": "dcgan", "width": 32, "limit": 2}),
         (
-            {"generator": {"name": "resnet", "limit": 2}},
+            {"generator": {"name": "dcgan", "limit": 2}},
             "generator",
-            {"name": "resnet", "width": 32, "limit": 2},
+            {"name": "dcgan", "width": 32, "limit": 2},
         ),
         ({"generator": {"name": "mlp"}}, "generator", {"name": "mlp"}),
         ({"generator": "mlp"}, "generator", "mlp"),
         ({"generator": "resnet"}, "generator", "resnet"),
-        ({"loss": {"smoothing": 0.1}}, "loss", {"name": "relativistic", "smoothing": 0.1}),
+        ({"loss": {"smoothing": 0.1}}, "loss", {"name": "non_saturating", "smoothing": 0.1}),
         (
             {"rate": {"generator": 1.0}},
             "rate",
-            {"default": 1e-3, "generator": 1.0, "schedule": "linear"},
+            {"default": 1e-3, "generator": 1.0, "schedule": "constant"},
         ),
         (
             {"rate": {"schedule": {"final": 0.5}}},
             "rate",
             {
                 "default": 1e-3,
-                "schedule": {"name": "linear", "final": 0.5},
+                "schedule": {"name": "constant", "final": 0.5},
             },
         ),
         (
             {"conditioning": {"generator": {"width": 4}}},
             "conditioning",
-            {"generator": {"name": "embed", "width": 4}, "discriminator": "projection"},
+            {"generator": {"name": "concat", "width": 4}, "discriminator": "projection"},
         ),
         ({"penalties": ["r2"]}, "penalties", ["r2"]),
         ({"ada": {"target": 0.5}}, "ada", {"target": 0.5}),

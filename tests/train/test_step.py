@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "half": {"model": {"labels": "half", "pseudo_labels": "none"}},
     "none": {"model": {"labels": "none", "categories": 5, "pseudo_labels": "none"}},
     "guessed": {"model": {"labels": "none", "categories": 5}},
-    "attention": {"discriminator": {"attention": True, "spectral": True}},
+    "attention": {"discriminator": {"name": "resnet", "attention": True, "spectral": True}},
     "cosine": {"rate": {"schedule": {"name": "cosine", "warm_up": 0.5}}},
 }
 
@@ -156,7 +156,7 @@ def test_a_step_tells_losses_gradients_and_facts() -> None:
     made = build()
     row = made.step(0, feed_for(made))
     assert row.keys() == {
-        *(f"d_{name}" for name in ("adversarial", "q_class", "q_codes", "class", "r1", "r2")),
+        *(f"d_{name}" for name in ("adversarial", "q_codes", "class")),
         *(f"g_{name}" for name in ("adversarial", "q_class", "q_codes")),
         *("gradient_d", "gradient_g", "accuracy", "accuracy_real", "accuracy_fake"),
     }
@@ -221,7 +221,13 @@ def test_gradients_are_reported_by_their_whole_norm() -> None:
 
 
 def test_rates_follow_settings_schedule_and_remedies() -> None:
-    made = build(rate={"generator": 0.008, "discriminator": 0.004, "schedule": {"final": 0.5}})
+    made = build(
+        rate={
+            "generator": 0.008,
+            "discriminator": 0.004,
+            "schedule": {"name": "linear", "final": 0.5},
+        }
+    )
 
     def rates(number: int) -> tuple[float, float]:
         made.step(number, feed_for(made))
@@ -300,7 +306,10 @@ def test_every_recipe_goes_together(name: str) -> None:
             {"penalties": ["lecam", "clip", "r1"], "discriminator": BATCH_NORM},
             r"train\.penalties: 'r1'",
         ),
-        ({"discriminator": BATCH_NORM}, r"train\.penalties: 'r1' .* train\.discriminator\.norm"),
+        (
+            {"recipe": "r3gan", "discriminator": BATCH_NORM},
+            r"train\.penalties: 'r1' .* train\.discriminator\.norm",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said(changes: dict[str, Any], message: str) -> None:

@@ -1,0 +1,71 @@
+"""What ``auto`` and null stand for in a run: decided once, before the first step, and said.
+
+The numbers rest on ``benchmarks.frontier``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from augment.registry import Spec
+from augment.train.settings import TrainSettings
+from augment.vision import augmentations
+
+STEPS = {"cpu": 2000, "cuda": 8000}  # of a run, by device
+MANY = 100  # images a class, from which on the discriminator sees them as they are
+LONG = 30.0  # minutes, beyond which a run says what would be cheaper
+
+
+def decide(
+    settings: TrainSettings, images: int, classes: int, device: torch.device
+) -> TrainSettings:
+    """``settings`` with steps and augmentations decided for ``images`` train images in all.
+
+    Those of the settings stay. A small set is augmented before the discriminator, by the profile,
+    so that it cannot learn the images by heart (Zhao et al. 2020, arXiv:2006.10738); in a larger
+    one that costs coverage.
+    """
+    steps = settings.steps if settings.steps != "auto" else STEPS[device.type]
+    augment = settings.augment
+    if augment is None:
+        many = images >= MANY * classes
+        augment = [] if many else list(augmentations.DEFAULTS[settings.profile])
+    return settings.model_copy(update={"steps": steps, "augment": augment})
+
+
+def in_words(
+    settings: TrainSettings, images: int, classes: int, shape: tuple[int, ...], device: torch.device
+) -> str:
+    """What a run is about to do and by which rules: the line that it starts with."""
+    _, height, width = shape
+    augment = ", ".join(map(_name, settings.augment or [])) or "none"
+    return (
+        f"{settings.recipe}: {images:,} images of {classes} classes, {width} × {height}, on "
+        f"{device.type}: {_network(settings.generator)} against "
+        f"{_network(settings.discriminator)}, augmentation {augment}, {settings.length:,} steps "
+        f"of {settings.batch} images"
+    )
+
+
+def cost_in_words(settings: TrainSettings, seconds: float) -> str:
+    """What a run will cost whose steps take ``seconds`` each, and beyond LONG what would less."""
+    minutes = settings.length * seconds / 60
+    about = (
+        f"about {math.ceil(minutes)} minutes" if minutes > 1.5 else f"about {60 * minutes:.0f} s"
+    )
+    words = f"{about} on this machine, {settings.length:,} steps of {1000 * seconds:.0f} ms"
+    if minutes <= LONG:
+        return words
+    return f"{words}; fewer train.steps, a smaller width or clean.size, or a GPU would be cheaper"
+
+
+def _network(spec: Spec) -> str:
+    width = spec.get("width") if isinstance(spec, dict) else None
+    return _name(spec) if width is None else f"{_name(spec)} (width {width})"
+
+
+def _name(spec: Any) -> str:
+    return str(spec["name"] if isinstance(spec, dict) else spec)
