@@ -8,6 +8,7 @@ an image of no class.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -64,7 +65,8 @@ def gather(
     """
     classes = tuple(table.classes_of(frame["label"].dropna()))
     usable = (frame["split"] != "test").to_numpy(dtype=bool)
-    features = _shapes(pixels, usable, upright=glyph, seed=seed)
+    describe = _shapes(pixels, usable, upright=glyph, seed=seed)
+    features = describe(pixels)
     kinds = max(1, len(classes))
     even = np.full((len(frame), len(classes)), 1 / kinds, np.float32)
     upright = np.zeros((*even.shape, 4), np.float32)
@@ -106,7 +108,10 @@ def gather(
         votes[read] += share[:, None] * _votes(features, labels, taught, read, kinds)
     product = np.maximum(turns[..., 0], _LEAST) * votes
     product /= product.sum(1, keepdims=True)
-    return Evidence(frame, pixels, classes, product, turns, features)
+    back = None
+    if glyph:
+        back = np.stack([describe(np.rot90(pixels, -turn, (2, 3))) for turn in (1, 2, 3)])
+    return Evidence(frame, pixels, classes, product, turns, features, turned_back=back)
 
 
 def fit_network(
@@ -185,23 +190,31 @@ def _votes(features: Floats, labels: Places, taught: Places, read: Places, kinds
     return votes
 
 
-def _shapes(pixels: Pixels, usable: NDArray[np.bool_], *, upright: bool, seed: int) -> Floats:
-    """Features (N, F) of images: the first principal components of their gradients, and the rest.
+def _shapes(
+    pixels: Pixels, usable: NDArray[np.bool_], *, upright: bool, seed: int
+) -> Callable[[Pixels], Floats]:
+    """What describes images: the first principal components of their gradients, and the rest.
 
-    The components are fitted to a sample of the ``usable`` (N,) images. The last feature is the
-    length of what the components leave unexplained: it is large for an image unlike all others.
+    It gives features (M, F) of pixels (M, C, S, S). The components are fitted to a sample of the
+    ``usable`` (N,) images of ``pixels``. The last feature is the length of what the components
+    leave unexplained: it is large for an image unlike all others.
     """
     rows = np.flatnonzero(usable)
     if not len(rows):
-        return np.zeros((len(pixels), 1), np.float32)
+        return lambda shown: np.zeros((len(shown), 1), np.float32)
     rows = seeding.rng(seed, "shapes").permutation(rows)[:SAMPLE]
     sample = gradients(pixels[np.sort(rows)], upright=upright)
     components = PCA(min(COMPONENTS, *sample.shape), random_state=0).fit(sample)
-    features = np.empty((len(pixels), components.n_components_ + 1), np.float32)
-    for start in range(0, len(pixels), _CHUNK):
-        described = gradients(pixels[start : start + _CHUNK], upright=upright)
-        inside = components.transform(described)
-        rest = np.square(described - components.mean_).sum(1) - np.square(inside).sum(1)
-        features[start : start + _CHUNK, :-1] = inside
-        features[start : start + _CHUNK, -1] = np.sqrt(np.clip(rest, 0, None))
-    return features
+
+    def describe(shown: Pixels) -> Floats:
+        features = np.empty((len(shown), components.n_components_ + 1), np.float32)
+        for start in range(0, len(shown), _CHUNK):
+            chunk = np.ascontiguousarray(shown[start : start + _CHUNK])
+            described = gradients(chunk, upright=upright)
+            inside = components.transform(described)
+            rest = np.square(described - components.mean_).sum(1) - np.square(inside).sum(1)
+            features[start : start + _CHUNK, :-1] = inside
+            features[start : start + _CHUNK, -1] = np.sqrt(np.clip(rest, 0, None))
+        return features
+
+    return describe

@@ -325,6 +325,24 @@ class TestTurned:
         measured = measures("turned", evidence(labels, turns=self.turns(*rows)))
         assert measured[60] < 0.5 and np.isnan(measured[61]) and (measured[:60] > 0.9).all()
 
+    def test_shape_has_a_say(self) -> None:
+        """The network is in two minds; turned back by 180° the image is three times as near."""
+        rows = [{(0, 0): 0.9}] * 30 + [{(1, 0): 0.9}] * 30 + [{(0, 0): 0.2, (0, 2): 0.8}] * 2
+        labels = [*"a" * 30, *"b" * 30, "a", "b"]
+        features = np.zeros((62, 2), np.float32)
+        features[30:60, 0] = 50
+        features[60] = 0, 3
+        back = np.repeat(features[None], 3, 0)
+        back[1, 60] = 0, 1
+        turns = self.turns(*rows)
+        readings = evidence(labels, turns=turns, features=features, turned_back=back)
+        measured = measures("turned", readings)
+        assert measured[60] == pytest.approx(8 / (8 + 4 * 3**3), abs=1e-3)
+        assert (measured[:60] > 0.9).all()
+        assert measures("turned", readings, shape=0)[60] == pytest.approx(8 / 12, abs=1e-3)
+        small = measures("turned", readings, few=40)  # classes of 30 and 31 are too small
+        assert small[60] == pytest.approx(8 / 12, abs=1e-3)
+
     def test_where_nothing_was_turned(self) -> None:
         readings = evidence(["a", "b"], turns=self.turns({(0, 0): 0.5}, {(0, 0): 0.9}))
         assert np.isnan(measures("turned", readings)).all()

@@ -56,11 +56,27 @@ def test_faults_in_real_digits(planted: tuple[Evidence, dict[str, np.ndarray]]) 
         assert flagged[name][clean].mean() <= 0.015, name
 
 
+def test_a_turned_image_turned_back_is_as_it_was() -> None:
+    """The first quarter of the set, and the same once more turned by 90°, 180° and 270°."""
+    frame, pixels = digits(60)
+    plain = pixels[:15].copy()
+    for turn in (1, 2, 3):
+        pixels[15 * turn : 15 * (turn + 1)] = np.rot90(plain, turn, (2, 3))
+    evidence = gather(frame, pixels, steps=2)
+    assert evidence.turned_back is not None
+    for turn in (1, 2, 3):
+        turned_back = evidence.turned_back[turn - 1, 15 * turn : 15 * (turn + 1)]
+        assert np.allclose(turned_back, evidence.features[:15], atol=1e-4)
+    assert gather(frame, pixels, steps=2, glyph=False).turned_back is None
+
+
 def test_shapes_and_sums(planted: tuple[Evidence, dict[str, np.ndarray]]) -> None:
     evidence = planted[0]
     assert evidence.classes == tuple("0123456789")
     assert np.allclose(evidence.probabilities.sum(1), 1, atol=1e-4)
     assert np.allclose(evidence.turns.sum((1, 2)), 1, atol=1e-4)
+    back = evidence.turned_back
+    assert back is not None and back.shape == (3, *evidence.features.shape)
     assert np.isfinite(evidence.features).all() and evidence.features.dtype == np.float32
     assert (evidence.labels[880:] == -1).all() and evidence.open.sum() == 720
 
