@@ -307,7 +307,8 @@ def test_repairs_are_told_and_done_and_the_original_stays(mixed: Path) -> None:
     for path, names in MENDED.items():
         cured = repairs.REPAIRS.describe(names[0]).facts["cures"]
         assert (sheet[path]["verdict"], sheet[path]["repairs"]) == ("repair", ";".join(names))
-        assert sheet[path]["reasons"] == cured[0]
+        reasons = [*cured, "corner_content"] if path == "sealed.png" else [*cured]
+        assert sheet[path]["reasons"].split(";") == reasons  # a seal lies in a corner as well
         assert kept[path]["id"] == old[path]["id"]
         pixels = repairs.REPAIRS.build(names[0])(decoded(old[path]["image"]["bytes"]))
         assert kept[path]["image"]["bytes"] == to_form(images.encode(pixels), form)

@@ -27,6 +27,7 @@ _TOGETHER = 256  # images that are looked at together, for memory
 _FAINT = 12.0  # levels: with less contrast than this nothing is ink; as in clean/glyphs/ink.py
 _LEAST = 4  # pixels of ink in a corner, at least
 _MOST = 0.45  # share of all ink in a corner, at most
+_FULL = 0.9  # share of a row or column that is ink: it is a ruling line
 _CROSSING = 2.0  # widths of the other strokes: more ink than this must not cross the edges
 
 
@@ -73,7 +74,10 @@ def _strangest(small: Pixels, sizes: NDArray[np.int64]) -> Corners:
 
 
 def _inked(grey: Floats) -> tuple[Mask, Floats, Floats]:
-    """Which pixels (N, S, S) are ink, how much of it, 0 … 1, and the contrast (N,) in levels."""
+    """Which pixels (N, S, S) are ink, how much of it, 0 … 1, and the contrast (N,) in levels.
+
+    Lines from border to border are left out.
+    """
     bright = grey > ((grey.min(axis=(1, 2)) + grey.max(axis=(1, 2))) / 2)[:, None, None]
     edge = np.concatenate([bright[:, 0], bright[:, -1], bright[:, :, 0], bright[:, :, -1]], axis=1)
     dark = bright.mean(axis=(1, 2)) + edge.mean(axis=1) >= 1.0
@@ -82,6 +86,8 @@ def _inked(grey: Floats) -> tuple[Mask, Floats, Floats]:
     levels = (away + 0.5).astype(np.int64) + 256 * np.arange(len(away))[:, None, None]
     counts = np.bincount(levels.ravel(), minlength=256 * len(away)).reshape(-1, 256)
     mask = away > otsu_threshold(counts).level[:, None, None]
+    ruled = [mask.mean(axis=axis, keepdims=True) >= _FULL for axis in (1, 2)]
+    mask &= ~(ruled[0] | ruled[1])
     inked = np.where(mask, away, 0.0)
     contrast = inked.sum(axis=(1, 2)) / np.maximum(mask.sum(axis=(1, 2)), 1)
     ink = np.minimum(inked / np.maximum(contrast, 1.0)[:, None, None], 1.0)
