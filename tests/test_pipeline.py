@@ -128,7 +128,7 @@ def test_score_has_the_names_that_others_read(project: Path) -> None:
     assert set(keys) <= set(score)
     assert {"fid", "kid"} <= set(score["floor"])
     assert set(score["per_class"]) == {str(digit) for digit in range(10)}
-    assert {"classic", "synthetic", "gain", "seeds"} <= set(score["uplift"])
+    assert {"classic", "written", "gain", "seeds"} <= set(score["uplift"])
 
 
 @pytest.mark.slow
