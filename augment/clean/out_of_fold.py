@@ -2,8 +2,8 @@
 
 Two models read each image: a small network, and the labels of its nearest neighbours in shape. They
 err on different images, and the product of their probabilities errs on fewer than either. The
-network also learns how the classes look when they are turned, so that it tells a turned image from
-an image of no class.
+network of glyphs also learns how the classes look when they are turned, and what images of no class
+look like. It reads each image in all four turns: what it sees in one it should see in all.
 """
 
 from __future__ import annotations
@@ -24,19 +24,24 @@ from augment.data import table
 from augment.data.images import Pixels
 from augment.registry import Spec
 from augment.runtime import progress, seeding
+from augment.vision.foreign import foreign
 from augment.vision.gradients import gradients
 from augment.vision.neighbours import nearest
 
 # Numbers of this file were chosen by hand.
 NETWORK: Spec = {"name": "cnn", "width": 32}
+OF_GLYPHS: Spec = {"name": "residual", "width": 16}  # a step takes it two fifths of NETWORK's time
+LONGER = 1.5  # times as many steps as ``fitting_steps``, for a network that learns turned images
 AUGMENT: tuple[Spec, ...] = ({"name": "elastic", "amplitude": 0.04},)
-BATCH = 64  # images a step
+BATCH = 64  # images of a class a step
+FOREIGN = 4  # images of a class to one of no class
 FEW = 20  # labelled images a class, on average: with fewer the network errs more than it finds
 SAMPLE = 5000  # images at most to which the components of shapes are fitted
 COMPONENTS = 60  # features of a shape at most, without the length of the rest
 NEIGHBOURS = 7  # images at most whose label is counted
 _CHUNK = 1024  # images described or read at once: a bound on memory
 _LEAST = 1e-6  # probability: a floor, so that no product is 0
+_TINY = 1e-30  # probability: a floor, so that nothing is divided by 0
 
 Places = NDArray[np.int64]
 
@@ -85,6 +90,8 @@ def gather(
         )
     fold = deal_folds(frame["group"], labels, teaches, folds, seed)
     turns, votes = np.zeros_like(upright), np.zeros_like(even)
+    if steps is None:
+        steps = round(fitting_steps(int(teaches.sum()), kinds) * (LONGER if glyph else 1))
     for number in range(folds):
         taught = np.flatnonzero(teaches & (fold != number))
         read = np.flatnonzero(~teaches | (fold == number))
@@ -92,7 +99,7 @@ def gather(
             pixels[taught],
             labels[taught],
             kinds,
-            steps=steps or fitting_steps(int(teaches.sum()), kinds),
+            steps=steps,
             turns=4 if glyph else 1,
             seed=seeding.derive(seed, "evidence", number),
             device=device,
@@ -102,16 +109,20 @@ def gather(
         starts = range(0, len(read), _CHUNK)
         for start in progress.track(starts, f"read {number + 1} of {folds}", len(starts)):
             rows, weight = read[start : start + _CHUNK], share[start : start + _CHUNK]
-            answer = network.predict(np.ascontiguousarray(pixels[rows]))
-            answer = answer.reshape(len(rows), kinds, -1)
+            answer = reading(network, pixels[rows], kinds, 4 if glyph else 1)
             turns[rows, :, : answer.shape[2]] += weight[:, None, None] * answer
         votes[read] += share[:, None] * _votes(features, labels, taught, read, kinds)
+    of_class = turns.sum((1, 2))
+    turns /= np.maximum(of_class, _TINY)[:, None, None]
     product = np.maximum(turns[..., 0], _LEAST) * votes
     product /= product.sum(1, keepdims=True)
     back = None
     if glyph:
         back = np.stack([describe(np.rot90(pixels, -turn, (2, 3))) for turn in (1, 2, 3)])
-    return Evidence(frame, pixels, classes, product, turns, features, turned_back=back)
+    none = np.clip(1 - of_class, 0, 1)
+    return Evidence(
+        frame, pixels, classes, product, turns, features, turned_back=back, foreign=none
+    )
 
 
 def fit_network(
@@ -127,21 +138,46 @@ def fit_network(
 ) -> Classifier:
     """A network of ``kinds`` × ``turns`` classes: its class k · turns + t is k turned by t · 90°.
 
-    It is fitted to each image of pixels (N, C, S, S) in all ``turns`` turns.
+    It is fitted to each image of pixels (N, C, S, S) in all ``turns`` turns. With several turns it
+    has one class more, the last: images of no class, in all turns.
     """
     shown = [np.rot90(pixels, turn, (2, 3)) for turn in range(turns)]
+    named = [labels * turns + turn for turn in range(turns)]
+    strange = len(pixels) * turns // FOREIGN if turns > 1 else 0
+    if strange:
+        made = foreign(pixels, strange, seed)
+        for turn in range(turns):
+            made[turn::turns] = np.rot90(made[turn::turns], turn, (2, 3))
+        shown.append(made)
+        named.append(np.full(strange, kinds * turns))
     return fit_classifier(
         np.concatenate(shown),
-        np.concatenate([labels * turns + turn for turn in range(turns)]),
-        classes=kinds * turns,
-        network=NETWORK,
+        np.concatenate(named),
+        classes=kinds * turns + (turns > 1),
+        network=OF_GLYPHS if turns > 1 else NETWORK,
         steps=steps,
-        batch=BATCH,
+        batch=BATCH + BATCH // FOREIGN if strange else BATCH,
         seed=seed,
         device=device,
         augment=AUGMENT,
         title=title,
     )
+
+
+def reading(network: Classifier, pixels: Pixels, kinds: int, turns: int) -> Floats:
+    """Probabilities (N, ``kinds``, ``turns``) of classes and turns of pixels (N, C, S, S).
+
+    They are means over readings of the image in all ``turns``. What is missing to 1 is the
+    probability of no class. Source: Golan & El-Yaniv 2018, Deep Anomaly Detection Using Geometric
+    Transformations (arXiv:1805.10917).
+    """
+    total = np.zeros((len(pixels), kinds, turns), np.float32)
+    for turn in range(turns):
+        shown = np.ascontiguousarray(np.rot90(pixels, turn, (2, 3)))
+        answer = network.predict(shown)[:, : kinds * turns].reshape(total.shape)
+        total += np.roll(answer, -turn, axis=2)
+    total /= turns
+    return total
 
 
 def fitting_steps(count: int, kinds: int) -> int:

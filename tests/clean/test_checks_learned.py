@@ -395,6 +395,16 @@ class TestOutlier:
         assert measures("outlier", base)[:120].tolist() == measures("outlier", alone).tolist()
         assert (measures("outlier", base)[120:] < 0.4).all()
 
+    def test_what_a_network_takes_for_foreign(self) -> None:
+        """In shape they are like their classes, and of these classes the network sees the right."""
+        probabilities = self.clouds().probabilities
+        turns = np.zeros((120, 2, 4), np.float32)
+        turns[..., 0] = probabilities * np.random.default_rng(3).uniform(0.9, 1, (120, 1))
+        foreign = np.zeros(120, np.float32)
+        foreign[[0, 70]] = 0.999
+        measured = measures("outlier", self.clouds(turns=turns, foreign=foreign))
+        assert (measured[[0, 70]] < 0.5).all() and (measured < 0.5).sum() == 2
+
     def test_without_labels_the_set_is_one_class(self) -> None:
         features = np.random.default_rng(1).normal(size=(100, FEATURES)).astype(np.float32)
         features[0] = 25

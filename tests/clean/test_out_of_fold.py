@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from augment.classifiers.classifier import Classifier
 from augment.clean.checks.base import CHECKS
 from augment.clean.checks.evidence import Evidence
-from augment.clean.out_of_fold import deal_folds, fitting_steps, gather
+from augment.clean.out_of_fold import deal_folds, fitting_steps, gather, reading
 from augment.readers import builtin
 
 
@@ -56,6 +58,44 @@ def test_faults_in_real_digits(planted: tuple[Evidence, dict[str, np.ndarray]]) 
         assert flagged[name][clean].mean() <= 0.015, name
 
 
+class Corner:
+    """Reads where the bright corner lies: class 0, turned; a dark image is of no class."""
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        answer = np.zeros((len(pixels), 9), np.float32)
+        for row, image in enumerate(pixels[:, 0]):
+            corners = [image[0, 0], image[-1, 0], image[-1, -1], image[0, -1]]
+            answer[row, int(np.argmax(corners)) if max(corners) > 60 else 8] = 1
+        return answer
+
+
+def test_a_network_reads_an_image_in_all_turns() -> None:
+    """What it sees is told of the image as it is, whichever way it was shown."""
+    pixels = np.zeros((5, 1, 32, 32), np.uint8)
+    pixels[0, 0, :16, :16] = 255
+    for turn in range(1, 4):
+        pixels[turn] = np.rot90(pixels[0], turn, (1, 2))
+    reader = cast(Classifier, Corner())
+    answer = reading(reader, pixels, 2, 4)
+    assert answer.shape == (5, 2, 4)
+    assert answer[:4, 0].tolist() == np.eye(4).tolist()
+    assert not answer[:, 1].any() and not answer[4].any()
+
+
+def test_photographs_are_read_once_and_as_they_are() -> None:
+    seen: list[np.ndarray] = []
+
+    class Reader:
+        def predict(self, pixels: np.ndarray) -> np.ndarray:
+            seen.append(pixels)
+            return np.full((len(pixels), 2), 0.5, np.float32)
+
+    pixels = digits(3)[1]
+    answer = reading(cast(Classifier, Reader()), pixels, 2, 1)
+    assert answer.tolist() == [[[0.5], [0.5]]] * 3
+    assert len(seen) == 1 and (seen[0] == pixels).all()
+
+
 def test_a_turned_image_turned_back_is_as_it_was() -> None:
     """The first quarter of the set, and the same once more turned by 90°, 180° and 270°."""
     frame, pixels = digits(60)
@@ -75,6 +115,8 @@ def test_shapes_and_sums(planted: tuple[Evidence, dict[str, np.ndarray]]) -> Non
     assert evidence.classes == tuple("0123456789")
     assert np.allclose(evidence.probabilities.sum(1), 1, atol=1e-4)
     assert np.allclose(evidence.turns.sum((1, 2)), 1, atol=1e-4)
+    foreign = np.asarray(evidence.foreign)
+    assert foreign.shape == (900,) and foreign.min() >= 0 and foreign.max() <= 1
     back = evidence.turned_back
     assert back is not None and back.shape == (3, *evidence.features.shape)
     assert np.isfinite(evidence.features).all() and evidence.features.dtype == np.float32
@@ -99,7 +141,7 @@ def test_the_same_again_and_no_test_image_teaches() -> None:
 def test_photographs_are_not_turned() -> None:
     frame, pixels = digits(60)
     evidence = gather(frame, np.repeat(pixels, 3, 1), steps=2, glyph=False)
-    assert not evidence.turns[..., 1:].any()
+    assert not evidence.turns[..., 1:].any() and not np.any(evidence.foreign > 1e-5)
     assert np.allclose(evidence.turns.sum((1, 2)), 1, atol=1e-4)
 
 

@@ -26,6 +26,8 @@ class Evidence:
     counter-clockwise, by a network that was taught all four equally often. A row sums to 1. Turned
     entries are 0 where the set's images are not expected to be turned (profile natural).
     features (N, F): images of a similar shape have a small Euclidean distance; no unit.
+    foreign (N,): probability, 0 … 1, that the image shows no class, by the same network; 0 where it
+    was taught nothing of the kind. ``turns`` hold where the image shows a class.
     turned_back (3, N, F): features of the images turned clockwise by 90, 180 and 270°; None where
     the set's images are not expected to be turned.
     abstained: why no model was fitted although there are two classes, in words; "" otherwise.
@@ -42,6 +44,7 @@ class Evidence:
     features: Floats
     abstained: str = ""
     turned_back: Floats | None = None
+    foreign: Floats | float = 0.0
 
     @property
     def labels(self) -> NDArray[np.int64]:
