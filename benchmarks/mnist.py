@@ -19,6 +19,7 @@ from augment.data.arrays import Arrays, join
 from augment.data.images import Pixels
 from augment.readers import builtin
 from augment.runtime import seeding
+from augment.score.scores.base import Side
 from augment.score.scores.fidelity import density_coverage
 from augment.vision.kernel_distance import kid
 
@@ -100,6 +101,11 @@ class Judge:
         features = self._normal(self.classifier.features(pixels))
         coverage = density_coverage(self.held, features, NEIGHBOURS)["coverage"]
         return {"kid": kid(self.held, features), "coverage": coverage}
+
+    def side(self, data: Arrays) -> Side:
+        """Images as scores compare them."""
+        features, probabilities = self.classifier.both(data.pixels)
+        return Side(data.pixels, data.labels, self._normal(features), probabilities)
 
     def accuracy(self, pixels: Pixels, labels: NDArray[np.int64]) -> float:
         """Share of images that are of the class they were meant to be."""

@@ -16,7 +16,9 @@ from augment.data.arrays import Arrays
 from augment.data.reports import ClassGain, UpliftReport
 from augment.train.recipes import RECIPES
 from benchmarks import (
+    costs,
     families,
+    frontier,
     generated,
     half,
     infogan,
@@ -74,6 +76,8 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     ("benchmark", "options", "said"),
     [
         (families, ["--recipes", "cgan", "--steps", "2"], "coverage"),
+        (frontier, [], "taught"),
+        (costs, [], "adopt"),
         (infogan, ["--steps", "2", "--width", "4"], "purity"),
         (half, ["--steps", "2", "--supervised", "2", "--width", "4"], "labels a class"),
         (uplift, ["--cases", "10 labels", "--steps", "1"], "pseudo-labels"),

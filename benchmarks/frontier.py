@@ -1,0 +1,155 @@
+"""What a recipe reaches in so many seconds of training: ``python -m benchmarks.frontier``.
+
+Unfiltered samples after equal wall time, by the judge of ``benchmarks.families``. *Taught* is a
+classifier of 8,000 samples, asked about the held-out digits. ``--changes`` holds settings of the
+group ``train`` as JSON, which go over the recipe's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from augment.data.arrays import Arrays
+from augment.runtime import seeding
+from augment.score.scores import diversity, memorisation
+from augment.score.scores.base import Measured
+from augment.train.recipes import RECIPES
+from augment.train.settings import TrainSettings
+from benchmarks import mnist, runs
+from benchmarks.results import Row
+from benchmarks.tables import MACHINE, SEEDS, Column, Frame, by_recipe, first, met, summary
+from benchmarks.training import DEFAULT, Training
+
+BUDGETS = (60, 240, 900)  # seconds of training
+COUNTS = (10, 40, 100, 400)  # images a class
+MANY, FEW = 400, 20  # images a class, of the bounds
+TIMED = 10  # steps, after as many others, by which the length of a run is set
+TAUGHT = (8000, 800)  # samples that teach a classifier, and its steps
+SAMPLES = 2000  # whose label, spread and likeness to train images are measured
+LEAST = {  # label accuracy, coverage, taught of the default: images a class and seconds
+    (MANY, 60): (0.99, 0.85, 0.955),
+    (MANY, 240): (0.99, 0.93, 0.975),
+    (FEW, 60): (0.97, 0.6, 0.0),
+}
+MOST_KID = {(MANY, 60): 0.01, (MANY, 240): -0.01}  # 240 s: as far as real train digits lie
+
+
+def digits(count: int, seed: int) -> Arrays:
+    """``count`` train digits of each class, drawn by ``seed``."""
+    train, _ = mnist.digits()
+    places = [
+        seeding.rng(seed, "frontier", label).permutation(np.flatnonzero(train.labels == label))
+        for label in range(len(train.classes))
+    ]
+    return train.take(np.sort(np.concatenate([of_class[:count] for of_class in places])))
+
+
+def trained(
+    settings: TrainSettings, data: Arrays, seconds: float, device: torch.device
+) -> Training:
+    """A run of about ``seconds``, the length of which a few steps before it decide."""
+    trial = Training(settings.model_copy(update={"steps": 2 * TIMED}), data, device)
+    trial.run(TIMED)
+    before = trial.seconds
+    trial.run(2 * TIMED)
+    steps = max(1, round(seconds * TIMED / (trial.seconds - before)))
+    run = Training(settings.model_copy(update={"steps": steps}), data, device)
+    run.run(steps)
+    return run
+
+
+def samples(run: Training, count: int, classes: list[str]) -> Arrays:
+    """Unfiltered samples, as many of each class."""
+    pixels, labels = run.samples(count)
+    return Arrays(pixels, labels.astype(np.int64), [*map(str, range(count))], classes)
+
+
+def measure(
+    recipe: str, changes: str, count: int, budget: int, seed: int, options: argparse.Namespace
+) -> Row:
+    """A row of the table."""
+    _, held = mnist.digits()
+    data, judge = digits(count, seed), mnist.judge(options.judge, options.device)
+    settings = TrainSettings(recipe=recipe, seed=seed, **json.loads(changes))
+    run = trained(settings, data, budget * options.speed, options.device)
+    drawn = samples(run, options.samples, data.classes)
+    measured = Measured(
+        data.classes, judge.side(data), judge.side(held), judge.side(drawn), lambda: {}
+    )
+    copies = memorisation.memorisation(measured)
+    taught = mnist.classifier(
+        samples(run, options.taught, data.classes), "cnn", options.teaching, options.device
+    )
+    return {
+        "trained": run.step,
+        "seconds": run.seconds,
+        **judge.fidelity(run.samples(len(held))[0]),
+        "label_accuracy": judge.accuracy(drawn.pixels, drawn.labels),
+        "diversity": diversity.diversity(measured)["diversity"],
+        "near_copies": copies["near_copy_fraction"],
+        "near_copies_floor": copies["floor"]["near_copy_fraction"],
+        "taught": mnist.accuracy(taught, held),
+    }
+
+
+def frontier(rows: Frame) -> Frame:
+    """A line for each recipe, set and budget: medians over the seeds."""
+
+    def bounded(t: Frame) -> Frame:
+        keys = [*zip(t["images a class"], t["budget, s"], strict=True)]
+        told = [key in LEAST for key in keys]
+        return (t["recipe"] == DEFAULT) & (t["changes"] == "") & np.array(told)
+
+    def enough(t: Frame) -> list[bool]:
+        keys = [*zip(t["images a class"], t["budget, s"], strict=True)]
+        values = t[["label accuracy", "coverage", "taught", "KID", "near copies", "floor"]]
+        return [
+            key in LEAST
+            and all(np.greater_equal(line[:3], LEAST[key]))
+            and line[3] <= MOST_KID.get(key, np.inf)
+            and (key[0] != FEW or line[4] <= line[5])
+            for key, line in zip(keys, values.itertuples(index=False), strict=True)
+        ]
+
+    shown = rows.assign(changed=rows["changes"].replace("{}", ""))
+    keys = ["count", "budget", "recipe"]
+    return summary(by_recipe(shown, *keys), [*keys, "changes"], {
+        "recipe": first("recipe"), "changes": first("changed"),
+        "images a class": first("count"), "budget, s": first("budget"),
+        "steps": Column("trained", form="{:.0f}"), "KID": Column("kid", form="{:.4f}"),
+        "coverage": Column("coverage", form="{:.3f}"),
+        "label accuracy": Column("label_accuracy", form="{:.3f}"),
+        "diversity": Column("diversity", form="{:.2f}"),
+        "near copies": Column("near_copies", form="{:.3f}"),
+        "floor": Column("near_copies_floor", form="{:.3f}"),
+        "taught": Column("taught", form="{:.3f}"), "met": met(enough, bounded), **SEEDS, **MACHINE,
+    })  # fmt: skip
+
+
+TABLES = (frontier,)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, store."""
+    quick = {"recipes": [DEFAULT], "counts": [2], "budgets": [60], "speed": 0.001, "samples": 20,
+             "taught": 20, "teaching": 2}  # fmt: skip
+    options = runs.parse(
+        __doc__, argv, quick, recipes=[DEFAULT], changes="{}", counts=[MANY], budgets=[60],
+        speed=1.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1], width=0, steps=0,
+    )  # fmt: skip
+    axes = {"recipe": options.recipes, "changes": [options.changes], "count": options.counts}
+    keys = runs.grid(**axes, budget=options.budgets, seed=options.seeds)
+    full_form = runs.grid(
+        options.full, recipe=[DEFAULT], count=[MANY, FEW], budget=[60, 240], seed=range(3)
+    ) + runs.grid(options.full, recipe=RECIPES, count=COUNTS, budget=BUDGETS, seed=[0])
+    key = ("recipe", "changes", "count", "budget", "seed")
+    runs.collect("frontier", options, keys, measure, full_form, key, mnist.judge_facts)
+
+
+if __name__ == "__main__":
+    main()
