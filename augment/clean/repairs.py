@@ -61,14 +61,14 @@ def corner(image: Pixels) -> Pixels | None:
     None where there is more ink in that corner than elsewhere.
     """
     size = np.array(image.shape[:2])
-    found = strangest_corners(normalise.small(np.asarray(image), SIDE)[None], size[None])
-    if found.score[0] < LIKELY:
+    best = strangest_corners(normalise.small(np.asarray(image), SIDE)[None], size[None])
+    if best.score[0] < LIKELY:
         return None
     ink = ink_of(image)
-    ends = np.array([found.rows[0], found.columns[0]]) - margins(size, SIDE)
+    ends = np.array([best.rows[0], best.columns[0]]) - margins(size, SIDE)
     rows, columns = np.rint(ends * size.max() / SIDE / ink.factor).astype(np.int64).clip(0)
     there = np.zeros_like(ink.strokes)
-    down, right = found.corner[0] % 2, found.corner[0] // 2
+    down, right = best.corner[0] % 2, best.corner[0] // 2
     there[:: -1 if down else 1, :: -1 if right else 1][:rows, :columns] = True
     beside, character = ink.strokes & there, ink.strokes & ~there
     if not beside.any() or beside.sum() > character.sum():

@@ -122,7 +122,7 @@ def touching(image: Pixels, rng: Rng, other: Floats) -> Pixels:
                 break
         covered = np.minimum(canvas, sheet.ink).sum() > 0.25 * small.sum()
         added.append((covered, inwards, canvas))
-    nearest = min(added, key=lambda one: one[:2])
+    nearest = min(added, key=lambda corner: corner[:2])
     return sheet.drawn(np.maximum(sheet.ink, nearest[-1]), rng)
 
 

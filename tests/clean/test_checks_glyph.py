@@ -270,5 +270,5 @@ def test_a_small_character_that_touches_the_first_is_found_in_its_corner() -> No
     table, _ = together(images, ["train"] * len(images))
     small = np.stack([normalise.small(image, 32) for image in images])
     measures = CHECKS.build("corner_content")(table, small).to_frame("corner_content")
-    found = measures["corner_content"] < thresholds(measures, {})["corner_content"]
-    assert found[:60].mean() >= 0.9 and found[60:].mean() <= 0.01
+    flagged = measures["corner_content"] < thresholds(measures, {})["corner_content"]
+    assert flagged[:60].mean() >= 0.9 and flagged[60:].mean() <= 0.01

@@ -152,14 +152,14 @@ def _gaps(
     order: Sequence[int],
     boxes: Sequence[Box],
     joined: Sequence[bool],
-    asked: Sequence[float],
+    strange: Sequence[float],
 ) -> list[float]:
-    """Pixels from each piece that is ``asked`` for (not 0) to the nearest joined one; else 0."""
+    """Pixels from each piece that is strange (not 0) to the nearest joined one; else 0."""
     top, left, bottom, right = _around(boxes)
     inked = parts[top:bottom, left:right]
     is_joined = [part for part, is_in in zip(order, joined, strict=True) if is_in]
     apart = raster.distance(np.isin(inked, is_joined))
     return [
         float(apart[inked == part].min()) if signs else 0.0
-        for part, signs in zip(order, asked, strict=True)
+        for part, signs in zip(order, strange, strict=True)
     ]
