@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
     "index", "uplift", "half", "generated", "infogan", "families", "modes", "selection",
-    "cleaning", "speed", "throughput", "demo",
+    "cleaning", "fuzz", "speed", "throughput", "demo",
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 NUMBERS = {int: "whole number", float: "number", str: "text", bool: "true or false"}

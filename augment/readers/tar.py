@@ -29,7 +29,7 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _EXTENDED_BYTES = 1 << 20  # bytes of a name or of attributes, at most: tarfile loads them whole
-_ERRORS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
+_ERRORS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError)
 
 
 class Member(NamedTuple):

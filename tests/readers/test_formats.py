@@ -119,6 +119,10 @@ class TestNamesInArchives:
             opened(path, encoding="klingon")
         with pytest.raises(AugmentError, match="are not utf-8; .*gbk"):
             opened(path, encoding="utf-8")
+        with tarfile.open(tmp_path / "set.tar", "w") as archive:
+            archive.addfile(tarfile.TarInfo("a/123.png"))
+        with pytest.raises(AugmentError, match="utf-16"):  # an odd number of bytes
+            opened(tmp_path / "set.tar", encoding="utf-16")
 
     def test_the_setting_reaches_the_reader(self, tmp_path: Path) -> None:
         names = [f"{label}/{n}.png".encode("gbk") for label in ("汉字", "图像") for n in (0, 1)]
