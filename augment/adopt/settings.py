@@ -27,7 +27,7 @@ class AdoptSettings(Settings):
     """Training steps of each classifier that is taught, at most: n images, labelled or not, get
     100 + 2 n.
     """
-    rounds: Count = 2
+    rounds: Count = 1
     """Rounds of teaching: each starts anew with the labels of the one before."""
     batch: Count = 64
     """Images in a batch."""
