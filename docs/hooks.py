@@ -33,7 +33,7 @@ from augment.settings import PartSpec, Settings
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
-    "index", "uplift", "half", "generated", "infogan", "families", "modes", "selection",
+    "index", "uplift", "half", "generated", "infogan", "frontier", "families", "modes", "selection",
     "cleaning", "fuzz", "speed", "throughput", "demo",
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")
