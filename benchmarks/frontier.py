@@ -40,7 +40,7 @@ MOST_KID = {(MANY, 60): 0.01, (MANY, 240): -0.01}  # 240 s: as far as real train
 
 
 def digits(count: int, seed: int) -> Arrays:
-    """``count`` train digits of each class, drawn by ``seed``."""
+    """``count`` train digits of each class, made by ``seed``."""
     train, _ = mnist.digits()
     places = [
         seeding.rng(seed, "frontier", label).permutation(np.flatnonzero(train.labels == label))
@@ -77,9 +77,9 @@ def measure(
     data, judge = digits(count, seed), mnist.judge(options.judge, options.device)
     settings = TrainSettings(recipe=recipe, seed=seed, **json.loads(changes))
     run = trained(settings, data, budget * options.speed, options.device)
-    drawn = samples(run, options.samples, data.classes)
+    made = samples(run, options.samples, data.classes)
     measured = Measured(
-        data.classes, judge.side(data), judge.side(held), judge.side(drawn), lambda: {}
+        data.classes, judge.side(data), judge.side(held), judge.side(made), lambda: {}
     )
     copies = memorisation.memorisation(measured)
     taught = mnist.classifier(
@@ -89,7 +89,7 @@ def measure(
         "trained": run.step,
         "seconds": run.seconds,
         **judge.fidelity(run.samples(len(held))[0]),
-        "label_accuracy": judge.accuracy(drawn.pixels, drawn.labels),
+        "label_accuracy": judge.accuracy(made.pixels, made.labels),
         "diversity": diversity.diversity(measured)["diversity"],
         "near_copies": copies["near_copy_fraction"],
         "near_copies_floor": copies["floor"]["near_copy_fraction"],

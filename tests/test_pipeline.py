@@ -51,7 +51,7 @@ def test_params_yaml_of_the_repository_is_whole() -> None:
     tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     assert list(tree) == list(params.Params.model_fields) == ["profile", *pipeline.STAGES]
     assert list(pipeline.STAGES) == list(STAGE_NAMES)
-    assert settings.ingest.source == "builtin:digits"
+    assert settings.ingest.source == "builtin:mnist-few"
 
 
 def test_a_rate_is_of_a_phase_that_the_model_has(tmp_path: Path, small) -> None:

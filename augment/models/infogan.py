@@ -19,6 +19,10 @@ from augment.models.critic import ClassHead, Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
 
+PAINTED = (
+    "train.conditioning.discriminator: infogan reads the class from images, so it must not be "
+    "painted on them; use projection"
+)
 CLASS_WEIGHT, D2D_WEIGHT = 0.2, 1.0  # of Q's class loss, by its kind; chosen by hand
 BLIND = 0.995  # code loss (1: a blind guess) from which codes count as ignored; chosen by hand
 
@@ -98,6 +102,8 @@ class InfoGan(AdversarialModel):
                 if unknown
                 else f"model 'infogan': {len(factors)} factors for {continuous} continuous codes"
             )
+        if self.d2d and parts.discriminator_condition(parts.classes, parts.shape, packing).planes:
+            raise PartError(PAINTED)
         self.continuous, self.factors = continuous, factors
         kinds = categories or parts.classes
         self._needs = Needs(labels, guessed, kinds if labels == "none" else 0, factors, packing)
@@ -116,10 +122,7 @@ class InfoGan(AdversarialModel):
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """A discriminator with Q."""
         if conditioning is not None and conditioning.planes:
-            raise PartError(
-                "train.conditioning.discriminator: infogan reads the class from images, so it "
-                "must not be painted on them; use projection"
-            )
+            raise PartError(PAINTED)
         return InfoCritic(
             self.parts.discriminator,
             self.parts.shape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -84,9 +85,10 @@ def _mnist_few() -> Kept:
     names: list[str | None] = [None] * len(labels)
     splits: list[str | None] = [None] * len(labels)
     for label in sorted(set(filter(None, labels))):
-        places = np.flatnonzero(np.array(labels) == label)
-        order = np.random.default_rng(int(label)).permutation(places)[:410].tolist()
-        for rank, place in enumerate(order):
+        places = np.flatnonzero(np.array(labels) == label).tolist()
+        digests = {place: hashlib.sha256(pixels[place].tobytes()).digest() for place in places}
+        shuffled = sorted(places, key=digests.__getitem__)
+        for rank, place in enumerate(shuffled[:410]):
             splits[place] = "test" if rank < 100 else "train"
             names[place] = label if rank < 110 else None
     kept = [place for place, split in enumerate(splits) if split]

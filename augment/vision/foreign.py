@@ -18,7 +18,7 @@ from augment.vision import augmentations
 BENT: Spec = {"name": "elastic", "amplitude": 0.25, "degrees": 30.0, "shear": 0.3}
 OFFSET = 0.15  # of half a side, by which a cut misses the middle at most
 SOFT = 0.05  # of half a side, in which one half fades into the other
-_CHUNK = 1024  # images made at once: a bound on memory
+CHUNK = 1024  # images made at once: a bound on memory
 
 
 def foreign(pixels: Pixels, count: int, seed: int) -> Pixels:
@@ -33,8 +33,8 @@ def foreign(pixels: Pixels, count: int, seed: int) -> Pixels:
     rng = seeding.rng(seed, "foreign")
     made = np.empty((count, *pixels.shape[1:]), np.uint8)
     bend = augmentations.compose([BENT])
-    for start in range(0, count, _CHUNK):
-        size = min(_CHUNK, count - start)
+    for start in range(0, count, CHUNK):
+        size = min(CHUNK, count - start)
         first, second = (
             images.to_signed(torch.from_numpy(pixels[rng.integers(len(pixels), size=size)]).float())
             for _ in range(2)

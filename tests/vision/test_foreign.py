@@ -24,7 +24,7 @@ def test_the_same_again() -> None:
 
 
 def test_a_chunk_is_a_bound_on_memory_and_not_on_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CHUNK", 4)
+    monkeypatch.setattr(module, "CHUNK", 4)
     assert foreign(bars(), 7, 0).max((1, 2, 3)).min() > 100
     assert foreign(bars(), 0, 0).shape == (0, 3, 12, 12)
 
