@@ -130,7 +130,7 @@ def _index() -> pd.DataFrame:
             "shows": " ".join(sentence.split()),
             "bounds met": f"{bounds.count('yes')} of {len(bounds)}" if bounds else "",
             "rows not run yet": str(len(result.get("owed", [])) or ""),
-            "measured": _measured(result)[0].removeprefix("Measured ").removesuffix("."),
+            "measured": " ".join(_measured(result)).removeprefix("Measured ").removesuffix("."),
         })  # fmt: skip
     return pd.DataFrame(lines)
 
