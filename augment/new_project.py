@@ -145,7 +145,7 @@ def _adapted(name: str, text: str, source: str | None = None) -> str:
     if name == "params.yaml" and source:
         line = f"  source: {json.dumps(source, ensure_ascii=False)}"
         text = re.sub(r"(?m)^  source: .*$", lambda _: line, text)
-        text = text.replace("test: 0.333", "test: 0.2")  # the demo's, where a third is held out
+        text = re.sub(r"(?m)^( *\w+: ).*# of the demo; elsewhere: ", r"\1", text)
     return text
 
 

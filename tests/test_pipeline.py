@@ -54,6 +54,19 @@ def test_params_yaml_of_the_repository_is_whole() -> None:
     assert settings.ingest.source == "builtin:mnist-few"
 
 
+def test_a_project_of_its_own_has_none_of_the_demo_s_settings(tmp_path: Path) -> None:
+    """What suits ten labels a class would leave others without a valid split."""
+    new_project.init(tmp_path / "mine", "builtin:digits")
+    settings = pipeline.load(root=tmp_path / "mine")
+    assert "demo" not in (tmp_path / "mine/params.yaml").read_text()
+    assert (settings.ingest.split.valid, settings.ingest.split.test) == (0.1, 0.2)
+    assert (settings.train.model, settings.train.steps) == (
+        {"name": "infogan", "labels": "all"},
+        "auto",
+    )
+    assert (settings.score.uplift.doses, settings.score.uplift.steps) == ([0.5, 1.0], None)
+
+
 def test_a_rate_is_of_a_phase_that_the_model_has(tmp_path: Path, small) -> None:
     small(tmp_path)
     message = (
