@@ -60,6 +60,7 @@ TUNED: dict[str, Any] = {  # the default recipe's settings on points, as in para
         "class_weight": 0.02,
     },
     "conditioning": {"generator": {"name": "embed", "width": 8}},
+    "loss": "relativistic",
     "penalties": [{"name": "r1", "weight": 1e-4}, {"name": "r2", "weight": 1e-4}],
     "optimiser": {"name": "adam", "betas": [0.0, 0.9]},
     "rate": {

@@ -33,6 +33,7 @@ PAPER: dict[str, Any] = {  # the training of InfoGAN's paper, beside its network
     "loss": "non_saturating",
     "penalties": [],
     "optimiser": {"name": "adam", "betas": [0.5, 0.999]},
+    "rate": {"schedule": "linear"},  # as all stored rows have it
 }
 
 
