@@ -10,10 +10,11 @@ from augment.errors import AugmentError
 from augment.readers import sheets
 from augment.readers.base import READERS, Item, Listing, described, files_in
 from augment.readers.beside import unlisted
+from augment.readers.columns import Columns, Unclear
 from augment.readers.folder import Disk
 from augment.readers.label_sheets import SourceFiles, listed_rows, said, sheet_of
 from augment.readers.layout import Layout, layout_of
-from augment.readers.sheets import Columns, Row
+from augment.readers.sheets import Row
 
 _HELD = 200_000  # rows that stay in memory, some 100 MB; longer lists are read twice
 
@@ -56,7 +57,7 @@ def csv(
     expected_columns = Columns(path, label if labelled else None, split, group)
     try:
         sheet = sheet_of(disk, files, (), file.name, expected_columns, delimiter, encoding)
-    except sheets.Unclear as error:
+    except Unclear as error:
         raise AugmentError(f"{file}: {error}") from None
     remarks = said(sheet)
     rows = listed_rows(disk, files, sheet, remarks)

@@ -11,10 +11,12 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from augment.errors import visible
+from augment.readers import columns as sheet_columns
 from augment.readers import sheets
 from augment.readers.base import MISSING, is_side_file, refused, split_of_folder
+from augment.readers.columns import Columns
 from augment.readers.layout import Folders, Tree, joined
-from augment.readers.sheets import Columns, Row, Written
+from augment.readers.sheets import Row, Written
 
 SEVERAL = "several files of this name"
 
@@ -139,9 +141,9 @@ def sheet_of(
     }
     for column in filter(outer.get, names):
         first = [row | {column: without(str(row.get(column)), outer[column])} for row in first]
-    columns = sheets.guessed(names, first, is_file, expected_columns)
-    file_share = sheets.share(first, columns.path, is_file)
-    loose = file_share > sheets.share(first, columns.path, is_there)
+    columns = sheet_columns.guessed(names, first, is_file, expected_columns)
+    file_share = sheet_columns.share(first, columns.path, is_file)
+    loose = file_share > sheet_columns.share(first, columns.path, is_there)
     return LabelSheet(
         folders, name, written, tuple(names), columns, every, file_share, loose, outer[columns.path]
     )
@@ -149,7 +151,7 @@ def sheet_of(
 
 def said(sheet: LabelSheet) -> list[str]:
     """How a sheet is read, in words."""
-    remarks = [f"{sheet.path}: {sheets.said(sheet.columns, sheet.written)}"]
+    remarks = [f"{sheet.path}: {sheet_columns.said(sheet.columns, sheet.written)}"]
     if sheet.loose:
         remarks.append(f"{sheet.path}: its names lack a folder or an ending: found by name")
     return remarks + about_outer(sheet.path, sheet.outer)
@@ -202,20 +204,20 @@ def listed_rows(
         lambda: tree.raw(sheet.path), visible(f"{tree.name}/{sheet.path}"), sheet.written
     ):
         if row.get(None):
-            row = sheets.whole(row, columns, sheet.header, sheet.written.delimiter)
+            row = sheet_columns.whole(row, columns, sheet.header, sheet.written.delimiter)
             joins += None not in row
         cell = row.get(columns.path)
         name = "" if cell is None else str(cell)
         name = without(name, sheet.outer)
         path, reason = files.place(sheet.folders, name, loose=sheet.loose, split=sheet.split)
         if row.pop(None, None):
-            reason = reason or sheets.EXTRA
+            reason = reason or sheet_columns.EXTRA
         values: dict[str, Any] = row if sheet.every else {}
         for target, column in zip(("label", "split", "group"), columns[1:4], strict=True):
             if column is not None and column in row:
                 values[target] = row[column]
         if columns.classes:
-            values["label"], why = sheets.one_class(row, columns.classes)
+            values["label"], why = sheet_columns.one_class(row, columns.classes)
             reason = reason or why
         yield path, reason, values
     if joins:

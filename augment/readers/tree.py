@@ -28,6 +28,7 @@ from augment.readers.base import (
     one_form,
     split_of_folder,
 )
+from augment.readers.columns import Columns, Unclear, is_usual
 from augment.readers.label_sheets import (
     LabelSheet,
     SourceFiles,
@@ -48,7 +49,7 @@ from augment.readers.layout import (
     masks_of,
     plain_name,
 )
-from augment.readers.sheets import Columns, Row, Unclear
+from augment.readers.sheets import Row
 
 # The first of a folder is taken.
 _METADATA = ("metadata.csv", "metadata.jsonl", sheets.METADATA, sheets.DATASET)
@@ -269,7 +270,7 @@ class ReadingPlan:
             pairs = [(self.place(path)[1], one_form(str(row["label"]))) for path, _, row in first]
             pairs = [(one_form(folder), label) for folder, label in pairs]
             same = sum(folder == label for folder, label in pairs)
-            speaks = sheet.columns.classes or sheets.is_usual(sheet.columns.label)
+            speaks = sheet.columns.classes or is_usual(sheet.columns.label)
             if speaks and 2 * same < len(pairs):
                 folder, label = next(pair for pair in pairs if pair[0] != pair[1])
                 raise AugmentError(
