@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from augment.adopt import calibration
 from augment.adopt.calibration import Floats, Labels
 from augment.adopt.opinions import OPINIONS, Pool
 from augment.errors import AugmentError
-from augment.runtime import seeding
+from augment.runtime import devices, seeding, workers
 from augment.settings import PartSpec
 
 ENOUGH = 20  # images; fewer do not determine a temperature; chosen by hand
@@ -206,16 +208,33 @@ def _ask(pool: Pool, told: Labels, held: Held, labellers: Sequence[PartSpec]) ->
             raise AdoptError(f"adopt.labellers: {name!r} stands twice")
         if hidden and not OPINIONS.describe(name).facts["hides"]:
             continue
-        ask = OPINIONS.build(spec)
-        whole = ask(pool, told)
+        whole, *without = _answers(pool, spec, [told, *(_hiding(told, fold) for fold in hidden)])
         if whole is None:
             continue
         unseen = whole.copy()
-        for fold in hidden:
-            without = told.copy()
-            without[fold] = -1
-            unseen[fold] = ask(pool, without)[fold]
+        for fold, answer in zip(hidden, without, strict=True):
+            unseen[fold] = answer[fold]
         opinions[name] = Opinion(whole, unseen[held.places])
     if not opinions:
         raise AdoptError("adopt.labellers: none of them has an opinion here; add graph")
     return opinions
+
+
+def _answers(pool: Pool, spec: PartSpec, told: Sequence[Labels]) -> list[Any]:
+    """The labeller's opinion from each of ``told``; fits of a network go beside one another."""
+    fits = OPINIONS.describe(OPINIONS.resolve(spec)["name"]).facts.get("fits")
+    steps = pool.steps * pool.rounds * len(told) if fits else 0
+    if fits:
+        _ = pool.graph  # drawn once, and handed on
+    return workers.side_by_side(
+        partial(OPINIONS.build(spec), pool),
+        [(labels,) for labels in told],
+        devices.fits_at_once(pool.device, steps),
+        "self-training",
+    )
+
+
+def _hiding(told: Labels, fold: NDArray[np.int64]) -> Labels:
+    without = told.copy()
+    without[fold] = -1
+    return without

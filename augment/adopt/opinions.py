@@ -3,7 +3,7 @@
 An opinion is ``opinion(pool, labels, *, options) -> probabilities (N, K)``, 0 … 1 with sum 1;
 ``labels`` (N,) are class indices, -1 where the label is unknown. It returns None where it cannot
 say anything. The registered fact ``hides`` is True for an opinion that learns from ``labels``
-alone: a label can be hidden from it.
+alone: a label can be hidden from it. ``fits`` is True for one that fits networks to them.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ def head(pool: Pool, labels: Labels) -> Floats | None:
 
 
 @OPINIONS.register(
-    "self_training", paper="Lee 2013, Pseudo-Label; Xie et al. 2020, Noisy Student", hides=True
+    "self_training",
+    paper="Lee 2013, Pseudo-Label; Xie et al. 2020, Noisy Student",
+    hides=True,
+    fits=True,
 )
 def self_training(
     pool: Pool,

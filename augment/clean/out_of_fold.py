@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from augment.clean.checks.evidence import Evidence, Floats
 from augment.data import table
 from augment.data.images import Pixels
 from augment.registry import Spec
-from augment.runtime import progress, seeding
+from augment.runtime import devices, progress, seeding, workers
 from augment.vision.foreign import foreign
 from augment.vision.gradients import gradients
 from augment.vision.neighbours import nearest
@@ -92,25 +93,23 @@ def gather(
     turns, votes = np.zeros_like(upright), np.zeros_like(even)
     if steps is None:
         steps = round(fitting_steps(int(teaches.sum()), kinds) * (LONGER if glyph else 1))
-    for number in range(folds):
-        taught = np.flatnonzero(teaches & (fold != number))
-        read = np.flatnonzero(~teaches | (fold == number))
-        network = fit_network(
-            pixels[taught],
-            labels[taught],
-            kinds,
-            steps=steps,
-            turns=4 if glyph else 1,
-            seed=seeding.derive(seed, "evidence", number),
-            device=device,
-            title=f"learn {number + 1} of {folds}",
-        )
+    parts = [
+        (np.flatnonzero(teaches & (fold != number)), np.flatnonzero(~teaches | (fold == number)))
+        for number in range(folds)
+    ]
+    place = torch.device(device)
+    answers = workers.side_by_side(
+        partial(_read_by_others, pixels, labels, kinds, steps, 4 if glyph else 1, place),
+        [
+            (*part, seeding.derive(seed, "evidence", number), f"{number + 1} of {folds}")
+            for number, part in enumerate(parts)
+        ],
+        devices.fits_at_once(place, folds * steps),
+        "learn and read",
+    )
+    for (taught, read), answer in zip(parts, answers, strict=True):
         share = np.where(teaches[read], 1, 1 / folds).astype(np.float32)
-        starts = range(0, len(read), _CHUNK)
-        for start in progress.track(starts, f"read {number + 1} of {folds}", len(starts)):
-            rows, weight = read[start : start + _CHUNK], share[start : start + _CHUNK]
-            answer = reading(network, pixels[rows], kinds, 4 if glyph else 1)
-            turns[rows, :, : answer.shape[2]] += weight[:, None, None] * answer
+        turns[read, :, : answer.shape[2]] += share[:, None, None] * answer
         votes[read] += share[:, None] * _votes(features, labels, taught, read, kinds)
     of_class = turns.sum((1, 2))
     turns /= np.maximum(of_class, _TINY)[:, None, None]
@@ -123,6 +122,23 @@ def gather(
     return Evidence(
         frame, pixels, classes, product, turns, features, turned_back=back, foreign=none
     )
+
+
+def _read_by_others(
+    pixels: Pixels, labels: Places, kinds: int, steps: int, turns: int, device: torch.device,
+    taught: Places, read: Places, seed: int, title: str,
+) -> Floats:  # fmt: skip
+    """What a network fitted to the images ``taught`` says of those to ``read``, as in reading."""
+    network = fit_network(
+        pixels[taught], labels[taught], kinds, steps=steps, turns=turns, seed=seed, device=device,
+        title=f"learn {title}",
+    )  # fmt: skip
+    starts = range(0, len(read), _CHUNK)
+    answers = [
+        reading(network, pixels[read[start : start + _CHUNK]], kinds, turns)
+        for start in progress.track(starts, f"read {title}", len(starts))
+    ]
+    return np.concatenate(answers or [np.zeros((0, kinds, turns), np.float32)])
 
 
 def fit_network(

@@ -1,4 +1,8 @@
-"""Worker processes: the same task for many chunks of work, in order and in bounded memory."""
+"""Worker processes: the same task for many chunks of work, in order and in bounded memory.
+
+Small pieces of work go to a ``pool``; a few long ones, each of which a core can do alone, run
+``side_by_side``.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from multiprocessing.context import BaseContext
+from typing import Any, TypeVar
+
+from augment.runtime import progress
 
 A = TypeVar("A")
 C = TypeVar("C")
@@ -52,18 +59,24 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
     if processes == 1 or items < INLINE or _read_from_a_pipe():
         yield None
         return
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if context.get_start_method() == "forkserver":
-        from multiprocessing import forkserver  # there is none on every system
-
-        forkserver.set_forkserver_preload(["augment.data.images"])  # what every task needs
-        forkserver.ensure_running()  # it imports that while this process goes on
+    context = _context("augment.data.images")
     executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_follow_parent)
     try:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _context(preloaded: str) -> BaseContext:
+    """How processes start: from a server that imports the module which every task needs."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # there is none on every system
+
+        forkserver.set_forkserver_preload([preloaded])
+        forkserver.ensure_running()  # it imports that while this process goes on
+    return context
 
 
 def mapped(
@@ -85,3 +98,49 @@ def mapped(
             yield companion, future.result()
     for companion, future in waiting:
         yield companion, future.result()
+
+
+_task: Callable[..., Any]  # of a process that runs beside others
+
+
+def _begin(task: Callable[..., Any], threads: int) -> None:
+    """Make this process ready for its share of ``side_by_side``: torch gets ``threads`` cores."""
+    import torch
+
+    global _task
+    _task = task
+    torch.set_num_threads(threads)
+    _follow_parent()
+
+
+def _done(arguments: tuple[Any, ...]) -> Any:
+    return _task(*arguments)
+
+
+def side_by_side(
+    task: Callable[..., R], work: Sequence[tuple[Any, ...]], processes: int, title: str
+) -> list[R]:
+    """``task(*arguments)`` for each of ``work``, in order, on so many cores at once.
+
+    ``task`` and arguments go to other processes, so they must be picklable. Small networks gain
+    hardly anything by a second thread: beside one another, each on its own cores, they take half
+    the time. With ``processes`` 1 all runs here, one after the other. ``title`` is for the progress
+    bar of the others. A script that calls this needs the guard of ``pool``.
+    """
+    processes = min(processes, len(work))
+    if processes < 2 or _read_from_a_pipe():
+        return [task(*arguments) for arguments in work]
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    context = _context("augment.classifiers.fit")
+    others = multiprocessing.active_children()
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_begin, initargs=(task, threads)
+    ) as executor:
+        try:
+            results = executor.map(_done, work)
+            return list(progress.track(results, title, len(work)))
+        except BaseException:  # ctrl-C too: nobody waits until all are done
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+            raise

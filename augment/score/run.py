@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
@@ -34,6 +35,8 @@ from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Outcome, Study, Training
 from augment.score.uplift.learners import LEARNERS, Terms
 from augment.score.uplift.protocol import Plan
+
+Places = NDArray[np.int64]
 
 FITTED = f"{CACHE}/score"
 
@@ -149,15 +152,23 @@ def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Pat
     shown = np.concatenate([data.valid.pixels, data.test.pixels, data.unlabelled])
     ends = np.cumsum([len(data.valid), len(data.test)])
 
-    def trained(training: Training, seed: int, title: str) -> Outcome:
-        title = f"uplift: {title}, seed {seed}"
-        learner = settings.uplift.learner
-        probabilities = fitted_answers(root / FITTED, learner, terms, training, seed, shown, title)
-        return Outcome(*np.split(probabilities, ends))
-
+    uplift = settings.uplift
+    steps = terms.steps * uplift.seeds * len(uplift.arms)
     return Study(
-        data.train, data.valid, data.test, data.synthetic, data.adopted, data.unlabelled, trained
-    )
+        data.train, data.valid, data.test, data.synthetic, data.adopted, data.unlabelled,
+        partial(_answers, root / FITTED, uplift.learner, terms, shown, ends),
+        processes=devices.fits_at_once(device, steps),
+    )  # fmt: skip
+
+
+def _answers(
+    folder: Path, learner: Spec, terms: Terms, shown: Pixels, ends: Places, training: Training,
+    seed: int, title: str,
+) -> Outcome:  # fmt: skip
+    """What the learner answers about the images ``shown``, split at ``ends``."""
+    title = f"uplift: {title}, seed {seed}"
+    probabilities = fitted_answers(folder, learner, terms, training, seed, shown, title)
+    return Outcome(*np.split(probabilities, ends))
 
 
 def _measure(

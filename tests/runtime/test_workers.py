@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from augment.runtime import workers
+from augment.classifiers.fit import fit_classifier
+from augment.runtime import seeding, workers
 
 
 def work(count: int) -> Iterator[tuple[str, int]]:
@@ -93,3 +96,46 @@ def test_workers_end_quietly_with_their_parent(
     while os.path.exists(f"/proc/{worker}") and time.monotonic() < end:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{worker}")
+
+
+def _fitted(count: int) -> np.ndarray:
+    pixels = seeding.rng(0, "pixels").integers(0, 256, (40, 1, 8, 8)).astype(np.uint8)
+    labels = np.arange(40) % 2
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fitted = fit_classifier(
+            pixels, labels, classes=2, network="cnn", steps=count, batch=8, seed=count
+        )
+        return fitted.predict(pixels)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_fits_beside_one_another_are_those_made_one_after_the_other() -> None:
+    work = [(2,), (5,), (3,)]
+    beside = workers.side_by_side(_fitted, work, 2, "fits")
+    alone = workers.side_by_side(_fitted, work, 1, "fits")
+    for answer, expected in zip(beside, alone, strict=True):
+        np.testing.assert_array_equal(answer, expected)
+
+
+def test_the_cores_are_shared_by_what_runs_side_by_side() -> None:
+    (threads, *others) = workers.side_by_side(_threads, [(), ()], 2, "threads")
+    assert others == [threads] and threads == max(1, (os.cpu_count() or 1) // 2)
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def test_an_error_in_one_of_several_fits_arrives_and_ends_the_others() -> None:
+    start = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        workers.side_by_side(_fails_or_sleeps, [(0,), (60,)], 2, "fits")
+    assert time.monotonic() - start < 30
+
+
+def _fails_or_sleeps(seconds: int) -> float:
+    time.sleep(seconds)
+    return 1 / seconds

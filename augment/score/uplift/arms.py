@@ -45,7 +45,8 @@ class Study:
 
     ``trained(training, seed, title)`` fits the learner and gives its answers; ``title`` is for the
     progress bar. Of each class, a dose takes the ``synthetic`` images in the order of this array.
-    ``unlabelled`` (N, C, H, W) are the pixels of train images without a label.
+    ``unlabelled`` (N, C, H, W) are the pixels of train images without a label. With ``processes``
+    above 1 so many learners are fitted beside one another, and ``trained`` must be picklable.
     """
 
     train: Arrays
@@ -56,6 +57,7 @@ class Study:
     unlabelled: Pixels
     trained: Callable[[Training, int, str], Outcome]
     policy: Spec | None = None
+    processes: int = 1
 
 
 @ARMS.register("real")

@@ -20,12 +20,14 @@ from augment.data.reports import (
 )
 from augment.errors import AugmentError
 from augment.registry import Spec
-from augment.runtime import seeding
+from augment.runtime import seeding, workers
 from augment.score.uplift import arms, choice, results, statistics
 from augment.score.uplift.arms import ARMS, Study, Training
 from augment.score.uplift.choice import Mix
 from augment.score.uplift.policies import POLICIES
 from augment.score.uplift.results import Result
+
+Arm = Callable[[Study, int], Training]
 
 CLASSIC, ADOPTED, WRITTEN = "classic", "adopted", "written"
 
@@ -64,17 +66,19 @@ def measure(study: Study, plan: Plan) -> UpliftReport:
     study = dataclasses.replace(study, policy=policy)
     specs = {CLASSIC: CLASSIC, **_expanded(plan)}
     specs.setdefault(ADOPTED, ADOPTED)
-    ran = {
-        title: _run(study, ARMS.build(spec), plan.seeds, title)
+    arms_by_title = {
+        title: ARMS.build(spec)
         for title, spec in specs.items()
         if all(len(getattr(study, need)) for need in _facts(spec).get("needs", ()))
     }
+    ran = _run(study, {CLASSIC: arms_by_title.pop(CLASSIC)}, plan.seeds)  # others ask its learners
+    ran |= _run(study, arms_by_title, plan.seeds)
     measured = {mix: ran[title] for title, mix in _mixes(plan).items() if title in ran}
     mix, doses = choice.choose(measured, study.valid)
     before, after, test = ran[CLASSIC], measured[mix], study.test
     if set(doses) != {mix.dose}:
         arm = partial(arms.written, with_adopted=mix.adopted, doses=doses)
-        after = ran[WRITTEN] = _run(study, arm, plan.seeds, WRITTEN)
+        after = ran[WRITTEN] = _run(study, {WRITTEN: arm}, plan.seeds)[WRITTEN]
     accuracies = [results.accuracy(result.test, test) for result in (before, after)]
     classic, written = map(results.spread, accuracies)
     curve = _curve(study, plan, classic.mean)
@@ -169,22 +173,38 @@ def _best_policy(study: Study, plan: Plan) -> Spec:
     first, *others = plan.policies
     if not others or not len(study.valid):
         return first
-    accuracies = []
-    for policy in plan.policies:
-        title = f"policy {POLICIES.resolve(policy)['name']}"
-        result = _run(dataclasses.replace(study, policy=policy), arms.classic, plan.seeds, title)
-        accuracies.append(np.mean(results.accuracy(result.valid, study.valid)))
+    candidates = {
+        f"policy {POLICIES.resolve(policy)['name']}": partial(_classic_under, policy)
+        for policy in plan.policies
+    }
+    accuracies = [
+        np.mean(results.accuracy(result.valid, study.valid))
+        for result in _run(study, candidates, plan.seeds).values()
+    ]
     return plan.policies[int(np.argmax(accuracies))]
 
 
-def _run(
-    study: Study, arm: Callable[[Study, int], Training], seeds: Sequence[int], title: str
-) -> Result:
-    outcomes = [study.trained(arm(study, seed), seed, title) for seed in seeds]
-    return Result(
-        np.stack([outcome.valid.argmax(1) for outcome in outcomes]),
-        np.stack([outcome.test.argmax(1) for outcome in outcomes]),
-    )
+def _classic_under(policy: Spec, study: Study, seed: int) -> Training:
+    return arms.classic(dataclasses.replace(study, policy=policy), seed)
+
+
+def _run(study: Study, arms_by_title: Mapping[str, Arm], seeds: Sequence[int]) -> dict[str, Result]:
+    """What the learners of each arm answer, one for each seed."""
+    work = [
+        (arm(study, seed), seed, title) for title, arm in arms_by_title.items() for seed in seeds
+    ]
+    fitted = workers.side_by_side(study.trained, work, study.processes, "uplift")
+    outcomes = {
+        title: fitted[place * len(seeds) : (place + 1) * len(seeds)]
+        for place, title in enumerate(arms_by_title)
+    }
+    return {
+        title: Result(
+            np.stack([outcome.valid.argmax(1) for outcome in of_arm]),
+            np.stack([outcome.test.argmax(1) for outcome in of_arm]),
+        )
+        for title, of_arm in outcomes.items()
+    }
 
 
 def _expanded(plan: Plan) -> dict[str, Spec]:
@@ -218,15 +238,21 @@ def _curve(study: Study, plan: Plan, whole: float) -> list[tuple[int, float]]:
     if not plan.curve:
         return []
     points = {len(study.train): whole}
+    parts = {}
     for share in sorted(set(plan.curve) - {1.0}):
-        accuracies = []
-        for seed in plan.seeds:
-            part = subset(study.train, share, seed)
-            training = Training(part.pixels, part.labels, study.policy)
-            guesses = study.trained(training, seed, f"{len(part)} images").test.argmax(1)
-            accuracies.append(results.share(guesses == study.test.labels))
-        points[len(part)] = float(np.mean(accuracies))
+        count = len(subset(study.train, share, 0))  # the same for every seed
+        parts[f"{count} images"] = partial(_classic_on, share)
+        points[count] = 0.0
+    ran = _run(study, parts, plan.seeds)
+    for count in points.keys() - {len(study.train)}:
+        accuracies = results.accuracy(ran[f"{count} images"].test, study.test)
+        points[count] = float(np.mean(accuracies))
     return sorted(points.items())
+
+
+def _classic_on(share: float, study: Study, seed: int) -> Training:
+    part = subset(study.train, share, seed)
+    return Training(part.pixels, part.labels, study.policy)
 
 
 def subset(train: Arrays, share: float, seed: int) -> Arrays:
