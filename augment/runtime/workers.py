@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
@@ -59,7 +60,7 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
     if processes == 1 or items < INLINE or _read_from_a_pipe():
         yield None
         return
-    context = _context("augment.data.images")
+    context = _context("augment.data.images")  # what every task needs
     executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_follow_parent)
     try:
         yield executor
@@ -67,14 +68,14 @@ def pool(processes: int, items: int) -> Iterator[Executor | None]:
         executor.shutdown(cancel_futures=True)
 
 
-def _context(preloaded: str) -> BaseContext:
-    """How processes start: from a server that imports the module which every task needs."""
+def _context(*preloaded: str) -> BaseContext:
+    """How processes start: from a server, which imports the modules ``preloaded`` once for all."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
         from multiprocessing import forkserver  # there is none on every system
 
-        forkserver.set_forkserver_preload([preloaded])
+        forkserver.set_forkserver_preload([*preloaded])
         forkserver.ensure_running()  # it imports that while this process goes on
     return context
 
@@ -131,7 +132,8 @@ def side_by_side(
     if processes < 2 or _read_from_a_pipe():
         return [task(*arguments) for arguments in work]
     threads = max(1, (os.cpu_count() or 1) // processes)
-    context = _context("augment.classifiers.fit")
+    function = task.func if isinstance(task, partial) else task
+    context = _context(function.__module__, "torch._dynamo")  # an optimiser imports it, in 3 s
     others = multiprocessing.active_children()
     with ProcessPoolExecutor(
         processes, mp_context=context, initializer=_begin, initargs=(task, threads)
