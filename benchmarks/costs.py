@@ -28,8 +28,7 @@ from benchmarks.tables import Frame, cell
 SIZES = (50, 500, 5_000, 50_000)
 LABELLED = 5  # one image in so many has a label, where adopt is timed
 VARIED = {"name": "elastic", "amplitude": 0.08}  # of the images above 5,000
-FEW = 500  # images: of fewer a generator draws copies, and synth would stop by its filter
-LOOSE = {"per_class": 5, "probability": 0, "copy_quantile": 0, "max_candidates": 1000}
+FEW = 500  # images: of fewer a generator draws copies, at which synth stops; so none are drawn
 CHUNK = 1000  # images varied at once
 
 
@@ -75,8 +74,8 @@ def measure(count: int, seed: int, options: argparse.Namespace) -> Row:
     data = digits(count)
     with temporary() as root:
         write_files(root, data)
-        groups = {"synth": LOOSE} if count < FEW else {}
-        groups = {"train": BRIEF, "synth": {"per_class": 0}} if options.quick else groups
+        groups = {"synth": {"per_class": 0}} if count < FEW else {}
+        groups = {"train": BRIEF, **groups} if options.quick else groups
         stages.project(root, ingest={"seed": seed}, write={"gates": []}, **groups)
         row = timed(root, STAGES)
     with temporary() as root:

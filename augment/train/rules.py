@@ -16,6 +16,7 @@ from augment.vision import augmentations
 
 STEPS = {"cpu": 2000, "cuda": 8000}  # of a run, by device
 MANY = 100  # images a class, from which on the discriminator sees them as they are
+FEW = 10  # images a class; of 4 the default draws copies, see docs/evidence/costs.md
 LONG = 30.0  # minutes, beyond which a run says what would be cheaper
 
 
@@ -42,11 +43,17 @@ def in_words(
     """What a run is about to do and by which rules: the line that it starts with."""
     _, height, width = shape
     augment = ", ".join(map(_name, settings.augment or [])) or "none"
+    few = ""
+    if images < FEW * classes:
+        few = (
+            f"; {images / classes:.1f} images a class are so few that most samples may be copies of "
+            "them, which synth refuses: images without a label (ingest.unlabelled) would help more"
+        )
     return (
         f"{settings.recipe}: {images:,} images of {classes} classes, {width} × {height}, on "
         f"{device.type}: {_network(settings.generator)} against "
         f"{_network(settings.discriminator)}, augmentation {augment}, {settings.length:,} steps "
-        f"of {settings.batch} images"
+        f"of {settings.batch} images{few}"
     )
 
 
