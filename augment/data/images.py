@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
-from augment.data import signatures
-from augment.errors import AugmentError
+from augment.data import deep
+from augment.data.opening import (
+    FORMATS,
+    MAX_PIXELS,
+    MOST_PIXELS,
+    opened,
+    own_limit,
+    too_large,
+)
+from augment.data.opening import ImageError as ImageError
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow opens MPO as JPEG
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
     ".avif", ".heic", ".heif",
 )  # fmt: skip
-MAX_PIXELS = 128_000_000  # of an image, by default: the 108 megapixels of a phone, and some more
-MOST_PIXELS = 1 << 28  # of any image, 0.8 GB in colour; the upper bound of ingest.max_pixels
-_REDUCED = 32_000_000  # pixels from which a format that can is decoded at half its size or less
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BITS, _HIGHEST, _HIGHEST_FLOAT = 258, 281, 341  # TIFF 6.0: BitsPerSample, (S)MaxSampleValue
-ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 Pixels = NDArray[np.uint8]
-
-
-class ImageError(AugmentError, ValueError):
-    """The bytes are no usable image; the message is the reason, in a few words."""
 
 
 class Facts(NamedTuple):
@@ -68,7 +64,7 @@ def decode(data: bytes) -> Image.Image:
     ImageError for bytes that are empty, no image, truncated, animated, of more than MOST_PIXELS or
     of an unsupported mode, such as floats.
     """
-    return _eight_bits(_open(data))
+    return _eight_bits(opened(data))
 
 
 def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Facts:
@@ -77,31 +73,26 @@ def examine(data: bytes, max_pixels: int = MAX_PIXELS) -> Facts:
     Raises ImageError like ``decode``, for more than ``max_pixels``, and for floats that are not
     finite; other floats are no error here.
     """
-    image = _open(data, max_pixels)
+    image = opened(data, max_pixels)
     mode = image.mode
     pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    colours = _colours(data, image)
+    colours = deep.colours(data, image)
     if colours is not None:
         low, high = float(colours.min()), float(colours.max())
-        kind, declared = f"{image.format}, 16 bits in colour", _declared(image)
+        kind, declared = f"{image.format}, 16 bits in colour", deep.declared(image)
         upright = _upright(image)
-    elif not is_deep(mode):
+    elif not deep.is_deep(mode):
         upright = _eight_bits(image)
         lows, highs = np.reshape(upright.getextrema(), (-1, 2)).T
         kind, low, high, declared = "8 bits", float(lows.min()), float(highs.max()), 0.0
     else:
-        wide = _levels(image)
+        wide = deep.levels(image)
         low, high = float(wide.min()), float(wide.max())
         kind = f"{image.format}, {'floats' if mode == 'F' else '16 bits'}"
-        declared = _declared(image)
+        declared = deep.declared(image)
         upright = _upright(_in_place_of(image, np.zeros(wide.shape, np.uint8)))
     digest = hashlib.sha256(data).hexdigest()
     return Facts(digest, upright.width, upright.height, mode, kind, low, high, declared, pages)
-
-
-def is_deep(mode: str) -> bool:
-    """Whether images of this mode have more than eight bits a channel."""
-    return mode.startswith("I;16") or mode in ("I", "F")
 
 
 def rescaled(data: bytes, black: float, white: float) -> bytes:
@@ -109,10 +100,10 @@ def rescaled(data: bytes, black: float, white: float) -> bytes:
 
     Raises ImageError like ``examine``.
     """
-    image = _open(data)
-    colours = _colours(data, image)
+    image = opened(data)
+    colours = deep.colours(data, image)
     if colours is None:
-        share = (_levels(image) - black) / (white - black)
+        share = (deep.levels(image) - black) / (white - black)
         plain = Image.fromarray(np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8))
     else:
         shares = (np.arange(1 << 16) - black) / (white - black)
@@ -125,7 +116,7 @@ def rescaled(data: bytes, black: float, white: float) -> bytes:
 
 def mode(data: bytes) -> str:
     """The mode of an image in the file. Raises ImageError."""
-    return _open(data).mode
+    return opened(data).mode
 
 
 def is_tiff(data: bytes) -> bool:
@@ -138,18 +129,18 @@ def pages(data: bytes) -> Iterator[bytes]:
 
     Raises ImageError for a damaged page, and ends there.
     """
-    count = getattr(_open(data), "n_frames", 1) if is_tiff(data) else 1
+    count = getattr(opened(data), "n_frames", 1) if is_tiff(data) else 1
     if count == 1:
         yield data
         return
-    with warnings.catch_warnings(), _own_limit():
+    with warnings.catch_warnings(), own_limit():
         warnings.simplefilter("ignore")
         for place in range(count):
             try:
                 image: Any = Image.open(io.BytesIO(data), formats=("TIFF",))
                 image.seek(place)
                 if image.width * image.height > MOST_PIXELS:
-                    raise ImageError(_too_large(image))
+                    raise ImageError(too_large(image))
                 kept = {tag: image.tag_v2[tag] for tag in _KEPT_TAGS if tag in image.tag_v2}
                 buffer = io.BytesIO()
                 image.load()
@@ -164,7 +155,7 @@ def pages(data: bytes) -> Iterator[bytes]:
             yield buffer.getvalue()
 
 
-_KEPT_TAGS = (_HIGHEST, _HIGHEST_FLOAT, 0x0112)  # the last is the orientation
+_KEPT_TAGS = (deep.HIGHEST, deep.HIGHEST_FLOAT, 0x0112)  # the last is the orientation
 
 
 def examine_many(
@@ -251,148 +242,6 @@ def to_uint8(values: NDArray[Any]) -> Pixels:
     return scaled
 
 
-def _open(data: bytes, max_pixels: int = MOST_PIXELS) -> Image.Image:
-    """The image in ``data``, loaded, in the mode of the file. Raises ImageError."""
-    if not data:
-        raise ImageError("empty file")
-    formats = _formats(data)
-    with warnings.catch_warnings(), _own_limit():
-        warnings.simplefilter("ignore")
-        try:
-            image: Image.Image = Image.open(io.BytesIO(data), formats=formats)
-        except UnidentifiedImageError:
-            content = signatures.what(data)
-            raise ImageError(f"not an image: {content}" if content else "not an image") from None
-        except MemoryError:
-            raise
-        except Exception:
-            raise ImageError("truncated or damaged") from None
-        if image.width * image.height > max_pixels:
-            raise ImageError(_too_large(image))
-        try:
-            several = getattr(image, "n_frames", 1) > 1
-            animated = several and image.format not in ("MPO", "TIFF", "HEIF")
-            if not animated:
-                _reduce(image)
-                image.load()
-        except MemoryError:
-            raise
-        except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error, KeyError, …
-            raise ImageError("truncated or damaged") from None
-        if animated:
-            raise ImageError("animated")
-        return image
-
-
-def _formats(data: bytes) -> tuple[str, ...]:
-    """Pillow's formats for these bytes. Raises ImageError for HEIC without pillow-heif."""
-    if signatures.is_heic(data):
-        try:
-            import pillow_heif  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            raise ImageError(
-                "HEIC, which needs the package pillow-heif: pip install 'augment[heif]'"
-            ) from None
-        pillow_heif.register_heif_opener()
-        return ("HEIF",)
-    if signatures.is_avif(data):
-        Image.init()
-        return ("AVIF",) if "AVIF" in Image.OPEN else FORMATS
-    return FORMATS
-
-
-@contextmanager
-def _own_limit() -> Iterator[None]:
-    """Pillow's own limit of pixels lies below what ingest.max_pixels may allow: lift it here."""
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
-
-
-def _too_large(image: Image.Image) -> str:
-    millions = -(-image.width * image.height // 1_000_000)
-    if image.width * image.height > MOST_PIXELS:
-        return f"{millions} megapixels: more than {MOST_PIXELS // 1_000_000}, the most that is read"
-    return f"{millions} megapixels: raise ingest.max_pixels"
-
-
-def _reduce(image: Image.Image) -> None:
-    """Let a format that can (JPEG) decode a large image at 1/2, 1/4 or 1/8 of its size."""
-    factor = 1
-    while image.width * image.height > _REDUCED * factor**2:
-        factor *= 2
-    if factor > 1:
-        image.draft(image.mode, (image.width // factor, image.height // factor))
-
-
-def _levels(image: Image.Image) -> NDArray[np.float64]:
-    """The levels (H, W) of a deep image. Raises ImageError where they are beyond 16 bits."""
-    wide = np.asarray(image, np.float64)
-    if not np.isfinite(wide).all():
-        raise ImageError("holds NaN or infinite levels")
-    if image.mode != "F" and (wide.min() < 0 or wide.max() > 65535):
-        raise ImageError(f"unsupported mode {image.mode} beyond 16 bits")
-    return wide
-
-
-def _colours(data: bytes, image: Image.Image) -> NDArray[np.uint16] | None:
-    """The levels (H, W, 3) of a colour image of 16 bits a channel; None for any other image.
-
-    Pillow decodes such a file to its high bytes; with the byte order swapped, to its low ones.
-    Raises ImageError where it cannot.
-    """
-    if image.format == "PNG":
-        deep = data[24] == 16  # IHDR: the bit depth
-    else:
-        bits = getattr(image, "tag_v2", {}).get(_BITS, 0)
-        deep = (bits[0] if isinstance(bits, tuple) and bits else bits) == 16
-    if not deep or image.mode not in ("RGB", "RGBA"):
-        return None
-    high = np.asarray(image)[..., :3].astype(np.uint16)
-    with warnings.catch_warnings(), _own_limit():
-        warnings.simplefilter("ignore")
-        try:
-            swapped: Any = Image.open(io.BytesIO(data), formats=FORMATS)
-            grey = False
-            tiles = []
-            for tile in swapped.tile:
-                rawmode, *rest = (tile.args,) if isinstance(tile.args, str) else tile.args
-                grey = rawmode == "LA;16B"  # both bytes of grey, then both of alpha
-                rawmode = "RGBA" if grey else rawmode[:-1] + _SWAPPED[rawmode[-4:]]
-                tiles.append(tile._replace(args=(rawmode, *rest) if rest else rawmode))
-            swapped.tile = tiles
-            low = np.asarray(swapped)
-        except MemoryError:
-            raise
-        except Exception:
-            raise ImageError("colours of 16 bits in a layout that is not read") from None
-    levels: NDArray[np.uint16] = (high << 8) | (low[..., 1:2] if grey else low[..., :3])
-    return levels
-
-
-_SWAPPED = {";16B": "L", ";16L": "B", ";16N": "B" if sys.byteorder == "little" else "L"}
-
-
-def _declared(image: Image.Image) -> float:
-    """The highest level that the tags of a deep TIFF allow; 0 where they say nothing."""
-    tags = getattr(image, "tag_v2", {})
-
-    def number(tag: int) -> float:
-        value = tags.get(tag, 0)
-        value = value[0] if isinstance(value, tuple) and value else value
-        try:
-            return float(value)
-        except (TypeError, ValueError, ZeroDivisionError):
-            return 0.0
-
-    if image.mode == "F":
-        return number(_HIGHEST_FLOAT)
-    bits = number(_BITS)
-    return number(_HIGHEST) or (2.0**bits - 1 if 8 < bits < 16 else 0.0)
-
-
 def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return _upright(image)
@@ -413,8 +262,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _convert(image: Image.Image) -> Image.Image:
     """An image of another mode as ``L`` or ``RGB``; its EXIF stays for ``_upright``."""
     mode = image.mode
-    if is_deep(mode) and mode != "F":
-        plain = Image.fromarray(np.rint(_levels(image) / 257.0).astype(np.uint8))
+    if deep.is_deep(mode) and mode != "F":
+        plain = Image.fromarray(np.rint(deep.levels(image) / 257.0).astype(np.uint8))
     elif mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         plain = _over_white(image)
     elif mode == "1":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from augment.data.images import MAX_PIXELS, MOST_PIXELS
+from augment.data.opening import MAX_PIXELS, MOST_PIXELS
 from augment.registry import Fraction
 from augment.settings import Kind, PartSpec, Settings
 

@@ -46,8 +46,8 @@ def in_words(
     few = ""
     if images < FEW * classes:
         few = (
-            f"; {images / classes:.1f} images a class are so few that most samples may be copies of "
-            "them, which synth refuses: images without a label (ingest.unlabelled) would help more"
+            f"; {images / classes:.1f} images a class are so few that most samples may be copies "
+            "of them, which synth refuses: images without a label (ingest.unlabelled) would help"
         )
     return (
         f"{settings.recipe}: {images:,} images of {classes} classes, {width} × {height}, on "

@@ -49,6 +49,12 @@ def test_the_first_line_says_what_was_decided() -> None:
     )
 
 
+def test_the_first_line_warns_of_copies_where_images_are_few() -> None:
+    settings = rules.decide(TrainSettings(), 99, 10, CPU)
+    assert "; 9.9 images a class are so few" in rules.in_words(settings, 99, 10, (1, 8, 8), CPU)
+    assert "so few" not in rules.in_words(settings, 100, 10, (1, 8, 8), CPU)
+
+
 @pytest.mark.parametrize(
     ("steps", "seconds", "words"),
     [
