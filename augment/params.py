@@ -19,6 +19,7 @@ from augment.codes.settings import CodesSettings
 from augment.errors import AugmentError
 from augment.ingest.settings import IngestSettings
 from augment.report.settings import ReportSettings
+from augment.runtime.precision import Precision
 from augment.score.settings import ScoreSettings
 from augment.settings import Profile, Settings
 from augment.synth.settings import SynthSettings
@@ -39,6 +40,11 @@ class Params(Settings):
     """The kind of images: `glyph` (characters, digits, signs) or `natural` (photographs). It sets
     which checks run and which augmentations keep a label as it is; `glyph` never mirrors, turns by
     90° or colours.
+    """
+    precision: Precision = "auto"
+    """What networks compute in: `auto` takes bf16 on a GPU, and on a processor that is faster in
+    it, measured once for a machine; `full` is float32 everywhere. Samples are always drawn in
+    float32, so that other machines can draw them again.
     """
     ingest: IngestSettings
     """Where the images come from, and how they are split."""

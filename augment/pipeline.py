@@ -80,6 +80,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     """
     from augment import params
     from augment.registry import PartError
+    from augment.runtime import precision
     from augment.train.assemble import check_rates
 
     settings = params.load(root / "params.yaml", overrides)
@@ -93,6 +94,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
         check_rates(settings.train)
     except PartError as error:
         raise params.ParamsError(str(error)) from None
+    precision.use(settings.precision)
     return settings
 
 

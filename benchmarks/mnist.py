@@ -18,7 +18,7 @@ from augment.data import places as places_
 from augment.data.arrays import Arrays, join
 from augment.data.images import Pixels
 from augment.readers import builtin
-from augment.runtime import seeding
+from augment.runtime import precision, seeding
 from augment.score.scores.base import Side
 from augment.score.scores.fidelity import density_coverage
 from augment.vision.kernel_distance import kid
@@ -83,41 +83,46 @@ class Judge:
     """An independent classifier, fitted to the 4,000, that measures samples.
 
     Another architecture and seed than the labeller; features are in units of the train images' own
-    spread, as in augment.score.
+    spread, as in augment.score. It computes in float32, so that rows of all dates compare.
     """
 
     def __init__(self, steps: int, device: torch.device):
         """Fit for ``steps``, or read an earlier fit from the cache."""
         train, held = digits()
         recipe = JudgeRecipe("residual", steps, 64, device)
-        self.classifier, self.steps = fit_judge(CACHE, recipe, train, JUDGE_SEED), steps
-        features = self.classifier.features(train.pixels)
+        with precision.fixed("full"):
+            self.classifier, self.steps = fit_judge(CACHE, recipe, train, JUDGE_SEED), steps
+        features = self._both(train.pixels)[0]
         spread = features.std(0)
         self.mean, self.spread = features.mean(0), np.maximum(spread, 0.01 * spread.mean() or 1.0)
-        self.held = self._normal(self.classifier.features(held.pixels))
+        self.held = self._normal(self._both(held.pixels)[0])
 
     def fidelity(self, pixels: Pixels) -> dict[str, float]:
         """KID and coverage of uint8 images (N, 1, 28, 28) against the held-out digits."""
-        features = self._normal(self.classifier.features(pixels))
+        features = self._normal(self._both(pixels)[0])
         coverage = density_coverage(self.held, features, NEIGHBOURS)["coverage"]
         return {"kid": kid(self.held, features), "coverage": coverage}
 
     def side(self, data: Arrays) -> Side:
         """Images as scores compare them."""
-        features, probabilities = self.classifier.both(data.pixels)
+        features, probabilities = self._both(data.pixels)
         return Side(data.pixels, data.labels, self._normal(features), probabilities)
 
     def accuracy(self, pixels: Pixels, labels: NDArray[np.int64]) -> float:
         """Share of images that are of the class they were meant to be."""
-        return float((self.classifier.predict(pixels).argmax(1) == labels).mean())
+        return float((self._both(pixels)[1].argmax(1) == labels).mean())
 
     @functools.cached_property
     def floor(self) -> dict[str, float]:
         """The same numbers of as many real train digits; accuracy on the held-out ones."""
         train, held = digits()
         places = np.linspace(0, len(train) - 1, len(held)).astype(np.int64)
-        right = accuracy(self.classifier, held)
+        right = self.accuracy(held.pixels, held.labels)
         return {"steps": self.steps, **self.fidelity(train.pixels[places]), "accuracy": right}
+
+    def _both(self, pixels: Pixels) -> tuple[NDArray[Any], NDArray[Any]]:
+        with precision.fixed("full"):
+            return self.classifier.both(pixels)
 
     def _normal(self, values: NDArray[Any]) -> NDArray[Any]:
         normal: NDArray[Any] = (values - self.mean) / self.spread

@@ -25,6 +25,7 @@ from augment.data.reports import (
     UpliftReport,
 )
 from augment.readers import builtin
+from augment.runtime import precision
 from benchmarks import mnist, pages, results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # Debian's name first
@@ -53,6 +54,21 @@ SMALL = {
     "write": {"writer": "parquet", "dose": None},
     "report": {"images": 4},
 }
+
+
+_SPEEDUP = precision.speedup
+
+
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks compute in float32, so that numbers are much the same on every machine."""
+    monkeypatch.setattr(precision, "speedup", lambda: 0.0)
+
+
+@pytest.fixture
+def measured_speedup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``_float32`` replaces is there again."""
+    monkeypatch.setattr(precision, "speedup", _SPEEDUP)
 
 
 @pytest.fixture(scope="session")

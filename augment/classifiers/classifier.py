@@ -16,7 +16,7 @@ from augment.data import images
 from augment.data.types import Floats as Floats
 from augment.errors import AugmentError
 from augment.registry import Spec
-from augment.runtime import checkpoint
+from augment.runtime import checkpoint, precision
 
 
 class ClassifierError(AugmentError, ValueError):
@@ -64,7 +64,7 @@ class Classifier:
         for start in range(0, len(pixels), size):
             count = min(size, len(pixels) - start)
             chunk[:count] = pixels[start : start + count]
-            with torch.inference_mode():
+            with torch.inference_mode(), precision.autocast(self.device):
                 batch_features, logits = self.network(
                     signed_batch(torch.from_numpy(chunk), self.device)
                 )

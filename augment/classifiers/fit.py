@@ -21,7 +21,7 @@ from augment.classifiers.classifier import (
 from augment.data import images
 from augment.data.types import Labels
 from augment.registry import Spec
-from augment.runtime import progress, seeding
+from augment.runtime import precision, progress, seeding
 from augment.vision import augmentations
 from augment.vision.augmentations import Augmentation
 
@@ -72,7 +72,8 @@ def fit_classifier(
         places = shown[seeding.places(len(shown), batch, step, seed)]
         draws = seeding.generator(seed, "classifier", step)
         signed = change(signed_batch(every[places], classifier.device), draws)
-        _, logits = model(signed.contiguous(memory_format=torch.channels_last))
+        with precision.autocast(classifier.device):
+            _, logits = model(signed.contiguous(memory_format=torch.channels_last))
         losses = functional.cross_entropy(
             logits, targets[places].to(classifier.device), reduction="none"
         )

@@ -16,6 +16,7 @@ from augment.data import images
 from augment.data.arrays import Arrays
 from augment.data.types import Floats
 from augment.registry import Spec
+from augment.runtime import precision
 from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays, name_of
 from augment.runtime.checkpoint import CheckpointError
 from augment.vision import augmentations
@@ -55,6 +56,7 @@ class JudgeRecipe:
             "steps": self.steps,
             "batch": self.batch,
             "device": self.device.type,
+            "precision": precision.decided(self.device.type),
             "seed": seed,
             "data": digest_of_arrays(data.pixels, data.labels),
             "classes": len(data.classes),
@@ -83,6 +85,7 @@ def extract(folder: Path, classifier: Classifier, pixels: images.Pixels) -> tupl
     key = {
         "classifier": classifier.digest,
         "device": classifier.device.type,
+        "precision": precision.decided(classifier.device.type),
         "pixels": digest_of_arrays(pixels),
         "code": code_digest(*CODE),
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,11 +33,11 @@ class Cnn(nn.Module):
         for before, after in itertools.pairwise(channels):
             layers += [_convolution(before, after), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
         self.trunk = nn.Sequential(*layers, _convolution(channels[-1], FEATURES), nn.ReLU())
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = _Head(FEATURES, classes)
 
     def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
-        features = self.trunk(signed).mean((2, 3))
+        features = self.trunk(signed).float().mean((2, 3))
         return features, self.head(features)
 
 
@@ -53,11 +54,11 @@ class Residual(nn.Module):
         blocks = [_Block(before, after, 2) for before, after in itertools.pairwise(channels)]
         self.stem = _convolution(shape[0], width, stride)
         self.blocks = nn.Sequential(_Block(width, width, 1), *blocks)
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = _Head(FEATURES, classes)
 
     def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
-        features = self.blocks(functional.relu(self.stem(signed))).mean((2, 3))
+        features = self.blocks(functional.relu(self.stem(signed))).float().mean((2, 3))
         return features, self.head(features)
 
 
@@ -74,11 +75,11 @@ class ResNet18(nn.Module):
         stride = 2 if max(shape[1:]) > 48 else 1
         self.trunk.conv1 = nn.Conv2d(shape[0], 64, 3, stride, 1, bias=False)
         self.trunk.maxpool = nn.Identity()
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = _Head(FEATURES, classes)
 
     def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
-        features = functional.relu(self.trunk(signed))
+        features = functional.relu(self.trunk(signed)).float()
         return features, self.head(features)
 
 
@@ -99,12 +100,20 @@ class Dense(nn.Module):
         first.conv0 = nn.Conv2d(shape[0], 2 * growth, 3, stride, 1, bias=False)
         if min(shape[1:]) <= 64:
             first.pool0 = nn.Identity()
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = _Head(FEATURES, classes)
 
     def forward(self, signed: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, F) and logits (N, K) of images (N, C, H, W) in [-1, 1]."""
-        features = functional.relu(self.trunk(signed))
+        features = functional.relu(self.trunk(signed)).float()
         return features, self.head(features)
+
+
+class _Head(nn.Linear):
+    """A linear layer in float32, whatever its trunk computes in, for fine logits."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features)
 
 
 class _Block(nn.Module):

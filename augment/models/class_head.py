@@ -18,6 +18,7 @@ from augment.models.networks import DISCRIMINATORS
 from augment.runtime import checkpoint, devices
 
 NAME = "head"
+FORMAT = 2  # of the file; in another one the weights may stand in another order
 SIZE = 64  # packs that the network sees at a time; chosen by hand
 
 
@@ -67,7 +68,7 @@ def save(folder: Path, critic: InfoCritic, meta: Mapping[str, Any]) -> None:
     """Write head.safetensors and head.json in ``folder``, without what conditions the logit."""
     tensors = critic.state_dict()
     kept = {key: value for key, value in tensors.items() if not key.startswith("conditioning.")}
-    checkpoint.save_state(folder, NAME, kept, dict(meta))
+    checkpoint.save_state(folder, NAME, kept, {**meta, "format": FORMAT})
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> Head | None:
@@ -75,6 +76,10 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Head | None:
     if not (folder / f"{NAME}.json").exists():
         return None
     tensors, meta = checkpoint.load_state(folder, NAME)
+    if meta.get("format") != FORMAT:
+        raise checkpoint.CheckpointError(
+            f"{folder / NAME}.json: of another version of augment; run `augment train` again"
+        )
     try:
         channels, height, width = meta["shape"]
         critic = InfoCritic(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,27 @@ from torch.nn import functional
 from augment.models.networks import Shape
 
 PROXY = 128  # numbers in a vector by which D2D-CE compares images with classes; chosen by hand
+
+Options = ParamSpec("Options")
+Part = TypeVar("Part", bound=nn.Module)
+
+
+def _in_full(
+    method: Callable[Concatenate[Part, Tensor, Options], Tensor],
+) -> Callable[Concatenate[Part, Tensor, Options], Tensor]:
+    """A method on features that computes in float32 where its network computes in bf16.
+
+    Losses tell similarities apart by less than bf16 resolves.
+    """
+
+    def full(
+        self: Part, features: Tensor, /, *args: Options.args, **named: Options.kwargs
+    ) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return method(self, features.float(), *args, **named)
+
+    full.__doc__ = method.__doc__
+    return full
 
 
 class Critic(nn.Module):
@@ -42,6 +64,7 @@ class Critic(nn.Module):
         features: Tensor = self.network(packs)
         return features
 
+    @_in_full
     def logits_of(self, features: Tensor, labels: Tensor) -> Tensor:
         """Features (N, width) and classes (N, members) to logits (N,)."""
         logits: Tensor = self.logit(features)[:, 0]
@@ -87,23 +110,32 @@ class ClassHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, width) to logits (N · members, kinds)."""
-        if self.d2d:
-            unit, proxies = self.vectors(features)
-            return unit @ proxies.T / self.temperature
-        logits: Tensor = self.proxies(functional.relu(self.project(features).view(-1, PROXY)))
-        return logits
+        return self._logits(self.project(features))
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """D2D-CE or cross-entropy of features (N, width) and classes (N · members,)."""
+        projected = self.project(features)
         if self.d2d:
-            return data_to_data(*self.vectors(features), labels, self.temperature, *self.margins)
-        return functional.cross_entropy(self(features), labels)
+            return self._data_to_data(projected, labels)
+        return functional.cross_entropy(self._logits(projected), labels)
 
-    def vectors(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    @_in_full
+    def _logits(self, projected: Tensor) -> Tensor:
+        if self.d2d:
+            unit, proxies = self.vectors(projected)
+            return unit @ proxies.T / self.temperature
+        logits: Tensor = self.proxies(functional.relu(projected.view(-1, PROXY)))
+        return logits
+
+    @_in_full
+    def _data_to_data(self, projected: Tensor, labels: Tensor) -> Tensor:
+        return data_to_data(*self.vectors(projected), labels, self.temperature, *self.margins)
+
+    def vectors(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors of images (N · members, PROXY), and of classes (kinds, PROXY)."""
-        images = self.project(features).view(-1, PROXY)
         normalize = functional.normalize
-        return normalize(images, dim=1), normalize(self.proxies.weight, dim=1)
+        unit = normalize(projected.view(-1, PROXY), dim=1)
+        return unit, normalize(self.proxies.weight, dim=1)
 
 
 def data_to_data(
@@ -163,7 +195,7 @@ class InfoCritic(Critic):
         size = len(features) * self.members
         assert self.codes is not None
         codes: Tensor = self.codes(self.hidden(features)).view(size, self.count)
-        return codes
+        return codes.float()
 
     def recognise(self, images: Tensor, features: Tensor) -> Tensor:
         """Logits (N, kinds) of images (N, C, H, W), whose packs have ``features``."""
@@ -175,4 +207,4 @@ class InfoCritic(Critic):
             d2d = isinstance(self.category, ClassHead)
             logits = self.category(features if d2d else self.hidden(features))
             logits = logits.view(len(images), -1)
-        return logits
+        return logits.float()

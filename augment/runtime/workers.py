@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
-from augment.runtime import progress
+from augment.runtime import precision, progress
 
 A = TypeVar("A")
 C = TypeVar("C")
@@ -104,13 +104,14 @@ def mapped(
 _task: Callable[..., Any]  # of a process that runs beside others
 
 
-def _begin(task: Callable[..., Any], threads: int) -> None:
+def _begin(task: Callable[..., Any], threads: int, setting: precision.Precision) -> None:
     """Make this process ready for its share of ``side_by_side``: torch gets ``threads`` cores."""
     import torch
 
     global _task
     _task = task
     torch.set_num_threads(threads)
+    precision.use(setting)
     _follow_parent()
 
 
@@ -136,7 +137,10 @@ def side_by_side(
     context = _context(function.__module__, "torch._dynamo")  # an optimiser imports it, in 3 s
     others = multiprocessing.active_children()
     with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_begin, initargs=(task, threads)
+        processes,
+        mp_context=context,
+        initializer=_begin,
+        initargs=(task, threads, precision.decided("cpu")),
     ) as executor:
         try:
             results = executor.map(_done, work)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from augment.registry import Spec
+from augment.runtime import precision
 from augment.train.settings import TrainSettings
 from augment.vision import augmentations
 
@@ -43,6 +44,7 @@ def in_words(
     """What a run is about to do and by which rules: the line that it starts with."""
     _, height, width = shape
     augment = ", ".join(map(_name, settings.augment or [])) or "none"
+    half = " in bf16" if precision.decided(device.type) == "bf16" else ""
     few = ""
     if images < FEW * classes:
         few = (
@@ -51,7 +53,7 @@ def in_words(
         )
     return (
         f"{settings.recipe}: {images:,} images of {classes} classes, {width} × {height}, on "
-        f"{device.type}: {_network(settings.generator)} against "
+        f"{device.type}{half}: {_network(settings.generator)} against "
         f"{_network(settings.discriminator)}, augmentation {augment}, {settings.length:,} steps "
         f"of {settings.batch} images{few}"
     )

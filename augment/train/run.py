@@ -26,7 +26,7 @@ from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
 
-FORMAT = 2  # of the checkpoints; one of another format is not resumed
+FORMAT = 3  # of the checkpoints; one of another format is not resumed
 EVEN = {"name": "constant", "warm_up": 0.0}  # the schedule that does not follow a run's length
 
 

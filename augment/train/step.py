@@ -15,7 +15,7 @@ from torch import Tensor
 
 from augment.models.base import Batch, Phase
 from augment.models.networks import Shape
-from augment.runtime import checkpoint, seeding
+from augment.runtime import checkpoint, precision, seeding
 from augment.train.assemble import build
 from augment.train.optimisers import OPTIMISERS, SCHEDULES
 from augment.train.settings import TrainSettings
@@ -127,9 +127,8 @@ class Engine:
         return optimiser
 
     def precision(self, safe: bool) -> Any:
-        """bf16 on a GPU for passes without double backward; full precision otherwise."""
-        half = safe and self.device.type == "cuda"
-        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+        """bf16, where it is faster, for passes without double backward; otherwise float32."""
+        return precision.autocast(self.device) if safe else nullcontext()
 
     def compiled(self, safe: bool) -> Any:
         """Compiled networks for passes without double backward, which compiled ones have not."""

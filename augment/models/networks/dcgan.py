@@ -8,7 +8,13 @@ from typing import Literal
 from torch import Tensor, nn
 
 from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
-from augment.models.networks.layers import Chain, batch_norm, normalise_spectrally
+from augment.models.networks.layers import (
+    Chain,
+    First,
+    Flatten,
+    batch_norm,
+    normalise_spectrally,
+)
 from augment.registry import Count
 
 _PAPER = "Radford et al. 2016, DCGAN (arXiv:1511.06434)"
@@ -26,7 +32,7 @@ class Generator(nn.Module):
         super().__init__()
         *larger, base = sizes(shape)
         channels = [shape[0], *widths(width, len(larger) - 1, limit)]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent, channels[-1], base, bias=False)]
+        layers: list[nn.Module] = [First(latent, channels[-1], base, bias=False)]
         for size, (outputs, inputs) in zip(larger[::-1], [*pairwise(channels)][::-1], strict=True):
             odd = (size[0] % 2, size[1] % 2)  # 9 was halved to 4
             layers += [
@@ -63,7 +69,7 @@ class Discriminator(nn.Module):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"))
             layers += [nn.BatchNorm2d(outputs)] if norm != "none" else []
             layers.append(nn.LeakyReLU(0.2))
-        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.body = nn.Sequential(*layers, Flatten())
         self.width = levels[-1] * height * side
         self.apply(_initialise)
         if spectral:

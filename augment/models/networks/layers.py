@@ -93,3 +93,23 @@ def normalise_spectrally(network: nn.Module) -> None:
             if not module.weight.any():  # zero has no singular vector to normalise by
                 nn.init.kaiming_normal_(module.weight, a=0.2)
             spectral_norm(module)
+
+
+class First(nn.ConvTranspose2d):
+    """A transposed convolution of a vector (N, C, 1, 1), computed as the one product that it is."""
+
+    def forward(self, vectors: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, inputs, 1, 1) to (N, outputs, height, width), in channels-last memory."""
+        inputs, outputs, height, width = self.weight.shape
+        weight = self.weight.permute(0, 2, 3, 1).reshape(inputs, -1)
+        maps: Tensor = (vectors.flatten(1) @ weight).view(-1, height, width, outputs)
+        maps = maps if self.bias is None else maps + self.bias
+        return maps.permute(0, 3, 1, 2)
+
+
+class Flatten(nn.Module):
+    """Images (N, C, H, W) to (N, H · W · C): of channels-last memory neither way is a copy."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """All numbers of an image in a row."""
+        return images.permute(0, 2, 3, 1).flatten(1)

@@ -10,6 +10,7 @@ from augment.classifiers.classifier import Floats
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import images
 from augment.registry import Spec
+from augment.runtime import precision
 from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays
 from augment.score.uplift import learners, policies
 from augment.score.uplift.arms import Training
@@ -43,6 +44,7 @@ def fitted_answers(
             "steps": terms.steps,
             "batch": terms.batch,
             "device": terms.device.type,
+            "precision": precision.decided(terms.device.type),
             "seed": seed,
         }
 
