@@ -68,22 +68,23 @@ def fit_classifier(
     every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
     shown = even_places(labels) if even else np.arange(len(labels))
-    for step in progress.track(range(steps), title, steps):
-        places = shown[seeding.places(len(shown), batch, step, seed)]
-        draws = seeding.generator(seed, "classifier", step)
-        signed = change(signed_batch(every[places], classifier.device), draws)
-        with precision.autocast(classifier.device):
-            _, logits = model(signed.contiguous(memory_format=torch.channels_last))
-        losses = functional.cross_entropy(
-            logits, targets[places].to(classifier.device), reduction="none"
-        )
-        if scale is not None:
-            losses = losses * scale[places].to(losses)
-        for group in optimiser.param_groups:
-            group["lr"] = PEAK_RATE * one_cycle((step + 1) / steps)
-        optimiser.zero_grad()
-        torch.autograd.backward(losses.mean())
-        optimiser.step()
+    with precision.training(classifier.device):
+        for step in progress.track(range(steps), title, steps):
+            places = shown[seeding.places(len(shown), batch, step, seed)]
+            draws = seeding.generator(seed, "classifier", step)
+            signed = change(signed_batch(every[places], classifier.device), draws)
+            with precision.autocast(classifier.device):
+                _, logits = model(signed.contiguous(memory_format=torch.channels_last))
+            losses = functional.cross_entropy(
+                logits, targets[places].to(classifier.device), reduction="none"
+            )
+            if scale is not None:
+                losses = losses * scale[places].to(losses)
+            for group in optimiser.param_groups:
+                group["lr"] = PEAK_RATE * one_cycle((step + 1) / steps)
+            optimiser.zero_grad()
+            torch.autograd.backward(losses.mean())
+            optimiser.step()
     model.eval()
     return classifier
 

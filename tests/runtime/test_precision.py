@@ -49,8 +49,28 @@ def test_a_processor_that_is_faster_in_it_takes_bf16(
     monkeypatch.setattr(precision, "speedup", lambda: times)
     assert precision.decided("cpu") == expected
     assert precision.decided("cuda") == "bf16"
-    half = isinstance(precision.autocast(CPU), torch.autocast)
+    with torch.inference_mode():
+        half = isinstance(precision.autocast(CPU), torch.autocast)
     assert half == (expected == "bf16")
+
+
+@pytest.mark.parametrize(
+    ("threads", "setting", "expected"),
+    [(1, "bf16", 1), (2, "bf16", 1), (3, "bf16", 3), (2, "full", 2)],
+)
+def test_a_backward_pass_takes_bf16_on_one_thread_alone(
+    threads: int, setting: precision.Precision, expected: int
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with precision.fixed(setting), precision.training(CPU):
+            assert torch.get_num_threads() == expected
+            half = isinstance(precision.autocast(CPU), torch.autocast)
+            assert half == (setting == "bf16" and expected == 1)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])

@@ -1,0 +1,44 @@
+"""The verdict of the uplift is the same in float32 and in bf16."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from augment.data.arrays import Arrays
+from augment.readers import builtin
+from augment.runtime import precision
+from augment.score.uplift import protocol
+from augment.score.uplift.arms import Outcome, Study, Training
+from augment.score.uplift.learners import Terms, judge
+from augment.score.uplift.protocol import Plan
+
+
+def digits(start: int, stop: int) -> Arrays:
+    pixels, labels = builtin.digits()
+    ids = [str(place) for place in range(start, stop)]
+    return Arrays(
+        pixels[start:stop, None], labels[start:stop].astype(np.int64), ids, [*map(str, range(10))]
+    )
+
+
+@pytest.mark.parametrize(("added", "verdict"), [(600, "helps"), (0, "no difference")])
+def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
+    nothing, test = digits(0, 0), digits(1000, 1500)
+    terms = Terms(10, 120, 32, "residual", "glyph", torch.device("cpu"))
+
+    def trained(training: Training, seed: int, title: str) -> Outcome:
+        answers = judge(training, terms, seed, title)(test.pixels)
+        return Outcome(np.zeros((0, 10), np.float32), answers, np.zeros((0, 10), np.float32))
+
+    study = Study(
+        train=digits(0, 60), valid=nothing, test=test, synthetic=nothing,
+        adopted=digits(100, 100 + added), unlabelled=nothing.pixels, trained=trained,
+    )  # fmt: skip
+    reports = {}
+    for setting in ("full", "bf16"):
+        with precision.fixed(setting):
+            reports[setting] = protocol.measure(study, Plan(["classic"], [], range(3), ["elastic"]))
+    assert {report.verdict for report in reports.values()} == {verdict}
+    assert abs(reports["full"].gain.mean - reports["bf16"].gain.mean) < 0.03
