@@ -28,7 +28,7 @@ class IngestSettings(Settings):
 
     source: str
     """The images: a path to a folder, an archive or a file, or `builtin:digits`,
-    `builtin:mnist5k` or `builtin:mnist-few`.
+    `builtin:mnist5k`, `builtin:mnist-few` or `builtin:fonts`.
     """
     reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
     """The reader of `ingest.source`; `auto` recognises the format by itself."""

@@ -20,6 +20,7 @@ from augment.readers import (  # noqa: F401  (they register themselves)
     builtin,
     csv,
     folder,
+    fonts,
     idx,
     lmdb,
     ocr,

@@ -12,12 +12,13 @@ from augment.data import images
 from augment.data.types import Labels
 from augment.errors import AugmentError
 from augment.readers.base import READERS, Item, Listing
+from augment.readers.fonts import INSTALLED
 
 PREFIX = "builtin:"
 
 
 def _recognises(source: str) -> bool:
-    return source.startswith(PREFIX)
+    return source.startswith(PREFIX) and not source.startswith(INSTALLED)
 
 
 class Kept(NamedTuple):

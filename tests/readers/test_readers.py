@@ -154,7 +154,7 @@ def content(item: Item) -> bytes:
 
 
 def test_every_reader_has_a_row() -> None:
-    assert {*SOURCES, "builtin"} == set(READERS.names())
+    assert {*SOURCES, "builtin", "fonts"} == set(READERS.names())  # the last: test_fonts
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -20,6 +20,7 @@ FILES = {
     "readers": "readers/test_readers.py",
     "signatures": "data/test_signatures.py",
     "levels": "data/test_levels.py",
+    "fonts": "readers/test_fonts.py",
 }
 
 # The beginning of a line, then the tests of what is read and of what is refused.
@@ -106,6 +107,11 @@ SOURCES = {
     "`builtin`": (
         "readers TestBuiltin test_digits; readers TestBuiltin test_mnist",
         "readers TestBuiltin test_an_unknown_one_lists_the_known",
+    ),
+    "`fonts`": (
+        "fonts test_every_font_draws_every_character; fonts test_installed_fonts_by_a_word",
+        "fonts test_a_character_that_the_font_lacks_is_rejected; "
+        "fonts test_what_is_no_font_is_rejected",
     ),
     "TIFF or PNG of 16": (
         "formats TestLevels test_the_set_decides_what_white_is; "
