@@ -99,13 +99,17 @@ def faked(monkeypatch: pytest.MonkeyPatch, folder: Path, **able: object) -> list
 
 @pytest.mark.parametrize("ability", ["amx_bf16", "avx512_bf16"])
 def test_a_machine_is_measured_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ability: str, measured_speedup: None
-) -> None:
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ability: str, measured_speedup: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     measured = faked(monkeypatch, tmp_path, **{ability: True})
     for _ in range(2):
         precision.speedup.cache_clear()
         assert precision.speedup() == 2.0
     assert measured == [2.0]
+    assert capsys.readouterr().err == (
+        "bf16 is 2.0 times as fast as float32 here: networks take it (precision: full does not)\n"
+    )
     (kept,) = json.loads((tmp_path / "augment" / "bf16.json").read_text()).items()
     assert kept == (f"a chip, torch {torch.__version__}", 2.0)
 
