@@ -190,7 +190,8 @@ def _field(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     points = np.zeros((_COARSE + 2, _COARSE + 2), np.float32)
     points[1:-1, 1:-1] = rng.uniform(-1, 1, (_COARSE, _COARSE))
     field = Image.fromarray(points).resize((side, side), Image.Resampling.BICUBIC)
-    return np.clip(np.asarray(field), -1, 1)
+    clipped: NDArray[np.float32] = np.clip(np.asarray(field), -1, 1)
+    return clipped
 
 
 def _files(source: str) -> list[tuple[str, Path]]:

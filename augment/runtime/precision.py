@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,7 +97,7 @@ def speedup() -> float:
     """
     import torch
 
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
     if not (able.get("amx_bf16") or able.get("avx512_bf16")):
         return 0.0
     key = f"{able.get('cpu_name')}, torch {torch.__version__}"
