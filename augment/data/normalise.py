@@ -48,7 +48,7 @@ def small(pixels: images.Pixels, side: int) -> images.Pixels:
     """An (H, W) or (H, W, 3) array as (``side``, ``side``, 3), padded to a square."""
     image = Image.fromarray(pixels)
     if image.size != (side, side):
-        image = _pad(image, side, side)
+        image = _pad(image, side, side, gap=2.0)  # averages blocks first: half as dear
     return np.asarray(image.convert("RGB"))
 
 
@@ -87,8 +87,8 @@ def is_grey(pixels: images.Pixels) -> bool:
     return bool((spread <= GREY_LEVELS).mean() >= GREY_SHARE)
 
 
-def _pad(image: Image.Image, width: int, height: int) -> Image.Image:
-    inner = _scaled(image, min(width / image.width, height / image.height))
+def _pad(image: Image.Image, width: int, height: int, gap: float | None = None) -> Image.Image:
+    inner = _scaled(image, min(width / image.width, height / image.height), gap)
     if inner.size == (width, height):
         return inner
     canvas = Image.new(image.mode, (width, height), _border(image))
@@ -109,9 +109,12 @@ def _crop(image: Image.Image, width: int, height: int) -> Image.Image:
 _RESIZE = {"pad": _pad, "fit": _fit, "crop": _crop}
 
 
-def _scaled(image: Image.Image, factor: float) -> Image.Image:
+def _scaled(image: Image.Image, factor: float, gap: float | None = None) -> Image.Image:
+    """Each side times ``factor``; with a ``gap`` blocks are averaged first, to ``gap`` times it."""
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+    if size == image.size:
+        return image
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=gap)
 
 
 def _border(image: Image.Image) -> tuple[int, ...]:
