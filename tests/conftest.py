@@ -59,10 +59,12 @@ SMALL = {
 _SPEEDUP = precision.speedup
 
 
-@pytest.fixture(autouse=True)
-def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _float32() -> Iterator[None]:
     """Networks compute in float32, so that numbers are much the same on every machine."""
-    monkeypatch.setattr(precision, "speedup", lambda: 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "speedup", lambda: 0.0)
+        yield
 
 
 @pytest.fixture

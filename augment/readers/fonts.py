@@ -17,7 +17,10 @@ from pydantic import Field
 
 from augment.data import images, table
 from augment.errors import AugmentError
-from augment.readers.base import READERS, SIDE_FILE, Item, Listing, files_in, is_junk_folder
+from augment.readers.base import MAX_BYTES, READERS, TOO_LARGE, UNREADABLE, Item, Listing
+from augment.readers.beside import others
+from augment.readers.folder import Disk
+from augment.readers.layout import joined
 from augment.registry import Count
 from augment.runtime import seeding
 
@@ -27,6 +30,7 @@ LACKS, DAMAGED = "the font lacks this character", "not a font"
 LOOKED_AT = 2000  # files of a folder, by which it is recognised
 _FINER = 4  # a glyph is drawn so many times as large, and then reduced
 _MISSING = "\U0010fffe"  # no font has this character: it draws what stands for missing ones
+_LARGEST = 16  # times its font's size: a glyph that is larger is damaged
 _COARSE = 4  # points in a row by which a warp bends
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -80,7 +84,7 @@ def fonts(
     bent by up to that share of the side, drawn by ``seed``, font and character. A character that a
     font lacks is rejected with the reason. Raises AugmentError where there is no font.
     """
-    files = _files(source)
+    files, beside = _files(source)
     if not files:
         raise AugmentError(f"{source}: no font here; fonts end in {', '.join(SUFFIXES)}")
     classes = list(dict.fromkeys(characters))
@@ -92,8 +96,8 @@ def fonts(
     ]  # fmt: skip
     items = _items(files, classes, styles, side, warp, ink == "light", seed)
     return Listing(
-        items,
-        len(files) * len(classes) * len(styles),
+        itertools.chain(items, beside),
+        len(files) * len(classes) * len(styles) + len(beside),
         [f"fonts: {len(files)} font files draw {len(classes)} classes, {len(styles)} images each"],
     )
 
@@ -104,26 +108,43 @@ def _items(
 ) -> Iterator[Item]:  # fmt: skip
     """Each image of each font, or why there is none; ``light`` is the ink."""
     for name, path in files:
-        if not _is_font(path.name):
-            yield Item(name, path, "", reason=SIDE_FILE)
-            continue
         try:
-            font = ImageFont.truetype(io.BytesIO(path.read_bytes()), side * _FINER)
+            font = _opened(path, side * _FINER)
             missing = _mask(font, _MISSING, 0)
-        except (OSError, ValueError, SyntaxError):
-            yield Item(name, path, "", reason=DAMAGED)
+        except _Unusable as error:
+            yield Item(name, path, "", reason=str(error))
             continue
         for character in classes:
             place = f"{name}/{'-'.join(f'U+{ord(letter):04X}' for letter in character)}"
-            if any(_lacks(font, letter, missing) for letter in character):
-                yield Item(f"{place}.png", b"", character, group=name, reason=LACKS)
-                continue
             for number, style in enumerate(styles):
                 rng = seeding.rng(seed, "fonts", name, character, number)
-                image = drawn(font, character, style, side, warp, rng)
+                try:
+                    if any(_lacks(font, letter, missing) for letter in character):
+                        raise _Unusable(LACKS)
+                    image = drawn(font, character, style, side, warp, rng)
+                except _Unusable as error:
+                    yield Item(f"{place}.png", b"", character, group=name, reason=str(error))
+                    break
                 pixels = image if light else 255 - image
-                path_of = f"{place}.{number}.png"
-                yield Item(path_of, images.encode(pixels), character, group=name)
+                yield Item(f"{place}.{number}.png", images.encode(pixels), character, group=name)
+
+
+class _Unusable(Exception):
+    """A font or a glyph that cannot be drawn; the message is the reason."""
+
+
+def _opened(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    """The font of a file, so many pixels high. Raises _Unusable."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _Unusable(TOO_LARGE)
+        data = path.read_bytes()
+    except OSError:
+        raise _Unusable(UNREADABLE) from None
+    try:
+        return ImageFont.truetype(io.BytesIO(data), size)
+    except (OSError, ValueError, SyntaxError):
+        raise _Unusable(DAMAGED) from None
 
 
 def drawn(
@@ -147,12 +168,17 @@ def drawn(
 
 
 def _mask(font: ImageFont.FreeTypeFont, text: str, stroke: float) -> Image.Image:
-    """Light ink on black, with a border; the stroke in pixels."""
-    left, top, right, bottom = font.getbbox(text, stroke_width=stroke)
-    size = max(1, round(right - left)) + 4, max(1, round(bottom - top)) + 4
-    image = Image.new("L", size)
-    draw = ImageDraw.Draw(image)
-    draw.text((2 - left, 2 - top), text, fill=255, font=font, stroke_width=stroke)
+    """Light ink on black, with a border; the stroke in pixels. Raises _Unusable."""
+    try:
+        left, top, right, bottom = font.getbbox(text, stroke_width=stroke)
+        size = max(1, round(right - left)) + 4, max(1, round(bottom - top)) + 4
+        if max(size) > _LARGEST * font.size * len(text):
+            raise _Unusable(DAMAGED)
+        image = Image.new("L", size)
+        draw = ImageDraw.Draw(image)
+        draw.text((2 - left, 2 - top), text, fill=255, font=font, stroke_width=stroke)
+    except (OSError, ValueError, OverflowError):
+        raise _Unusable(DAMAGED) from None
     return image
 
 
@@ -194,29 +220,24 @@ def _field(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     return clipped
 
 
-def _files(source: str) -> list[tuple[str, Path]]:
-    """The files of a source by their names in it; of installed fonts only the fonts."""
+def _files(source: str) -> tuple[list[tuple[str, Path]], list[Item]]:
+    """The fonts of a source by their names in it, and what lies beside them."""
     if not source.startswith(INSTALLED):
         path = Path(source)
-        if path.is_file():
-            return [(path.name, path)]
-        files = list(_walk(path))
-        return files if any(_is_font(name) for name, _ in files) else []
+        fonts = [(path.name, path)] if path.is_file() else _fonts_in(path)
+        return fonts, others(path, (font for _, font in fonts))
     word = source.removeprefix(INSTALLED).removeprefix("/").lower()
+    every = [font for folder in _installed() for font in _fonts_in(folder)]
+    return [(name, path) for name, path in every if word in path.name.lower()], []
+
+
+def _fonts_in(folder: Path) -> list[tuple[str, Path]]:
     return [
-        (name, path)
-        for folder in _installed()
-        for name, path in _walk(folder)
-        if _is_font(name) and word in path.name.lower()
+        (path, folder / path)
+        for folders, names in Disk(folder).walk()
+        for path in sorted((joined(folders, name) for name in names), key=table.natural)
+        if _is_font(path) and (folder / path).is_file()
     ]
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """All files in a folder with their names in it, without those of tools; links end there."""
-    for here, folders, _ in os.walk(folder):
-        folders[:] = sorted((x for x in folders if not is_junk_folder(x)), key=table.natural)
-        for path in files_in(Path(here), lambda name: True):
-            yield path.relative_to(folder).as_posix(), path
 
 
 def _is_font(name: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import ImageFont
 
 from benchmarks.fuzz.plans import Entry, Plan
 
@@ -332,10 +333,24 @@ def _builtin(plan: Plan, root: Path) -> Source:
     return Source("builtin:" + "".join(entry.root + entry.path for entry in plan.entries), [])
 
 
+def _fonts(plan: Plan, root: Path) -> Source:
+    """Files on a disk, and among them fonts, whole or damaged, and what only has their names."""
+    for entry in plan.entries:
+        _place(root, entry)
+    font = ImageFont.load_default(10)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    whole: bytes = font.path.getvalue()  # type: ignore[union-attr]
+    for name, data in (("a.ttf", _damaged(whole, plan)), ("b/a.otf", whole), ("c.ttc", b"ttcf")):
+        if plan.form % 4 or name != "b/a.otf":
+            _place(root, Entry("", name, data, "", "file"))
+    return Source(str(root), _files(root))
+
+
 MAKERS: dict[str, Callable[[Plan, Path], Source]] = {
     "archive": _archive,
     "builtin": _builtin,
     "csv": _csv,
+    "fonts": _fonts,
     "idx": _idx,
     "image_folder": _folder,
     "lmdb": _lmdb,

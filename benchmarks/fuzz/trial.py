@@ -30,7 +30,9 @@ from benchmarks.fuzz.plans import Plan
 SECONDS = 30  # of one example, at most; more is taken for a hang
 _WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 # Files that hold images, where the reader is recognised: their rows are the items.
-_CONTAINERS = (".parquet", ".arrow", ".tar", ".gz", ".mdb", "-ubyte", "mapping.txt")
+_CONTAINERS = (
+    ".parquet", ".arrow", ".tar", ".gz", ".mdb", "-ubyte", "mapping.txt", ".ttf", ".otf", ".ttc",
+)  # fmt: skip
 _TEXTS = (".txt", ".cls", ".json")  # the labels of a WebDataset's samples
 _LISTS = {"os.listdir", "os.scandir"}
 _SYSTEM = tuple(

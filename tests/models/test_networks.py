@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape, sizes, widths
-from augment.models.networks.layers import Attention, ConditionalNorm
+from augment.models.networks.layers import Attention, ConditionalNorm, First, Flatten
 from augment.registry import PartError, Registry
 from augment.runtime import seeding
 
@@ -212,7 +212,9 @@ def test_dcgan_keeps_the_rules_of_the_paper() -> None:
                 assert before.bias is None  # the norm would take it away again
                 assert layer.weight.mean().item() == pytest.approx(1, abs=0.02)
     names = [type(layer).__name__ for layer in generator.body]  # type: ignore[union-attr]
-    assert names == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 4 + ["ConvTranspose2d", "Tanh"]
+    assert names == ["First", "BatchNorm2d", "ReLU"] + (
+        ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3 + ["ConvTranspose2d", "Tanh"]
+    )
     names = [type(layer).__name__ for layer in discriminator.body]  # type: ignore[union-attr]
     first, rest = ["Conv2d", "LeakyReLU"], ["Conv2d", "BatchNorm2d", "LeakyReLU"] * 3
     assert names == [*first, *rest, "Flatten"]
@@ -352,3 +354,21 @@ def test_spectral_norm_holds_every_weight_near_one(spec: dict[str, Any], count: 
     assert largest == pytest.approx([1.0] * count, abs=0.05)
     plain = largest_singular_values(build(DISCRIMINATORS, spec, (1, 16, 16)), images)
     assert max(abs(math.log(value or 1e-9)) for value in plain) > 0.2
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_first_layer_is_the_transposed_convolution_that_it_says(bias: bool) -> None:
+    seeding.everything(0)
+    first = First(6, 5, (4, 3), bias=bias)
+    plain = nn.ConvTranspose2d(6, 5, (4, 3), bias=bias)
+    plain.load_state_dict(first.state_dict())
+    vectors = torch.randn(7, 6, 1, 1)
+    torch.testing.assert_close(first(vectors), plain(vectors))
+    assert first(vectors).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_flatten_keeps_every_number_and_copies_none() -> None:
+    images = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    flat = Flatten()(images)
+    assert flat.shape == (2, 60) and flat.data_ptr() == images.data_ptr()
+    assert flat[1, 0:3].tolist() == images[1, :, 0, 0].tolist()
