@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +30,13 @@ from augment.data.reports import (
 from augment.readers import builtin
 from augment.runtime import precision
 from benchmarks import mnist, pages, results
+
+# Networks compute in float32, here and in the processes that tests start, so that numbers are much
+# the same on every machine: a note says that bf16 is no faster.
+_CACHE = tempfile.TemporaryDirectory()
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
+precision.notes().parent.mkdir()
+precision.notes().write_text(json.dumps({precision.machine(): 0.0}))
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # Debian's name first
 IN_TURN = ("train", "train", "valid", "train", "test")  # splits of the images of each class
@@ -54,23 +64,6 @@ SMALL = {
     "write": {"writer": "parquet", "dose": None},
     "report": {"images": 4},
 }
-
-
-_SPEEDUP = precision.speedup
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _float32() -> Iterator[None]:
-    """Networks compute in float32, so that numbers are much the same on every machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "speedup", lambda: 0.0)
-        yield
-
-
-@pytest.fixture
-def measured_speedup(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ``_float32`` replaces is there again."""
-    monkeypatch.setattr(precision, "speedup", _SPEEDUP)
 
 
 @pytest.fixture(scope="session")

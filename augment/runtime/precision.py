@@ -100,8 +100,7 @@ def speedup() -> float:
     able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
     if not (able.get("amx_bf16") or able.get("avx512_bf16")):
         return 0.0
-    key = f"{able.get('cpu_name')}, torch {torch.__version__}"
-    path = _cache() / "bf16.json"
+    key, path = machine(), notes()
     kept: dict[str, float] = {}
     with suppress(OSError, ValueError, AttributeError):
         kept = dict(json.loads(path.read_text(encoding="utf-8")).items())
@@ -139,6 +138,15 @@ def measured() -> float:
     return seconds[torch.float32] / seconds[torch.bfloat16]
 
 
-def _cache() -> Path:
+def machine() -> str:
+    """What a measurement holds for: the processor and torch's version."""
+    import torch
+
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return f"{able.get('cpu_name')}, torch {torch.__version__}"
+
+
+def notes() -> Path:
+    """The file in the user's cache that keeps the measurement, by ``machine``."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "augment"
+    return Path(home) / "augment" / "bf16.json"

@@ -25,6 +25,7 @@ TRAIN = 1200  # digits that are learned; the others are read
 def _auto_again() -> Iterator[None]:
     yield
     precision.use("auto")
+    precision.speedup.cache_clear()
 
 
 def digits() -> tuple[Pixels, np.ndarray]:
@@ -99,7 +100,7 @@ def faked(monkeypatch: pytest.MonkeyPatch, folder: Path, **able: object) -> list
 
 @pytest.mark.parametrize("ability", ["amx_bf16", "avx512_bf16"])
 def test_a_machine_is_measured_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ability: str, measured_speedup: None,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ability: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     measured = faked(monkeypatch, tmp_path, **{ability: True})
@@ -116,7 +117,7 @@ def test_a_machine_is_measured_once(
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"a chip": "fast"}', "7"])
 def test_a_damaged_note_is_measured_anew(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, measured_speedup: None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
 ) -> None:
     measured = faked(monkeypatch, tmp_path, amx_bf16=True)
     (tmp_path / "augment").mkdir()
@@ -126,7 +127,7 @@ def test_a_damaged_note_is_measured_anew(
 
 
 def test_a_processor_without_the_command_is_not_measured(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, measured_speedup: None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     measured = faked(monkeypatch, tmp_path, avx512_bf16=False)
     precision.speedup.cache_clear()
