@@ -74,20 +74,22 @@ def measure(count: int, seed: int, options: argparse.Namespace) -> Row:
     shared = supply.draw(orders, how, filtered=options.probability > 0)
     members = data.take(seeding.rng(seed, "members").permutation(len(data))[: options.attacked])
     others = held.take(np.arange(min(len(held), options.attacked)))
-    teach = [mnist.classifier(part, "cnn", options.classify, options.device, seed=1000 + seed)
-             for part in (data, shared)]  # fmt: skip
+    of_real, of_shared = (
+        mnist.classifier(part, "cnn", options.classify, options.device, mnist.JUDGE_SEED + seed)
+        for part in (data, shared)
+    )
     measured = Measured(
         data.classes, judge.side(data), judge.side(held), judge.side(shared), lambda: {}
     )
     copies = memorisation.memorisation(measured)
     return {
-        "real": mnist.accuracy(teach[0], held),
-        "shared": mnist.accuracy(teach[1], held),
+        "real": mnist.accuracy(of_real, held),
+        "shared": mnist.accuracy(of_shared, held),
         "near_copies": copies["near_copy_fraction"],
         "near_copies_floor": copies["floor"]["near_copy_fraction"],
         "distance": by_distance(shared.pixels, members.pixels, others.pixels),
-        "loss": by_loss(teach[1], members, others),
-        "loss_real": by_loss(teach[0], members, others),
+        "loss": by_loss(of_shared, members, others),
+        "loss_real": by_loss(of_real, members, others),
     }
 
 

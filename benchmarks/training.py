@@ -15,7 +15,7 @@ from augment.data.images import Pixels
 from augment.models.class_head import Head
 from augment.models.generator import Generator
 from augment.models.networks import DISCRIMINATORS, GENERATORS
-from augment.runtime import precision, progress, seeding
+from augment.runtime import progress, seeding
 from augment.train import guessed_labels, rules
 from augment.train.feed import Feed
 from augment.train.settings import TrainSettings
@@ -75,9 +75,8 @@ class Training:
         """Go on to step ``until``."""
         start = time.perf_counter()
         steps = range(self.step, until)
-        with precision.training(self.device):
-            for step in progress.track(steps, self.settings.recipe, len(steps)):
-                self.engine.step(step, self.feed.at)
+        for step in progress.track(steps, self.settings.recipe, len(steps)):
+            self.engine.step(step, self.feed.at)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.step = until

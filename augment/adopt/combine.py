@@ -228,9 +228,10 @@ def _answers(pool: Pool, spec: PartSpec, told: Sequence[Labels]) -> list[Any]:
         _ = pool.graph  # drawn once, and handed on
     return workers.side_by_side(
         partial(OPINIONS.build(spec), pool),
-        [(labels,) for labels in told],
-        devices.fits_at_once(pool.device, steps),
-        "self-training",
+        ((labels,) for labels in told),
+        count=len(told),
+        processes=devices.fits_at_once(pool.device, steps),
+        title="self-training",
     )
 
 

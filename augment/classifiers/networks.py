@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from augment.registry import Count, Registry
+from augment.runtime.precision import in_full
 
 CLASSIFIERS = Registry("classifier")
 FEATURES = 64
@@ -111,9 +111,9 @@ class Dense(nn.Module):
 class _Head(nn.Linear):
     """A linear layer in float32, whatever its trunk computes in, for fine logits."""
 
+    @in_full
     def forward(self, features: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            return super().forward(features)
+        return super().forward(features)
 
 
 class _Block(nn.Module):

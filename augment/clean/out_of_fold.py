@@ -100,12 +100,13 @@ def gather(
     place = torch.device(device)
     answers = workers.side_by_side(
         partial(_read_by_others, pixels, labels, kinds, steps, 4 if glyph else 1, place),
-        [
+        (
             (*part, seeding.derive(seed, "evidence", number), f"{number + 1} of {folds}")
             for number, part in enumerate(parts)
-        ],
-        devices.fits_at_once(place, folds * steps),
-        "learn and read",
+        ),
+        count=folds,
+        processes=devices.fits_at_once(place, folds * steps),
+        title="learn and read",
     )
     for (taught, read), answer in zip(parts, answers, strict=True):
         share = np.where(teaches[read], 1, 1 / folds).astype(np.float32)

@@ -62,8 +62,8 @@ def colours(data: bytes, image: Image.Image) -> NDArray[np.uint16] | None:
             raise
         except Exception:
             raise ImageError("colours of 16 bits in a layout that is not read") from None
-    levels: NDArray[np.uint16] = (high << 8) | (low[..., 1:2] if grey else low[..., :3])
-    return levels
+    both_bytes: NDArray[np.uint16] = (high << 8) | (low[..., 1:2] if grey else low[..., :3])
+    return both_bytes
 
 
 _SWAPPED = {";16B": "L", ";16L": "B", ";16N": "B" if sys.byteorder == "little" else "L"}

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from augment.models.networks import Shape
+from augment.runtime.precision import in_full
 
 PROXY = 128  # numbers in a vector by which D2D-CE compares images with classes; chosen by hand
-
-Options = ParamSpec("Options")
-Part = TypeVar("Part", bound=nn.Module)
-
-
-def _in_full(
-    method: Callable[Concatenate[Part, Tensor, Options], Tensor],
-) -> Callable[Concatenate[Part, Tensor, Options], Tensor]:
-    """A method on features that computes in float32 where its network computes in bf16.
-
-    Losses tell similarities apart by less than bf16 resolves.
-    """
-
-    def full(
-        self: Part, features: Tensor, /, *args: Options.args, **named: Options.kwargs
-    ) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            return method(self, features.float(), *args, **named)
-
-    full.__doc__ = method.__doc__
-    return full
 
 
 class Critic(nn.Module):
@@ -64,7 +43,7 @@ class Critic(nn.Module):
         features: Tensor = self.network(packs)
         return features
 
-    @_in_full
+    @in_full
     def logits_of(self, features: Tensor, labels: Tensor) -> Tensor:
         """Features (N, width) and classes (N, members) to logits (N,)."""
         logits: Tensor = self.logit(features)[:, 0]
@@ -119,7 +98,7 @@ class ClassHead(nn.Module):
             return self._data_to_data(projected, labels)
         return functional.cross_entropy(self._logits(projected), labels)
 
-    @_in_full
+    @in_full
     def _logits(self, projected: Tensor) -> Tensor:
         if self.d2d:
             unit, proxies = self.vectors(projected)
@@ -127,7 +106,7 @@ class ClassHead(nn.Module):
         logits: Tensor = self.proxies(functional.relu(projected.view(-1, PROXY)))
         return logits
 
-    @_in_full
+    @in_full
     def _data_to_data(self, projected: Tensor, labels: Tensor) -> Tensor:
         return data_to_data(*self.vectors(projected), labels, self.temperature, *self.margins)
 

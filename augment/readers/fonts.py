@@ -34,6 +34,7 @@ _LARGEST = 16  # times its font's size: a glyph that is larger is damaged
 _COARSE = 4  # points in a row by which a warp bends
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Stroke = Annotated[float, Field(ge=0, le=0.2)]
 Degrees = Annotated[float, Field(ge=-45, le=45)]
 
 
@@ -43,7 +44,6 @@ class Style(NamedTuple):
     size: float
     stroke: float
     slant: float
-    number: int
 
 
 def _recognises(source: str) -> bool:
@@ -66,9 +66,9 @@ def fonts(
     *,
     characters: str | list[str] = "0123456789",
     side: Annotated[int, Field(ge=8, le=512)] = 32,
-    sizes: Annotated[list[Share], Field(min_length=1)] = [0.7],  # noqa: B006 (never changed)
-    strokes: Annotated[list[Annotated[float, Field(ge=0, le=0.2)]], Field(min_length=1)] = [0.0],  # noqa: B006
-    slants: Annotated[list[Degrees], Field(min_length=1)] = [0.0],  # noqa: B006
+    sizes: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.7,),
+    strokes: Annotated[tuple[Stroke, ...], Field(min_length=1)] = (0.0,),
+    slants: Annotated[tuple[Degrees, ...], Field(min_length=1)] = (0.0,),
     variants: Count = 1,
     warp: Annotated[float, Field(ge=0, le=0.2)] = 0.0,
     ink: Literal["dark", "light"] = "dark",
@@ -90,10 +90,7 @@ def fonts(
     classes = list(dict.fromkeys(characters))
     if not classes or any(not character.strip() for character in classes):
         raise AugmentError(f"fonts: characters: a blank one, or none: {characters!r}")
-    styles = [
-        Style(size, stroke, slant, number)
-        for size in sizes for stroke in strokes for slant in slants for number in range(variants)
-    ]  # fmt: skip
+    styles = [Style(*style) for style in itertools.product(sizes, strokes, slants)] * variants
     items = _items(files, classes, styles, side, warp, ink == "light", seed)
     return Listing(
         itertools.chain(items, beside),
@@ -116,17 +113,16 @@ def _items(
             continue
         for character in classes:
             place = f"{name}/{'-'.join(f'U+{ord(letter):04X}' for letter in character)}"
-            for number, style in enumerate(styles):
-                rng = seeding.rng(seed, "fonts", name, character, number)
-                try:
-                    if any(_lacks(font, letter, missing) for letter in character):
-                        raise _Unusable(LACKS)
+            try:
+                if any(_lacks(font, letter, missing) for letter in character):
+                    raise _Unusable(LACKS)
+                for number, style in enumerate(styles):
+                    rng = seeding.rng(seed, "fonts", name, character, number)
                     image = drawn(font, character, style, side, warp, rng)
-                except _Unusable as error:
-                    yield Item(f"{place}.png", b"", character, group=name, reason=str(error))
-                    break
-                pixels = image if light else 255 - image
-                yield Item(f"{place}.{number}.png", images.encode(pixels), character, group=name)
+                    data = images.encode(image if light else 255 - image)
+                    yield Item(f"{place}.{number}.png", data, character, group=name)
+            except _Unusable as error:
+                yield Item(f"{place}.png", b"", character, group=name, reason=str(error))
 
 
 class _Unusable(Exception):

@@ -11,16 +11,21 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from augment.data import files
 from augment.runtime import progress
 
 if TYPE_CHECKING:  # the command line sets the precision before it needs torch
     import torch
+
+Part = TypeVar("Part")
+Features = TypeVar("Features")
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
 
 Precision = Literal["auto", "full", "bf16"]
 
@@ -49,13 +54,14 @@ def fixed(setting: Precision) -> Iterator[None]:
 
 
 def decided(kind: str) -> Precision:
-    """The precision, ``full`` or ``bf16``, of networks on a ``kind`` of device: cpu or cuda.
+    """The precision, ``full`` or ``bf16``, of networks on a ``kind`` of device, as cpu or cuda.
 
     ``auto`` is bf16 on a GPU, and on a processor that is faster in it.
     """
     if _setting != "auto":
         return _setting
-    return "bf16" if kind == "cuda" or speedup() >= FASTER else "full"
+    half = kind == "cuda" or (kind == "cpu" and speedup() >= FASTER)
+    return "bf16" if half else "full"
 
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
@@ -87,6 +93,27 @@ def training(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def in_full(
+    method: Callable[Concatenate[Part, Features, Options], Result],
+) -> Callable[Concatenate[Part, Features, Options], Result]:
+    """A module's method on a tensor of features that computes in float32 within ``autocast``.
+
+    For heads and losses: they tell numbers apart by less than bf16 resolves.
+    """
+
+    def full(
+        self: Part, features: Features, /, *args: Options.args, **named: Options.kwargs
+    ) -> Result:
+        import torch
+
+        tensor: Any = features
+        with torch.autocast(tensor.device.type, enabled=False):
+            return method(self, tensor.float(), *args, **named)
+
+    full.__doc__ = method.__doc__
+    return full
 
 
 @functools.cache

@@ -21,10 +21,18 @@ from rich.text import Text
 
 T = TypeVar("T")
 
+_silent = False
+
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="cyan")
+
+
+def silence() -> None:
+    """Show no bar in this process, a worker: its parent shows one for all of them."""
+    global _silent
+    _silent = True
 
 
 def bar() -> Progress:
@@ -39,7 +47,7 @@ def bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal,
+        disable=_silent or not console.is_terminal,
     )
 
 

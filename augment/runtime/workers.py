@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -112,6 +112,7 @@ def _begin(task: Callable[..., Any], threads: int, setting: precision.Precision)
     _task = task
     torch.set_num_threads(threads)
     precision.use(setting)
+    progress.silence()
     _follow_parent()
 
 
@@ -120,16 +121,18 @@ def _done(arguments: tuple[Any, ...]) -> Any:
 
 
 def side_by_side(
-    task: Callable[..., R], work: Sequence[tuple[Any, ...]], processes: int, title: str
-) -> list[R]:
-    """``task(*arguments)`` for each of ``work``, in order, on so many cores at once.
+    task: Callable[..., R], work: Iterable[tuple[Any, ...]], *, count: int, processes: int,
+    title: str,
+) -> list[R]:  # fmt: skip
+    """``task(*arguments)`` for each of ``work``, of which there are ``count``, on several cores.
 
-    ``task`` and arguments go to other processes, so they must be picklable. Small networks gain
-    hardly anything by a second thread: beside one another, each on its own cores, they take half
-    the time. With ``processes`` 1 all runs here, one after the other. ``title`` is for the progress
-    bar of the others. A script that calls this needs the guard of ``pool``.
+    ``task`` and arguments go to other processes, so they must be picklable; little work is asked
+    for ahead. Small networks gain hardly anything by a second thread: beside one another, each on
+    its own cores, they take half the time. With ``processes`` 1 all runs here, one after the other.
+    ``title`` is for the progress bar of the others. A script that calls this needs the guard of
+    ``pool``.
     """
-    processes = min(processes, len(work))
+    processes = min(processes, count)
     if processes < 2 or _read_from_a_pipe():
         return [task(*arguments) for arguments in work]
     threads = max(1, (os.cpu_count() or 1) // processes)
@@ -143,8 +146,8 @@ def side_by_side(
         initargs=(task, threads, precision.decided("cpu")),
     ) as executor:
         try:
-            results = executor.map(_done, work)
-            return list(progress.track(results, title, len(work)))
+            results = mapped(_done, ((None, arguments) for arguments in work), executor)
+            return [result for _, result in progress.track(results, title, count)]
         except BaseException:  # ctrl-C too: nobody waits until all are done
             for process in multiprocessing.active_children():
                 if process not in others:

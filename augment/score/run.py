@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
@@ -35,8 +34,6 @@ from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Outcome, Study, Training
 from augment.score.uplift.learners import LEARNERS, Terms
 from augment.score.uplift.protocol import Plan
-
-Places = NDArray[np.int64]
 
 FITTED = f"{CACHE}/score"
 
@@ -150,7 +147,7 @@ def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Pat
         device=device,
     )
     shown = np.concatenate([data.valid.pixels, data.test.pixels, data.unlabelled])
-    ends = np.cumsum([len(data.valid), len(data.test)])
+    ends = [len(data.valid), len(data.valid) + len(data.test)]
 
     uplift = settings.uplift
     steps = terms.steps * uplift.seeds * len(uplift.arms)
@@ -162,13 +159,13 @@ def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Pat
 
 
 def _answers(
-    folder: Path, learner: Spec, terms: Terms, shown: Pixels, ends: Places, training: Training,
-    seed: int, title: str,
+    folder: Path, learner: Spec, terms: Terms, shown: Pixels, ends: Sequence[int],
+    training: Training, seed: int, title: str,
 ) -> Outcome:  # fmt: skip
     """What the learner answers about the images ``shown``, split at ``ends``."""
     title = f"uplift: {title}, seed {seed}"
     probabilities = fitted_answers(folder, learner, terms, training, seed, shown, title)
-    return Outcome(*np.split(probabilities, ends))
+    return Outcome(*np.split(probabilities, list(ends)))
 
 
 def _measure(

@@ -20,7 +20,7 @@ from torch import Tensor
 from augment.classifiers.classifier import Classifier, Floats
 from augment.data import contact_sheets, files, images
 from augment.data.arrays import Arrays
-from augment.runtime import checkpoint, precision, progress, seeding
+from augment.runtime import checkpoint, progress, seeding
 from augment.train import rules, watch
 from augment.train.feed import Feed
 from augment.train.log import Log
@@ -91,7 +91,7 @@ class Trainer:
         pulse = max(1, min(PULSE, settings.every))
         totals: dict[str, Tensor] = {}
         start, first = time.perf_counter(), self.history.step
-        with progress.bar() as display, precision.training(self.device):
+        with progress.bar() as display:
             task = display.add_task("train", total=settings.length, note="")
             while self.history.step < settings.length and not self.history.ended:
                 terms = self.engine.step(self.history.step, self.feed.at)

@@ -62,10 +62,11 @@ class Engine:
                 if place not in seen:
                     seen = {place: feed(number * self.batches + place)}
                 batch = seen[place]
-                second = phase.second_order(batch.step)
-                with self.precision(not second), self.compiled(not second):
-                    terms = phase.losses(batch)
-                row[f"gradient_{phase.prefix}"] = self._descend(phase, terms, share)
+                safe = not phase.second_order(batch.step)
+                with precision.training(self.device) if safe else nullcontext():
+                    with self.precision(safe), self.compiled(safe):
+                        terms = phase.losses(batch)
+                    row[f"gradient_{phase.prefix}"] = self._descend(phase, terms, share)
                 phase.after()
                 row |= {f"{phase.prefix}_{name}": term.detach() for name, term in terms.items()}
         model.on_step(number, settings.ema)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,18 @@ def test_workers_end_quietly_with_their_parent(
     assert not os.path.exists(f"/proc/{worker}")
 
 
+def side_by_side(task: Any, work: list[tuple[Any, ...]], processes: int) -> list[Any]:
+    return workers.side_by_side(
+        task, iter(work), count=len(work), processes=processes, title="all of them"
+    )
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_work_beside_one_another_keeps_its_order(processes: int) -> None:
+    work = [(2, number) for number in range(40)]
+    assert side_by_side(pow, work, processes) == [2**number for number in range(40)]
+
+
 def test_fits_beside_one_another_are_those_made_one_after_the_other() -> None:
     pixels = seeding.rng(0, "pixels").integers(0, 256, (40, 1, 8, 8)).astype(np.uint8)
     fit = partial(
@@ -108,20 +121,44 @@ def test_fits_beside_one_another_are_those_made_one_after_the_other() -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        alone = [fitted.digest for fitted in workers.side_by_side(fit, work, 1, "fits")]
+        alone = [fitted.digest for fitted in side_by_side(fit, work, 1)]
     finally:
         torch.set_num_threads(threads)
-    assert [fitted.digest for fitted in workers.side_by_side(fit, work, 2, "fits")] == alone
+    assert [fitted.digest for fitted in side_by_side(fit, work, 2)] == alone
     assert len(set(alone)) == 2
 
 
 def test_the_cores_are_shared_by_what_runs_side_by_side() -> None:
-    threads = workers.side_by_side(torch.get_num_threads, [(), ()], 2, "threads")
+    threads = side_by_side(torch.get_num_threads, [(), ()], 2)
     assert threads == [max(1, (os.cpu_count() or 1) // 2)] * 2
 
 
 def test_an_error_in_one_of_several_ends_the_others() -> None:
     start = time.monotonic()
     with pytest.raises(ValueError, match="non-negative"):
-        workers.side_by_side(time.sleep, [(-1,), (60,)], 2, "naps")
+        side_by_side(time.sleep, [(-1,), (60,)], 2)
     assert time.monotonic() - start < 30
+
+
+BARS = """
+from functools import partial
+import numpy as np
+from augment.classifiers.fit import fit_classifier
+from augment.runtime import workers
+
+if __name__ == "__main__":
+    fit = partial(fit_classifier, classes=2, network="cnn", steps=2, batch=2, seed=0, title="one")
+    work = [(np.zeros((4, 1, 8, 8), np.uint8), np.arange(4) % 2)] * 2
+    workers.side_by_side(fit, work, count=2, processes={processes}, title="all of them")
+"""
+
+
+@pytest.mark.parametrize(("processes", "bars"), [(1, "one"), (2, "all of them")])
+def test_one_process_alone_shows_a_bar(tmp_path: Path, processes: int, bars: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(BARS.format(processes=processes))
+    environment = os.environ | {"FORCE_COLOR": "1", "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert {title for title in ("one", "all of them") if title in done.stderr} == {bars}

@@ -28,8 +28,11 @@ def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
     nothing, test = digits(0, 0), digits(1000, 1500)
     terms = Terms(10, 120, 32, "residual", "glyph", torch.device("cpu"))
 
+    chances: dict[str, np.ndarray] = {}
+
     def trained(training: Training, seed: int, title: str) -> Outcome:
         answers = judge(training, terms, seed, title)(test.pixels)
+        chances[precision.decided("cpu")] = answers  # the last of each
         return Outcome(np.zeros((0, 10), np.float32), answers, np.zeros((0, 10), np.float32))
 
     study = Study(
@@ -37,8 +40,15 @@ def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
         adopted=digits(100, 100 + added), unlabelled=nothing.pixels, trained=trained,
     )  # fmt: skip
     reports = {}
-    for setting in ("full", "bf16"):
-        with precision.fixed(setting):
-            reports[setting] = protocol.measure(study, Plan(["classic"], [], range(3), ["elastic"]))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on which backward passes take bf16
+    try:
+        for setting in ("full", "bf16"):
+            with precision.fixed(setting):
+                plan = Plan(["classic"], [], range(3), ["elastic"])
+                reports[setting] = protocol.measure(study, plan)
+    finally:
+        torch.set_num_threads(threads)
+    assert not np.array_equal(*chances.values()), "bf16 was not taken"
     assert {report.verdict for report in reports.values()} == {verdict}
     assert abs(reports["full"].gain.mean - reports["bf16"].gain.mean) < 0.03

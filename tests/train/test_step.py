@@ -13,7 +13,7 @@ from torch import Tensor
 
 from augment.models.base import Batch
 from augment.registry import PartError
-from augment.runtime import seeding
+from augment.runtime import precision, seeding
 from augment.train import assemble
 from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
@@ -269,6 +269,26 @@ def test_half_precision_is_for_passes_without_double_backward(
     for number in range(3):
         made.step(number, feed_for(made))
     assert safe == [False, True, True, True, False, True]  # discriminator, generator, …
+
+
+def test_a_pass_in_float32_keeps_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = build(penalties=[{"name": "r1", "interval": 2}])
+    threads: list[tuple[bool, int]] = []
+
+    def noted(allowed: bool) -> Any:
+        threads.append((allowed, torch.get_num_threads()))
+        return nullcontext()
+
+    monkeypatch.setattr(made, "precision", noted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with precision.fixed("bf16"):
+            made.step(0, feed_for(made))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [(False, 2), (True, 1)]  # r1 differentiates a gradient; the generator
 
 
 @pytest.mark.filterwarnings("ignore:CUDA is not available")

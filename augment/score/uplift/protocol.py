@@ -190,10 +190,13 @@ def _classic_under(policy: Spec, study: Study, seed: int) -> Training:
 
 def _run(study: Study, arms_by_title: Mapping[str, Arm], seeds: Sequence[int]) -> dict[str, Result]:
     """What the learners of each arm answer, one for each seed."""
-    work = [
-        (arm(study, seed), seed, title) for title, arm in arms_by_title.items() for seed in seeds
-    ]
-    fitted = workers.side_by_side(study.trained, work, study.processes, "uplift")
+    fitted = workers.side_by_side(
+        study.trained,
+        ((arm(study, seed), seed, title) for title, arm in arms_by_title.items() for seed in seeds),
+        count=len(arms_by_title) * len(seeds),
+        processes=study.processes,
+        title="uplift",
+    )
     outcomes = {
         title: fitted[place * len(seeds) : (place + 1) * len(seeds)]
         for place, title in enumerate(arms_by_title)
@@ -237,17 +240,15 @@ def _curve(study: Study, plan: Plan, whole: float) -> list[tuple[int, float]]:
     """
     if not plan.curve:
         return []
-    points = {len(study.train): whole}
-    parts = {}
-    for share in sorted(set(plan.curve) - {1.0}):
-        count = len(subset(study.train, share, 0))  # the same for every seed
-        parts[f"{count} images"] = partial(_classic_on, share)
-        points[count] = 0.0
-    ran = _run(study, parts, plan.seeds)
-    for count in points.keys() - {len(study.train)}:
-        accuracies = results.accuracy(ran[f"{count} images"].test, study.test)
-        points[count] = float(np.mean(accuracies))
-    return sorted(points.items())
+    parts = {  # by the number of images, which is the same for every seed
+        len(subset(study.train, share, 0)): partial(_classic_on, share) for share in plan.curve
+    }
+    ran = _run(study, {f"{count} images": arm for count, arm in parts.items()}, plan.seeds)
+    points = {
+        count: float(np.mean(results.accuracy(ran[f"{count} images"].test, study.test)))
+        for count in parts
+    }
+    return sorted({**points, len(study.train): whole}.items())
 
 
 def _classic_on(share: float, study: Study, seed: int) -> Training:
