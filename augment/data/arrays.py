@@ -25,6 +25,7 @@ class Arrays:
     """Labelled images in memory: uint8 (N, C, H, W), class indices (N,), ids, class names.
 
     ``codes`` (N, F) are the values that a model's continuous codes should have, NaN where unknown.
+    ``styles`` (N,) tell images of a class apart that look different, from 0 on in each class.
     """
 
     pixels: images.Pixels
@@ -32,6 +33,7 @@ class Arrays:
     ids: list[str]
     classes: list[str]
     codes: Floats | None = None
+    styles: Labels | None = None
 
     def __len__(self) -> int:
         """The number of images."""

@@ -21,11 +21,15 @@ from augment.vision.augmentations import Adaptive
 
 
 class Fakes(NamedTuple):
-    """Generated images (N, C, H, W), the conditions (N,) and codes (N, codes) they came from."""
+    """Generated images (N, C, H, W), the conditions (N,) and codes (N, codes) they came from.
+
+    ``styled`` (N,) are the conditions with their styles, which both networks are told.
+    """
 
     images: Tensor
     conditions: Tensor
     codes: Tensor
+    styled: Tensor
 
 
 class AdversarialModel(Model):
@@ -36,19 +40,20 @@ class AdversarialModel(Model):
     told = False  # whether the discriminator is given the class
 
     def assemble(
-        self, parts: Parts, *, noise: int, codes: int = 0, conditions: int = 0, packing: int = 1
-    ) -> None:
-        """Build both networks and the averaged generator."""
+        self, parts: Parts, *, noise: int, codes: int = 0, conditions: int = 0, packing: int = 1,
+        styles: int = 1,
+    ) -> None:  # fmt: skip
+        """Build both networks and the averaged generator, for ``styles`` of each condition."""
         self.parts = parts
         self.packing = packing
         self.conditions = conditions
-        conditioning = parts.generator_condition(conditions) if conditions else None
+        kinds = conditions * styles
+        conditioning = parts.generator_condition(kinds) if conditions else None
         self.generator = LatentGenerator(
-            parts.generator, parts.shape, conditioning, noise=noise, codes=codes
-        )
-        told = (
-            parts.discriminator_condition(conditions, parts.shape, packing) if self.told else None
-        )
+            parts.generator, parts.shape, conditioning, noise=noise, codes=codes,
+            conditions=conditions, styles=styles,
+        )  # fmt: skip
+        told = parts.discriminator_condition(kinds, parts.shape, packing) if self.told else None
         self.discriminator = self.critic(told)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.facts: Losses = {}
@@ -106,7 +111,7 @@ class AdversarialModel(Model):
         slopes = self.second_order(batch.step)
         real = self.show(batch.real, batch).requires_grad_(slopes)
         fake = self.show(fakes.images, batch).requires_grad_(slopes)
-        labels = self.packed(fakes.conditions)
+        labels = self.packed(fakes.styled)
         critic = self.discriminator
         real_features, fake_features = (critic.features(shown, labels) for shown in (real, fake))
         real_logits, fake_logits = (
@@ -133,7 +138,7 @@ class AdversarialModel(Model):
     def generator_losses(self, batch: Batch) -> Losses:
         """Weighted terms that the generator minimises."""
         fakes = self.generate(batch)
-        labels = self.packed(fakes.conditions)
+        labels = self.packed(fakes.styled)
         features = self.discriminator.features(self.show(fakes.images, batch), labels)
         fake = self.discriminator.logits_of(features, labels)
         real = None
@@ -186,8 +191,15 @@ class AdversarialModel(Model):
             self.facts["p"] = self.parts.augment.p.clone()
 
     def generate(self, batch: Batch) -> Fakes:
-        """As many generated images as ``batch`` has real ones, drawn with its ``rng``."""
+        """As many generated images as ``batch`` has real ones, drawn with its ``rng``.
+
+        They have the styles of the real images.
+        """
         noise, codes = latents(self.generator, len(batch.labels), batch.rng)
         noise, codes = noise.to(batch.real), codes.to(batch.real)
-        conditions = self.draw_conditions(batch)
-        return Fakes(self.generator(noise, conditions, codes), conditions, codes)
+        conditions = styled = self.draw_conditions(batch)
+        styles = batch.styles
+        if styles is not None:
+            self.generator.note(conditions, styles)
+            styled = conditions * self.generator.styles + styles
+        return Fakes(self.generator(noise, conditions, codes, styles), conditions, codes, styled)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,8 @@ class Batch:
     A label is -1 where it is unknown. Where some are, ``labelled`` holds N more images, all of them
     labelled, and their labels. ``done`` is the share of the run that is over; all randomness of
     the step comes from ``rng``. ``codes`` (N, F) in [-1, 1] are the values that Q shall read from
-    the images as their first continuous codes, NaN where unknown.
+    the images as their first continuous codes, NaN where unknown. ``styles`` (N,) are the styles of
+    the images within their classes.
     """
 
     real: Tensor
@@ -72,6 +73,7 @@ class Batch:
     done: float = 0.0
     labelled: tuple[Tensor, Tensor] | None = None
     codes: Tensor | None = None
+    styles: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Needs:
     ``labels``: of all images, of some (``half``: then images without a label come too), or of none.
     ``guessed``: images without a label get one from a neighbour graph before training; where no
     label is known at all, those are ``groups`` clusters. ``factors`` are those by which the images
-    of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``.
+    of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``. The
+    images of a label are told apart in ``styles`` kinds (1: not at all).
     """
 
     labels: Literal["all", "half", "none"] = "all"
@@ -89,6 +92,7 @@ class Needs:
     groups: int = 0
     factors: tuple[str, ...] = ()
     pack: int = 1
+    styles: int = 1
 
 
 def never(step: int) -> bool:
@@ -140,6 +144,11 @@ class Model:
     conditions: int
     matched: bool
     facts: Losses
+
+    @classmethod
+    def decide(cls, options: dict[str, Any], images: float) -> dict[str, Any]:
+        """Options with those decided that are left to the number of ``images`` a class."""
+        return options
 
     @property
     def needs(self) -> Needs:

@@ -77,9 +77,13 @@ class Generator:
             network = LatentGenerator(
                 lambda *sizes: GENERATORS.build(meta["generator"], *sizes),
                 (channels, height, width),
-                GENERATOR_CONDITIONS.build(meta["conditioning"], count) if count else None,
+                GENERATOR_CONDITIONS.build(meta["conditioning"], count * meta["styles"])
+                if count
+                else None,
                 noise=meta["noise"],
                 codes=meta["codes"],
+                conditions=count,
+                styles=meta["styles"],
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -23,7 +23,7 @@ PAINTED = (
     "train.conditioning.discriminator: infogan reads the class from images, so it must not be "
     "painted on them; use projection"
 )
-CLASS_WEIGHT, D2D_WEIGHT = 0.2, 1.0  # of Q's class loss, by its kind; chosen by hand
+STYLE, STYLES = 25, 16  # images of a style, and styles of a class, at most; see benchmarks.frontier
 BLIND = 0.995  # code loss (1: a blind guess) from which codes count as ignored; chosen by hand
 
 
@@ -48,8 +48,9 @@ class InfoGan(AdversarialModel):
         pseudo_labels: Literal["graph", "none"] = "graph",
         categories: Count | None = None,
         packing: Count = 1,
-        classifier: Literal["auto", "cross_entropy", "d2d"] = "auto",
-        class_weight: Amount | None = None,
+        styles: Count | Literal["auto"] = "auto",
+        classifier: Literal["cross_entropy", "d2d"] = "cross_entropy",
+        class_weight: Amount = 1.0,
         code_weight: Amount = 0.1,
         real_weight: Amount = 1.0,
     ):
@@ -60,11 +61,16 @@ class InfoGan(AdversarialModel):
         images of a class rank by each factor, from -1 to 1. ``class_weight``, ``code_weight`` and
         ``real_weight`` weigh the losses of Q.
 
+        ``styles`` tells the images of a class apart by what they look like: so many clusters, which
+        both networks are told beside the class, so that the rare ones are not left out. ``sample``
+        draws each as often as there are images of it. ``auto`` is one for each 25 images, 16 at
+        most. Sources: Liu et al. 2020, Self-Conditioned GANs (arXiv:2006.10728); Casanova et al.
+        2021, Instance-Conditioned GAN (arXiv:2109.05070).
+
         ``classifier`` is how Q learns the class: ``d2d`` by ReACGAN's data-to-data cross-entropy
         (Kang et al. 2021, arXiv:2111.01118), which needs labels for all images. The discriminator
-        is then not told the class, whatever ``train.conditioning.discriminator`` says: it has to
-        find it. ``auto`` is ``d2d`` with ``labels: all``. A ``class_weight`` of None is 1 with
-        ``d2d`` and otherwise 0.2.
+        is then told neither class nor style, whatever ``train.conditioning.discriminator`` says: it
+        has to find the class.
 
         ``labels`` says which images have one: ``all``, some (``half``) or ``none``. With ``all``
         both networks are conditioned on the class, with ``none`` on a categorical code of
@@ -82,14 +88,13 @@ class InfoGan(AdversarialModel):
         """
         self.matched = labels != "none"
         guessed = labels != "all" and pseudo_labels == "graph"
-        self.d2d = classifier == "d2d" or (classifier == "auto" and labels == "all")
+        self.d2d = classifier == "d2d"
         self.labelled = labels == "all" or guessed  # whether conditions are labels of real images
         self.told = self.labelled and not self.d2d
         self.separate = labels == "half" or guessed
         if self.d2d and labels != "all":
             raise PartError("model 'infogan': option 'classifier': 'd2d' goes with labels: all")
-        preset = D2D_WEIGHT if self.d2d else CLASS_WEIGHT
-        self.class_weight = preset if class_weight is None else class_weight
+        self.class_weight = class_weight
         self.code_weight = code_weight
         self.real_weight = real_weight
         if categories is not None and labels != "none":
@@ -104,11 +109,29 @@ class InfoGan(AdversarialModel):
             )
         if self.d2d and parts.discriminator_condition(parts.classes, parts.shape, packing).planes:
             raise PartError(PAINTED)
+        styles = 1 if styles == "auto" else styles
+        if styles > 1 and not self.told:
+            raise PartError(
+                "model 'infogan': option 'styles' goes with labels, or guessed ones, and not with "
+                "'d2d': the discriminator is told them"
+            )
         self.continuous, self.factors = continuous, factors
         kinds = categories or parts.classes
-        self._needs = Needs(labels, guessed, kinds if labels == "none" else 0, factors, packing)
-        self.assemble(parts, noise=noise, codes=continuous, conditions=kinds, packing=packing)
+        groups = kinds if labels == "none" else 0
+        self._needs = Needs(labels, guessed, groups, factors, packing, styles)
+        self.assemble(
+            parts, noise=noise, codes=continuous, conditions=kinds, packing=packing, styles=styles
+        )
         self.head = copy.deepcopy(self.discriminator).requires_grad_(False)
+
+    @classmethod
+    def decide(cls, options: dict[str, Any], images: float) -> dict[str, Any]:
+        """``styles: auto`` by ``images`` a class; 1 where the discriminator is told no class."""
+        if options["styles"] != "auto":
+            return options
+        labelled = options["labels"] == "all" or options["pseudo_labels"] == "graph"
+        told = labelled and options["classifier"] != "d2d"
+        return {**options, "styles": min(STYLES, max(1, int(images / STYLE))) if told else 1}
 
     @property
     def needs(self) -> Needs:

@@ -15,7 +15,13 @@ Ranges = Mapping[int, tuple[float, float]]  # least and greatest value of a code
 
 
 class LatentGenerator(nn.Module):
-    """A generator network fed with noise, a condition and codes."""
+    """A generator network fed with noise, a condition and codes.
+
+    With ``styles`` above 1 the network is told a style of the condition as well. A further number
+    of the noise picks it, as often as ``note`` saw it with that condition.
+    """
+
+    counts: Tensor
 
     def __init__(
         self,
@@ -25,21 +31,53 @@ class LatentGenerator(nn.Module):
         *,
         noise: int,
         codes: int,
+        conditions: int = 0,
+        styles: int = 1,
     ):
         """Build ``network`` for its inputs; no ``conditioning`` means that conditions say nothing.
 
-        ``conditioning`` has ``inputs`` numbers to join and a ``condition`` vector for norms.
+        ``conditioning`` has ``inputs`` numbers to join and a ``condition`` vector for norms; it
+        takes ``conditions`` · ``styles`` kinds.
         """
         super().__init__()
         self.noise = noise
         self.codes = codes
+        self.styles = styles
+        if styles > 1:
+            self.register_buffer("counts", torch.zeros(conditions, styles))
         self.conditioning = conditioning
         inputs = int(conditioning.inputs) if conditioning else 0  # type: ignore[arg-type]
         norms = int(conditioning.condition) if conditioning else 0  # type: ignore[arg-type]
         self.network = network(noise + inputs + codes, shape, norms)
 
-    def forward(self, noise: Tensor, conditions: Tensor, codes: Tensor) -> Tensor:
-        """(N, noise), (N,), (N, codes) to images (N, C, H, W) in [-1, 1]."""
+    @property
+    def inputs(self) -> int:
+        """How many numbers of noise an image takes."""
+        return self.noise + (self.styles > 1)
+
+    def note(self, conditions: Tensor, styles: Tensor) -> None:
+        """Count the styles (N,) that come with conditions (N,)."""
+        ones = self.counts.new_ones(len(styles))
+        self.counts.index_put_((conditions, styles), ones, accumulate=True)
+
+    def pick(self, normal: Tensor, conditions: Tensor) -> Tensor:
+        """The styles (N,) of conditions (N,) for normal numbers (N,), each as often as counted."""
+        ends = (self.counts.double() + 1e-9).cumsum(1)[conditions]
+        places = torch.special.ndtr(normal.double()) * ends[:, -1]
+        styles: Tensor = (places[:, None] >= ends[:, :-1]).sum(1)
+        return styles
+
+    def forward(
+        self, noise: Tensor, conditions: Tensor, codes: Tensor, styles: Tensor | None = None
+    ) -> Tensor:
+        """(N, inputs), (N,), (N, codes) and styles (N,) to images (N, C, H, W) in [-1, 1].
+
+        Without ``styles`` the last number of the noise picks them.
+        """
+        if self.styles > 1:
+            if styles is None:
+                styles = self.pick(noise[:, -1], conditions)
+            noise, conditions = noise[:, :-1], conditions * self.styles + styles
         joined, vector = [noise], None
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)
@@ -56,17 +94,20 @@ def latents(
     ranges: Ranges = MappingProxyType({}),
     truncation: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Noise (count, noise), normal, and codes (count, codes), uniform on [-1, 1].
+    """Noise (count, inputs), normal, and codes (count, codes), uniform on [-1, 1].
 
     ``ranges`` bounds single codes: (low, high) is uniform between them.
-    ``truncation`` bounds the noise (Brock et al. 2019, BigGAN). Neither changes what the rest of
-    the draw is.
+    ``truncation`` bounds the noise (Brock et al. 2019, BigGAN), but for the number that picks a
+    style. Neither changes what the rest of the draw is.
     """
-    noise = torch.randn(count, generator.noise, generator=rng, device=rng.device)
+    noise = torch.randn(count, generator.inputs, generator=rng, device=rng.device)
     codes = torch.rand(count, generator.codes, generator=rng, device=rng.device) * 2 - 1
     for index, (low, high) in ranges.items():
         codes[:, index] = low + (codes[:, index] + 1) / 2 * (high - low)
-    return (noise if truncation is None else truncate(noise, truncation)), codes
+    if truncation is not None:
+        fed = noise[:, : generator.noise]
+        fed.copy_(truncate(fed, truncation))
+    return noise, codes
 
 
 def truncate(noise: Tensor, limit: float) -> Tensor:

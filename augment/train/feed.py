@@ -37,6 +37,7 @@ class Feed:
         self.pixels = torch.from_numpy(data.pixels).to(place)
         self.labels = torch.from_numpy(data.labels).to(place)
         self.codes = None if data.codes is None else torch.from_numpy(data.codes).to(place)
+        self.styles = None if data.styles is None else torch.from_numpy(data.styles).to(place)
         self.labelled = np.flatnonzero(data.labels >= 0)  # places
         self.members: list[NDArray[np.int64]] = []  # of each class, where all come equally often
         if balance == "classes":
@@ -57,7 +58,8 @@ class Feed:
         real, labels = self._samples_at(places)
         rng = seeding.generator(self.seed, "step", number, device=self.device)
         codes = None if self.codes is None else self.codes[places].to(self.device)
-        return Batch(real, labels, number, rng, number / self.batches, labelled, codes)
+        styles = None if self.styles is None else self.styles[places].to(self.device)
+        return Batch(real, labels, number, rng, number / self.batches, labelled, codes, styles)
 
     def _labelled_places(self, number: int, seed: int) -> NDArray[np.int64]:
         """Places of the labelled images that batch ``number`` holds."""

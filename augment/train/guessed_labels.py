@@ -1,4 +1,4 @@
-"""Labels and codes that a model needs and no image has: guessed labels, and ranks by factors."""
+"""What a model needs and no image has: guessed labels, styles, and ranks by factors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from augment.data.arrays import Arrays
+from augment.data.types import Doubles, Labels
 from augment.models.base import Needs
 from augment.registry import PartError
 from augment.runtime import seeding
@@ -19,15 +22,19 @@ from augment.vision.label_graph import clusters, graph, propagate_labels
 
 
 def fill(needs: Needs, pool: Arrays, *, upright: bool, seed: int) -> Arrays:
-    """``pool`` with the labels and the codes (ranks by factors) that a model ``needs``.
+    """``pool`` with the labels, styles and codes (ranks by factors) that a model ``needs``.
 
     Labels that are known stay. Where none is known, the labels are clusters in no meaningful order.
     ``upright`` says that images keep their class only upright (``profile: glyph``). Raises
     PartError where there are no more images than clusters.
     """
+    if needs.guessed or needs.styles > 1:
+        described = describe(pool.pixels, upright=upright)
     if needs.guessed:
-        labels = _guess(needs, pool, upright, seed)
+        labels = _guess(needs, pool, described, seed)
         pool = dataclasses.replace(pool, labels=labels)
+    if needs.styles > 1:
+        pool = dataclasses.replace(pool, styles=styles(described, pool.labels, needs.styles, seed))
     if needs.factors:
         pool = dataclasses.replace(pool, codes=ranks(pool, needs.factors))
     return pool
@@ -48,9 +55,21 @@ def ranks(data: Arrays, factors: Sequence[str]) -> NDArray[np.float32]:
     return places
 
 
-def _guess(needs: Needs, pool: Arrays, upright: bool, seed: int) -> NDArray[np.int64]:
+def styles(described: Doubles, labels: Labels, most: int, seed: int) -> Labels:
+    """Clusters (N,) of the descriptors (N, D) within each label (N,): 0 to ``most`` - 1."""
+    clusters = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        kinds = min(most, len(rows))
+        method = KMeans(kinds, n_init=2, random_state=seeding.derive(seed, "styles") % 2**32)
+        with threadpool_limits(1):  # the order of sums, and with it the clusters, stays the same
+            clusters[rows] = method.fit_predict(described[rows])
+    return clusters
+
+
+def _guess(needs: Needs, pool: Arrays, described: Doubles, seed: int) -> Labels:
     """A label (N,) for every image, from a graph of which images look alike."""
-    likeness = graph(describe(pool.pixels, upright=upright))
+    likeness = graph(described)
     if needs.groups:
         if needs.groups >= len(pool):
             raise PartError(f"train.model: {needs.groups} groups are asked of {len(pool)} images")

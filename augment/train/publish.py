@@ -31,6 +31,7 @@ def publish_generator(
         "generator": resolved["generator"],
         "noise": trainer.best.noise,
         "codes": trainer.best.codes,
+        "styles": trainer.best.styles,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
         "conditioning": resolved["conditioning"]["generator"],

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from augment.models.base import MODELS
 from augment.registry import Spec
 from augment.runtime import precision
 from augment.train.settings import TrainSettings
@@ -24,7 +25,7 @@ LONG = 30.0  # minutes, beyond which a run says what would be cheaper
 def decide(
     settings: TrainSettings, images: int, classes: int, device: torch.device
 ) -> TrainSettings:
-    """``settings`` with steps and augmentations decided for ``images`` train images in all.
+    """``settings`` with all that is left open decided for ``images`` train images in all.
 
     Those of the settings stay. A small set is augmented before the discriminator, by the profile,
     so that it cannot learn the images by heart (Zhao et al. 2020, arXiv:2006.10738); in a larger
@@ -35,7 +36,9 @@ def decide(
     if augment is None:
         many = images >= MANY * classes
         augment = [] if many else list(augmentations.DEFAULTS[settings.profile])
-    return settings.model_copy(update={"steps": steps, "augment": augment})
+    model = MODELS.resolve(settings.model)
+    model = MODELS.describe(model["name"]).target.decide(model, images / classes)  # type: ignore[attr-defined]
+    return settings.model_copy(update={"steps": steps, "augment": augment, "model": model})
 
 
 def in_words(
@@ -45,6 +48,8 @@ def in_words(
     _, height, width = shape
     augment = ", ".join(map(_name, settings.augment or [])) or "none"
     half = " in bf16" if precision.decided(device.type) == "bf16" else ""
+    styles = settings.model.get("styles", 1) if isinstance(settings.model, dict) else 1
+    styled = f", {styles} styles a class" if styles > 1 else ""
     few = ""
     if images < FEW * classes:
         few = (
@@ -54,8 +59,8 @@ def in_words(
     return (
         f"{settings.recipe}: {images:,} images of {classes} classes, {width} × {height}, on "
         f"{device.type}{half}: {_network(settings.generator)} against "
-        f"{_network(settings.discriminator)}, augmentation {augment}, {settings.length:,} steps "
-        f"of {settings.batch} images{few}"
+        f"{_network(settings.discriminator)}{styled}, augmentation {augment}, "
+        f"{settings.length:,} steps of {settings.batch} images{few}"
     )
 
 

@@ -26,7 +26,7 @@ from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
 
-FORMAT = 3  # of the checkpoints; one of another format is not resumed
+FORMAT = 4  # of the checkpoints; one of another format is not resumed
 EVEN = {"name": "constant", "warm_up": 0.0}  # the schedule that does not follow a run's length
 
 
@@ -39,10 +39,12 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     device = devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN)
-    model = assemble.build(settings, train.shape, len(train.classes))  # says now what does not fit
-    pool = load_pool(model.needs, train, root / CLEAN)
+    sizes = train.shape, len(train.classes)
+    needs = assemble.build(settings, *sizes).needs  # says now what does not fit
+    pool = load_pool(needs, train, root / CLEAN)
     size = len(pool), len(train.classes)
     settings = rules.decide(settings, *size, device)
+    needs = assemble.build(settings, *sizes).needs
     progress.say(f"train: {rules.in_words(settings, *size, train.shape, device)}")
     resolved = assemble.resolved_settings(settings)
     data = files.digest_of_folder(root / CLEAN)
@@ -50,7 +52,7 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     labeller = _labeller(settings, train, home, device)
     with open_log(root / REPORTS / "dvclive") as log:
         upright = settings.profile == "glyph"
-        filled = guessed_labels.fill(model.needs, pool, upright=upright, seed=settings.seed)
+        filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root)

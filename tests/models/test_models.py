@@ -47,8 +47,10 @@ USES = {
     "cgan": Use({"name": "cgan"}),
     "acgan": Use({"name": "acgan"}, {"class_fake"}, {"class_real"}),
     "acgan d2d": Use({"name": "acgan", "classifier": "d2d"}, set(), {"class_real"}, {"class_fake"}),
-    "infogan": Use({"name": "infogan", "classifier": "cross_entropy"}, CODES, {"class"}),
-    "infogan d2d": Use({"name": "infogan"}, {"q_codes"}, {"class"}, {"q_class"}),
+    "infogan": Use({"name": "infogan"}, CODES, {"class"}),
+    "infogan d2d": Use(
+        {"name": "infogan", "classifier": "d2d"}, {"q_codes"}, {"class"}, {"q_class"}
+    ),
     "infogan guessed": Use(
         {"name": "infogan", "labels": "half"}, {"q_codes"}, {"class"}, {"q_class"}
     ),
@@ -123,7 +125,8 @@ def see_the_sum(model: Any, scale: float = 1.0) -> Any:
 def generate(model: Any, levels: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the generator's images be of these grey levels."""
     images = levels[:, None, None, None] * torch.ones(SHAPE)
-    fakes = Fakes(images, torch.arange(COUNT) % CLASSES, torch.zeros(COUNT, 0))
+    conditions = torch.arange(COUNT) % CLASSES
+    fakes = Fakes(images, conditions, torch.zeros(COUNT, 0), conditions)
     monkeypatch.setattr(model, "generate", lambda _: fakes)
 
 
@@ -726,8 +729,8 @@ def test_each_image_of_a_pack_is_read_by_itself() -> None:
 @pytest.mark.parametrize(
     ("q_class", "q_codes", "message"),
     [
-        (0.2 * math.log(3) * 1.001, 0.0, r"class loss 1\.10\d against ln K = 1\.099"),
-        (0.2 * math.log(3) * 0.999, 0.0, None),
+        (math.log(3) * 1.001, 0.0, r"class loss 1\.10\d against ln K = 1\.099"),
+        (math.log(3) * 0.999, 0.0, None),
         (0.0, 0.1 * 0.996, r"code loss 0\.996 against 1 for a blind guess"),
         (0.0, 0.1 * 0.994, None),
     ],
@@ -743,7 +746,7 @@ def test_infogan_says_when_codes_are_ignored(
 
 
 def test_chance_is_that_of_the_categories() -> None:
-    row = {"g_q_class": 0.2 * math.log(4), "g_q_codes": 0.0}
+    row = {"g_q_class": math.log(4), "g_q_codes": 0.0}
     assert build("infogan").ignored(row) is not None
     assert build("infogan none").ignored(row) is None
 

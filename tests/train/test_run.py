@@ -27,7 +27,7 @@ from augment.train import watch
 from augment.train.settings import TrainSettings
 
 SMALL = {
-    "model": {"name": "infogan", "noise": 16},
+    "model": {"name": "infogan", "noise": 16, "classifier": "d2d"},
     "generator": {"name": "resnet", "width": 8},
     "discriminator": {"name": "resnet", "width": 8},
     "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],

@@ -156,7 +156,7 @@ def test_a_step_tells_losses_gradients_and_facts() -> None:
     made = build()
     row = made.step(0, feed_for(made))
     assert row.keys() == {
-        *(f"d_{name}" for name in ("adversarial", "q_codes", "class")),
+        *(f"d_{name}" for name in ("adversarial", "q_class", "q_codes", "class")),
         *(f"g_{name}" for name in ("adversarial", "q_class", "q_codes")),
         *("gradient_d", "gradient_g", "accuracy", "accuracy_real", "accuracy_fake"),
     }
