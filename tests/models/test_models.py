@@ -969,3 +969,28 @@ def test_clip_leaves_heads_alone(use: str) -> None:
         assert largest <= 1e-4 + 1e-9 or name in heads
     weights = dict(model.discriminator.named_parameters())
     assert max(weights[name].abs().max() for name in heads) > 0.01
+
+
+def test_both_networks_are_told_styles() -> None:
+    """The fakes have those of the real images; they count for how often each is picked."""
+    model = build("infogan", model={"styles": 3})
+    styles = torch.arange(COUNT) % 3
+    data = replace(batch("infogan"), styles=styles)
+    fakes = model.generate(data)
+    assert torch.equal(fakes.conditions, data.labels)
+    assert torch.equal(fakes.styled, data.labels * 3 + styles)
+    assert torch.equal(model.generator.counts.sum(1), torch.bincount(data.labels).float())
+    other = replace(data, styles=(styles + 1) % 3, rng=batch("infogan").rng)
+    assert not torch.equal(model.generate(other).images, fakes.images)
+    scores = [
+        model.discriminator(data.real, model.packed(data.labels * 3 + of_each)[:, 0:1])
+        for of_each in (styles, (styles + 1) % 3)
+    ]
+    assert not torch.equal(*scores)
+
+
+@pytest.mark.parametrize("use", ["infogan d2d", "infogan none", "infogan half"])
+def test_styles_go_with_classes_that_are_told(use: str) -> None:
+    build(use, model={"styles": 1})
+    with pytest.raises(PartError, match="'styles' goes with labels"):
+        build(use, model={"styles": 2})

@@ -187,3 +187,31 @@ def test_factors_that_a_model_asks_for_are_measured() -> None:
     both = fill(settings(labels="none", factors=["slant"]), none)
     guessed = dataclasses.replace(data, labels=both.labels)
     assert both.codes == pytest.approx(guessed_labels.ranks(guessed, ["slant"]), nan_ok=True)
+
+
+def test_styles_tell_shapes_of_a_class_apart() -> None:
+    """A leaning stroke looks as an upright one does; a mirrored one and a bar do not."""
+    mirrored = np.ascontiguousarray(line(0.0)[:, ::-1])
+    bar = np.zeros((1, 32, 32), np.uint8)
+    bar[:, 14:18, 6:26] = 255
+    shapes = [line(0.0), mirrored, bar] * 4
+    pixels = np.stack([np.roll(shape, number // 3, 2) for number, shape in enumerate(shapes)])
+    described = describe(pixels, upright=True)
+    styles = guessed_labels.styles(described, np.zeros(12, np.int64), 3, 0)
+    assert all(len(set(styles[start::3])) == 1 for start in range(3))
+    assert set(styles) == {0, 1, 2}
+    assert (guessed_labels.styles(described, np.zeros(12, np.int64), 3, 0) == styles).all()
+
+
+def test_styles_are_those_of_a_label() -> None:
+    """No more than it has images; a label that is guessed counts as one that is told."""
+    data = digits(200)
+    filled = fill(settings(styles=4), data)
+    assert filled.labels is data.labels and filled.styles is not None
+    for label in range(10):
+        assert set(filled.styles[data.labels == label]) == {0, 1, 2, 3}
+    hidden = np.where(np.arange(200) % 2, -1, data.labels)
+    half = fill(settings(styles=4, labels="half"), dataclasses.replace(data, labels=hidden))
+    assert half.styles is not None and half.styles.max() == 3
+    single = guessed_labels.styles(np.eye(3), np.array([0, 1, 1]), 4, 0)
+    assert single[0] == 0 and set(single[1:]) == {0, 1}

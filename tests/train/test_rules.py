@@ -70,3 +70,26 @@ def test_the_first_line_warns_of_copies_where_images_are_few() -> None:
 )
 def test_the_cost_is_said(steps: int, seconds: float, words: str) -> None:
     assert rules.cost_in_words(TrainSettings(steps=steps), seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "styles"),
+    [
+        ({}, 249, 1),
+        ({}, 1000, 4),
+        ({}, 100_000, 16),
+        ({"styles": 3}, 1000, 3),
+        ({"labels": "half"}, 1000, 4),
+        ({"labels": "half", "pseudo_labels": "none"}, 1000, 1),
+        ({"classifier": "d2d"}, 1000, 1),
+    ],
+)
+def test_styles_follow_from_the_images_of_a_class(
+    model: dict[str, Any], images: int, styles: int
+) -> None:
+    """Only where the discriminator is told the class; the first line says them."""
+    settings = TrainSettings.model_validate({"model": {"name": "infogan", **model}})
+    decided = rules.decide(settings, images, 10, CPU)
+    assert isinstance(decided.model, dict) and decided.model["styles"] == styles
+    words = rules.in_words(decided, images, 10, (1, 8, 8), CPU)
+    assert (f", {styles} styles a class, " in words) == (styles > 1)
