@@ -24,8 +24,8 @@ _CONDITIONAL = {**_BARE, "model": "cgan", "conditioning": {"generator": "embed"}
 
 RECIPES: dict[str, Recipe] = {
     "infogan": Recipe(
-        "The default: InfoGAN whose discriminator finds the class by ReACGAN's loss",
-        "Chen et al. 2016; Kang et al. 2021",
+        "The default: InfoGAN whose networks are told the class and, within it, a style",
+        "Chen et al. 2016; Miyato & Koyama 2018; Liu et al. 2020",
         {},
     ),
     "r3gan": Recipe(
