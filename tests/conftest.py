@@ -47,10 +47,8 @@ SMALL = {
     "train": {
         "model": {"name": "infogan", "noise": 16},
         "conditioning": {"generator": {"name": "embed", "width": 8}},
-        "generator": {"name": "resnet", "width": 16},
-        "discriminator": {"name": "resnet", "width": 16},
-        "penalties": [{"name": "r1", "weight": 0.05}, {"name": "r2", "weight": 0.05}],
-        "rate": {"generator": 2e-3, "discriminator": 2e-3},
+        "generator": {"name": "dcgan", "width": 16},
+        "discriminator": {"name": "dcgan", "width": 16},
         "steps": 200,
         "every": 50,
         "batch": 32,

@@ -25,6 +25,7 @@ from augment.vision.augmentations import Augmentation
 MODELS = Registry("model")
 Losses = dict[str, Tensor]
 
+STYLE = 25  # images of a style, at least: fewer are learned by heart; see benchmarks.frontier
 STATISTICS = ("running_mean", "running_var")  # buffers that a batch norm keeps
 
 
@@ -84,7 +85,7 @@ class Needs:
     ``guessed``: images without a label get one from a neighbour graph before training; where no
     label is known at all, those are ``groups`` clusters. ``factors`` are those by which the images
     of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``. The
-    images of a label are told apart in ``styles`` kinds (1: not at all).
+    images of a label are told apart in ``styles`` kinds at most, STYLE images each.
     """
 
     labels: Literal["all", "half", "none"] = "all"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from augment.models.adversarial import AdversarialModel, Fakes
-from augment.models.base import MODELS, Batch, Losses, Needs, Parts
+from augment.models.base import MODELS, STYLE, Batch, Losses, Needs, Parts
 from augment.models.critic import ClassHead, Critic, InfoCritic
 from augment.registry import Amount, Count, PartError
 from augment.vision.factors import FACTORS
@@ -23,7 +23,7 @@ PAINTED = (
     "train.conditioning.discriminator: infogan reads the class from images, so it must not be "
     "painted on them; use projection"
 )
-STYLE, STYLES = 25, 16  # images of a style, and styles of a class, at most; see benchmarks.frontier
+STYLES = 16  # of a class, at most; see benchmarks.frontier
 BLIND = 0.995  # code loss (1: a blind guess) from which codes count as ignored; chosen by hand
 
 
@@ -61,11 +61,12 @@ class InfoGan(AdversarialModel):
         images of a class rank by each factor, from -1 to 1. ``class_weight``, ``code_weight`` and
         ``real_weight`` weigh the losses of Q.
 
-        ``styles`` tells the images of a class apart by what they look like: so many clusters, which
-        both networks are told beside the class, so that the rare ones are not left out. ``sample``
-        draws each as often as there are images of it. ``auto`` is one for each 25 images, 16 at
-        most. Sources: Liu et al. 2020, Self-Conditioned GANs (arXiv:2006.10728); Casanova et al.
-        2021, Instance-Conditioned GAN (arXiv:2109.05070).
+        ``styles`` tells the images of a class apart by what they look like: so many clusters
+        at most, one for each 25 images, which both networks are told beside the class, so that the
+        rare ones are not left out. ``sample`` draws each as often as there are images of it.
+        ``auto`` is as many as the images of a class allow on average, up to 16. Sources: Liu
+        et al. 2020, Self-Conditioned GANs (arXiv:2006.10728); Casanova et al. 2021,
+        Instance-Conditioned GAN (arXiv:2109.05070).
 
         ``classifier`` is how Q learns the class: ``d2d`` by ReACGAN's data-to-data cross-entropy
         (Kang et al. 2021, arXiv:2111.01118), which needs labels for all images. The discriminator

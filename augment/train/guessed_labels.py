@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from augment.data.arrays import Arrays
 from augment.data.types import Doubles, Labels
-from augment.models.base import Needs
+from augment.models.base import STYLE, Needs
 from augment.registry import PartError
 from augment.runtime import seeding
 from augment.vision.factors import FACTORS
@@ -56,11 +56,14 @@ def ranks(data: Arrays, factors: Sequence[str]) -> NDArray[np.float32]:
 
 
 def styles(described: Doubles, labels: Labels, most: int, seed: int) -> Labels:
-    """Clusters (N,) of the descriptors (N, D) within each label (N,): 0 to ``most`` - 1."""
+    """Clusters (N,) of the descriptors (N, D) within each label (N,): 0 to ``most`` - 1.
+
+    A label has one for each STYLE images.
+    """
     clusters = np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        kinds = min(most, len(rows))
+        kinds = min(most, max(1, len(rows) // STYLE))
         method = KMeans(kinds, n_init=2, random_state=seeding.derive(seed, "styles") % 2**32)
         with threadpool_limits(1):  # the order of sums, and with it the clusters, stays the same
             clusters[rows] = method.fit_predict(described[rows])

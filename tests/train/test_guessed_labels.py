@@ -194,24 +194,27 @@ def test_styles_tell_shapes_of_a_class_apart() -> None:
     mirrored = np.ascontiguousarray(line(0.0)[:, ::-1])
     bar = np.zeros((1, 32, 32), np.uint8)
     bar[:, 14:18, 6:26] = 255
-    shapes = [line(0.0), mirrored, bar] * 4
-    pixels = np.stack([np.roll(shape, number // 3, 2) for number, shape in enumerate(shapes)])
-    described = describe(pixels, upright=True)
-    styles = guessed_labels.styles(described, np.zeros(12, np.int64), 3, 0)
+    shapes = [line(0.0), mirrored, bar] * 25
+    pixels = np.stack([np.roll(shape, number % 5, 2) for number, shape in enumerate(shapes)])
+    described, same = describe(pixels, upright=True), np.zeros(75, np.int64)
+    styles = guessed_labels.styles(described, same, 3, 0)
     assert all(len(set(styles[start::3])) == 1 for start in range(3))
     assert set(styles) == {0, 1, 2}
-    assert (guessed_labels.styles(described, np.zeros(12, np.int64), 3, 0) == styles).all()
+    assert (guessed_labels.styles(described, same, 3, 0) == styles).all()
+    assert set(guessed_labels.styles(described[1:], same[1:], 3, 0)) == {0, 1}  # 25 images each
 
 
 def test_styles_are_those_of_a_label() -> None:
-    """No more than it has images; a label that is guessed counts as one that is told."""
-    data = digits(200)
+    """A label that is guessed counts as one that is told; a rare class has one style."""
+    data = digits(1300)
     filled = fill(settings(styles=4), data)
     assert filled.labels is data.labels and filled.styles is not None
     for label in range(10):
         assert set(filled.styles[data.labels == label]) == {0, 1, 2, 3}
-    hidden = np.where(np.arange(200) % 2, -1, data.labels)
+    hidden = np.where(np.arange(1300) % 2, -1, data.labels)
     half = fill(settings(styles=4, labels="half"), dataclasses.replace(data, labels=hidden))
     assert half.styles is not None and half.styles.max() == 3
-    single = guessed_labels.styles(np.eye(3), np.array([0, 1, 1]), 4, 0)
-    assert single[0] == 0 and set(single[1:]) == {0, 1}
+    rare = np.repeat([0, 1], [49, 50])
+    described = np.arange(99.0)[:, None]
+    assert guessed_labels.styles(described, rare, 4, 0)[:49].max() == 0
+    assert set(guessed_labels.styles(described, rare, 4, 0)[49:]) == {0, 1}
