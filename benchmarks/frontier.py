@@ -2,7 +2,8 @@
 
 Unfiltered samples after equal wall time, by the judge of ``benchmarks.families``. *Taught* is a
 classifier of 8,000 samples, asked about the held-out digits. ``--changes`` holds settings of the
-group ``train`` as JSON, which go over the recipe's.
+group ``train`` as JSON, which go over the recipe's. ``--pace`` takes the seconds of a step from a row
+that was measured on the machine at rest, where other work shares it.
 """
 
 from __future__ import annotations
@@ -50,14 +51,19 @@ def digits(count: int, seed: int) -> Arrays:
 
 
 def trained(
-    settings: TrainSettings, data: Arrays, seconds: float, device: torch.device
+    settings: TrainSettings, data: Arrays, seconds: float, device: torch.device, pace: float
 ) -> Training:
-    """A run of about ``seconds``, the length of which a few steps before it decide."""
-    trial = Training(settings.model_copy(update={"steps": 2 * TIMED}), data, device)
-    trial.run(TIMED)
-    before = trial.seconds
-    trial.run(2 * TIMED)
-    steps = max(1, round(seconds * TIMED / (trial.seconds - before)))
+    """A run of about ``seconds``, the length of which a few steps before it decide.
+
+    A ``pace`` above 0 are the seconds of a step on the machine at rest, and decides instead.
+    """
+    if not pace:
+        trial = Training(settings.model_copy(update={"steps": 2 * TIMED}), data, device)
+        trial.run(TIMED)
+        before = trial.seconds
+        trial.run(2 * TIMED)
+        pace = (trial.seconds - before) / TIMED
+    steps = max(1, round(seconds / pace))
     run = Training(settings.model_copy(update={"steps": steps}), data, device)
     run.run(steps)
     return run
@@ -76,7 +82,7 @@ def measure(
     _, held = mnist.digits()
     data, judge = digits(count, seed), mnist.judge(options.judge, options.device)
     settings = TrainSettings(recipe=recipe, seed=seed, **json.loads(changes))
-    run = trained(settings, data, budget * options.speed, options.device)
+    run = trained(settings, data, budget * options.speed, options.device, options.pace)
     made = samples(run, options.samples, data.classes)
     measured = Measured(
         data.classes, judge.side(data), judge.side(held), judge.side(made), lambda: {}
@@ -87,6 +93,7 @@ def measure(
     )
     return {
         "trained": run.step,
+        "pace": options.pace,
         "seconds": run.seconds,
         **judge.fidelity(run.samples(len(held))[0]),
         "label_accuracy": judge.accuracy(made.pixels, made.labels),
@@ -140,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
              "taught": 20, "teaching": 2}  # fmt: skip
     options = runs.parse(
         __doc__, argv, quick, recipes=[DEFAULT], changes="{}", counts=[MANY], budgets=[60],
-        speed=1.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1], width=0, steps=0,
+        speed=1.0, pace=0.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1], width=0, steps=0,
     )  # fmt: skip
     axes = {"recipe": options.recipes, "changes": [options.changes], "count": options.counts}
     keys = runs.grid(**axes, budget=options.budgets, seed=options.seeds)
