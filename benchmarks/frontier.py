@@ -2,8 +2,8 @@
 
 Unfiltered samples after equal wall time, by the judge of ``benchmarks.families``. *Taught* is a
 classifier of 8,000 samples, asked about the held-out digits. ``--changes`` holds settings of the
-group ``train`` as JSON, which go over the recipe's. ``--pace`` takes the seconds of a step from a row
-that was measured on the machine at rest, where other work shares it.
+group ``train`` as JSON, which go over the recipe's. ``--pace`` takes the seconds of a step from a
+row that was measured on the machine at rest, where other work shares it.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def main(argv: Sequence[str] | None = None) -> None:
              "taught": 20, "teaching": 2}  # fmt: skip
     options = runs.parse(
         __doc__, argv, quick, recipes=[DEFAULT], changes="{}", counts=[MANY], budgets=[60],
-        speed=1.0, pace=0.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1], width=0, steps=0,
+        speed=1.0, pace=0.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1], width=0,
+        steps=0,
     )  # fmt: skip
     axes = {"recipe": options.recipes, "changes": [options.changes], "count": options.counts}
     keys = runs.grid(**axes, budget=options.budgets, seed=options.seeds)
