@@ -57,6 +57,7 @@ class AdversarialModel(Model):
         self.discriminator = self.critic(told)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.facts: Losses = {}
+        self.made: tuple[Batch, Fakes] | None = None  # by the discriminator's half of a step
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """The discriminator; models with heads have their own."""
@@ -106,8 +107,9 @@ class AdversarialModel(Model):
     def discriminator_losses(self, batch: Batch) -> Losses:
         """Weighted terms that the discriminator minimises: adversarial, penalties, heads."""
         due = [penalty for penalty in self.penalties if penalty.due(batch.step)]
-        with torch.no_grad():
-            fakes = self.generate(batch)
+        fakes = self.generate(batch)
+        self.made = batch, fakes
+        fakes = fakes._replace(images=fakes.images.detach())
         slopes = self.second_order(batch.step)
         real = self.show(batch.real, batch).requires_grad_(slopes)
         fake = self.show(fakes.images, batch).requires_grad_(slopes)
@@ -136,8 +138,13 @@ class AdversarialModel(Model):
         return losses
 
     def generator_losses(self, batch: Batch) -> Losses:
-        """Weighted terms that the generator minimises."""
-        fakes = self.generate(batch)
+        """Weighted terms that the generator minimises.
+
+        The fakes are those that the discriminator has just seen with the batch: the generator has
+        not changed since, and half of its passes are saved.
+        """
+        made, self.made = self.made, None
+        fakes = made[1] if made and made[0] is batch else self.generate(batch)
         labels = self.packed(fakes.styled)
         features = self.discriminator.features(self.show(fakes.images, batch), labels)
         fake = self.discriminator.logits_of(features, labels)

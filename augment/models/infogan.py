@@ -50,7 +50,7 @@ class InfoGan(AdversarialModel):
         packing: Count = 1,
         styles: Count | Literal["auto"] = "auto",
         classifier: Literal["cross_entropy", "d2d"] = "cross_entropy",
-        class_weight: Amount = 1.0,
+        class_weight: Amount = 2.0,
         code_weight: Amount = 0.1,
         real_weight: Amount = 1.0,
     ):
