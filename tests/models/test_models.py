@@ -729,8 +729,8 @@ def test_each_image_of_a_pack_is_read_by_itself() -> None:
 @pytest.mark.parametrize(
     ("q_class", "q_codes", "message"),
     [
-        (math.log(3) * 1.001, 0.0, r"class loss 1\.10\d against ln K = 1\.099"),
-        (math.log(3) * 0.999, 0.0, None),
+        (2 * math.log(3) * 1.001, 0.0, r"class loss 1\.10\d against ln K = 1\.099"),
+        (2 * math.log(3) * 0.999, 0.0, None),
         (0.0, 0.1 * 0.996, r"code loss 0\.996 against 1 for a blind guess"),
         (0.0, 0.1 * 0.994, None),
     ],
@@ -746,7 +746,7 @@ def test_infogan_says_when_codes_are_ignored(
 
 
 def test_chance_is_that_of_the_categories() -> None:
-    row = {"g_q_class": math.log(4), "g_q_codes": 0.0}
+    row = {"g_q_class": 2 * math.log(4), "g_q_codes": 0.0}
     assert build("infogan").ignored(row) is not None
     assert build("infogan none").ignored(row) is None
 
