@@ -190,4 +190,5 @@ class AdversarialModel(Model):
         noise, codes = latents(self.generator, len(batch.labels), batch.rng)
         noise, codes = noise.to(batch.real), codes.to(batch.real)
         conditions = self.draw_conditions(batch)
-        return Fakes(self.generator(noise, conditions, codes), conditions, codes)
+        images = self.generator(noise, conditions, codes, batch.source)
+        return Fakes(images, conditions, codes)

@@ -62,7 +62,8 @@ class Batch:
     A label is -1 where it is unknown. Where some are, ``labelled`` holds N more images, all of them
     labelled, and their labels. ``done`` is the share of the run that is over; all randomness of
     the step comes from ``rng``. ``codes`` (N, F) in [-1, 1] are the values that Q shall read from
-    the images as their first continuous codes, NaN where unknown.
+    the images as their first continuous codes, NaN where unknown. ``source`` holds, for each real
+    image, another image of its class.
     """
 
     real: Tensor
@@ -72,6 +73,7 @@ class Batch:
     done: float = 0.0
     labelled: tuple[Tensor, Tensor] | None = None
     codes: Tensor | None = None
+    source: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Needs:
     ``guessed``: images without a label get one from a neighbour graph before training; where no
     label is known at all, those are ``groups`` clusters. ``factors`` are those by which the images
     of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``.
+    ``source``: an image comes with another one of its class (``Batch.source``), from the classes
+    that have two, and so do samples.
     """
 
     labels: Literal["all", "half", "none"] = "all"
@@ -89,6 +93,7 @@ class Needs:
     groups: int = 0
     factors: tuple[str, ...] = ()
     pack: int = 1
+    source: bool = False
 
 
 def never(step: int) -> bool:
@@ -198,11 +203,16 @@ class Model:
         generator: torch.Generator,
         codes: Tensor | None = None,
         truncation: float | None = None,
+        source: Tensor | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] of the averaged generator; ``codes`` (N, codes)."""
+        """Images (N, C, H, W) in [-1, 1] of the averaged generator; ``codes`` (N, codes).
+
+        ``source`` (N, C, H, W) are what they start from, in a model that needs it: real images of
+        their classes.
+        """
         noise, uniform = latents(self.average, len(conditions), generator, truncation=truncation)
         codes = uniform if codes is None else codes
         self.average.eval()
         place = conditions.device
-        images: Tensor = self.average(noise.to(place), conditions, codes.to(place))
+        images: Tensor = self.average(noise.to(place), conditions, codes.to(place), source)
         return images

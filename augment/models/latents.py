@@ -38,13 +38,24 @@ class LatentGenerator(nn.Module):
         norms = int(conditioning.condition) if conditioning else 0  # type: ignore[arg-type]
         self.network = network(noise + inputs + codes, shape, norms)
 
-    def forward(self, noise: Tensor, conditions: Tensor, codes: Tensor) -> Tensor:
-        """(N, noise), (N,), (N, codes) to images (N, C, H, W) in [-1, 1]."""
+    @property
+    def source(self) -> bool:
+        """Whether the network starts from source images."""
+        return bool(getattr(self.network, "source", False))
+
+    def forward(
+        self, noise: Tensor, conditions: Tensor, codes: Tensor, source: Tensor | None = None
+    ) -> Tensor:
+        """(N, noise), (N,), (N, codes) to images (N, C, H, W) in [-1, 1].
+
+        ``source`` (N, C, H, W) are the images that a network starts from, where it does.
+        """
         joined, vector = [noise], None
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)
             joined.append(inputs)
-        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector)
+        start = {} if source is None else {"source": source}
+        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector, **start)
         return images
 
 

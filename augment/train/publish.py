@@ -33,7 +33,7 @@ def publish_generator(
         "codes": trainer.best.codes,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
-        "conditioning": resolved["conditioning"]["generator"],
+        "conditioning": trainer.best.conditioning and resolved["conditioning"]["generator"],
         "shape": list(train.shape),
         "classes": train.classes,
         "step": history.best_step,
