@@ -10,6 +10,8 @@ from augment.models.base import MODELS, Batch, Losses, Needs, Parts
 from augment.models.critic import Critic
 from augment.registry import Amount, Count
 
+HIDDEN = 256  # units between features and logit of a pair; chosen by hand
+
 
 @MODELS.register(
     "dagan",
@@ -49,8 +51,12 @@ class PairedGan(AdversarialModel):
         return Needs(source=True)
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
-        """A discriminator of packs of two."""
-        return Critic(self.parts.discriminator, self.parts.shape, None, 2)
+        """A discriminator of packs of two, with a hidden layer: whether two agree is no sum."""
+        critic = Critic(self.parts.discriminator, self.parts.shape, None, 2)
+        critic.logit = nn.Sequential(
+            nn.Linear(critic.width, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1)
+        )
+        return critic
 
     def show(self, images: Tensor, batch: Batch) -> Tensor:
         """``images`` (N, C, H, W) behind their sources: pairs (N, 2·C, H, W), changed together."""
