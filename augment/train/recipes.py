@@ -74,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
             "model": "dagan",
             "generator": "bend",
             "loss": "relativistic",
-            "penalties": [{"name": "r1", "weight": 0.1, "interval": 8}],
+            "penalties": [{"name": "r1", "weight": 0.5, "interval": 8}],
             "optimiser": {"betas": [0.0, 0.99]},
         },
     ),
