@@ -164,9 +164,12 @@ def _draw(training: Training, count: int, times: int) -> None:
     """Samples as bytes in memory."""
     rng = seeding.generator(0, "throughput", device=training.device)
     conditions = torch.arange(count, device=training.device) % (training.model.conditions or 1)
+    source = training.feed.at(0).real if training.model.needs.source else None
+    if source is not None:
+        source = source[torch.arange(count) % len(source)]
     for _ in range(times):
         with training.engine.precision(True):
-            signed = training.model.sample(conditions, generator=rng)
+            signed = training.model.sample(conditions, generator=rng, source=source)
         ((signed.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 

@@ -63,13 +63,17 @@ class Training:
         upright = settings.profile == "glyph"
         pool = guessed_labels.fill(self.model.needs, pool, upright=upright, seed=settings.seed)
         batches = settings.length * self.engine.batches
-        self.feed = Feed(pool, settings.batch, batches, settings.seed, device, settings.balance)
+        self.feed = Feed(
+            pool, settings.batch, batches, settings.seed, device, settings.balance,
+            source=self.model.needs.source,
+        )  # fmt: skip
         self.step, self.seconds = 0, 0.0
         meta = {
             "classes": pool.classes, "shape": pool.shape,
             "conditions": self.model.conditions, "matched": self.model.matched,
         }  # fmt: skip
         self.generator = Generator(self.model.average, meta, "", {})
+        self.generator.start_from(pool)
 
     def run(self, until: int) -> None:
         """Go on to step ``until``."""

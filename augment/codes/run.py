@@ -38,6 +38,8 @@ def run(settings: CodesSettings, root: Path = Path(".")) -> dict[str, Any]:
     home = root / GENERATOR
     device = devices.choose_device(settings.device)
     generator = Generator.load(home, device=str(device))
+    if generator.network.source:
+        generator.start_from(_labelled(root, generator, "train"))
     head = None if generator.matched else class_head.load(home, device)
     matching = _no_matching(generator) if head is None else _match(root, generator, head)
     owned: Mapping[str, Sequence[int]] = matching["classes"] or {}

@@ -40,6 +40,7 @@ PROVENANCE = (
     pa.field("generator", pa.string()),
     pa.field("seed", pa.int64()),
     pa.field("index", pa.int64()),
+    pa.field("source", pa.string()),
     pa.field("codes", pa.list_(pa.float32())),
     pa.field("truncation", pa.float32()),
     pa.field("label_source", pa.string()),
@@ -50,6 +51,7 @@ PROVENANCE = (
 SCHEMA = pa.schema([*REAL, *PROVENANCE])
 COLUMNS = tuple(SCHEMA.names)
 FACTS = tuple(name for name in COLUMNS if name != "image")
+LATER = ("source",)  # columns that older tables lack; read as null
 SPLITS = ("train", "valid", "test")
 SHARD_BYTES = 192 << 20  # in memory; the file of a shard then stays below 256 MiB
 ROWS = 1024  # of a batch and of a row group
@@ -204,10 +206,15 @@ def stream(
     for path in shards(folder):
         try:
             with pq.ParquetFile(path) as file:
-                missing = read - set(file.schema_arrow.names)
+                there = set(file.schema_arrow.names)
+                missing = read - there - {*LATER}
                 if missing:
                     raise TableError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-                for batch in file.iter_batches(batch_size=rows, columns=sorted(read)):
+                for batch in file.iter_batches(batch_size=rows, columns=sorted(read & there)):
+                    for name in sorted(read - there):
+                        batch = batch.append_column(
+                            SCHEMA.field(name), pa.nulls(len(batch), SCHEMA.field(name).type)
+                        )
                     for name, value in conditions.items():
                         batch = batch.filter(pc.equal(batch.column(name), value))
                     if len(batch):

@@ -209,4 +209,5 @@ class AdversarialModel(Model):
         if styles is not None:
             self.generator.note(conditions, styles)
             styled = conditions * self.generator.styles + styles
-        return Fakes(self.generator(noise, conditions, codes, styles), conditions, codes, styled)
+        images = self.generator(noise, conditions, codes, source=batch.source, styles=styles)
+        return Fakes(images, conditions, codes, styled)

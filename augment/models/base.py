@@ -64,7 +64,8 @@ class Batch:
     labelled, and their labels. ``done`` is the share of the run that is over; all randomness of
     the step comes from ``rng``. ``codes`` (N, F) in [-1, 1] are the values that Q shall read from
     the images as their first continuous codes, NaN where unknown. ``styles`` (N,) are the styles of
-    the images within their classes.
+    the images within their classes. ``source`` holds, for each real image, another image of its
+    class.
     """
 
     real: Tensor
@@ -75,6 +76,7 @@ class Batch:
     labelled: tuple[Tensor, Tensor] | None = None
     codes: Tensor | None = None
     styles: Tensor | None = None
+    source: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class Needs:
     ``guessed``: images without a label get one from a neighbour graph before training; where no
     label is known at all, those are ``groups`` clusters. ``factors`` are those by which the images
     of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``. The
-    images of a label are told apart in ``styles`` kinds at most, STYLE images each.
+    images of a label are told apart in ``styles`` kinds at most, STYLE images each. ``source``: an
+    image comes with another one of its class (``Batch.source``), from the classes that have two,
+    and so do samples.
     """
 
     labels: Literal["all", "half", "none"] = "all"
@@ -94,6 +98,7 @@ class Needs:
     factors: tuple[str, ...] = ()
     pack: int = 1
     styles: int = 1
+    source: bool = False
 
 
 def never(step: int) -> bool:
@@ -208,11 +213,16 @@ class Model:
         generator: torch.Generator,
         codes: Tensor | None = None,
         truncation: float | None = None,
+        source: Tensor | None = None,
     ) -> Tensor:
-        """Images (N, C, H, W) in [-1, 1] of the averaged generator; ``codes`` (N, codes)."""
+        """Images (N, C, H, W) in [-1, 1] of the averaged generator; ``codes`` (N, codes).
+
+        ``source`` (N, C, H, W) are what they start from, in a model that needs it: real images of
+        their classes.
+        """
         noise, uniform = latents(self.average, len(conditions), generator, truncation=truncation)
         codes = uniform if codes is None else codes
         self.average.eval()
         place = conditions.device
-        images: Tensor = self.average(noise.to(place), conditions, codes.to(place))
+        images: Tensor = self.average(noise.to(place), conditions, codes.to(place), source)
         return images

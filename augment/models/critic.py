@@ -32,7 +32,7 @@ class Critic(nn.Module):
         planes = int(conditioning.planes) if conditioning else 0  # type: ignore[arg-type]
         self.network = network((channels * members + planes, height, width))
         self.width = int(self.network.width)  # type: ignore[arg-type]
-        self.logit = nn.Linear(self.width, 1)
+        self.logit: nn.Module = nn.Linear(self.width, 1)
         if conditioning is not None:
             conditioning.connect(self.width)  # type: ignore[operator]
 

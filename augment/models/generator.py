@@ -1,6 +1,7 @@
 """A trained generator: seeded candidates by class name.
 
-Candidate ``index`` of a class depends on the generator, the seed and the index alone. The network
+Candidate ``index`` of a class depends on the generator, the seed and the index alone, and on the
+real image that it starts from in a generator that needs one. The network
 always runs on chunks of one size, each drawn with a seed of its own, so that no count and no batch
 size changes an image.
 """
@@ -19,27 +20,33 @@ from numpy.typing import NDArray
 
 from augment.classifiers.classifier import Floats
 from augment.data import images
+from augment.data.arrays import Arrays
 from augment.data.images import Pixels
 from augment.data.places import CODES, GENERATOR
 from augment.errors import AugmentError
 from augment.models.conditioning import GENERATOR_CONDITIONS
 from augment.models.latents import LatentGenerator, Ranges, latents
 from augment.models.networks import GENERATORS
+from augment.models.sources import source_places
 from augment.runtime import checkpoint, devices, seeding
 
 CHUNK = 64  # candidates that the network sees at a time; another number changes every image
 
 
 class GeneratorError(AugmentError, ValueError):
-    """A class, code, truncation or count that the generator cannot serve."""
+    """A class, code, truncation or count that the generator cannot serve, or no images to bend."""
 
 
 class Chunk(NamedTuple):
-    """Candidates ``start`` … of one class: uint8 (CHUNK, C, H, W) and codes (CHUNK, codes)."""
+    """Candidates ``start`` … of one class: uint8 (CHUNK, C, H, W) and codes (CHUNK, codes).
+
+    ``sources`` are the ids of the real images that they start from, where they do.
+    """
 
     start: int
     pixels: Pixels
     codes: Floats
+    sources: list[str] | None = None
 
 
 class Generator:
@@ -65,6 +72,7 @@ class Generator:
         self.matched: bool = meta["matched"]
         self.digest = digest
         self._matches = matches
+        self._real: Arrays | None = None
 
     @classmethod
     def load(cls, folder: str | Path = GENERATOR, *, device: str = "auto") -> Generator:
@@ -78,7 +86,7 @@ class Generator:
                 lambda *sizes: GENERATORS.build(meta["generator"], *sizes),
                 (channels, height, width),
                 GENERATOR_CONDITIONS.build(meta["conditioning"], count * meta["styles"])
-                if count
+                if count and meta["conditioning"]
                 else None,
                 noise=meta["noise"],
                 codes=meta["codes"],
@@ -92,6 +100,19 @@ class Generator:
         network.to(devices.choose_device(device)).to(memory_format=torch.channels_last)
         digest = checkpoint.digest_of_checkpoint(folder, "generator")
         return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
+
+    def start_from(self, real: Arrays) -> None:
+        """Take the real train images that candidates start from, where the network needs them.
+
+        They are those that it was trained on: the same images give the same candidates. Raises
+        GeneratorError for images of other classes or another shape.
+        """
+        if (real.classes, real.shape) != (self.classes, self.shape):
+            raise GeneratorError(
+                f"the generator starts from images of {self.classes}, {self.shape}; found "
+                f"{real.classes}, {real.shape}"
+            )
+        self._real = real
 
     def sample(
         self,
@@ -124,15 +145,28 @@ class Generator:
         codes: Ranges = MappingProxyType({}),
         truncation: float | None = None,
         first: int = 0,
+        source: Pixels | None = None,
     ) -> Iterator[Chunk]:
-        """Endless chunks of candidates of class ``label`` from chunk ``first`` on."""
+        """Endless chunks of candidates of class ``label`` from chunk ``first`` on.
+
+        With ``source``, uint8 (C, H, W), all of them start from that image: candidate ``index`` is
+        then the one that has this source.
+        """
         self.check(label, codes, truncation)
         conditions = torch.tensor(self._conditions(label)).repeat(CHUNK)[:CHUNK]
         number = first
         while True:
             rng = seeding.generator(seed, "synth", label, number)
             noise, values = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
-            yield Chunk(number * CHUNK, self._run(noise, conditions, values), values.numpy())
+            start, names = None, None
+            if self.network.source and source is not None:
+                start = np.broadcast_to(source, (CHUNK, *source.shape))
+            elif self.network.source:
+                start, names = self._sources(
+                    conditions.numpy(), seeding.derive(seed, label), number
+                )
+            pixels = self._run(noise, conditions, values, start)
+            yield Chunk(number * CHUNK, pixels, values.numpy(), names)
             number += 1
 
     def images(
@@ -150,17 +184,42 @@ class Generator:
         count = len(conditions)
         rng = seeding.generator(seed, "images")
         noise, _ = latents(self.network, 1 if same_noise else count, rng)
-        inputs = (noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes))
+        inputs: list[Any] = [
+            noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes)
+        ]  # fmt: skip
+        inputs += [self._sources(conditions, seed)[0]] if self.network.source else []
         parts = [
-            self._run(*(tensor[start : start + CHUNK] for tensor in inputs))
+            self._run(*(values[start : start + CHUNK] for values in inputs))
             for start in range(0, count, CHUNK)
         ]
         return np.concatenate(parts)
 
-    def _run(self, noise: torch.Tensor, conditions: torch.Tensor, codes: torch.Tensor) -> Pixels:
+    def _sources(
+        self, conditions: NDArray[np.int64], seed: int, number: int = 0
+    ) -> tuple[Pixels, list[str]]:
+        """Real images of the classes (N,) that ``conditions`` are, and their ids."""
+        if self._real is None:
+            raise GeneratorError(
+                "this generator starts from real images and has none; give it those of data/clean: "
+                "Generator.start_from"
+            )
+        places = source_places(self._real, conditions, seed, number)
+        return self._real.pixels[places], [self._real.ids[place] for place in places]
+
+    def _run(
+        self,
+        noise: torch.Tensor,
+        conditions: torch.Tensor,
+        codes: torch.Tensor,
+        source: Pixels | None = None,
+    ) -> Pixels:
+        """Images uint8 (N, C, H, W) of these inputs."""
         device = next(self.network.parameters()).device
+        start = None
+        if source is not None:
+            start = images.to_signed(torch.tensor(source).to(device).float())
         with torch.inference_mode():
-            signed = self.network(noise.to(device), conditions.to(device), codes.to(device))
+            signed = self.network(noise.to(device), conditions.to(device), codes.to(device), start)
         return images.to_uint8(signed.float().cpu().numpy())
 
     def _conditions(self, label: str) -> list[int]:

@@ -55,6 +55,11 @@ class LatentGenerator(nn.Module):
         """How many numbers of noise an image takes."""
         return self.noise + (self.styles > 1)
 
+    @property
+    def source(self) -> bool:
+        """Whether the network starts from source images."""
+        return bool(getattr(self.network, "source", False))
+
     def note(self, conditions: Tensor, styles: Tensor) -> None:
         """Count the styles (N,) that come with conditions (N,)."""
         ones = self.counts.new_ones(len(styles))
@@ -68,11 +73,13 @@ class LatentGenerator(nn.Module):
         return styles
 
     def forward(
-        self, noise: Tensor, conditions: Tensor, codes: Tensor, styles: Tensor | None = None
-    ) -> Tensor:
+        self, noise: Tensor, conditions: Tensor, codes: Tensor, source: Tensor | None = None,
+        styles: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """(N, inputs), (N,), (N, codes) and styles (N,) to images (N, C, H, W) in [-1, 1].
 
-        Without ``styles`` the last number of the noise picks them.
+        ``source`` (N, C, H, W) are the images that a network starts from, where it does. Without
+        ``styles`` the last number of the noise picks them.
         """
         if self.styles > 1:
             if styles is None:
@@ -82,7 +89,8 @@ class LatentGenerator(nn.Module):
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)
             joined.append(inputs)
-        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector)
+        start = {} if source is None else {"source": source}
+        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector, **start)
         return images
 
 

@@ -202,6 +202,8 @@ def _row(
         "codes": chunk.codes[place].tolist(),
         "truncation": draw.truncation,
     }
+    if chunk.sources:
+        row["source"] = chunk.sources[place]
     if candidate_filter:
         row["label_probability"] = float(result.probability[place])
         row["nearest_real"] = candidate_filter.train.ids[result.nearest[place]]

@@ -23,6 +23,7 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
     generator = Generator.load(root / GENERATOR, device=device)
     labeller = load_classifier(root / GENERATOR, "labeller", device)
     train = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
+    generator.start_from(train)
     candidate_filter = Filter.fit(
         labeller, train, probability=settings.probability, quantile=settings.copy_quantile
     )

@@ -87,6 +87,16 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         discriminator_steps=settings.discriminator_steps,
     )
     model: Model = MODELS.build(settings.model, parts)
+    if model.generator.source != model.needs.source:
+        network, name = (
+            registry.resolve(spec)["name"]
+            for registry, spec in ((GENERATORS, settings.generator), (MODELS, settings.model))
+        )
+        starts = ("noise", "an image") if model.needs.source else ("an image", "noise")
+        raise PartError(
+            f"train.generator: {network!r} starts from {starts[0]}, train.model {name!r} needs one "
+            f"that starts from {starts[1]}"
+        )
     if settings.batch % model.needs.pack:
         raise PartError(
             f"train.batch: {settings.batch} images do not fill packs of {model.needs.pack} "

@@ -20,6 +20,7 @@ from torch import Tensor
 from augment.classifiers.classifier import Classifier, Floats
 from augment.data import contact_sheets, files, images
 from augment.data.arrays import Arrays
+from augment.models.sources import source_places
 from augment.runtime import checkpoint, progress, seeding
 from augment.train import rules, watch
 from augment.train.feed import Feed
@@ -71,8 +72,9 @@ class Trainer:
         self.engine = Engine(settings, train.shape, len(train.classes), device)
         batches = settings.length * self.engine.batches
         self.feed = Feed(
-            pool or train, settings.batch, batches, settings.seed, device, settings.balance
-        )
+            pool or train, settings.batch, batches, settings.seed, device, settings.balance,
+            source=self.engine.model.needs.source,
+        )  # fmt: skip
         self.model = self.engine.model
         self.history = History()
         self.best = copy.deepcopy(self.model.average)
@@ -209,7 +211,12 @@ class Trainer:
         """``count`` samples, of the same noise and codes each time; the conditions take turns."""
         conditions = torch.arange(count, device=self.device) % len(self.names)
         rng = seeding.generator(self.settings.seed, "fixed", device=self.device)
-        samples = self.model.sample(conditions, generator=rng)
+        source = None
+        if self.model.needs.source:
+            places = source_places(self.train, conditions.cpu().numpy(), self.settings.seed)
+            source = images.to_signed(torch.from_numpy(self.train.pixels[places]).float())
+            source = source.to(self.device)
+        samples = self.model.sample(conditions, generator=rng, source=source)
         return images.to_uint8(samples.float().cpu().numpy())
 
     def _draw(self, fakes: images.Pixels) -> None:

@@ -34,7 +34,7 @@ def publish_generator(
         "styles": trainer.best.styles,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
-        "conditioning": resolved["conditioning"]["generator"],
+        "conditioning": trainer.best.conditioning and resolved["conditioning"]["generator"],
         "shape": list(train.shape),
         "classes": train.classes,
         "step": history.best_step,

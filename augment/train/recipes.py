@@ -67,6 +67,17 @@ RECIPES: dict[str, Recipe] = {
         "Kingma & Welling 2014; Sohn et al. 2015",
         {**_CONDITIONAL, "model": "vae"},
     ),
+    "dagan": Recipe(
+        "Bends a real image into another one of its class: for rare classes",
+        "Antoniou et al. 2017; Mao et al. 2019",
+        {
+            "model": "dagan",
+            "generator": "bend",
+            "loss": "relativistic",
+            "penalties": [{"name": "r1", "weight": 0.5, "interval": 8}],
+            "optimiser": {"betas": [0.0, 0.99]},
+        },
+    ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(
         "A divergence of choice", "Nowozin et al. 2016", {**_CONDITIONAL, "loss": "fgan"}

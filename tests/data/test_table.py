@@ -209,6 +209,15 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     assert table.frame(tmp_path / "t", ["id"])["id"].tolist() == ["a"]
 
 
+def test_a_column_that_came_later_is_null_in_an_older_table(folder: Path) -> None:
+    path = folder / "part-00000.parquet"
+    older = pq.read_table(path).drop_columns([*table.LATER])
+    pq.write_table(older, path)
+    assert table.LATER == ("source",)
+    assert {row["source"] for row in table.rows(folder)} == {None}
+    assert table.validate(folder) == table.count(folder)
+
+
 def test_damaged_files_are_table_errors(folder: Path) -> None:
     path = folder / "part-00000.parquet"
     whole = path.read_bytes()

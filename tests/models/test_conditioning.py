@@ -76,10 +76,13 @@ def test_generator_contract(name: str) -> None:
     assert GENERATOR_CONDITIONS.describe(name).paper and inspect.getdoc(type(part).forward)
 
 
-@pytest.mark.parametrize("network", GENERATORS.names())
+@pytest.mark.parametrize("network", [name for name in GENERATORS.names() if name != "bend"])
 @pytest.mark.parametrize("name", GENERATOR_CONDITIONS.names())
 def test_labels_reach_the_images(name: str, network: str) -> None:
-    """Of every network, once its weights have moved; and gradients reach what is learned."""
+    """Once its weights have moved; and gradients reach what is learned.
+
+    A network that starts from an image is told no label.
+    """
     part = generator_part(name)
     arguments = (4 + part.inputs, SHAPE, part.condition)
     generator = shaken(GENERATORS.build({"name": network, "width": 8}, *arguments))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from augment.models.base import MODELS, Batch, Model, Phase
+from augment.registry import PartError
 from augment.runtime import seeding
 from augment.train import assemble
 from augment.train.settings import TrainSettings
@@ -21,7 +23,9 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "acgan": {"noise": 8, "classifier": "d2d"},
     "infogan": {"noise": 8},
     "vae": {"latent": 4},
+    "dagan": {"latent": 4},
 }
+STARTING = {"dagan": {"generator": {"name": "bend", "width": 8}}}  # from a source image
 each_model = pytest.mark.parametrize("name", ROWS)
 
 
@@ -36,6 +40,7 @@ def settings(name: str, **changes: Any) -> TrainSettings:
             "batch": COUNT,
             "steps": 4,
         }
+        | STARTING.get(name, {})
         | changes
     )
 
@@ -45,10 +50,15 @@ def build(name: str) -> Model:
     return assemble.build(settings(name), SHAPE, CLASSES)
 
 
-def batch(number: int) -> Batch:
+def batch(number: int, name: str) -> Batch:
     rng = torch.Generator().manual_seed(number)
     real = torch.rand(COUNT, *SHAPE, generator=rng) * 2 - 1
-    return Batch(real, torch.arange(COUNT) % CLASSES, number, rng)
+    source = real.roll(CLASSES, 0) if name in STARTING else None  # of the same class
+    return Batch(real, torch.arange(COUNT) % CLASSES, number, rng, source=source)
+
+
+def feed_of(name: str) -> Callable[[int], Batch]:
+    return lambda number: batch(number, name)
 
 
 def engine(name: str, **changes: Any) -> Engine:
@@ -77,7 +87,7 @@ def test_phases_are_those_that_settings_are_checked_by(name: str) -> None:
 @each_model
 def test_losses_are_finite_scalars_that_reach_the_phase(name: str) -> None:
     for phase in build(name).phases():
-        terms = phase.losses(batch(0))
+        terms = phase.losses(batch(0, name))
         assert terms and all(term.ndim == 0 and term.isfinite() for term in terms.values())
         torch.stack(list(terms.values())).sum().backward()
         assert any(value.grad is not None and value.grad.any() for value in phase.parameters())
@@ -87,7 +97,7 @@ def test_losses_are_finite_scalars_that_reach_the_phase(name: str) -> None:
 def test_a_step_changes_every_phase_and_logs_it_by_its_prefix(name: str) -> None:
     trained = engine(name)
     before = {key: weights(phase) for key, phase in trained.phases.items()}
-    row = trained.step(0, batch)
+    row = trained.step(0, feed_of(name))
     for key, phase in trained.phases.items():
         after = weights(phase)
         assert any((old != new).any() for old, new in zip(before[key], after, strict=True))
@@ -101,7 +111,7 @@ def test_a_batch_is_asked_for_once_and_the_last_ones_are_shared(name: str) -> No
 
     def feed(number: int) -> Batch:
         numbers.append(number)
-        return batch(number)
+        return batch(number, name)
 
     trained = engine(name, discriminator_steps=3)
     trained.step(2, feed)
@@ -112,12 +122,18 @@ def test_a_batch_is_asked_for_once_and_the_last_ones_are_shared(name: str) -> No
 @each_model
 def test_state_holds_all_that_a_step_follows_from(name: str) -> None:
     first, second = engine(name), engine(name, seed=1)
-    first.step(0, batch)
+    first.step(0, feed_of(name))
     second.load({key: value.detach().clone() for key, value in first.state().items()})
     second.settings = first.settings
-    rows = [trained.step(1, batch) for trained in (first, second)]
+    rows = [trained.step(1, feed_of(name)) for trained in (first, second)]
     assert all(torch.equal(value, rows[1][key]) for key, value in rows[0].items())
     assert all(torch.equal(value, second.state()[key]) for key, value in first.state().items())
+
+
+@each_model
+def test_who_starts_from_an_image(name: str) -> None:
+    model = build(name)
+    assert model.needs.source == model.generator.source == (name in STARTING)
 
 
 @each_model
@@ -136,8 +152,9 @@ def test_averages_follow_their_modules(name: str) -> None:
 def test_samples_are_images_that_follow_from_the_seed(name: str) -> None:
     model = build(name)
     conditions = torch.arange(5) % CLASSES
+    source = batch(0, name).real[:5] if model.needs.source else None
     first, same, other = (
-        model.sample(conditions, generator=torch.Generator().manual_seed(seed))
+        model.sample(conditions, generator=torch.Generator().manual_seed(seed), source=source)
         for seed in (0, 0, 1)
     )
     assert first.shape == (5, *SHAPE) and first.abs().max() <= 1
@@ -150,7 +167,7 @@ def test_rates_go_by_the_names_of_phases(name: str) -> None:
     phase = MODELS.describe(name).target.phase_names[-1]  # type: ignore[attr-defined]
     trained = engine(name, rate={phase: 0.25, "default": 0.5, "schedule": "constant"})
     trained.adjust([{"rates": {phase: 0.5}, "penalties": 1.0}])
-    trained.step(0, batch)
+    trained.step(0, feed_of(name))
     rates = {key: value.param_groups[0]["lr"] for key, value in trained.optimisers.items()}
     assert rates == {key: 0.125 if key == phase else 0.5 for key in trained.phases}
 
@@ -160,3 +177,13 @@ def test_the_rate_of_a_phase_that_the_model_has_not_is_refused() -> None:
         assemble.check(settings("vae", rate={"generator": 0.1}))
     with pytest.raises(ValueError, match="train.rate.critic: .* discriminator, generator"):
         assemble.check(settings("gan", rate={"critic": 0.1}))
+
+
+def test_a_network_that_starts_otherwise_than_its_model_is_refused() -> None:
+    mlp, bend = {"name": "mlp", "width": 8}, {"name": "bend", "width": 8}
+    for name, network, message in (
+        ("dagan", mlp, "'mlp' starts from noise"),
+        ("cgan", bend, "'bend' starts from an image"),
+    ):
+        with pytest.raises(PartError, match=f"train.generator: {message}"):
+            assemble.build(settings(name, generator=network), SHAPE, CLASSES)

@@ -60,7 +60,7 @@ def test_a_style_can_be_told() -> None:
     generator = styled([[1, 0, 3], [1, 1, 1]])
     noise, none = latents(generator, 4, torch.Generator().manual_seed(0))
     conditions, styles = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 2])
-    assert generator(noise, conditions, none, styles).tolist() == [0, 1, 4, 5]
+    assert generator(noise, conditions, none, styles=styles).tolist() == [0, 1, 4, 5]
 
 
 def test_styles_are_counted_by_condition() -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from augment.data import files
-from augment.data.arrays import Arrays
+from augment.data.arrays import Arrays, DatasetError
 from augment.data.places import CLEAN, REPORTS
 from augment.models.base import Batch
 from augment.runtime import checkpoint
@@ -221,6 +221,32 @@ def test_only_labelled_images_can_be_balanced() -> None:
     assert feed([-1] * 4, 4, "classes").at(0).labelled is None
 
 
+@pytest.mark.parametrize("balance", ["none", "classes"])
+def test_an_image_comes_with_another_one_of_its_class(balance: Balance) -> None:
+    """Class 2 has a single image, and class 1 two; a batch follows from its number."""
+    pixels = np.arange(12)[:, None, None, None] * np.ones((1, 1, 8, 8))
+    served, again = (
+        Feed(arrays(pixels, np.array(RARE)), 4, 10, 7, CPU, balance, source=True) for _ in "ab"
+    )
+    partners: set[tuple[int, int]] = set()
+    for number in range(60):
+        batch = served.at(number)
+        assert batch.source is not None and batch.labels.max() < 2
+        pairs = [*zip(shown(batch.real), shown(batch.source), strict=True)]
+        assert all(RARE[real] == RARE[source] and real != source for real, source in pairs)
+        same = again.at(number)
+        assert same.source is not None and torch.equal(batch.source, same.source)
+        partners |= set(pairs)
+    assert len(partners) > 60 and {(9, 10), (10, 9)} <= partners  # of 9 · 8 + 2
+    assert feed(RARE).at(0).source is None
+
+
+def test_pairs_need_a_class_of_two() -> None:
+    pixels = np.zeros((3, 1, 8, 8))
+    with pytest.raises(DatasetError, match="two images"):
+        Feed(arrays(pixels, np.arange(3)), 4, 10, 7, CPU, source=True)
+
+
 # troubles
 
 
@@ -408,6 +434,25 @@ def test_a_log_is_that_of_the_course(tmp_path: Path) -> None:
         if name != "step"
     ]
     assert opened[-1].rows == rows and len(opened) == 2
+
+
+def test_a_run_that_starts_from_images_goes_on_as_if_unbroken(tmp_path: Path) -> None:
+    pairs: dict[str, Any] = {
+        "recipe": "dagan", "model": {"latent": 4}, "generator": {"name": "bend", "width": 8},
+        "rate": {}, "every": 4,
+    }  # fmt: skip
+    whole = trainer(tmp_path / "whole", steps=12, **pairs)
+    whole.fit()
+    trainer(tmp_path / "broken", steps=8, **pairs).fit()
+    broken = trainer(tmp_path / "broken", steps=12, **pairs)
+    assert broken.history.step == 8
+    broken.fit()
+    assert all(
+        torch.equal(value, broken.engine.state()[n]) for n, value in whole.engine.state().items()
+    )
+    assert files.finite(vars(whole.history)) == files.finite(vars(broken.history))
+    frames = [[path.read_bytes() for path in run.frames()] for run in (whole, broken)]
+    assert frames[0] == frames[1] and len(frames[0]) == 3
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
-KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae".split()
+KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan".split()
 
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
@@ -39,10 +39,16 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "fgan": {"loss.name": "fgan", "loss.divergence": "jensen_shannon"},
     "wgan": {"loss.name": "wasserstein", "optimiser.name": "rmsprop", "discriminator_steps": 5},
     "wgan_gp": {"loss.name": "wasserstein", "optimiser.betas": (0, 0.9), "discriminator_steps": 5},
+    "dagan": {
+        "model.name": "dagan",
+        "generator.name": "bend",
+        "loss.name": "relativistic",
+        "discriminator.norm": "none",
+    },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
-PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"]}
+PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"]}
 PENALISED["wgan_gp"] = ["gradient"]
 
 
@@ -105,7 +111,8 @@ def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) ->
     def feed(number: int) -> Batch:
         rng = torch.Generator().manual_seed(number)
         real = torch.rand(4, *shape, generator=rng) * 2 - 1
-        return Batch(real, torch.arange(4) % 3, number, rng)
+        source = real.roll(1, 0) if made.model.needs.source else None
+        return Batch(real, torch.arange(4) % 3, number, rng, source=source)
 
     row = made.step(0, feed)
     logged = {f"gradient_{phase.prefix}" for phase in made.phases.values()}
@@ -114,7 +121,9 @@ def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) ->
     assert all(tensor.isfinite().all() for tensor in made.state().values())
     after = made.model.generator.parameters()
     assert not all(torch.equal(*pair) for pair in zip(before, after, strict=True))
-    samples = made.model.sample(torch.arange(3), generator=torch.Generator().manual_seed(0))
+    source = feed(0).real[:3] if made.model.needs.source else None
+    rng = torch.Generator().manual_seed(0)
+    samples = made.model.sample(torch.arange(3), generator=rng, source=source)
     assert samples.shape == (3, *shape) and samples.abs().max() <= 1
 
 

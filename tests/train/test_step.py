@@ -70,7 +70,8 @@ def feed_for(made: Engine) -> Callable[[int], Batch]:
         labels = (torch.arange(COUNT) + number) % CLASSES
         labelled = (few, labels) if use == "half" else None
         labels = labels if use == "all" else torch.full_like(labels, -1)
-        return Batch(real, labels, number, rng, number / 10, labelled)
+        source = few if needs.source else None
+        return Batch(real, labels, number, rng, number / 10, labelled, source=source)
 
     return feed
 

@@ -2,7 +2,8 @@
 
 A generator maps inputs (N, latent), and a condition (N, condition) where it was built for one, to
 images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``width``). What labels
-and codes do to them is the business of the conditioning and of the model.
+and codes do to them is the business of the conditioning and of the model. A generator whose
+attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it starts from.
 """
 
 from __future__ import annotations
@@ -30,4 +31,4 @@ def widths(base: int, count: int, limit: int) -> list[int]:
     return [base * min(2**level, limit) for level in range(count + 1)]
 
 
-from augment.models.networks import dcgan, mlp, resnet  # noqa: E402, F401  (they register themselves)
+from augment.models.networks import bend, dcgan, mlp, resnet  # noqa: E402, F401  (they register themselves)

@@ -6,11 +6,15 @@ import json
 import platform
 from importlib import metadata
 
-from augment.report.elements import Cell, Figure, Section, Table
+from augment.data import table
+from augment.data.places import CLEAN, SYNTHETIC
+from augment.report import pictures
+from augment.report.elements import Cell, Figure, Section, Strips, Table
 from augment.report.sources import Sources
 
 _PACKAGES = ("augment", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn", "scipy", "torch",
              "torchvision")  # fmt: skip
+_CLASSES = 12  # shown with what was made of one of their images
 
 
 def provenance(sources: Sources) -> Section:
@@ -34,8 +38,33 @@ def provenance(sources: Sources) -> Section:
             "Versions", [Table(("package", "version"), list(versions().items()))], "report.json"
         ),
     ]
-    lead = "From a row's generator, seed, label and index that very image can be made again."
+    figures += _started(sources)
+    lead = (
+        "From a row's generator, seed, label and index, and its source where it has one, that very "
+        "image can be made again."
+    )
     return Section("provenance", "Provenance and versions", lead, figures)
+
+
+def _started(sources: Sources) -> list[Figure]:
+    """Of each class a real image and what was made of it, where samples start from real images."""
+    if not (sources.has_table(SYNTHETIC) and sources.has_table(CLEAN)):
+        return []
+    facts = table.frame(sources.root / SYNTHETIC, ["id", "label", "source"]).dropna()
+    count, rows = sources.settings.images, []
+    for label in table.classes_of(facts["label"])[:_CLASSES]:
+        of_class = facts[facts["label"] == label]
+        source = of_class["source"].iloc[0]
+        made = of_class["id"][of_class["source"] == source][:count]
+        real = pictures.by_id(sources.root / CLEAN, [source])
+        samples = pictures.by_id(sources.root / SYNTHETIC, made)
+        strips = (
+            pictures.strip([*real.values()], f"a real image of class {label}", 1),
+            pictures.strip([*samples.values()], f"samples of class {label}", count),
+        )
+        rows.append((label, strips))
+    strips_of_classes = Strips(("real", "made from it"), rows)
+    return [Figure("Where samples start", [strips_of_classes], "synth.json")] if rows else []
 
 
 def versions() -> dict[str, str]:
