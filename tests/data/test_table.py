@@ -348,7 +348,9 @@ def test_sample_ids_depend_on_each_part() -> None:
 
 def test_a_domain_comes_only_where_it_is_named(tmp_path: Path) -> None:
     """Samples of further domains are passed over by everything that does not ask for them."""
-    mine, font = (sample(place, split="train", domain=name) for place, name in ((0, None), (1, "b")))
+    mine, font = (
+        sample(place, split="train", domain=name) for place, name in ((0, None), (1, "b"))
+    )
     other = sample(3, split="train", domain="a", label="of a alone")
     folder = write(tmp_path / "t", [font, mine, other])
     assert [row["id"] for row in table.rows(folder)] == [mine["id"]]
