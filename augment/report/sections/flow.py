@@ -32,11 +32,16 @@ def _ingest(report: Mapping[str, Any]) -> Step:
     aside = f"{report['rejected']:,} rejected; {splits}"
     if report.get("unlabelled"):
         aside += f"; {report['unlabelled']:,} without a label"
+    for name, classes in report.get("domains", {}).items():
+        aside += f"; {sum(classes.values()):,} of the domain {name}"
     return Step("ingest", f"{report['read']:,}", f"{report['kept']:,}", aside)
 
 
 def _clean(report: Mapping[str, Any]) -> Step:
     aside = f"{report['dropped']:,} in quarantine"
+    foreign = sum(sum(classes.values()) for classes in report.get("domains", {}).values())
+    if foreign:
+        aside += f"; {foreign:,} of other domains beside"
     return Step("clean", f"{report['in']:,}", f"{report['kept']:,}", aside)
 
 
