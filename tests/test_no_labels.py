@@ -72,11 +72,18 @@ def test_what_needs_a_label_of_its_own_is_not_claimed(
     score = report(root, "score")
     assert score["uplift"]["verdict"] is None and score["uplift"]["low"] is None
     assert score["label_accuracy"] is not None  # by a judge of the adopted ones
-    assert report(root, "train")["images"] == {"train": SCANS, "valid": 0, "unlabelled": 0}
+    assert report(root, "train")["images"] == {
+        "train": SCANS, "valid": 0, "unlabelled": 0, "by_domain": SCANS,
+    }  # fmt: skip
     assert report(root, "write")["adoption"]["why"] == "a class has no other image"
     page = (root / "reports/index.html").read_text()
     assert "no proof either way" in page and "no label of these images checks it" in page
     assert f"{PRINTED} of the domain printed" in page
+
+
+def test_inspect_looks_at_the_scans(project: tuple[Path, dict[str, str]]) -> None:
+    looked = pipeline.inspect(root=project[0])
+    assert (looked["source"], looked["images"], looked["wrong"]) == ("scans", SCANS, [])
 
 
 def test_the_page_says_how_many_labelled_images_were_read_wrong(

@@ -50,6 +50,8 @@ def _train(report: Mapping[str, Any]) -> Step:
     note = f"{report['steps']:,} steps on {seen['train']:,} labelled"
     if seen.get("unlabelled"):
         note += f" and {seen['unlabelled']:,} unlabelled"
+    if seen.get("by_domain"):
+        note += f" ({seen['by_domain']:,} of them by another domain)"
     note += f"; {seen['valid']:,} to watch"
     total = seen["train"] + seen.get("unlabelled", 0)
     return Step("train", f"{total:,}", "a generator", note)
