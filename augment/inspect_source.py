@@ -90,8 +90,9 @@ class _Sizes:
 
 
 def inspect(opened: Opened, settings: IngestSettings) -> dict[str, Any]:
-    """What ``settings.source`` holds: reader, classes, splits, groups, sizes, and what looks wrong.
+    """What a source holds: reader, classes, splits, groups, sizes, and what looks wrong.
 
+    It is ``settings.source``, or where that is null, ``settings.unlabelled``, without its classes.
     Nothing is written. Raises AugmentError where the reader refuses the source half way.
     """
     part = READERS.describe(opened.reader["name"])
@@ -133,11 +134,11 @@ def inspect(opened: Opened, settings: IngestSettings) -> dict[str, Any]:
     if not wrong:
         wrong = [
             *_about_rejected(reasons, sizes, cells.total(), settings),
-            *_about_classes(by_label, cells, opened.unread),
+            *(_about_classes(by_label, cells, opened.unread) if settings.source else ()),
             *_about_splits(by_split),
         ]
     return {
-        "source": settings.source,
+        "source": settings.source or settings.unlabelled,
         "reader": dict(opened.reader),
         "why": _why(part, settings),
         "whole": seen < ITEMS or bool(part.facts.get("paths")),

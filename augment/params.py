@@ -164,5 +164,5 @@ def _keys_at(path: Sequence[int | str]) -> list[str]:
     group: Any = Params
     for step in path:
         field = group.model_fields.get(step) if hasattr(group, "model_fields") else None
-        group = field.annotation if field else None
+        group = field.annotation if field else get_args(group)[-1] if get_args(group) else None
     return [name for name in _fields(group) if name != PROFILE or group is Params]

@@ -48,8 +48,11 @@ class Settings(BaseModel):
         """
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if isinstance(value, Settings):
-                yield from value.parts(f"{prefix}{name}.")
+            groups = {"": value} if isinstance(value, Settings) else value
+            if isinstance(groups, dict):
+                for key, group in groups.items():
+                    if isinstance(group, Settings):
+                        yield from group.parts(f"{prefix}{name}.{key}.".replace("..", "."))
             for kind in (entry for entry in field.metadata if isinstance(entry, Kind)):
                 if value is None or (kind.automatic and value == "auto"):
                     yield f"{prefix}{name}", kind, []

@@ -33,7 +33,9 @@ def write_digests(root: Path) -> dict[str, str]:
     """
     settings = params.load(root / "params.yaml")
     digests = {stage: digest(stage) for stage in STAGES}
-    digests[SOURCE] = listing([settings.ingest.source, settings.ingest.unlabelled], root)
+    ingest = settings.ingest
+    further = (domain.source for domain in ingest.domains.values())
+    digests[SOURCE] = listing([ingest.source, ingest.unlabelled, *further], root)
     digests[params.PROFILE] = settings.profile
     files.write_json(root / FILE, digests)
     return digests

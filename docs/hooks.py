@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
     "index", "uplift", "half", "generated", "infogan", "frontier", "families", "modes", "selection",
-    "sharing",
+    "sharing", "no_labels",
     "cleaning", "fuzz", "speed", "throughput", "demo",
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")

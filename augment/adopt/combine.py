@@ -19,6 +19,7 @@ from augment.runtime import devices, seeding, workers
 from augment.settings import PartSpec
 
 ENOUGH = 20  # images; fewer do not determine a temperature; chosen by hand
+BY_DOMAIN = "what the other domain alone reads in unlabelled images, which errs more"
 FOLDS = 3  # parts of the labelled train images, where valid has too few; chosen by hand
 
 
@@ -87,6 +88,10 @@ def label_pool(
     """
     told = np.concatenate([train, np.full_like(valid, -1)])
     held = hold_out(train, valid, pool.seed)
+    reading = pool.reading
+    if held.source is None and reading is not None and not reading.silent:
+        places = np.flatnonzero((told < 0) & (reading.seeds < 0))
+        held = Held(places, reading.read[places], BY_DOMAIN)
     opinion, combination = combine(_ask(pool, told, held, labellers), held)
     right = opinion.pool[len(train) :].argmax(1) == valid
     combination = dataclasses.replace(
@@ -208,7 +213,8 @@ def _ask(pool: Pool, told: Labels, held: Held, labellers: Sequence[PartSpec]) ->
             raise AdoptError(f"adopt.labellers: {name!r} stands twice")
         if hidden and not OPINIONS.describe(name).facts["hides"]:
             continue
-        whole, *without = _answers(pool, spec, [told, *(_hiding(told, fold) for fold in hidden)])
+        every = [pool.started(labels) for labels in (told, *(_hiding(told, f) for f in hidden))]
+        whole, *without = _answers(pool, spec, every)
         if whole is None:
             continue
         unseen = whole.copy()
@@ -225,7 +231,7 @@ def _answers(pool: Pool, spec: PartSpec, told: Sequence[Labels]) -> list[Any]:
     fits = OPINIONS.describe(OPINIONS.resolve(spec)["name"]).facts.get("fits")
     steps = pool.steps * pool.rounds * len(told) if fits else 0
     if fits:
-        _ = pool.graph  # drawn once, and handed on
+        _ = pool.graph, pool.reading  # made once, and handed on
     return workers.side_by_side(
         partial(OPINIONS.build(spec), pool),
         ((labels,) for labels in told),

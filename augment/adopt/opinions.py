@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from augment.classifiers.fit import CLASSIC, fit_classifier
+from augment.classifiers.other_domain import Reading, read_by
+from augment.data.arrays import Arrays
 from augment.data.images import Pixels
 from augment.models import class_head
 from augment.registry import Fraction, Registry
@@ -39,7 +41,8 @@ class Pool:
 
     ``pixels`` (N, C, H, W) are uint8. ``upright`` is for glyphs: slant and place are taken out
     before images are compared. ``home`` is the folder of the generator. Self-training fits
-    ``rounds`` classifiers, each for ``steps`` batches of ``batch`` images.
+    ``rounds`` classifiers, each for ``steps`` batches of ``batch`` images. ``domain`` are the
+    labelled images of another domain, None where there is none.
     """
 
     pixels: Pixels
@@ -51,11 +54,29 @@ class Pool:
     rounds: int
     batch: int
     seed: int
+    domain: Arrays | None = None
 
     @cached_property
     def graph(self) -> sparse.csr_array:
         """Similarity (N, N) of each image and its nearest ones; labels play no part."""
         return label_graph.graph(describe(self.pixels, upright=self.upright))
+
+    @cached_property
+    def reading(self) -> Reading | None:
+        """What the other domain says of the images; labels of this one play no part."""
+        if self.domain is None:
+            return None
+        return read_by(
+            self.domain, self.pixels, self.graph, upright=self.upright, seed=self.seed,
+            device=self.device,
+        )  # fmt: skip
+
+    def started(self, labels: Labels) -> Labels:
+        """``labels`` (N,), -1 where unknown; with the domain's seeds where some class has none."""
+        reading, every = self.reading, set(range(len(self.classes)))
+        if reading is None or reading.silent or every <= set(labels.tolist()):
+            return labels
+        return np.where(labels < 0, reading.seeds, labels)
 
     def spread(self, labels: Labels) -> Floats:
         """Probabilities (N, K) that ``labels`` (N,), -1 where unknown, give along the graph."""
@@ -68,6 +89,17 @@ class Pool:
 def graph(pool: Pool, labels: Labels) -> Floats:
     """Labels spread from each image to the images that look alike."""
     return pool.spread(labels)
+
+
+@OPINIONS.register("domain", hides=True)
+def domain(pool: Pool, labels: Labels) -> Floats | None:
+    """Another domain, such as fonts, says which images show which class, and these spread.
+
+    None where there is no other domain, or where it has nothing to say of these images
+    (``augment.classifiers.other_domain``). No label of the images themselves plays a part.
+    """
+    reading = pool.reading
+    return None if reading is None or reading.silent else reading.spread
 
 
 @OPINIONS.register(

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from augment.adopt.calibration import Floats
+from augment.adopt.calibration import Floats, Labels
 from augment.adopt.combine import AdoptError, Combination, label_pool
 from augment.adopt.opinions import Pool
 from augment.adopt.settings import AdoptSettings
 from augment.classifiers.fit import enough_steps
 from augment.data import files, table
-from augment.data.arrays import Arrays, load_arrays
+from augment.data.arrays import Arrays, classes_of_all, load_arrays, load_domains
 from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
 from augment.runtime import devices
 
@@ -24,19 +24,18 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Label the unlabelled train images of data/clean; write data/adopted and reports/adopt.json.
 
     The valid split calibrates the opinions and decides how they are combined; the test split is
-    not read. Gives the report. Raises AdoptError where under two classes have a labelled train
-    image, or where no labeller has an opinion.
+    not read. The images of other domains teach (``ingest.domains``) where some class has no
+    labelled train image. Gives the report. Raises AdoptError where under two classes have a
+    labelled train image and no domain speaks, or where no labeller has an opinion.
     """
     clean = root / CLEAN
     facts = table.frame(clean, ["label"], split="train", origin="real")
-    report: dict[str, Any] = {"unlabelled": int(facts["label"].isna().sum())}
+    report: dict[str, Any] = {"unlabelled": int(facts["label"].isna().sum()), "domain": None}
     adopted: dict[str, tuple[str, float]] = {}
     if report["unlabelled"]:
         train = load_arrays(clean, split="train", origin="real", unlabelled=True)
         classes = train.classes
         valid = load_arrays(clean, split="valid", origin="real", classes=classes, shape=train.shape)
-        if len(set(train.labels) - {-1}) < 2:
-            raise AdoptError(f"{clean}: no two classes with a labelled image in the train split")
         pool = Pool(
             np.concatenate([train.pixels, valid.pixels]),
             classes,
@@ -47,13 +46,15 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
             rounds=settings.rounds,
             batch=settings.batch,
             seed=settings.seed,
+            domain=load_domains(clean, train),
         )
+        report["domain"] = _checked(pool, train.labels, valid.labels, clean)
         probabilities, combination = label_pool(
             pool, train.labels, valid.labels, settings.labellers
         )
         adopted = dict(_sure(train, probabilities, settings.probability))
     else:
-        classes = table.classes_of(table.frame(clean, ["label"])["label"])
+        classes = classes_of_all(clean)
         combination = Combination()
     labels = [label for label, _ in adopted.values()]
     report |= {
@@ -66,6 +67,18 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     _write(root, adopted)
     files.write_json(root / REPORTS / "adopt.json", report)
     return report
+
+
+def _checked(pool: Pool, train: Labels, valid: Labels, clean: Path) -> dict[str, Any] | None:
+    """What the other domain says, checked by the labels that there are; None without one.
+
+    Raises AdoptError where there is nothing to start from.
+    """
+    reading = pool.reading
+    if len(set(train) - {-1}) < 2 and (reading is None or reading.silent):
+        why = f"; the other domain says nothing: {reading.silent}" if reading else ""
+        raise AdoptError(f"{clean}: no two classes with a labelled image in the train split{why}")
+    return reading.report(np.concatenate([train, valid])) if reading else None
 
 
 def _sure(

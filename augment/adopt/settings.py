@@ -15,8 +15,10 @@ class AdoptSettings(Settings):
 
     labellers: Annotated[
         list[PartSpec], Field(min_length=1), Kind("augment.adopt.opinions", "OPINIONS")
-    ] = ["graph", "head", "self_training"]
-    """Who is asked about an image without a label; at least one."""
+    ] = ["graph", "domain", "head", "self_training"]
+    """Who is asked about an image without a label; at least one. `domain` has no opinion without
+    `ingest.domains`.
+    """
     profile: Profile = "glyph"
     """The profile of the data, handed on from the top of params.yaml."""
     probability: Fraction = 0.65

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,7 +119,7 @@ class Passes:
             table.TableWriter(self.root / CLEAN, overwrite=True) as clean,
             table.TableWriter(self.root / QUARANTINE, overwrite=True) as quarantine,
         ):
-            work = self._kept(judged, quarantine)
+            work = chain(self._kept(judged, quarantine), self._of_domains())
             normalise = partial(self.inspector.form, form=form)
             done = workers.mapped(normalise, work, self.executor)
             for batch, encoded in _shown(done, "normalise", int(judged["kept"].sum())):
@@ -148,6 +148,12 @@ class Passes:
             passed = batch.set_column(place, "label", label).filter(pa.array(kept[rows]))
             names = compress(repairs[rows], kept[rows])
             yield passed, list(zip(_bytes(passed), names, strict=True))
+
+    def _of_domains(self) -> Iterator[tuple[pa.RecordBatch, list[tuple[bytes, Names]]]]:
+        """Batches of the images of further domains, which nobody judges or repairs."""
+        for name in table.domains(self.root / INGESTED):
+            for batch in table.stream(self.root / INGESTED, domain=name, rows=_CHUNK):
+                yield batch, [(data, ()) for data in _bytes(batch)]
 
 
 def _useful_repairs(

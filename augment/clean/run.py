@@ -84,10 +84,13 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
         measures = measures[[spec["name"] for spec in specs if spec["name"] in measures]]
         judged = verdicts.decide_verdicts(facts, measures, limits, mended, decided, settings)
         _write_verdicts(root / REPORTS / "clean.csv", facts, judged, notes, measures)
-        verdicts.stop(facts, judged, resembled, settings.max_dropped)
+        further = _of_domains(root)
+        elsewhere = {label for counts in further.values() for label in counts}
+        verdicts.stop(facts, judged, resembled, settings.max_dropped, elsewhere)
         form = _form(facts[judged["kept"]], settings)
         passes.write(judged, form)
     report = verdicts.report(facts, judged, limits, form, decided) | {
+        "domains": further,
         "abstained": abstained,
         "set": survey(facts, specs),
         "settings": settings.resolved(),
@@ -115,6 +118,15 @@ def _specs(settings: CleanSettings) -> list[dict[str, Any]]:
                 f"clean.thresholds: {name!r} is not among clean.checks: {', '.join(names)}"
             )
     return specs
+
+
+def _of_domains(root: Path) -> dict[str, dict[str, int]]:
+    """The images of each class in the further domains, which are brought to form and not judged."""
+    counts = table.frame(root / INGESTED, ["domain", "label"], domain=table.EVERY).value_counts()
+    further: dict[str, dict[str, int]] = {}
+    for domain, label in sorted(counts.index):
+        further.setdefault(domain, {})[label] = int(counts[domain, label])
+    return further
 
 
 def _of_kind(specs: Iterable[Mapping[str, Any]], kind: str) -> list[str]:

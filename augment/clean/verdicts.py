@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import compress
 from typing import Any
 
@@ -108,7 +108,11 @@ def under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
 
 
 def stop(
-    facts: pd.DataFrame, judged: pd.DataFrame, resembled: pd.Series, max_dropped: float
+    facts: pd.DataFrame,
+    judged: pd.DataFrame,
+    resembled: pd.Series,
+    max_dropped: float,
+    elsewhere: Collection[str] = (),
 ) -> None:
     """Raise CleanError if a check drops too much of a class, or if no two classes are left.
 
@@ -144,7 +148,7 @@ def stop(
             f"{what}, more than clean.max_dropped ({max_dropped:g}) allows; "
             f"{where} clean.checks, clean.thresholds or clean.max_dropped"
         )
-    left = judged.loc[judged["kept"], "label"].nunique()
+    left = len({*judged.loc[judged["kept"], "label"].dropna(), *elsewhere})
     if left < 2:
         raise CleanError(
             f"{left} of {len(before)} classes would be left and two are needed; "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.data import images, table
+from augment.data.places import ADOPTED
 from augment.data.types import Floats, Labels
 from augment.errors import AugmentError
 
@@ -66,6 +67,7 @@ def load_arrays(
     *,
     split: str | None = None,
     origin: Origin | None = None,
+    domain: str | None = None,
     classes: list[str] | None = None,
     shape: tuple[int, ...] | None = None,
     unlabelled: bool = False,
@@ -73,13 +75,14 @@ def load_arrays(
     """Decode the labelled samples of a cleaned table, all of one size and mode.
 
     With ``unlabelled`` the samples without a label come as well, under the label -1. ``classes``
-    fixes the order of the labels; the default is all classes of the table in natural order.
-    ``shape`` (channels, height, width) defaults to the shape of the first image. A selection may be
-    empty. Raises DatasetError for an image of another shape, for a label outside ``classes``, and
-    for a table without rows when no shape is given.
+    fixes the order of the labels; the default is all classes of the table, those that only a
+    domain names among them, in natural order. ``split``, ``origin`` and ``domain`` select as
+    ``table.stream`` does. ``shape`` (channels, height, width) defaults to the shape of the first
+    image. A selection may be empty. Raises DatasetError for an image of another shape, for a label
+    outside ``classes``, and for a table without rows when no shape is given.
     """
     if classes is None:
-        classes = table.classes_of(table.frame(folder, ["label"])["label"])
+        classes = classes_of_all(folder)
     index: dict[str | None, int] = {name: place for place, name in enumerate(classes)}
     if unlabelled:
         index[None] = -1
@@ -87,7 +90,7 @@ def load_arrays(
     labels: list[int] = []
     ids: list[str] = []
     columns = ["id", "image", "label", "mode"]
-    for batch in table.stream(folder, columns, split=split, origin=origin):
+    for batch in table.stream(folder, columns, split=split, origin=origin, domain=domain):
         for row in batch.to_pylist():
             if row["label"] is None and not unlabelled:
                 continue
@@ -105,9 +108,39 @@ def load_arrays(
     return Arrays(stacked, np.array(labels, np.int64), ids, list(classes))
 
 
+def with_adopted(train: Arrays, root: Path) -> tuple[Arrays, bool]:
+    """The labelled train images, and whether the adopted ones of the project had to join them.
+
+    They do where some class has no image with a label of its own.
+    """
+    lacking = not np.bincount(train.labels, minlength=len(train.classes)).all()
+    if not lacking or not (root / ADOPTED).exists():
+        return train, False
+    adopted = load_arrays(root / ADOPTED, classes=train.classes, shape=train.shape)
+    return join(train, adopted), len(adopted) > 0
+
+
+def classes_of_all(folder: Path) -> list[str]:
+    """The classes of a table in natural order, those that only a domain names among them."""
+    return table.classes_of(table.frame(folder, ["label"], domain=table.EVERY)["label"])
+
+
+def load_domains(folder: Path, like: Arrays) -> Arrays | None:
+    """The labelled images of all further domains of a table; None where there is none.
+
+    Classes and shape are those of ``like``.
+    """
+    parts = [
+        load_arrays(folder, domain=name, classes=like.classes, shape=like.shape)
+        for name in table.domains(folder)
+    ]
+    return join(*parts) if parts else None
+
+
 def _shape(folder: Path) -> tuple[int, ...]:
     """Channels, height and width of a cleaned table's images, from its first row."""
-    for batch in table.stream(folder, ["height", "width", "mode"], rows=1):
+    columns = ["height", "width", "mode"]
+    for batch in table.stream(folder, columns, domain=table.EVERY, rows=1):
         (row,) = batch.to_pylist()
         return (1 if row["mode"] == "L" else 3, row["height"], row["width"])
     raise DatasetError(f"{folder}: no samples")

@@ -48,11 +48,13 @@ PROVENANCE = (
     pa.field("nearest_real", pa.string()),
     pa.field("nearest_distance", pa.float32()),
 )
-SCHEMA = pa.schema([*REAL, *PROVENANCE])
+DOMAIN = pa.field("domain", pa.string())  # of a further source by its name, null of the set's own
+SCHEMA = pa.schema([*REAL, DOMAIN, *PROVENANCE])
 COLUMNS = tuple(SCHEMA.names)
 FACTS = tuple(name for name in COLUMNS if name != "image")
-LATER = ("source",)  # columns that older tables lack; read as null
+LATER = ("domain", "source")  # columns that older tables lack; read as null
 SPLITS = ("train", "valid", "test")
+EVERY = "*"  # in place of a domain's name: the set's own samples and those of all domains
 SHARD_BYTES = 192 << 20  # in memory; the file of a shard then stays below 256 MiB
 ROWS = 1024  # of a batch and of a row group
 
@@ -175,15 +177,9 @@ def shards(folder: Path) -> list[Path]:
     return paths
 
 
-def count(folder: Path) -> int:
-    """The number of samples, read from the files' metadata. Raises TableError like ``stream``."""
-    total = 0
-    for path in shards(folder):
-        try:
-            total += pq.read_metadata(path).num_rows
-        except _DAMAGED as error:
-            raise TableError(f"{path}: {error}") from None
-    return total
+def count(folder: Path, **conditions: Any) -> int:
+    """The number of the set's own samples; ``conditions`` and errors are those of ``stream``."""
+    return sum(map(len, stream(folder, ["domain"], **conditions)))
 
 
 def stream(
@@ -192,17 +188,20 @@ def stream(
     *,
     split: str | None = None,
     origin: str | None = None,
+    domain: str | None = None,
     rows: int = ROWS,
 ) -> Iterator[pa.RecordBatch]:
     """The table in order, in batches of at most ``rows`` samples, in bounded memory.
 
     ``columns`` defaults to all columns. ``split`` and ``origin`` select the samples with these
-    values. Raises TableError for a folder or a file that is no sample table.
+    values. Samples of a further domain come where ``domain`` names it, and then alone, or with
+    EVERY; a table from before there were domains has none. Raises TableError for a folder or a
+    file that is no sample table.
     """
     selected = list(COLUMNS if columns is None else columns)
     pairs = (("split", split), ("origin", origin))
     conditions = {name: value for name, value in pairs if value is not None}
-    read = {*selected, *conditions}
+    read = {*selected, *conditions, "domain"}
     for path in shards(folder):
         try:
             with pq.ParquetFile(path) as file:
@@ -215,12 +214,31 @@ def stream(
                         batch = batch.append_column(
                             SCHEMA.field(name), pa.nulls(len(batch), SCHEMA.field(name).type)
                         )
+                    batch = _of_domain(batch, domain)
                     for name, value in conditions.items():
                         batch = batch.filter(pc.equal(batch.column(name), value))
                     if len(batch):
                         yield batch.select(selected)
         except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
+
+
+def _of_domain(batch: pa.RecordBatch, domain: str | None) -> pa.RecordBatch:
+    """The samples of a batch that ``domain`` selects as in ``stream``."""
+    if domain == EVERY:
+        return batch
+    column = batch.column("domain")
+    return batch.filter(pc.is_null(column) if domain is None else pc.equal(column, domain))
+
+
+def domains(folder: Path) -> list[str]:
+    """The names of the further domains in a table, sorted."""
+    names = {
+        name
+        for batch in stream(folder, ["domain"], domain=EVERY)
+        for name in batch.column("domain").unique().to_pylist()
+    }
+    return sorted(names - {None})
 
 
 def rows(folder: Path, **conditions: Any) -> Iterator[Row]:
@@ -255,9 +273,9 @@ def validate(folder: Path) -> int:
     """Check every row against the rules of the table; return the number of rows.
 
     Raises TableError for a missing column, a repeated id, a blank label, an unknown split or
-    origin, and a group that straddles splits.
+    origin, a group that straddles splits, and a sample of a domain outside the train split.
     """
-    facts = frame(folder)
+    facts = frame(folder, domain=EVERY)
     repeated = facts["id"][facts["id"].duplicated()]
     if len(repeated):
         raise TableError(f"{folder}: id {repeated.iloc[0]} stands twice")
@@ -271,6 +289,8 @@ def validate(folder: Path) -> int:
     straddling = facts.dropna(subset=["group"]).groupby("group")["split"].nunique()
     if (straddling > 1).any():
         raise TableError(f"{folder}: group {straddling.idxmax()!r} straddles splits")
+    if (facts.dropna(subset=["domain"])["split"] != "train").any():
+        raise TableError(f"{folder}: a sample of a domain stands outside the train split")
     return len(facts)
 
 

@@ -76,6 +76,8 @@ class Ledger:
         self._rejections = rejections
         self._ignored = 0
         self._reasons = Reasons()
+        self._foreign_reasons = Reasons()
+        self.domains: dict[str, Counter[str]] = {name: Counter() for name in settings.domains}
         self._modes: Counter[str] = Counter()
         self._widths: Counter[int] = Counter()
         self._heights: Counter[int] = Counter()
@@ -106,7 +108,8 @@ class Ledger:
             elif reason == SIDE_FILE:
                 self._ignored += 1
             else:
-                self._reasons.note(reason, item.path)
+                reasons = self._reasons if item.domain is None else self._foreign_reasons
+                reasons.note(reason, item.path)
                 self._rejections.writerow((item.path, item.label or "", reason))
         self.last = chunk[-1].path
 
@@ -117,16 +120,26 @@ class Ledger:
             self._rows, self._size = [], 0
 
     def judge(self, source: str, unread: Unread) -> None:
-        """Raise IngestError when too much was rejected or fewer than two classes are left."""
+        """Raise IngestError when too much was rejected or fewer than two classes are left.
+
+        What is rejected of a domain does not count: a font may lack any character. A domain that
+        keeps no image is an error.
+        """
         rejected = self._reasons.counts.total()
-        read = len(self._keys) + rejected
+        foreign = sum(counts.total() for counts in self.domains.values())
+        read = len(self._keys) - foreign + rejected
         most = self._settings.max_rejected
         if rejected / read > most:
             raise IngestError(
                 f"{source}: {self._reasons.words()}: {rejected} of {read} images rejected, more "
                 f"than max_rejected = {most}; see reports/rejected.csv"
             )
-        two_classes(source, self.classes, self._reasons, unread)
+        for name, counts in self.domains.items():
+            if not counts:
+                why = self._foreign_reasons.words()
+                raise IngestError(f"ingest.domains.{name}: no image with a label is kept: {why}")
+        classes = set(self.classes).union(*self.domains.values())
+        two_classes(source, classes, self._reasons, unread)
 
     def written(self) -> NDArray[np.int8]:
         """The split with which each row was written: indices (N,) into table.SPLITS."""
@@ -172,20 +185,31 @@ class Ledger:
         return splits.settle(keys, classes, source_splits, valid=shares.valid, test=shares.test)
 
     def report(self, final: NDArray[np.int8]) -> dict[str, Any]:
-        """All counts: read = kept + rejected, and kept is the sum of the splits."""
+        """All counts: read = kept + rejected, and kept is the sum of the splits and the domains.
+
+        But for these, all counts are of the set's own images.
+        """
         classes = np.frombuffer(self._classes, np.int32)
         named = classes != splits.OPEN
         counts = np.zeros((len(self.classes), len(table.SPLITS)), np.int64)
         np.add.at(counts, (classes[named], final[named]), 1)
-        kept, rejected = len(classes), self._reasons.counts.total()
+        foreign = sum(counts.total() for counts in self.domains.values())
+        reasons = self._reasons.counts + self._foreign_reasons.counts
+        kept, rejected = len(classes), reasons.total()
+        by_split = np.bincount(final, minlength=len(table.SPLITS))
+        by_split[splits.TRAIN] -= foreign  # where all of them are
         return {
             "read": kept + rejected,
             "kept": kept,
             "rejected": rejected,
             "ignored": self._ignored,
-            "reasons": dict(self._reasons.counts.most_common()),
-            "splits": _by_split(np.bincount(final, minlength=len(table.SPLITS))),
-            "unlabelled": int((~named).sum()),
+            "reasons": dict(reasons.most_common()),
+            "splits": _by_split(by_split),
+            "unlabelled": int((~named).sum()) - foreign,
+            "domains": {
+                name: {label: of_class[label] for label in table.classes_of(of_class)}
+                for name, of_class in self.domains.items()
+            },
             "groups": len(self._groups.splits),
             "width": _range(self._widths),
             "height": _range(self._heights),
@@ -200,15 +224,21 @@ class Ledger:
 
     def _keep(self, item: Item, data: bytes, facts: Facts) -> None:
         """Count a good image and queue its row; ``data`` are the encoded bytes."""
-        if item.group is not None:
-            self._groups.note(item.group, item.split)
-        kind = self._levels.setdefault(facts.kind, levels.Levels(facts.kind))
-        kind.note(facts)
-        self._kinds.append(list(self._levels).index(facts.kind))
+        kind = facts.kind if item.domain is None else f"{item.domain}: {facts.kind}"
+        self._levels.setdefault(kind, levels.Levels(facts.kind)).note(facts)
+        self._kinds.append(list(self._levels).index(kind))
         self._paged += facts.pages > 1
-        self._modes[facts.mode] += 1
-        self._widths[facts.width] += 1
-        self._heights[facts.height] += 1
+        domain = item.domain
+        if domain is None:
+            if item.group is not None:
+                self._groups.note(item.group, item.split)
+            self._modes[facts.mode] += 1
+            self._widths[facts.width] += 1
+            self._heights[facts.height] += 1
+        else:
+            if item.group is not None:  # never that of a group of the set's own
+                item = item._replace(group=f"{domain}: {item.group}")
+            self.domains[domain][item.label or ""] += 1
         split = self._place(item, facts.id)
         carried = item.facts
         self._export = self._export or bool(carried)
@@ -223,6 +253,7 @@ class Ledger:
             facts.width,
             facts.height,
             facts.mode,
+            item.domain,
             carried,
         )
         self._rows.append(row)
@@ -231,9 +262,14 @@ class Ledger:
             self.flush()
 
     def _place(self, item: Item, digest: str) -> str:
-        """Record key, class and source split of an item; return the split it gets for now."""
+        """Record key, class and source split of an item; return the split it gets for now.
+
+        An image of a domain has a key that none of the set has, and no class: it stays in train.
+        """
         shares = self._settings.split
         word = digest if item.group is None else item.group
+        if item.domain is not None:
+            item, word = item._replace(label=None), f"{item.domain}\0{word}"
         key = seeding.unit(self._settings.seed, "split", word)
         number = source_split = splits.OPEN
         split = splits.TRAIN
@@ -268,8 +304,8 @@ def two_classes(source: str, labels: Collection[str], reasons: Reasons, unread: 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
     """Rows as Ledger._keep queues them, in Arrow. Raises IngestError for damaged provenance."""
-    ids, data, paths, labels, places, groups, origins, widths, heights, modes, facts = zip(
-        *rows, strict=True
+    (ids, data, paths, labels, places, groups, origins, widths, heights, modes, domains, facts) = (
+        zip(*rows, strict=True)
     )
     encoded = pa.StructArray.from_arrays(
         [pa.array(data, pa.binary()), pa.array(paths, pa.string())], fields=list(table.IMAGE)
@@ -284,6 +320,7 @@ def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
         "width": widths,
         "height": heights,
         "mode": modes,
+        "domain": domains,
     }
     if any(facts):
         columns |= {name: [row_facts.get(name) for row_facts in facts] for name in _PROVENANCE}

@@ -55,10 +55,11 @@ class _Source(NamedTuple):
     open: Callable[[], Listing]
     labelled: bool
     unread: Unread
+    domain: str | None = None
 
 
 def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
-    """Ingest ``ingest.source`` into ``data/ingested``; returns the report.
+    """Ingest the sources of the settings into ``data/ingested``; returns the report.
 
     ``reports/rejected.csv`` (path, label, reason) is written even if too much is rejected.
     Raises PartError and IngestError for the settings, AugmentError for a source that a reader
@@ -68,9 +69,7 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
     pattern = _pattern(settings.group)
     if settings.split.valid + settings.split.test >= 1:
         raise IngestError("ingest.split: valid and test leave nothing to train")
-    sources = [_source(settings, root, labelled=True)]
-    if settings.unlabelled is not None:
-        sources.append(_source(settings, root, labelled=False))
+    sources = _sources(settings, root)
     opened = [source.open() for source in sources]
     renamed: Counter[str] = Counter()
     streams = map(_named, sources, opened, itertools.repeat(pattern), itertools.repeat(renamed))
@@ -94,7 +93,7 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
         remarks = [remark for listing in opened for remark in listing.remarks]
         remarks += _on_names(renamed, ledger.classes)
         _say(remarks)
-        ledger.judge(settings.source, sources[0].unread)
+        ledger.judge(sources[0].name, sources[0].unread)
         final = ledger.settled()
         counts = ledger.report(final)
         remarks += _say([*ledger.remarks(), *_on_splits(counts["classes"])])
@@ -116,11 +115,11 @@ def run(settings: IngestSettings, root: Path = Path(".")) -> dict[str, Any]:
 def opened(
     settings: IngestSettings, root: Path = Path(".")
 ) -> tuple[dict[str, Any], Listing, Iterator[Item], Unread]:
-    """The source as ``run`` reads it: its reader, its listing, its items, and what lies unread.
+    """The first source as ``run`` reads it: reader, listing, items, and what lies unread.
 
     Raises what ``run`` raises before any work.
     """
-    source = _source(settings, root, labelled=True)
+    source = _sources(settings, root)[0]
     listing = source.open()
     return (
         source.reader,
@@ -137,24 +136,35 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
         raise IngestError(f"ingest.group: {group!r} is no regular expression: {error}") from None
 
 
-def _source(settings: IngestSettings, root: Path, *, labelled: bool) -> _Source:
-    """The labelled or the unlabelled source of the settings, relative to ``root``."""
-    name = settings.source if labelled else settings.unlabelled or ""
-    reader: PartSpec = settings.reader if labelled else "auto"
-    encoding = settings.encoding
+def _sources(settings: IngestSettings, root: Path) -> list[_Source]:
+    """The labelled source, the unlabelled one and those of domains, as far as they are named."""
+    named: list[tuple[str, str | None, PartSpec]] = [
+        ("source", settings.source, settings.reader),
+        ("unlabelled", settings.unlabelled, "auto"),
+        *((f"domains.{name}", it.source, it.reader) for name, it in settings.domains.items()),
+    ]
+    return [
+        _source(key, name, reader, settings.encoding, root)
+        for key, name, reader in named
+        if name is not None
+    ]
+
+
+def _source(key: str, name: str, reader: PartSpec, encoding: str | None, root: Path) -> _Source:
+    """The source that ``ingest.KEY`` names, relative to ``root``."""
+    labelled = key != "unlabelled"
     if not name.strip():
-        raise IngestError(
-            f"ingest.{'source' if labelled else 'unlabelled'}: blank, names no images"
-        )
+        raise IngestError(f"ingest.{key}: blank, names no images")
     where = name if name.startswith(PREFIX) else str(root / Path(name).expanduser())
     resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
     if not labelled and "labelled" in resolved:
         resolved["labelled"] = False
     if encoding is not None and "encoding" in resolved:
         resolved["encoding"] = resolved["encoding"] or encoding
-    elif encoding is not None and labelled:
+    elif encoding is not None and key == "source":
         raise IngestError(f"ingest.encoding: the reader {resolved['name']} takes no encoding")
-    return _Source(name, resolved, READERS.build(resolved, where), labelled, Unread())
+    domain = key.removeprefix("domains.") if key.startswith("domains.") else None
+    return _Source(name, resolved, READERS.build(resolved, where), labelled, Unread(), domain)
 
 
 def _named(
@@ -176,6 +186,9 @@ def _named(
             any_image = True
         if not source.labelled:
             item = item._replace(label=None, split=None)
+        if source.domain is not None:
+            lacks = "no label" if item.label is None and not item.reason else item.reason
+            item = item._replace(domain=source.domain, split=None, reason=lacks)
         if item.label and (form := one_form(item.label)) not in ("", item.label):
             renamed[item.label] += 1
             item = item._replace(label=form)
@@ -276,7 +289,7 @@ def _look(source: _Source, pattern: re.Pattern[str] | None) -> None:
             labels.add(item.label)
         if len(labels) > 1 and not groups.splits:
             return
-    if source.labelled:
+    if source.labelled and source.domain is None:
         two_classes(source.name, labels, reasons, source.unread)
 
 

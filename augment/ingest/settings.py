@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from augment.data.opening import MAX_PIXELS, MOST_PIXELS
 from augment.registry import Fraction
@@ -23,17 +23,38 @@ class SplitSettings(Settings):
     """Share of the labelled images in the test split, on which gains are measured; 0 to 1."""
 
 
+class DomainSettings(Settings):
+    """A further source of labelled images that only teach; its name alone stands for all of it."""
+
+    source: str
+    """The images of the domain, as `ingest.source` names images."""
+    reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
+    """The reader of the domain's source; `auto` recognises the format by itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _source_alone(cls, values: Any) -> Any:
+        return {"source": values} if isinstance(values, str) else values
+
+
 class IngestSettings(Settings):
     """Where the images come from."""
 
-    source: str
+    source: str | None
     """The images: a path to a folder, an archive or a file, or `builtin:digits`,
-    `builtin:mnist5k`, `builtin:mnist-few` or `builtin:fonts`.
+    `builtin:mnist5k`, `builtin:mnist-few` or `builtin:fonts`. null: there is no image with a label;
+    then `ingest.unlabelled` holds the images, and `ingest.domains` names the classes.
     """
     reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
     """The reader of `ingest.source`; `auto` recognises the format by itself."""
     unlabelled: str | None = None
     """A second source, whose images have no label; all of them go into the train split. null: none.
+    """
+    domains: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$")], DomainSettings] = {}
+    """Further sources by a name, such as `{font: builtin:fonts}` or `{font: {source: builtin:fonts,
+    reader: {name: fonts, characters: abc}}}`: labelled images of the same classes that look
+    different. They teach which image without a label shows which class (`adopt.labellers`); they
+    are never in valid or test, nor in the written set.
     """
     split: SplitSettings = SplitSettings()
     """Shares that are held out where the source has no splits of its own."""
@@ -59,3 +80,12 @@ class IngestSettings(Settings):
     """Processes that decode images; 0 takes one for each core."""
     seed: int = 0
     """Seed of the split; the same seed puts an image into the same split."""
+
+    @model_validator(mode="after")
+    def _images_are_named(self) -> IngestSettings:
+        if self.source is None and not (self.unlabelled and self.domains):
+            raise ValueError(
+                "source: null needs unlabelled images (ingest.unlabelled) and a source that names "
+                "the classes (ingest.domains)"
+            )
+        return self

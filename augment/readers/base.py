@@ -63,7 +63,8 @@ class Item(NamedTuple):
     means that the source should name a class and does not; None means that an export holds the
     image as unlabelled. ``reason`` says why the image cannot be read; the reason SIDE_FILE marks a
     file that is no image and is only counted. ``facts`` are further columns of the sample table
-    (CARRIED), which an augmented set brings back.
+    (CARRIED), which an augmented set brings back. ``domain`` names the further source that it is
+    from; readers leave it to ingest.
     """
 
     path: str
@@ -73,6 +74,7 @@ class Item(NamedTuple):
     group: str | None = None
     reason: str = ""
     facts: Mapping[str, Any] = MappingProxyType({})
+    domain: str | None = None
 
 
 class Listing(Iterator[Item]):

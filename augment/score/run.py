@@ -22,7 +22,7 @@ from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
 from augment.classifiers.networks import CLASSIFIERS
 from augment.data import files, table
-from augment.data.arrays import Arrays, join, load_arrays
+from augment.data.arrays import Arrays, join, load_arrays, with_adopted
 from augment.data.images import Pixels
 from augment.data.places import ADOPTED, CACHE, CLEAN, REPORTS, SYNTHETIC
 from augment.registry import Spec
@@ -105,10 +105,13 @@ class _Data:
 
 
 def _read(root: Path) -> _Data:
-    """The images of all tables; raises ScoreError where no train image has a label."""
+    """The images of all tables; raises ScoreError where no train image has a label.
+
+    Where a class has no label of its own, adopted images are train images.
+    """
     table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
     every = load_arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
-    train = every.take(np.flatnonzero(every.labels >= 0))
+    train, joined = with_adopted(every.take(np.flatnonzero(every.labels >= 0)), root)
     if not len(train):
         raise ScoreError(f"{root / CLEAN}: no labelled image in the train split")
     like = partial(load_arrays, classes=train.classes, shape=train.shape)
@@ -116,9 +119,11 @@ def _read(root: Path) -> _Data:
         train,
         like(root / CLEAN, split="valid", origin="real"),
         like(root / CLEAN, split="test", origin="real"),
-        every.pixels[every.labels < 0],
+        every.pixels[(every.labels < 0) & ~np.isin(every.ids, train.ids)],
         like(root / SYNTHETIC),
-        like(root / ADOPTED) if (root / ADOPTED).exists() else train.take(np.arange(0)),
+        like(root / ADOPTED)
+        if (root / ADOPTED).exists() and not joined
+        else train.take(np.arange(0)),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.classifiers.classifier import load_classifier
-from augment.data.arrays import Arrays, load_arrays
+from augment.data.arrays import Arrays, load_arrays, with_adopted
 from augment.data.places import CLEAN, GENERATOR
 from augment.models.generator import Generator
 from augment.runtime import devices
@@ -18,11 +18,15 @@ from augment.synth.settings import SynthSettings
 
 
 def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arrays]:
-    """The generator, the filter of its samples, and the real train images that fitted it."""
+    """The generator, the filter of its samples, and the real train images that fitted it.
+
+    Where a class has no label of its own, adopted images are among them.
+    """
     device = str(devices.choose_device(settings.device))
     generator = Generator.load(root / GENERATOR, device=device)
     labeller = load_classifier(root / GENERATOR, "labeller", device)
-    train = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
+    labelled = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
+    train, _ = with_adopted(labelled, root)
     generator.start_from(train)
     candidate_filter = Filter.fit(
         labeller, train, probability=settings.probability, quantile=settings.copy_quantile

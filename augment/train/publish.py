@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from augment.classifiers.classifier import Classifier
-from augment.data import files, images
+from augment.data import files, images, table
 from augment.data.arrays import Arrays
-from augment.data.places import GENERATOR, REPORTS
+from augment.data.places import CLEAN, GENERATOR, REPORTS
 from augment.models import class_head
 from augment.runtime import checkpoint
 from augment.train.loop import Trainer
@@ -52,12 +52,19 @@ def publish_generator(
         shutil.copyfile(path, progress_folder / path.name)
     files.write_bytes(progress_folder / "training.gif", images.animation(pictures))
     files.publish(progress_folder, reports / "progress")
+    facts = table.frame(root / CLEAN, ["label"], split="train", origin="real")
+    seen = {
+        "train": len(train),
+        "valid": len(valid),
+        "unlabelled": len(pool) - len(train),
+        "by_domain": len(train) - int(facts["label"].notna().sum()),  # whose label a domain gave
+    }
     labelled = labeller.predict(valid.pixels).argmax(1) == valid.labels
     report = {
         "generator": checkpoint.digest_of_checkpoint(destination, "generator"),
         "classes": train.classes,
         "shape": list(train.shape),
-        "images": {"train": len(train), "valid": len(valid), "unlabelled": len(pool) - len(train)},
+        "images": seen,
         "steps": history.step,
         "best": {"step": history.best_step, "kid": history.best_kid},
         "rollbacks": history.rollbacks,

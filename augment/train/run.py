@@ -14,8 +14,9 @@ import torch
 
 from augment.classifiers.classifier import Classifier, load_classifier
 from augment.classifiers.fit import CLASSIC, enough_steps, fit_classifier
-from augment.data import files
-from augment.data.arrays import Arrays, load_arrays
+from augment.classifiers.other_domain import read_by
+from augment.data import files, table
+from augment.data.arrays import Arrays, load_arrays, load_domains
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import Needs
@@ -25,6 +26,8 @@ from augment.train.log import open_log
 from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
+from augment.vision.gradients import describe
+from augment.vision.label_graph import graph
 
 FORMAT = 4  # of the checkpoints; one of another format is not resumed
 EVEN = {"name": "constant", "warm_up": 0.0}  # the schedule that does not follow a run's length
@@ -38,7 +41,7 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Train on the train split of data/clean; write models/generator and reports/train.json."""
     device = devices.choose_device(settings.device)
     assemble.check(settings)
-    train, valid = _data(root / CLEAN)
+    train, valid = _data(root / CLEAN, settings, device)
     sizes = train.shape, len(train.classes)
     needs = assemble.build(settings, *sizes).needs  # says now what does not fit
     pool = load_pool(needs, train, root / CLEAN)
@@ -94,9 +97,14 @@ def _flat(tree: Any, key: str = "") -> dict[str, Any]:
     return {name: value for leaves in inner for name, value in leaves.items()}
 
 
-def _data(folder: Path) -> tuple[Arrays, Arrays]:
-    """The real train and valid images. Raises TrainError for a single or an empty class."""
+def _data(folder: Path, settings: TrainSettings, device: torch.device) -> tuple[Arrays, Arrays]:
+    """The real train and valid images. Raises TrainError for a single or an empty class.
+
+    Where a class has no label, another domain, if there is one, gives all images theirs.
+    """
     train = load_arrays(folder, split="train", origin="real")
+    if not np.bincount(train.labels, minlength=len(train.classes)).all():
+        train = _read_by_domain(train, folder, settings, device)
     valid = load_arrays(
         folder, split="valid", origin="real", classes=train.classes, shape=train.shape
     )
@@ -109,12 +117,39 @@ def _data(folder: Path) -> tuple[Arrays, Arrays]:
     return train, valid
 
 
+def _read_by_domain(
+    train: Arrays, folder: Path, settings: TrainSettings, device: torch.device
+) -> Arrays:
+    """All train images; those without a label get that which other domains spread to them.
+
+    ``train`` as it is where there is no other domain. Raises TrainError where it says nothing.
+    """
+    domain = load_domains(folder, train)
+    if domain is None:
+        return train
+    every = load_arrays(folder, split="train", origin="real", shape=domain.shape, unlabelled=True)
+    upright = settings.profile == "glyph"
+    likeness = graph(describe(every.pixels, upright=upright))
+    reading = read_by(
+        domain, every.pixels, likeness, upright=upright, seed=settings.seed, device=device
+    )
+    if reading.silent:
+        raise TrainError(f"{folder}: too few labels; other domains give none: {reading.silent}")
+    labels = np.where(every.labels < 0, reading.spread.argmax(1), every.labels)
+    progress.say(
+        f"train: {len(every) - len(train)} images get their label from another domain, by "
+        f"{(reading.seeds >= 0).sum()} that it is sure of"
+    )
+    return dataclasses.replace(every, labels=labels)
+
+
 def load_pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
     """The images that the model learns from: images without a label too, where it needs them.
 
     Their labels are -1; a model that needs no label sees all labels as -1.
     """
-    if needs.labels == "all":
+    whole = table.count(folder, split="train", origin="real") == len(train)
+    if needs.labels == "all" or (needs.labels == "half" and whole):
         return train
     pool = load_arrays(
         folder, split="train", origin="real", classes=train.classes, shape=train.shape,

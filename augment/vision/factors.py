@@ -47,11 +47,11 @@ def width(pixels: Pixels) -> Doubles:
     Across a stroke the distance rises evenly to half the width and falls again, so its mean is a
     quarter of the width. The edge of the image counts as background.
     """
-    ink = _ink(pixels)
+    ink = ink_levels(pixels)
     fine = ink.repeat(2, axis=1).repeat(2, axis=2)
     for axis in (1, 2):  # together with the repetition, interpolation to twice the resolution
         fine = ndimage.correlate1d(fine, [0.25, 0.5, 0.25], axis, mode="nearest")
-    masks = np.pad(fine > _threshold(ink), ((0, 0), (1, 1), (1, 1)))
+    masks = np.pad(fine > ink_threshold(ink), ((0, 0), (1, 1), (1, 1)))
     distances = np.stack([ndimage.distance_transform_edt(mask) for mask in masks])
     area = masks.sum((1, 2))
     mean = distances.sum((1, 2)) / np.maximum(area, 1)
@@ -131,13 +131,13 @@ def moments(pixels: Pixels) -> Moments:
 
 def _strokes(pixels: Pixels) -> Doubles:
     """Ink (N, H, W) in levels, 0 on the background; NaN all over a blank image."""
-    ink = _ink(pixels)
-    strokes = np.where(ink > _threshold(ink), ink, 0.0)
+    ink = ink_levels(pixels)
+    strokes = np.where(ink > ink_threshold(ink), ink, 0.0)
     strokes[_blank(ink)] = np.nan
     return strokes
 
 
-def _ink(pixels: Pixels) -> Doubles:
+def ink_levels(pixels: Pixels) -> Doubles:
     """Absolute difference from the background (N, H, W) in levels, averaged over the channels."""
     edges = (pixels[:, :, 0], pixels[:, :, -1], pixels[..., 0], pixels[..., -1])
     background = np.median(np.concatenate(edges, axis=2), axis=2)
@@ -150,7 +150,7 @@ def _blank(ink: Doubles) -> NDArray[np.bool_]:
     return blank
 
 
-def _threshold(ink: Doubles) -> Doubles:
+def ink_threshold(ink: Doubles) -> Doubles:
     """Level (N, 1, 1) above which is ink: halfway between the means of paper and ink."""
     count = len(ink)
     levels = np.rint(ink).astype(np.int64).reshape(count, -1)

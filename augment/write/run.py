@@ -35,6 +35,7 @@ _FORM = ["width", "height", "mode"]
 _ADOPTION = ("method", "threshold", "calibration_error", "accuracy_valid")  # of adopt.json
 
 
+ONLY = "a class has no other image"  # why adopted images go in whatever the uplift says
 _MAKERS = ("clean", "train", "synth")  # stages whose settings the card shows
 
 
@@ -131,10 +132,14 @@ def _choose(settings: WriteSettings, uplift: UpliftReport | None, root: Path) ->
     """What goes in, by the settings, the uplift, and the decisions of a person."""
     real = _facts(root, CLEAN, "clean")
     synthetic = _facts(root, SYNTHETIC, "synth", "id")
-    _check(real, synthetic)
     adopted = _adopted(root, real)
+    _check(real, synthetic, adopted)
     labelled = real[real["label"].notna()]
     adopts, why = _adopts(settings, uplift)
+    every = set(adopted["label"]) | set(synthetic["label"])
+    needed = bool(every - set(labelled.loc[labelled["split"] == "train", "label"]))
+    if needed and settings.adopted == "auto":
+        adopts, why = True, ONLY
     spare = len(adopted) if settings.adopted == "auto" and not adopts else 0
     if not adopts:
         adopted = adopted.iloc[:0]
@@ -144,12 +149,14 @@ def _choose(settings: WriteSettings, uplift: UpliftReport | None, root: Path) ->
     dropped = {name for name, decision in decided.items() if decision.action == "drop"}
     struck = synthetic["id"].isin(dropped).to_numpy()
     takes, train = ~struck, labelled.loc[labelled["split"] == "train", "label"]
+    if needed:
+        train = pd.concat([train, adopted["label"]])
     takes[takes] = taken(synthetic[~struck], train, dose_of_class)
     as_measured = None
     if uplift:
         measured = taken(synthetic, train, doses("auto", classes, uplift))
         same = np.array_equal(takes, measured)
-        as_measured = same and bool(len(adopted)) == uplift.adopted
+        as_measured = same and bool(len(adopted)) == (uplift.adopted or needed)
     return _Selection(
         labelled,
         adopted,
@@ -195,7 +202,8 @@ def _adopted(root: Path, real: pd.DataFrame) -> pd.DataFrame:
     """The adopted images; none where there is no such table.
 
     Each has to be an unlabelled train image of the clean ones, so that no image goes in twice and
-    none of the test split comes back with a label.
+    none of the test split comes back with a label. Its class is that of a labelled image or of a
+    further domain's.
     """
     if not (root / ADOPTED).exists():
         return real.iloc[:0].assign(label_probability=None)
@@ -210,7 +218,9 @@ def _adopted(root: Path, real: pd.DataFrame) -> pd.DataFrame:
         "not in the train split": adopted["split"] != "train",
         "not real with an inferred label": (adopted["origin"] != "real")
         | (adopted["label_source"] != "inferred"),
-        "of a class without a labelled image": ~adopted["label"].isin(real["label"].dropna()),
+        "of a class without a labelled image": ~adopted["label"].isin(
+            table.frame(root / CLEAN, ["label"], domain=table.EVERY)["label"].dropna()
+        ),
     }
     for fault, wrong_rows in wrong.items():
         if wrong_rows.any():
@@ -218,9 +228,9 @@ def _adopted(root: Path, real: pd.DataFrame) -> pd.DataFrame:
     return adopted
 
 
-def _check(real: pd.DataFrame, synthetic: pd.DataFrame) -> None:
+def _check(real: pd.DataFrame, synthetic: pd.DataFrame, adopted: pd.DataFrame) -> None:
     """Raise WriteError for tables that do not fit together."""
-    if real["label"].isna().all():
+    if real["label"].isna().all() and not len(adopted):
         raise WriteError(f"{CLEAN}: no labelled images")
     if synthetic["label"].isna().any() or not (synthetic["split"] == "train").all():
         raise WriteError(f"{SYNTHETIC}: a sample without a label or outside the train split")

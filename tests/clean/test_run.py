@@ -767,3 +767,31 @@ def test_every_form_has_its_size(resize: str, shape: tuple[int, int]) -> None:
     data = images.encode(RNG.integers(0, 256, shape, dtype=np.uint8))
     assert decoded(to_form(data, Form((12, 20), "L", resize))).shape == (12, 20)
     assert decoded(to_form(data, Form((12, 20), "RGB", resize)), "RGB").shape == (12, 20, 3)
+
+
+def test_a_domain_is_brought_to_form_and_not_judged(tmp_path: Path) -> None:
+    """Blank and inverted images of a domain stay, and shift no threshold of the set's own."""
+    scans = [row(glyph(), "ab"[place % 2], path=f"{place}") for place in range(12)]
+    odd = [np.full((40, 40), 255, np.uint8), 255 - glyph(40)]
+    fonts = [row(odd[place], "ac"[place], path=f"f{place}") | {"domain": "f"} for place in (0, 1)]
+    alone = clean.run(settings(), ingested(tmp_path / "alone", scans))
+    report = clean.run(settings(), ingested(tmp_path / "both", [fonts[0], *scans, fonts[1]]))
+    assert report.pop("domains") == {"f": {"a": 1, "c": 1}} and alone.pop("domains") == {}
+    assert report == alone
+    cleaned = tmp_path / "both/data/clean"
+    assert list(table.rows(cleaned)) == list(table.rows(tmp_path / "alone/data/clean"))
+    there = list(table.rows(cleaned, domain="f"))
+    assert [sample["label"] for sample in there] == ["a", "c"]
+    assert {(sample["width"], sample["height"], sample["mode"]) for sample in there} == {
+        (28, 28, "L")
+    }
+    assert table.count(tmp_path / "both/data/quarantine") == alone["dropped"]
+
+
+def test_without_a_label_a_domain_names_the_classes(tmp_path: Path) -> None:
+    scans = [row(glyph(), None, path=f"{place}") for place in range(24)]
+    fonts = [row(glyph(), label, path=label) | {"domain": "f"} for label in "ab"]
+    report = clean.run(settings(checks="auto"), ingested(tmp_path / "one", [*scans, *fonts]))
+    assert report["unlabelled"]["kept"] >= 20 and report["classes"] == {}
+    with pytest.raises(verdicts.CleanError, match="0 of 0 classes would be left"):
+        clean.run(settings(), ingested(tmp_path / "none", scans))

@@ -350,3 +350,30 @@ def test_sample_ids_depend_on_each_part() -> None:
     ]
     assert len({table.sample_id(*draw) for draw in draws}) == 5
     assert table.sample_id(*draws[0]) == table.sample_id(*draws[0])
+
+
+# domains
+
+
+def test_a_domain_comes_only_where_it_is_named(tmp_path: Path) -> None:
+    """Samples of further domains are passed over by everything that does not ask for them."""
+    mine, font = (
+        sample(place, split="train", domain=name) for place, name in ((0, None), (1, "b"))
+    )
+    other = sample(3, split="train", domain="a", label="of a alone")
+    folder = write(tmp_path / "t", [font, mine, other])
+    assert [row["id"] for row in table.rows(folder)] == [mine["id"]]
+    assert (table.count(folder), table.validate(folder)) == (1, 3)
+    assert table.domains(folder) == ["a", "b"]
+    assert list(table.frame(folder, domain="b")["id"]) == [font["id"]]
+    assert table.count(folder, domain=table.EVERY) == 3
+    assert table.count(folder, domain="c") == 0
+    with pytest.raises(TableError, match="a sample of a domain stands outside the train split"):
+        table.validate(write(tmp_path / "v", [sample(0, split="valid", domain="a")]))
+
+
+def test_a_table_from_before_there_were_domains_has_none(folder: Path) -> None:
+    path = folder / "part-00000.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["domain"]), path)
+    assert table.count(folder) == 9 and table.domains(folder) == []
+    assert [row["domain"] for row in table.rows(folder)] == [None] * 9

@@ -49,8 +49,8 @@ def fill(
     return root
 
 
-def run(root: Path, source: Path | str, **changes: Any) -> dict[str, Any]:
-    options = {"source": str(source), "workers": 1, **changes}
+def run(root: Path, source: Path | str | None, **changes: Any) -> dict[str, Any]:
+    options = {"source": source and str(source), "workers": 1, **changes}
     return ingest.run(IngestSettings.model_validate(options), root)
 
 
@@ -659,3 +659,57 @@ class TestRuns:
         assert sorted(path.name for path in (tmp_path / "reports").iterdir()) == [
             "ingest.json", "rejected.csv",
         ]  # fmt: skip
+
+
+class TestDomains:
+    def test_their_images_keep_label_and_stay_in_train(self, tmp_path: Path) -> None:
+        """Half of the set is held out; of the domain nothing is, and it shifts no count."""
+        source, fonts = fill(tmp_path / "in"), fill(tmp_path / "fonts", start=50, per_class=20)
+        (fonts / "a/50.png").write_bytes(b"no image")
+        split = {"valid": 0.25, "test": 0.25}
+        report = run(
+            tmp_path, source, domains={"font": str(fonts)}, split=split, group="[0-9]+",
+            max_rejected=0,
+        )  # fmt: skip
+        alone = run(tmp_path / "alone", source, split=split, group="[0-9]+")
+        for key in ("splits", "classes", "unlabelled", "groups", "modes", "width", "height"):
+            assert report[key] == alone[key], key
+        assert report["domains"] == {"font": {"a": 19, "b": 20}}
+        assert (report["read"], report["kept"], report["rejected"]) == (52, 51, 1)
+        frame = table.frame(tmp_path / INGESTED, domain="font")
+        assert (frame["split"] == "train").all() and dict(frame["label"].value_counts()) == {
+            "a": 19, "b": 20,
+        }  # fmt: skip
+        assert frame["group"].str.startswith("font: ").all()
+        assert len(rows(tmp_path)) == 12
+        assert rows(tmp_path)["id"].tolist() == rows(tmp_path / "alone")["id"].tolist()
+
+    def test_no_label_of_its_own_is_needed(self, tmp_path: Path) -> None:
+        """The domain names the classes, its reader's options may stand beside its source."""
+        fonts, scans = fill(tmp_path / "fonts"), fill(tmp_path / "scans", start=50)
+        domain = {
+            "source": str(fonts),
+            "reader": {"name": "image_folder", "split_names": "classes"},
+        }
+        report = run(tmp_path, None, unlabelled=str(scans), domains={"font": domain})
+        assert report["splits"] == {"train": 12, "valid": 0, "test": 0}
+        assert (report["unlabelled"], report["classes"]) == (12, {})
+        assert report["domains"] == {"font": {"a": 6, "b": 6}}
+        assert rows(tmp_path)["label"].isna().all()
+        reader = report["settings"]["domains"]["font"]["reader"]
+        assert reader["split_names"] == "classes" and "tables" in reader
+
+    def test_mistakes_name_their_key(self, tmp_path: Path) -> None:
+        fonts, scans = fill(tmp_path / "fonts", classes=("a",)), fill(tmp_path / "scans")
+        bad = tmp_path / "bad" / "a"
+        bad.mkdir(parents=True)
+        (bad / "0.png").write_bytes(b"no image")
+        (tmp_path / "bad/b").mkdir()
+        with pytest.raises(AugmentError, match=r"ingest\.domains\.font: blank, names no images"):
+            run(tmp_path, scans, domains={"font": " "})
+        with pytest.raises(AugmentError, match=r"ingest\.domains\.font: no image with a label is"):
+            run(tmp_path, scans, domains={"font": str(tmp_path / "bad")})
+        with pytest.raises(AugmentError, match="one class only, 'a'"):
+            run(tmp_path, None, unlabelled=str(scans), domains={"font": str(fonts)})
+        with pytest.raises(ValueError, match="source: null needs unlabelled images"):
+            run(tmp_path, None, domains={"font": str(fonts)})

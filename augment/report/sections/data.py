@@ -75,8 +75,9 @@ def adopted(sources: Sources) -> Section:
     key, title, report = "adopted", "Adopted images", sources.get("adopt")
     if not report:
         return Section(key, title, missing="Not run yet: augment adopt.")
+    by_domain = _by_domain(report.get("domain"))
     if not report["adopted"]:
-        return Section(key, title, "No unlabelled image was adopted.")
+        return Section(key, title, f"No unlabelled image was adopted.{by_domain}")
     columns = sources.settings.images
     strips = _least_certain(sources, columns) if sources.has_table(ADOPTED) else []
     facts = Table(
@@ -89,13 +90,29 @@ def adopted(sources: Sources) -> Section:
     )  # fmt: skip
     lead = (
         f"{report['adopted']:,} of {counted(report['unlabelled'], 'unlabelled image')} were sure "
-        "enough of their class to be used as real ones."
+        f"enough of their class to be used as real ones.{by_domain}"
     )
     per_class = Table(("class", "adopted"), list(report["per_class"].items()), sortable=True)
     caption = "Those whose label is least certain stand here: if these are right, the rest is too."
     parts: list[Part] = [Strips(("least certain",), strips)] if strips else []
     figure = Figure("By class", [*parts, facts], "adopt.json", caption, per_class)
     return Section(key, title, lead, [figure])
+
+
+def _by_domain(report: Mapping[str, Any] | None) -> str:
+    """A sentence about what another domain said, and how labels check it; empty without one."""
+    if not report:
+        return ""
+    if report["silent"]:
+        return f" The other domain says nothing: {report['silent']}."
+    checked = report["checked"]
+    wrong = (
+        f"it reads {report['wrong']:,} of {counted(checked, 'labelled image')} wrong"
+        if checked
+        else "no label of these images checks it: label a few"
+    )
+    seeds = counted(report["seeds"], "image")
+    return f" Another domain is sure of {seeds}, whose labels spread; {wrong}."
 
 
 def _dropped(sources: Sources) -> Strips | None:

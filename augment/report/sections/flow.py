@@ -32,11 +32,16 @@ def _ingest(report: Mapping[str, Any]) -> Step:
     aside = f"{report['rejected']:,} rejected; {splits}"
     if report.get("unlabelled"):
         aside += f"; {report['unlabelled']:,} without a label"
+    for name, classes in report.get("domains", {}).items():
+        aside += f"; {sum(classes.values()):,} of the domain {name}"
     return Step("ingest", f"{report['read']:,}", f"{report['kept']:,}", aside)
 
 
 def _clean(report: Mapping[str, Any]) -> Step:
     aside = f"{report['dropped']:,} in quarantine"
+    foreign = sum(sum(classes.values()) for classes in report.get("domains", {}).values())
+    if foreign:
+        aside += f"; {foreign:,} of other domains beside"
     return Step("clean", f"{report['in']:,}", f"{report['kept']:,}", aside)
 
 
@@ -45,6 +50,8 @@ def _train(report: Mapping[str, Any]) -> Step:
     note = f"{report['steps']:,} steps on {seen['train']:,} labelled"
     if seen.get("unlabelled"):
         note += f" and {seen['unlabelled']:,} unlabelled"
+    if seen.get("by_domain"):
+        note += f" ({seen['by_domain']:,} of them by another domain)"
     note += f"; {seen['valid']:,} to watch"
     total = seen["train"] + seen.get("unlabelled", 0)
     return Step("train", f"{total:,}", "a generator", note)
