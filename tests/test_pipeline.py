@@ -27,6 +27,8 @@ from augment.data.places import (
     SYNTHETIC,
 )
 from augment.new_project import init
+from augment.train.recipes import RECIPES
+from augment.train.settings import TrainSettings
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {
@@ -61,11 +63,18 @@ def test_a_project_of_its_own_has_none_of_the_demo_s_settings(tmp_path: Path) ->
     settings = pipeline.load(root=tmp_path / "mine")
     assert "demo" not in (tmp_path / "mine/params.yaml").read_text()
     assert (settings.ingest.split.valid, settings.ingest.split.test) == (0.1, 0.2)
-    assert (settings.train.model, settings.train.steps) == (
-        {"name": "infogan", "labels": "all"},
-        "auto",
-    )
+    assert (settings.train.model, settings.train.steps) == ({"name": "infogan"}, "auto")
     assert (settings.score.uplift.doses, settings.score.uplift.steps) == ([0.5, 1.0], None)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_project_of_its_own_takes_every_recipe(recipe: str, tmp_path: Path) -> None:
+    """No option in its params.yaml belongs to one model alone."""
+    new_project.init(tmp_path / "mine", "builtin:digits")
+    settings = pipeline.load([f"train.recipe={recipe}"], tmp_path / "mine").train
+    model = {"name": settings.model} if isinstance(settings.model, str) else settings.model
+    resolved = TrainSettings(recipe=recipe).resolved()["model"]
+    assert model["name"] == resolved["name"]
 
 
 def test_a_rate_is_of_a_phase_that_the_model_has(tmp_path: Path, small) -> None:
@@ -76,7 +85,7 @@ def test_a_rate_is_of_a_phase_that_the_model_has(tmp_path: Path, small) -> None:
     with pytest.raises(params.ParamsError, match=message):
         pipeline.load(["train.rate.generatr=3"], tmp_path)
     with pytest.raises(params.ParamsError, match="phases of 'vae': autoencoder"):
-        pipeline.load(["train.model={name: vae}"], tmp_path)  # beside rates of a GAN
+        pipeline.load(["train.model={name: vae}", "train.rate={generator: 1e-3}"], tmp_path)
     changes = ["train.model={name: vae}", "train.rate={autoencoder: 1e-3}"]
     assert pipeline.load(changes, tmp_path).train.rate.of("autoencoder") == 1e-3
 

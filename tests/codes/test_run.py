@@ -63,7 +63,7 @@ class FakeGenerator:
 
     @property
     def network(self) -> SimpleNamespace:
-        return SimpleNamespace(codes=self.continuous)
+        return SimpleNamespace(codes=self.continuous, source=False)
 
     def images(self, conditions, codes, *, seed, same_noise=False):
         assert conditions.dtype == np.int64 and codes.dtype == np.float32

@@ -46,6 +46,7 @@ def _clean(report: Mapping[str, Any]) -> Step:
 
 
 def _train(report: Mapping[str, Any]) -> Step:
+    """The images that trained, with a label or without, and those that watched."""
     seen = report["images"]
     note = f"{report['steps']:,} steps on {seen['train']:,} labelled"
     if seen.get("unlabelled"):
