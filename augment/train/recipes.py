@@ -68,7 +68,7 @@ RECIPES: dict[str, Recipe] = {
         {**_CONDITIONAL, "model": "vae"},
     ),
     "dagan": Recipe(
-        "Bends a real image into another one of its class: for rare classes",
+        "Bends a real image into another one of its class",
         "Antoniou et al. 2017; Mao et al. 2019",
         {
             "model": "dagan",

@@ -42,13 +42,16 @@ def decide(
 
 
 def in_words(
-    settings: TrainSettings, images: int, classes: int, shape: tuple[int, ...], device: torch.device
-) -> str:
-    """What a run is about to do and by which rules: the line that it starts with."""
+    settings: TrainSettings, images: int, classes: int, shape: tuple[int, ...],
+    device: torch.device, styles: int = 1,
+) -> str:  # fmt: skip
+    """What a run is about to do and by which rules: the line that it starts with.
+
+    ``styles`` is how many kinds of a class the model needs to be told apart, at most.
+    """
     _, height, width = shape
     augment = ", ".join(map(_name, settings.augment or [])) or "none"
     half = " in bf16" if precision.decided(device.type) == "bf16" else ""
-    styles = settings.model.get("styles", 1) if isinstance(settings.model, dict) else 1
     styled = f", {styles} styles a class" if styles > 1 else ""
     few = ""
     if images < FEW * classes:

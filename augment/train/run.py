@@ -48,7 +48,7 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     size = len(pool), len(train.classes)
     settings = rules.decide(settings, *size, device)
     needs = assemble.build(settings, *sizes).needs
-    progress.say(f"train: {rules.in_words(settings, *size, train.shape, device)}")
+    progress.say(f"train: {rules.in_words(settings, *size, train.shape, device, needs.styles)}")
     resolved = assemble.resolved_settings(settings)
     data = files.digest_of_folder(root / CLEAN)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})

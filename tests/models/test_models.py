@@ -995,3 +995,30 @@ def test_styles_go_with_classes_that_are_told(use: str) -> None:
     build(use, model={"styles": 1})
     with pytest.raises(PartError, match="'styles' goes with labels"):
         build(use, model={"styles": 2})
+
+
+def test_the_generator_learns_from_the_fakes_that_were_just_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With their gradients, and once: another batch, or the same a second time, is made anew."""
+    model = build("infogan")
+    made: list[Fakes] = []
+    whole = model.generate
+    monkeypatch.setattr(model, "generate", lambda data: made.append(whole(data)) or made[-1])
+    data = batch("infogan")
+    model.discriminator_losses(data)
+    losses = model.generator_losses(data)
+    assert len(made) == 1 and made[0].images.requires_grad
+    sum(losses.values()).backward()
+    assert any(weight.grad.any() for weight in model.generator.parameters())
+    model.generator_losses(data)
+    assert len(made) == 2
+    model.discriminator_losses(data)
+    model.generator_losses(batch("infogan", 1))
+    assert len(made) == 4
+
+
+def test_the_discriminator_s_losses_do_not_reach_the_generator() -> None:
+    model = build("infogan")
+    sum(model.discriminator_losses(batch("infogan")).values()).backward()
+    assert all(weight.grad is None for weight in model.generator.parameters())

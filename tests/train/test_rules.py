@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from augment.train import rules
+from augment.train import assemble, rules
 from augment.train.settings import TrainSettings
 from augment.vision import augmentations
 
@@ -91,5 +91,7 @@ def test_styles_follow_from_the_images_of_a_class(
     settings = TrainSettings.model_validate({"model": {"name": "infogan", **model}})
     decided = rules.decide(settings, images, 10, CPU)
     assert isinstance(decided.model, dict) and decided.model["styles"] == styles
-    words = rules.in_words(decided, images, 10, (1, 8, 8), CPU)
+    needs = assemble.build(decided, (1, 8, 8), 10).needs
+    assert needs.styles == styles
+    words = rules.in_words(decided, images, 10, (1, 8, 8), CPU, needs.styles)
     assert (f", {styles} styles a class, " in words) == (styles > 1)
