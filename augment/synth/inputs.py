@@ -27,7 +27,8 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
     labeller = load_classifier(root / GENERATOR, "labeller", device)
     labelled = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
     train, _ = with_adopted(labelled, root)
-    generator.start_from(train)
+    if generator.network.source:
+        generator.start_from(train)
     candidate_filter = Filter.fit(
         labeller, train, probability=settings.probability, quantile=settings.copy_quantile
     )
