@@ -54,8 +54,14 @@ def settings(recipe: str, options: argparse.Namespace, seed: int, **changes: Any
 class Training:
     """A configuration at work on ``pool``, with the seconds that its steps took."""
 
-    def __init__(self, settings: TrainSettings, pool: Arrays, device: torch.device):
-        """Fresh weights. Labels that are -1 in ``pool`` are guessed where the model asks for it."""
+    def __init__(
+        self, settings: TrainSettings, pool: Arrays, device: torch.device,
+        sources: Arrays | None = None,
+    ):  # fmt: skip
+        """Fresh weights. Labels that are -1 in ``pool`` are guessed where the model asks for it.
+
+        A generator that starts from images takes those of ``sources`` (default: ``pool``).
+        """
         settings = rules.decide(settings, len(pool), len(pool.classes), device)
         self.settings, self.device = settings, device
         self.engine = Engine(settings, pool.shape, len(pool.classes), device)
@@ -65,15 +71,16 @@ class Training:
         batches = settings.length * self.engine.batches
         self.feed = Feed(
             pool, settings.batch, batches, settings.seed, device, settings.balance,
-            source=self.model.needs.source,
+            rule=self.model.needs.source, sources=sources,
         )  # fmt: skip
         self.step, self.seconds = 0, 0.0
         meta = {
             "classes": pool.classes, "shape": pool.shape,
             "conditions": self.model.conditions, "matched": self.model.matched,
+            "source": self.model.needs.source,
         }  # fmt: skip
         self.generator = Generator(self.model.average, meta, "", {})
-        self.generator.start_from(pool)
+        self.generator.start_from(sources or pool)
 
     def run(self, until: int) -> None:
         """Go on to step ``until``."""

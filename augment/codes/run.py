@@ -25,6 +25,7 @@ from augment.data.places import CLEAN, CODES, GENERATOR, REPORTS
 from augment.models import class_head
 from augment.models.class_head import Head
 from augment.models.generator import Generator
+from augment.models.sources import load_sources
 from augment.runtime import devices, seeding
 
 
@@ -38,8 +39,9 @@ def run(settings: CodesSettings, root: Path = Path(".")) -> dict[str, Any]:
     home = root / GENERATOR
     device = devices.choose_device(settings.device)
     generator = Generator.load(home, device=str(device))
-    if generator.network.source:
-        generator.start_from(_labelled(root, generator, "train"))
+    if generator.rule:
+        labelled = _labelled(root, generator, "train")
+        generator.start_from(load_sources(generator.rule, labelled, root / CLEAN))
     head = None if generator.matched else class_head.load(home, device)
     matching = _no_matching(generator) if head is None else _match(root, generator, head)
     owned: Mapping[str, Sequence[int]] = matching["classes"] or {}

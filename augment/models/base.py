@@ -24,6 +24,7 @@ from augment.vision.augmentations import Augmentation
 
 MODELS = Registry("model")
 Losses = dict[str, Tensor]
+Source = Literal["class", "others", "domain", "pair"]
 
 STYLE = 25  # images of a style, at least: fewer are learned by heart; see benchmarks.frontier
 STATISTICS = ("running_mean", "running_var")  # buffers that a batch norm keeps
@@ -64,8 +65,8 @@ class Batch:
     labelled, and their labels. ``done`` is the share of the run that is over; all randomness of
     the step comes from ``rng``. ``codes`` (N, F) in [-1, 1] are the values that Q shall read from
     the images as their first continuous codes, NaN where unknown. ``styles`` (N,) are the styles of
-    the images within their classes. ``source`` holds, for each real image, another image of its
-    class.
+    the images within their classes. ``source`` (N, C, H, W) holds the images that the generator
+    starts from, of classes ``source_labels`` (N,).
     """
 
     real: Tensor
@@ -77,6 +78,7 @@ class Batch:
     codes: Tensor | None = None
     styles: Tensor | None = None
     source: Tensor | None = None
+    source_labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,12 @@ class Needs:
     ``guessed``: images without a label get one from a neighbour graph before training; where no
     label is known at all, those are ``groups`` clusters. ``factors`` are those by which the images
     of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``. The
-    images of a label are told apart in ``styles`` kinds at most, STYLE images each. ``source``: an
-    image comes with another one of its class (``Batch.source``), from the classes that have two,
-    and so do samples.
+    images of a label are told apart in ``styles`` kinds at most, STYLE images each.
+
+    ``source`` is what a generator starts from that does not start from noise: with each image comes
+    another one of its ``class``, or one of the ``others``, or of a further ``domain``, whatever its
+    class, or its ``pair``, one of its class there (``Batch.source``). A sample of a class starts
+    from an image of that class, with ``others`` from one of another class.
     """
 
     labels: Literal["all", "half", "none"] = "all"
@@ -98,7 +103,7 @@ class Needs:
     factors: tuple[str, ...] = ()
     pack: int = 1
     styles: int = 1
-    source: bool = False
+    source: Source | None = None
 
 
 def never(step: int) -> bool:
@@ -140,10 +145,11 @@ class Model:
     ``conditions`` is how many conditions the generator takes (0: none); ``matched`` says that they
     are the classes. ``facts`` are numbers of the last step for the log: no loss, but measured with
     them. ``phase_names`` are those of ``phases()``, known before a model is built, so that settings
-    can be checked by them.
+    can be checked by them. ``patches`` says that its discriminator may judge patches.
     """
 
     phase_names: ClassVar[tuple[str, ...]]
+    patches: ClassVar[bool] = False
 
     generator: LatentGenerator
     average: LatentGenerator

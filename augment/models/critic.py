@@ -33,6 +33,8 @@ class Critic(nn.Module):
         self.network = network((channels * members + planes, height, width))
         self.width = int(self.network.width)  # type: ignore[arg-type]
         self.logit: nn.Module = nn.Linear(self.width, 1)
+        if getattr(self.network, "patches", False):
+            self.logit = nn.Sequential(nn.Conv2d(self.width, 1, 3, padding=1), nn.Flatten())
         if conditioning is not None:
             conditioning.connect(self.width)  # type: ignore[operator]
 
@@ -45,8 +47,11 @@ class Critic(nn.Module):
 
     @in_full
     def logits_of(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Features (N, width) and classes (N, members) to logits (N,)."""
-        logits: Tensor = self.logit(features)[:, 0]
+        """Features (N, width) and classes (N, members) to logits (N,).
+
+        Of features (N, width, h, w) there is one for each patch: (N · h · w,).
+        """
+        logits: Tensor = self.logit(features).flatten()
         if self.conditioning is not None:
             logits = logits + self.conditioning.logit(features, labels)  # type: ignore[operator]
         return logits

@@ -48,7 +48,7 @@ class PairedGan(AdversarialModel):
     @property
     def needs(self) -> Needs:
         """A label and another image of its class for every image."""
-        return Needs(source=True)
+        return Needs(source="class")
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """A discriminator of packs of two, with a hidden layer: whether two agree is no sum."""

@@ -15,6 +15,7 @@ class Gan(AdversarialModel):
     """No label: the labeller's filter finds the samples of a class."""
 
     matched = False
+    patches = True
 
     def __init__(self, parts: Parts, *, noise: Count = 62, packing: Count = 1):
         """``noise`` Gaussian inputs; the discriminator sees ``packing`` images at a time."""

@@ -24,6 +24,7 @@ from augment.data.arrays import Arrays
 from augment.data.images import Pixels
 from augment.data.places import CODES, GENERATOR
 from augment.errors import AugmentError
+from augment.models.base import Source
 from augment.models.conditioning import GENERATOR_CONDITIONS
 from augment.models.latents import LatentGenerator, Ranges, latents
 from augment.models.networks import GENERATORS
@@ -62,17 +63,19 @@ class Generator:
         """Wrap ``network``; Generator.load is the way in.
 
         ``categories`` is how many conditions it takes (0: none); ``matched`` says that they are the
-        classes. Otherwise ``matches`` gives the conditions of a class, as the codes stage matched
-        them.
+        classes. ``rule`` is that of the images that it starts from, None where it starts from
+        noise. Where conditions are no classes, ``matches`` gives those of a class, as the codes
+        stage matched them.
         """
         self.network = network.eval()
         self.classes: list[str] = list(meta["classes"])
         self.shape: tuple[int, ...] = tuple(meta["shape"])
         self.categories: int = meta["conditions"]
         self.matched: bool = meta["matched"]
+        self.rule: Source | None = meta["source"]
         self.digest = digest
         self._matches = matches
-        self._real: Arrays | None = None
+        self._sources: Arrays | None = None
 
     @classmethod
     def load(cls, folder: str | Path = GENERATOR, *, device: str = "auto") -> Generator:
@@ -101,18 +104,19 @@ class Generator:
         digest = checkpoint.digest_of_checkpoint(folder, "generator")
         return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
 
-    def start_from(self, real: Arrays) -> None:
+    def start_from(self, sources: Arrays) -> None:
         """Take the real train images that candidates start from, where the network needs them.
 
-        They are those that it was trained on: the same images give the same candidates. Raises
-        GeneratorError for images of other classes or another shape.
+        They are those that it was trained on (``models.sources.load_sources``): the same images
+        give the same candidates. Raises GeneratorError for images of other classes or another
+        shape.
         """
-        if (real.classes, real.shape) != (self.classes, self.shape):
+        if (sources.classes, sources.shape) != (self.classes, self.shape):
             raise GeneratorError(
                 f"the generator starts from images of {self.classes}, {self.shape}; found "
-                f"{real.classes}, {real.shape}"
+                f"{sources.classes}, {sources.shape}"
             )
-        self._real = real
+        self._sources = sources
 
     def sample(
         self,
@@ -159,12 +163,10 @@ class Generator:
             rng = seeding.generator(seed, "synth", label, number)
             noise, values = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
             start, names = None, None
-            if self.network.source and source is not None:
+            if self.rule and source is not None:
                 start = np.broadcast_to(source, (CHUNK, *source.shape))
-            elif self.network.source:
-                start, names = self._sources(
-                    conditions.numpy(), seeding.derive(seed, label), number
-                )
+            elif self.rule:
+                start, names = self._starts(conditions.numpy(), seeding.derive(seed, label), number)
             pixels = self._run(noise, conditions, values, start)
             yield Chunk(number * CHUNK, pixels, values.numpy(), names)
             number += 1
@@ -187,24 +189,25 @@ class Generator:
         inputs: list[Any] = [
             noise.expand(count, -1), torch.from_numpy(conditions), torch.from_numpy(codes)
         ]  # fmt: skip
-        inputs += [self._sources(conditions, seed)[0]] if self.network.source else []
+        inputs += [self._starts(conditions, seed)[0]] if self.rule else []
         parts = [
             self._run(*(values[start : start + CHUNK] for values in inputs))
             for start in range(0, count, CHUNK)
         ]
         return np.concatenate(parts)
 
-    def _sources(
+    def _starts(
         self, conditions: NDArray[np.int64], seed: int, number: int = 0
     ) -> tuple[Pixels, list[str]]:
-        """Real images of the classes (N,) that ``conditions`` are, and their ids."""
-        if self._real is None:
+        """Where samples of the classes (N,) ``conditions`` start: images and their ids."""
+        if self._sources is None:
             raise GeneratorError(
                 "this generator starts from real images and has none; give it those of data/clean: "
                 "Generator.start_from"
             )
-        places = source_places(self._real, conditions, seed, number)
-        return self._real.pixels[places], [self._real.ids[place] for place in places]
+        sources = self._sources
+        places = source_places(sources, conditions, seed, number, self.rule or "class")
+        return sources.pixels[places], [sources.ids[place] for place in places]
 
     def _run(
         self,

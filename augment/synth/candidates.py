@@ -137,7 +137,7 @@ def _fill(
         ):
             room = target - accepted
             if candidate_filter:
-                result = candidate_filter.accept(chunk.pixels, label, room)
+                result = candidate_filter.accept(chunk.pixels, label, room, chunk.sources)
             else:
                 result = _unfiltered(room)
             places = np.flatnonzero(result.accepted)

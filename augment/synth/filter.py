@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from augment.classifiers.classifier import Classifier, Floats
 from augment.data import images
 from augment.data.arrays import Arrays
 from augment.errors import AugmentError
-from augment.vision.lookalikes import Lookalikes
+from augment.vision.lookalikes import Lookalikes, pixel_gaps
 from augment.vision.neighbours import nearest
 
 
@@ -42,6 +43,8 @@ class Filter:
     A candidate is a copy of a train image where the Euclidean distance of their labeller features
     is below ``threshold``, or where their pixels, moved by up to one either way, differ by no more
     than ``visible``. Both bounds are the same quantile of the train images' own nearest distances.
+    By the latter it must not copy the image that it started from either, one of ``starts`` by its
+    id, where that is no train image.
     ``reference`` (M, F) are the train images' features; ``rejected`` counts by reason.
     """
 
@@ -52,14 +55,19 @@ class Filter:
     probability: float
     threshold: float
     visible: float
+    starts: Mapping[str, images.Pixels] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     _accepted_features: list[Floats] = field(default_factory=list)
 
     @classmethod
     def fit(
-        cls, labeller: Classifier, train: Arrays, *, probability: float, quantile: float
-    ) -> Filter:
-        """A filter against the train images; raises FilterError where there are under two."""
+        cls, labeller: Classifier, train: Arrays, *, probability: float, quantile: float,
+        sources: Arrays | None = None,
+    ) -> Filter:  # fmt: skip
+        """A filter against the train images; raises FilterError where there are under two.
+
+        ``sources`` are the images that candidates start from, where these are not the train images.
+        """
         reference = labeller.features(train.pixels)
         if len(reference) < 2:
             raise FilterError("a filter needs at least two train images")
@@ -67,7 +75,8 @@ class Filter:
         lookalikes = Lookalikes(train.pixels)
         gaps = lookalikes.gaps(train.pixels, self_places=np.arange(len(train)))
         visible = float(np.quantile(gaps, quantile))
-        return cls(labeller, reference, train, lookalikes, probability, threshold, visible)
+        starts = dict(zip(sources.ids, sources.pixels, strict=True)) if sources else {}
+        return cls(labeller, reference, train, lookalikes, probability, threshold, visible, starts)
 
     def start_class(self) -> None:
         """Forget the samples and counts of the class before."""
@@ -81,9 +90,12 @@ class Filter:
             raise FilterError(f"class {label!r}: no train image to select candidates by")
         return features
 
-    def accept(self, pixels: images.Pixels, label: int, room: int) -> FilterResult:
+    def accept(
+        self, pixels: images.Pixels, label: int, room: int, sources: Sequence[str] | None = None
+    ) -> FilterResult:
         """Accept candidates (N, C, H, W) of class ``label`` in order, up to ``room`` of them.
 
+        ``sources`` (N,) are the ids of the images that they started from, where they did.
         Candidates behind the last accepted one are neither accepted nor counted as rejected.
         """
         features, probabilities = self.labeller.both(pixels)
@@ -93,6 +105,9 @@ class Filter:
         copies = distances[:, 0] < self.threshold
         unseen = agrees & ~copies
         copies[unseen] = self.lookalikes.gaps(pixels[unseen]) <= self.visible
+        if self.starts and sources:
+            started = np.stack([self.starts[name] for name in sources])
+            copies |= pixel_gaps(pixels, started) <= self.visible
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0

@@ -11,6 +11,7 @@ from augment.classifiers.classifier import load_classifier
 from augment.data.arrays import Arrays, load_arrays, with_adopted
 from augment.data.places import CLEAN, GENERATOR
 from augment.models.generator import Generator
+from augment.models.sources import FOREIGN, load_sources
 from augment.runtime import devices
 from augment.synth.filter import Filter
 from augment.synth.quotas import recalls
@@ -27,11 +28,12 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
     labeller = load_classifier(root / GENERATOR, "labeller", device)
     labelled = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
     train, _ = with_adopted(labelled, root)
-    if generator.network.source:
-        generator.start_from(train)
+    sources = load_sources(generator.rule, train, root / CLEAN)
+    generator.start_from(sources)
     candidate_filter = Filter.fit(
-        labeller, train, probability=settings.probability, quantile=settings.copy_quantile
-    )
+        labeller, train, probability=settings.probability, quantile=settings.copy_quantile,
+        sources=sources if generator.rule in FOREIGN else None,
+    )  # fmt: skip
     return generator, candidate_filter, train
 
 

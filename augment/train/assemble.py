@@ -39,6 +39,13 @@ def check(settings: TrainSettings) -> None:
             f"train.penalties: {_per_image(settings)[0]!r} looks at each image by itself, and "
             "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
         )
+    name, network = MODELS.resolve(settings.model)["name"], discriminator_of(settings)["name"]
+    judged = getattr(DISCRIMINATORS.describe(network).target, "patches", False)
+    if judged and not MODELS.describe(name).target.patches:  # type: ignore[attr-defined]
+        raise PartError(
+            f"train.discriminator: {network!r} judges patches, and train.model {name!r} asks about "
+            "whole images"
+        )
     check_rates(settings)
 
 
@@ -87,7 +94,7 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         discriminator_steps=settings.discriminator_steps,
     )
     model: Model = MODELS.build(settings.model, parts)
-    if model.generator.source != model.needs.source:
+    if model.generator.source != bool(model.needs.source):
         network, name = (
             registry.resolve(spec)["name"]
             for registry, spec in ((GENERATORS, settings.generator), (MODELS, settings.model))

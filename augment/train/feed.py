@@ -9,11 +9,16 @@ from torch import Tensor
 
 from augment.data import images
 from augment.data.arrays import Arrays, DatasetError
-from augment.models.base import Batch
+from augment.models.base import Batch, Source
 from augment.runtime import seeding
 from augment.train.settings import Balance
 
 ON_DEVICE = 8 << 30  # bytes of pixels that may lie on a GPU, at most; chosen by hand
+LEAST = {  # what a class needs for a partner
+    "class": "two images to make a pair of",
+    "others": "another class beside it",
+    "pair": "an image of a further domain",
+}
 
 
 class Feed:
@@ -28,14 +33,16 @@ class Feed:
         device: torch.device,
         balance: Balance = "none",
         *,
-        source: bool = False,
+        rule: Source | None = None,
+        sources: Arrays | None = None,
     ):
         """Serve ``data``, whose labels are -1 where unknown, in ``batches`` batches.
 
         With ``balance: classes`` each class has an equal share of the labelled images of a batch;
-        images without a label come as they are. With ``source`` every image comes with another one
-        of its class, and classes of a single image do not come. Raises DatasetError where no class
-        has two images.
+        images without a label come as they are. By the ``rule`` of ``Needs.source`` every image
+        comes with one of ``sources`` (default: ``data``) that a generator starts from. A class of a
+        single image does not come by the rule ``class``, nor one without an image there by the rule
+        ``pair``. Raises DatasetError where none is left.
         """
         place = device if data.pixels.nbytes <= ON_DEVICE else torch.device("cpu")
         self.pixels = torch.from_numpy(data.pixels).to(place)
@@ -43,14 +50,11 @@ class Feed:
         self.codes = None if data.codes is None else torch.from_numpy(data.codes).to(place)
         self.styles = None if data.styles is None else torch.from_numpy(data.styles).to(place)
         self.labelled = np.flatnonzero(data.labels >= 0)  # places
-        self.source = source
-        if source:
-            several = np.bincount(data.labels[self.labelled]) > 1
-            self.labelled = self.labelled[several[data.labels[self.labelled]]]
+        self.partners = Partners(rule, data, sources or data, seed, device) if rule else None
+        if self.partners and rule and rule != "domain":
+            self.labelled = self.labelled[self.partners.able[data.labels[self.labelled]]]
             if not len(self.labelled):
-                raise DatasetError("train: pairs need a class with two images; every class has one")
-            self.kinds = data.labels
-            self.groups = [np.flatnonzero(data.labels == kind) for kind in range(len(several))]
+                raise DatasetError(f"train: no class has {LEAST[rule]}")
         self.members: list[NDArray[np.int64]] = []  # of each class, where all come equally often
         if balance == "classes":
             kinds = np.unique(data.labels[self.labelled])
@@ -60,7 +64,8 @@ class Feed:
     def at(self, number: int) -> Batch:
         """A batch that follows from the seed and its number alone."""
         labelled = None
-        if self.source or len(self.labelled) == len(self.labels):
+        paired = self.partners and self.partners.rule != "domain"
+        if paired or len(self.labelled) == len(self.labels):
             places = self._labelled_places(number, self.seed)
         else:
             places = seeding.places(len(self.labels), self.batch, number, self.seed)
@@ -71,9 +76,9 @@ class Feed:
         rng = seeding.generator(self.seed, "step", number, device=self.device)
         codes = None if self.codes is None else self.codes[places].to(self.device)
         styles = None if self.styles is None else self.styles[places].to(self.device)
-        source = self._samples_at(self._partners(places, number))[0] if self.source else None
+        source = self.partners.of(places, number) if self.partners else (None, None)
         done = number / self.batches
-        return Batch(real, labels, number, rng, done, labelled, codes, styles, source)
+        return Batch(real, labels, number, rng, done, labelled, codes, styles, *source)
 
     def _labelled_places(self, number: int, seed: int) -> NDArray[np.int64]:
         """Places of the labelled images that batch ``number`` holds."""
@@ -81,19 +86,60 @@ class Feed:
             return seeding.balanced_places(self.members, self.batch, number, seed)
         return self.labelled[seeding.places(len(self.labelled), self.batch, number, seed)]
 
-    def _partners(self, places: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-        """For each image in ``places`` (N,) the place of another one of its class."""
-        shares = seeding.rng(self.seed, "source", number).random(len(places))
-        partners = np.empty_like(places)
-        for row, (place, label) in enumerate(zip(places, self.kinds[places], strict=True)):
-            group = self.groups[label]
-            step = 1 + int(shares[row] * (len(group) - 1))  # never 0 and never a whole round
-            partners[row] = group[(np.searchsorted(group, place) + step) % len(group)]
-        return partners
-
     def _samples_at(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [-1, 1] and labels (N,) at ``places`` (N,), on the device."""
-        rows = torch.from_numpy(places).to(self.pixels.device)
-        real = images.to_signed(self.pixels[rows].to(self.device).float())
-        real = real.contiguous(memory_format=torch.channels_last)
-        return real, self.labels[rows].to(self.device)
+        return samples_at(self.pixels, self.labels, places, self.device)
+
+
+class Partners:
+    """The images that a generator starts from: one for each image of a batch.
+
+    ``able`` tells for each class whether there is one.
+    """
+
+    def __init__(
+        self, rule: Source, data: Arrays, sources: Arrays, seed: int, device: torch.device
+    ):
+        """Partners of the images of ``data`` among ``sources``."""
+        self.rule, self.seed, self.device = rule, seed, device
+        self.labels = data.labels
+        self.pixels = torch.from_numpy(sources.pixels)
+        self.kinds = torch.from_numpy(sources.labels)
+        classes = range(len(data.classes))
+        if rule == "others":
+            self.groups = [
+                np.flatnonzero((sources.labels != kind) & (sources.labels >= 0)) for kind in classes
+            ]
+        else:
+            self.groups = [np.flatnonzero(sources.labels == kind) for kind in classes]
+        self.able = np.array([len(group) > (rule == "class") for group in self.groups])
+
+    def of(self, places: NDArray[np.int64], number: int) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) in [-1, 1] and labels (N,) for the images at ``places`` (N,)."""
+        if self.rule == "domain":
+            seed = seeding.derive(self.seed, "source")
+            partners = seeding.places(len(self.kinds), len(places), number, seed)
+        else:
+            partners = self._in_groups(places, number)
+        return samples_at(self.pixels, self.kinds, partners, self.device)
+
+    def _in_groups(self, places: NDArray[np.int64], number: int) -> NDArray[np.int64]:
+        """At random of the group of the image's class; never the image itself."""
+        shares = seeding.rng(self.seed, "source", number).random(len(places))
+        apart = self.rule == "class"
+        partners = np.empty_like(places)
+        for row, (place, label) in enumerate(zip(places, self.labels[places], strict=True)):
+            group = self.groups[label]
+            step = apart + int(shares[row] * (len(group) - apart))  # apart: never a whole round
+            start = np.searchsorted(group, place) if apart else 0
+            partners[row] = group[(start + step) % len(group)]
+        return partners
+
+
+def samples_at(
+    pixels: Tensor, labels: Tensor, places: NDArray[np.int64], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) in [-1, 1] and labels (N,) at ``places`` (N,), on ``device``."""
+    rows = torch.from_numpy(places).to(pixels.device)
+    real = images.to_signed(pixels[rows].to(device).float())
+    return real.contiguous(memory_format=torch.channels_last), labels[rows].to(device)

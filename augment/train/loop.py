@@ -61,10 +61,12 @@ class Trainer:
         device: torch.device,
         log: Log,
         pool: Arrays | None = None,
+        sources: Arrays | None = None,
     ):
         """Build model and optimisers, and resume from the newest checkpoint in ``home``.
 
-        The model learns from ``pool`` (default: ``train``). Raises TrainingTrouble where the
+        The model learns from ``pool`` (default: ``train``) and, where it starts from images, from
+        ``sources`` (the same). Raises TrainingTrouble where the
         checkpoint is of a run that trouble stopped.
         """
         self.settings, self.train, self.valid = settings, train, valid
@@ -73,9 +75,10 @@ class Trainer:
         batches = settings.length * self.engine.batches
         self.feed = Feed(
             pool or train, settings.batch, batches, settings.seed, device, settings.balance,
-            source=self.engine.model.needs.source,
+            rule=self.engine.model.needs.source, sources=sources,
         )  # fmt: skip
         self.model = self.engine.model
+        self.sources = sources or train
         self.history = History()
         self.best = copy.deepcopy(self.model.average)
         self.names = (
@@ -212,9 +215,11 @@ class Trainer:
         conditions = torch.arange(count, device=self.device) % len(self.names)
         rng = seeding.generator(self.settings.seed, "fixed", device=self.device)
         source = None
-        if self.model.needs.source:
-            places = source_places(self.train, conditions.cpu().numpy(), self.settings.seed)
-            source = images.to_signed(torch.from_numpy(self.train.pixels[places]).float())
+        rule = self.model.needs.source
+        if rule:
+            labels, seed = conditions.cpu().numpy(), self.settings.seed
+            places = source_places(self.sources, labels, seed, rule=rule)
+            source = images.to_signed(torch.from_numpy(self.sources.pixels[places]).float())
             source = source.to(self.device)
         samples = self.model.sample(conditions, generator=rng, source=source)
         return images.to_uint8(samples.float().cpu().numpy())

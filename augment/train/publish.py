@@ -34,6 +34,7 @@ def publish_generator(
         "styles": trainer.best.styles,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
+        "source": trainer.model.needs.source,
         "conditioning": trainer.best.conditioning and resolved["conditioning"]["generator"],
         "shape": list(train.shape),
         "classes": train.classes,

@@ -20,6 +20,7 @@ from augment.data.arrays import Arrays, load_arrays, load_domains
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import Needs
+from augment.models.sources import load_sources
 from augment.runtime import devices, progress, seeding
 from augment.train import assemble, guessed_labels, rules
 from augment.train.log import open_log
@@ -53,10 +54,11 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     data = files.digest_of_folder(root / CLEAN)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
     labeller = _labeller(settings, train, home, device)
+    sources = load_sources(needs.source, train, root / CLEAN)
     with open_log(root / REPORTS / "dvclive") as log:
         upright = settings.profile == "glyph"
         filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
-        trainer = Trainer(settings, train, valid, labeller, home, device, log, filled)
+        trainer = Trainer(settings, train, valid, labeller, home, device, log, filled, sources)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root)
 

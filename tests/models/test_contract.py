@@ -133,7 +133,7 @@ def test_state_holds_all_that_a_step_follows_from(name: str) -> None:
 @each_model
 def test_who_starts_from_an_image(name: str) -> None:
     model = build(name)
-    assert model.needs.source == model.generator.source == (name in STARTING)
+    assert bool(model.needs.source) == model.generator.source == (name in STARTING)
 
 
 @each_model
@@ -187,3 +187,13 @@ def test_a_network_that_starts_otherwise_than_its_model_is_refused() -> None:
     ):
         with pytest.raises(PartError, match=f"train.generator: {message}"):
             assemble.build(settings(name, generator=network), SHAPE, CLASSES)
+
+
+def test_a_model_that_asks_about_whole_images_refuses_patches() -> None:
+    patch = {"name": "patch", "width": 8}
+    with pytest.raises(PartError, match="train.discriminator: 'patch' judges patches, .* 'cgan'"):
+        assemble.build(settings("cgan", discriminator=patch), SHAPE, CLASSES)
+    seeding.everything(0)
+    model = assemble.build(settings("gan", discriminator=patch), SHAPE, CLASSES)
+    first, second = (phase.losses(batch(0, "gan")) for phase in model.phases())
+    assert first["adversarial"].isfinite() and second["adversarial"].isfinite()

@@ -26,6 +26,7 @@ SHAPES = [
     (3, 64, 64),
 ]
 LARGE = [(6, 96, 96), (1, 252, 100), (1, 256, 256)]
+FROM_NOISE = [n for n in GENERATORS if not getattr(GENERATORS.describe(n).target, "source", False)]
 EVERY = [(r, name) for r in (GENERATORS, DISCRIMINATORS) for name in r.names()]
 IDS = [f"{r.kind.split()[0]}-{name}" for r, name in EVERY]
 LATENT = 10
@@ -34,6 +35,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {  # beside the defaults
     ("generator", "resnet"): [{"norm": "batch"}, {"attention": True}],
     ("discriminator", "mlp"): [{"layers": 2}],
     ("discriminator", "dcgan"): [{"norm": "none"}, {"norm": "none", "spectral": True}],
+    ("discriminator", "patch"): [{"layers": 3}, {"norm": "none", "spectral": True}],
     ("discriminator", "resnet"): [{"attention": True}, {"attention": True, "spectral": True}],
 }
 VARIANTS = [
@@ -89,7 +91,8 @@ def check(registry: Registry, spec: dict[str, Any], condition: int, shape: Shape
         assert output.shape == (3, *shape)
         assert output.abs().max() <= 1 and output.std() > 0
     else:
-        assert output.shape == (3, network.width)
+        assert output.shape[:2] == (3, network.width)
+        assert output.ndim == (4 if getattr(network, "patches", False) else 2)
     (output * torch.randn_like(output)).sum().backward()
     for tensor in inputs:
         assert tensor.grad is not None and (tensor.grad.flatten(1).abs().sum(1) > 0).all()
@@ -259,7 +262,7 @@ def test_resnet_blocks_start_as_their_shortcut_and_a_bias() -> None:
         assert torch.allclose(gap, bias.expand_as(gap), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in GENERATORS if name != "bend"])
+@pytest.mark.parametrize("name", FROM_NOISE)
 def test_a_condition_makes_every_norm_conditional(name: str) -> None:
     seeding.everything(0)
     network = build(GENERATORS, {"name": name, "width": 8}, (1, 16, 16), CONDITION)

@@ -226,7 +226,7 @@ def test_an_image_comes_with_another_one_of_its_class(balance: Balance) -> None:
     """Class 2 has a single image, and class 1 two; a batch follows from its number."""
     pixels = np.arange(12)[:, None, None, None] * np.ones((1, 1, 8, 8))
     served, again = (
-        Feed(arrays(pixels, np.array(RARE)), 4, 10, 7, CPU, balance, source=True) for _ in "ab"
+        Feed(arrays(pixels, np.array(RARE)), 4, 10, 7, CPU, balance, rule="class") for _ in "ab"
     )
     partners: set[tuple[int, int]] = set()
     for number in range(60):
@@ -244,7 +244,7 @@ def test_an_image_comes_with_another_one_of_its_class(balance: Balance) -> None:
 def test_pairs_need_a_class_of_two() -> None:
     pixels = np.zeros((3, 1, 8, 8))
     with pytest.raises(DatasetError, match="two images"):
-        Feed(arrays(pixels, np.arange(3)), 4, 10, 7, CPU, source=True)
+        Feed(arrays(pixels, np.arange(3)), 4, 10, 7, CPU, rule="class")
 
 
 # troubles

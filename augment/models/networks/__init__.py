@@ -3,7 +3,8 @@
 A generator maps inputs (N, latent), and a condition (N, condition) where it was built for one, to
 images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``width``). What labels
 and codes do to them is the business of the conditioning and of the model. A generator whose
-attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it starts from.
+attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it starts from. A
+discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w).
 """
 
 from __future__ import annotations
@@ -31,4 +32,12 @@ def widths(base: int, count: int, limit: int) -> list[int]:
     return [base * min(2**level, limit) for level in range(count + 1)]
 
 
-from augment.models.networks import bend, dcgan, mlp, resnet  # noqa: E402, F401  (they register themselves)
+from augment.models.networks import (  # noqa: E402  (they register themselves)
+    bend,  # noqa: F401
+    dcgan,  # noqa: F401
+    mlp,  # noqa: F401
+    patch,  # noqa: F401
+    resnet,  # noqa: F401
+    translator,  # noqa: F401
+    unet,  # noqa: F401
+)

@@ -22,7 +22,7 @@ class ConditionalNorm(Conditional):
     (arXiv:1707.00683).
     """
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, condition: int):
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d, condition: int):
         """``norm`` without affine parameters of its own; c has ``condition`` numbers."""
         super().__init__()
         self.norm = norm
@@ -52,6 +52,11 @@ def batch_norm(channels: int, condition: int) -> nn.Module:
     if not condition:
         return nn.BatchNorm2d(channels)
     return ConditionalNorm(nn.BatchNorm2d(channels, affine=False), condition)
+
+
+def plain_norm(channels: int) -> nn.Module:
+    """Instance norm of maps with ``channels`` (Ulyanov et al. 2016, arXiv:1607.08022)."""
+    return nn.InstanceNorm2d(channels, affine=True)
 
 
 class Attention(nn.Module):
