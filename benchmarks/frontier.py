@@ -1,7 +1,8 @@
 """What a recipe reaches in so many seconds of training: ``python -m benchmarks.frontier``.
 
-Unfiltered samples after equal wall time, by the judge of ``benchmarks.families``. *Taught* is a
-classifier of 8,000 samples, asked about the held-out digits. ``--changes`` holds settings of the
+Unfiltered samples after equal wall time, by the judge of ``benchmarks.families`` or one like it of
+``benchmarks.photographs``. *Taught* is a classifier of 8,000 samples, asked about the held-out
+images. ``--changes`` holds settings of the
 group ``train`` as JSON, which go over the recipe's. ``--pace`` takes the seconds of a step from a
 row that was measured on the machine at rest, where other work shares it.
 """
@@ -21,11 +22,12 @@ from augment.score.scores import diversity, memorisation
 from augment.score.scores.base import Measured
 from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
-from benchmarks import mnist, runs
+from benchmarks import mnist, photographs, runs
 from benchmarks.results import Row
 from benchmarks.tables import MACHINE, SEEDS, Column, Frame, by_recipe, first, met, summary
 from benchmarks.training import DEFAULT, Training
 
+SETS = {"digits": mnist.digits, "photographs": photographs.patches}
 BUDGETS = (60, 240, 900)  # seconds of training
 COUNTS = (10, 40, 100, 400)  # images a class
 MANY, FEW = 400, 20  # images a class, of the bounds
@@ -40,9 +42,9 @@ LEAST = {  # label accuracy, coverage, taught of the default: images a class and
 MOST_KID = {(MANY, 60): 0.01, (MANY, 240): -0.01}  # 240 s: as far as real train digits lie
 
 
-def digits(count: int, seed: int) -> Arrays:
-    """``count`` train digits of each class, made by ``seed``."""
-    train, _ = mnist.digits()
+def few(count: int, seed: int, images: str = "digits") -> Arrays:
+    """``count`` train images of each class, picked by ``seed``."""
+    train, _ = SETS[images]()
     places = [
         seeding.rng(seed, "frontier", label).permutation(np.flatnonzero(train.labels == label))
         for label in range(len(train.classes))
@@ -76,12 +78,14 @@ def samples(run: Training, count: int, classes: list[str]) -> Arrays:
 
 
 def measure(
-    recipe: str, changes: str, count: int, budget: int, seed: int, options: argparse.Namespace
-) -> Row:
+    images: str, recipe: str, changes: str, count: int, budget: int, seed: int,
+    options: argparse.Namespace,
+) -> Row:  # fmt: skip
     """A row of the table."""
-    _, held = mnist.digits()
-    data, judge = digits(count, seed), mnist.judge(options.judge, options.device)
-    settings = TrainSettings(recipe=recipe, seed=seed, **json.loads(changes))
+    _, held = SETS[images]()
+    judge = mnist.judge(options.judge, options.device, SETS[images])
+    data, profile = few(count, seed, images), "glyph" if images == "digits" else "natural"
+    settings = TrainSettings(recipe=recipe, seed=seed, profile=profile, **json.loads(changes))
     run = trained(settings, data, budget * options.speed, options.device, options.pace)
     made = samples(run, options.samples, data.classes)
     measured = Measured(
@@ -110,7 +114,8 @@ def frontier(rows: Frame) -> Frame:
     def bounded(t: Frame) -> Frame:
         keys = [*zip(t["images a class"], t["budget, s"], strict=True)]
         told = [key in LEAST for key in keys]
-        return (t["recipe"] == DEFAULT) & (t["changes"] == "") & np.array(told)
+        default = (t["recipe"] == DEFAULT) & (t["changes"] == "") & (t["images"] == "digits")
+        return default & np.array(told)
 
     def enough(t: Frame) -> list[bool]:
         keys = [*zip(t["images a class"], t["budget, s"], strict=True)]
@@ -124,9 +129,9 @@ def frontier(rows: Frame) -> Frame:
         ]
 
     shown = rows.assign(changed=rows["changes"].replace("{}", ""))
-    keys = ["count", "budget", "recipe"]
+    keys = ["images", "count", "budget", "recipe"]
     return summary(by_recipe(shown, *keys), [*keys, "changes"], {
-        "recipe": first("recipe"), "changes": first("changed"),
+        "images": first("images"), "recipe": first("recipe"), "changes": first("changed"),
         "images a class": first("count"), "budget, s": first("budget"),
         "steps": Column("trained", form="{:.0f}"), "KID": Column("kid", form="{:.4f}"),
         "coverage": Column("coverage", form="{:.3f}"),
@@ -143,19 +148,29 @@ TABLES = (frontier,)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    quick = {"recipes": [DEFAULT], "counts": [2], "budgets": [60], "speed": 0.001, "samples": 20,
+    quick = {"counts": [2], "budgets": [60], "speed": 0.001, "samples": 20,
              "taught": 20, "teaching": 2}  # fmt: skip
     options = runs.parse(
-        __doc__, argv, quick, recipes=[DEFAULT], changes="{}", counts=[MANY], budgets=[60],
-        speed=1.0, pace=0.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1], width=0,
-        steps=0,
+        __doc__, argv, quick, images=["digits"], recipes=[DEFAULT], changes="{}", counts=[MANY],
+        budgets=[60], speed=1.0, pace=0.0, samples=SAMPLES, taught=TAUGHT[0], teaching=TAUGHT[1],
+        width=0, steps=0,
     )  # fmt: skip
-    axes = {"recipe": options.recipes, "changes": [options.changes], "count": options.counts}
+    axes = {"images": options.images, "recipe": options.recipes, "changes": [options.changes],
+            "count": options.counts}  # fmt: skip
     keys = runs.grid(**axes, budget=options.budgets, seed=options.seeds)
-    full_form = runs.grid(
-        options.full, recipe=[DEFAULT], count=[MANY, FEW], budget=[60, 240], seed=range(3)
-    ) + runs.grid(options.full, recipe=RECIPES, count=COUNTS, budget=BUDGETS, seed=[0])
-    key = ("recipe", "changes", "count", "budget", "seed")
+    whole = {**options.full, "images": "digits"}
+    full_form = [
+        *runs.grid(whole, recipe=[DEFAULT], count=[MANY, FEW], budget=[60, 240], seed=range(3)),
+        *runs.grid(whole, recipe=RECIPES, count=COUNTS, budget=BUDGETS, seed=[0]),
+        *runs.grid(
+            {**whole, "images": "photographs"},
+            recipe=[DEFAULT],
+            count=[100, MANY],
+            budget=[60, 240],
+            seed=[0],
+        ),
+    ]
+    key = ("images", "recipe", "changes", "count", "budget", "seed")
     runs.collect("frontier", options, keys, measure, full_form, key, mnist.judge_facts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +81,19 @@ def accuracy(classifier: Classifier, data: Arrays) -> float:
 
 
 class Judge:
-    """An independent classifier, fitted to the 4,000, that measures samples.
+    """An independent classifier, fitted to the train images of ``sets``, that measures samples.
 
     Another architecture and seed than the labeller; features are in units of the train images' own
     spread, as in augment.score. It computes in float32, so that rows of all dates compare.
     """
 
-    def __init__(self, steps: int, device: torch.device):
+    def __init__(
+        self, steps: int, device: torch.device,
+        sets: Callable[[], tuple[Arrays, Arrays]] = digits,
+    ):  # fmt: skip
         """Fit for ``steps``, or read an earlier fit from the cache."""
-        train, held = digits()
+        self.sets = sets
+        train, held = sets()
         recipe = JudgeRecipe("residual", steps, 64, device)
         with precision.fixed("full"):
             self.classifier, self.steps = fit_judge(CACHE, recipe, train, JUDGE_SEED), steps
@@ -98,7 +103,7 @@ class Judge:
         self.held = self._normal(self._both(held.pixels)[0])
 
     def fidelity(self, pixels: Pixels) -> dict[str, float]:
-        """KID and coverage of uint8 images (N, 1, 28, 28) against the held-out digits."""
+        """KID and coverage of uint8 images (N, C, H, W) against the held-out ones."""
         features = self._normal(self._both(pixels)[0])
         coverage = density_coverage(self.held, features, NEIGHBOURS)["coverage"]
         return {"kid": kid(self.held, features), "coverage": coverage}
@@ -114,8 +119,8 @@ class Judge:
 
     @functools.cached_property
     def floor(self) -> dict[str, float]:
-        """The same numbers of as many real train digits; accuracy on the held-out ones."""
-        train, held = digits()
+        """The same numbers of as many real train images; accuracy on the held-out ones."""
+        train, held = self.sets()
         places = np.linspace(0, len(train) - 1, len(held)).astype(np.int64)
         right = self.accuracy(held.pixels, held.labels)
         return {"steps": self.steps, **self.fidelity(train.pixels[places]), "accuracy": right}
@@ -130,9 +135,11 @@ class Judge:
 
 
 @functools.cache
-def judge(steps: int, device: torch.device) -> Judge:
+def judge(
+    steps: int, device: torch.device, sets: Callable[[], tuple[Arrays, Arrays]] = digits
+) -> Judge:
     """The judge of a run."""
-    return Judge(steps, device)
+    return Judge(steps, device, sets)
 
 
 def judge_facts(options: argparse.Namespace) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def by_loss(taught: Classifier, members: Arrays, others: Arrays) -> float:
 def measure(count: int, seed: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
     _, held = mnist.digits()
-    data, judge = frontier.digits(count, seed), mnist.judge(options.judge, options.device)
+    data, judge = frontier.few(count, seed), mnist.judge(options.judge, options.device)
     supply = Supply(data, options, seed)
     orders = [Order(name, options.samples // 10) for name in data.classes]
     how = Draw(max_candidates=options.candidates)
