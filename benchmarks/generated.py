@@ -8,12 +8,18 @@ rest filled by repeated real images, beside that of oversampling alone.
 ``synthetic only``: a classifier of 50,000 samples beside one of the 4,000 digits that the generator
 learned from, for equal steps; each subset holds out another 1,000.
 
+``1`` and ``10 labels`` of each of MNIST's digits, the rest of the 4,000 without: what adopted
+images teach, what samples of a half-labelled generator do, and both.
+
 ``20`` and ``50 per class``, and nothing else: the verdict of the score stage by its own budget, on
 valid and test images as few as a user has, beside a longer measurement with other test images and
 with other and more classifier seeds. The verdict is right if the longer measurement says the same
 of the chosen dose. ``no difference`` is also right if the gain measured there lies in its interval,
 and dose 0 if no dose helps there. The set that ``write`` would then write is measured as long. All
 samples under each other's labels must harm.
+
+Every case but ``synthetic only`` and the verdicts is measured by classifiers of two families: a
+convolutional network under elastic changes and a support-vector machine on pixels.
 """
 
 from __future__ import annotations
@@ -42,8 +48,8 @@ from augment.score.uplift.protocol import Plan, measure
 from augment.synth.candidates import Draw
 from augment.synth.quotas import Order, quotas
 from augment.synth.settings import SynthSettings
-from augment.write import dose
-from benchmarks import mnist, runs
+from augment.write import dose as doses_
+from benchmarks import half, mnist, runs, uplift
 from benchmarks.results import SETTING, Row
 from benchmarks.supply import Supply
 from benchmarks.tables import MACHINE, WHERE, Column, Frame, cell, summary
@@ -57,11 +63,15 @@ RARE_GAIN, OTHERS_GAIN = 0.03, -0.002  # of recall, in the mean
 ONLY = 0.98  # accuracy of synthetic images alone, in the median
 RIGHT, WRITTEN = 0.9, -0.002  # share of verdicts; gain of what is written, in every repeat
 
-Case = Callable[[argparse.Namespace, int, int, Path], Row]
+FAMILIES = ("judge", "svc")  # learners: the network of the terms, and none
+FEW_ARMS = ("adopted", "synthetic", "adopted+synthetic")
+FEW_SAMPLES = 200  # samples of each class beside a few labels
+
+Case = Callable[[argparse.Namespace, int, int, Path], Row | list[Row]]
 
 
-def rare(options: argparse.Namespace, subset: int, generator: int, cache: Path) -> Row:
-    """A row about two classes of which there are few images."""
+def rare(options: argparse.Namespace, subset: int, generator: int, cache: Path) -> list[Row]:
+    """Rows about two classes of which there are few images, one for each family."""
     whole, held = mnist.digits()
     few = seeding.rng(subset, "rare").permutation(len(whole.classes))[:RARE]
     counts = np.full(len(whole.classes), len(whole))
@@ -69,15 +79,28 @@ def rare(options: argparse.Namespace, subset: int, generator: int, cache: Path) 
     (train,) = parts(whole, [counts], subset)
     supply = _supply(train, options, subset, generator, balance="classes")
     orders = quotas(SynthSettings(match="largest", per_class=None), train)
-    half = max(order.count for order in orders) / FEWEST / 2
-    study = _study(train, held, _samples(supply, orders, options), _terms(options), cache)
+    dose = max(order.count for order in orders) / FEWEST / 2  # half of what they lack
+    made = _samples(supply, orders, options)
+    sides = {"rare": few, "others": np.setdiff1d(np.arange(len(counts)), few)}
+    return [
+        {"learner": learner, **_recalls(train, held, made, dose, sides, learner, options, cache)}
+        for learner in options.learners
+    ]
+
+
+def _recalls(
+    train: Arrays, held: Arrays, made: Arrays, dose: float,
+    sides: Mapping[str, np.ndarray[Any, Any]], learner: str, options: argparse.Namespace,
+    cache: Path,
+) -> Row:  # fmt: skip
+    """Recall on each of ``sides`` by oversampling and with ``dose`` of samples, and the gains."""
+    study = _study(train, held, made, _terms(options), cache, learner=learner)
     arms = ("oversampling", "oversampling+synthetic")
-    plan = Plan(arms, (half,), range(options.classifiers), ("elastic",))
+    plan = Plan(arms, (dose,), range(options.classifiers), ("elastic",))
     recalls = {
         title.partition("@")[0].rpartition("+")[2]: np.array([*arm.per_class.values()])
         for title, arm in measure(study, plan).arms.items()
     }
-    sides = {"rare": few, "others": np.setdiff1d(np.arange(len(counts)), few)}
     means = {
         f"{side}_{arm}": float(recall[labels].mean())
         for side, labels in sides.items()
@@ -87,6 +110,32 @@ def rare(options: argparse.Namespace, subset: int, generator: int, cache: Path) 
         f"{side}_gain": means[f"{side}_synthetic"] - means[f"{side}_oversampling"] for side in sides
     }
     return {**means, **gains}
+
+
+def few_labels(
+    count: int, options: argparse.Namespace, subset: int, generator: int, cache: Path
+) -> list[Row]:
+    """Rows about ``count`` labels of each class beside many images without, one for each family."""
+    train, held = mnist.digits(subset)
+    data = half.labelled(train, count, subset)
+    labelled = data.take(np.flatnonzero(data.labels >= 0))
+    adopted, _ = uplift.adopt(data, options.classify, 64, subset, options.device)
+    model = {"name": "infogan", "labels": "half"}
+    supply = _supply(labelled, options, subset, generator, pool=data, model=model)
+    orders = [Order(name, options.few) for name in train.classes]
+    made = _samples(supply, orders, options)
+    plan = Plan(FEW_ARMS, (options.few / count,), range(options.classifiers), ("elastic",))
+    rows = []
+    for learner in options.learners:
+        study = _study(
+            labelled, held, made, _terms(options), cache, adopted=adopted, learner=learner
+        )
+        means = {
+            title.partition("@")[0]: arm["mean"]
+            for title, arm in measure(study, plan).as_dict()["arms"].items()
+        }
+        rows.append({"learner": learner, "labels": count, **means})
+    return rows
 
 
 def synthetic_only(options: argparse.Namespace, subset: int, generator: int, cache: Path) -> Row:
@@ -191,7 +240,7 @@ def _terms(options: argparse.Namespace) -> Terms:
 
 def _study(
     train: Arrays, test: Arrays, synthetic: Arrays, terms: Terms, cache: Path,
-    valid: Arrays | None = None,
+    valid: Arrays | None = None, adopted: Arrays | None = None, learner: str = "judge",
 ) -> Study:  # fmt: skip
     """The images with a learner whose earlier answers are read from ``cache``."""
     nothing = train.take(np.zeros(0, np.int64))
@@ -199,24 +248,27 @@ def _study(
     shown = np.concatenate([valid.pixels, test.pixels])
 
     def trained(training: Training, seed: int, title: str) -> Outcome:
-        answers = fitted_answers(cache, "judge", terms, training, seed, shown, title)
+        answers = fitted_answers(cache, learner, terms, training, seed, shown, title)
         return Outcome(*np.split(answers, [len(valid), len(shown)]))
 
-    return Study(train, valid, test, synthetic, nothing, nothing.pixels, trained)
+    adopted = nothing if adopted is None else adopted
+    return Study(train, valid, test, synthetic, adopted, nothing.pixels, trained)
 
 
 def what_is_written(train: Arrays, synthetic: Arrays, report: UpliftReport) -> Arrays:
     """The synthetic images that ``write`` would write after the choice of ``report``."""
     names = np.array(train.classes)
     frame = pd.DataFrame({"label": names[synthetic.labels], "index": range(len(synthetic))})
-    doses = dose.doses("auto", train.classes, report)
-    mask = dose.taken(frame, pd.Series(names[train.labels]), doses)
+    doses = doses_.doses("auto", train.classes, report)
+    mask = doses_.taken(frame, pd.Series(names[train.labels]), doses)
     return synthetic.take(np.flatnonzero(mask))
 
 
 CASES: dict[str, Case] = {
     "rare": rare,
     "synthetic only": synthetic_only,
+    "1 label": partial(few_labels, 1),
+    "10 labels": partial(few_labels, 10),
     **{
         f"{count} per class: {name}": partial(verdict, source, count)
         for name, source in (("digits", mnist.small_digits), ("MNIST", mnist.all_digits))
@@ -225,20 +277,24 @@ CASES: dict[str, Case] = {
 }
 
 
-def measure_case(case: str, seed: int, generator: int, options: argparse.Namespace) -> Row:
-    """A row of the table."""
+def measure_case(case: str, seed: int, generator: int, options: argparse.Namespace) -> list[Row]:
+    """Rows of the table: one for each family of classifiers, or one by the network alone."""
     start = time.perf_counter()
     with TemporaryDirectory() as folder:
-        row = CASES[case](options, seed, generator, Path(folder))
+        measured = CASES[case](options, seed, generator, Path(folder))
+    rows = measured if isinstance(measured, list) else [{"learner": FAMILIES[0], **measured}]
     minutes = (time.perf_counter() - start) / 60
-    classifiers = options.longer if "verdict" in row else options.classifiers
-    return {**row, "classifiers": classifiers, "minutes": minutes}
+    classifiers = [options.longer if "verdict" in row else options.classifiers for row in rows]
+    return [
+        {**row, "classifiers": count, "minutes": minutes}
+        for row, count in zip(rows, classifiers, strict=True)
+    ]
 
 
 def generated(rows: Frame) -> Frame:
     """A line for each case, with its bound."""
     parts = []
-    for _, group in rows.groupby(["case", *SETTING, "device"], sort=False):
+    for _, group in rows.groupby(["case", "learner", *SETTING, "device"], sort=False):
         kind = next(key for key in BOUNDS if key in group and group[key].notna().all())
         bound, reached, enough = BOUNDS[kind](group)
         facts = summary(group, ["case"], {
@@ -248,9 +304,21 @@ def generated(rows: Frame) -> Frame:
             "minutes each": Column("minutes", form="{:.1f}"),
             "setting": WHERE["setting"], **MACHINE,
         })  # fmt: skip
-        line = {"case": group["case"].iloc[0], "bound": bound, "reached": reached}
-        parts.append(Frame([line | {"met": cell(bool(enough)), **facts.iloc[0]}]))
+        case, learner = group["case"].iloc[0], group["learner"].iloc[0]
+        case = case if learner == FAMILIES[0] else f"{case}, by {learner}"
+        line = {"case": case, "bound": bound, "reached": reached}
+        parts.append(Frame([line | {"met": cell(enough), **facts.iloc[0]}]))
     return pd.concat(parts)
+
+
+def _few(rows: Frame) -> tuple[str, str, str]:
+    """No bound; accuracy of every arm in the median, and the gain of samples with its interval."""
+    arms = ["classic", *FEW_ARMS]
+    subsets = rows.reindex(columns=["seed", *arms]).groupby("seed", sort=False).mean()
+    medians = ", ".join(f"{name} {cell(subsets[name].median())}" for name in subsets)
+    alone = _interval(subsets["synthetic"] - subsets["classic"])
+    beside = _interval(subsets["adopted+synthetic"] - subsets["adopted"])
+    return "none", f"{medians}; samples {alone}, beside adopted images {beside}", ""
 
 
 def _rare(rows: Frame) -> tuple[str, str, bool]:
@@ -262,7 +330,7 @@ def _rare(rows: Frame) -> tuple[str, str, bool]:
         f"recall of the rare classes {RARE_GAIN:+.1%} over oversampling, of the others "
         f"{OTHERS_GAIN:+.1%}",
         f"{_interval(rare)} ({before} to {after} in the median), others {_interval(others)}",
-        rare.mean() >= RARE_GAIN and others.mean() >= OTHERS_GAIN,
+        bool(rare.mean() >= RARE_GAIN and others.mean() >= OTHERS_GAIN),
     )
 
 
@@ -274,7 +342,7 @@ def _interval(gains: pd.Series[float]) -> str:
 def _only(rows: Frame) -> tuple[str, str, bool]:
     reached, real = rows["synthetic_only"].median(), rows["real"].median()
     words = f"{cell(reached)}, real alone at as many steps {cell(real)}"
-    return f"accuracy {ONLY:.1%}", words, reached >= ONLY
+    return f"accuracy {ONLY:.1%}", words, bool(reached >= ONLY)
 
 
 def _verdicts(rows: Frame) -> tuple[str, str, bool]:
@@ -288,7 +356,7 @@ def _verdicts(rows: Frame) -> tuple[str, str, bool]:
         "shuffled labels harm in all",
         f"right in {correct} of {len(rows)} ({words}), written {worst:+.2%} at worst, "
         f"shuffled harm in {harmed}",
-        correct >= RIGHT * len(rows) and worst >= WRITTEN and harmed == len(rows),
+        bool(correct >= RIGHT * len(rows) and worst >= WRITTEN and harmed == len(rows)),
     )
 
 
@@ -296,6 +364,7 @@ BOUNDS = {  # bound, value reached, whether it is met; by a key that only rows o
     "rare_gain": _rare,
     "synthetic_only": _only,
     "verdict": _verdicts,
+    "labels": _few,
 }
 TABLES = (generated,)
 
@@ -304,16 +373,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
     quick = {
         "seeds": [0], "generators": [0], "probability": 0.0, "kept": 2, "samples": 20,
-        "classify": 2, "classifiers": 1, "longer": 1, "budget": 2,
+        "classify": 2, "classifiers": 1, "longer": 1, "budget": 2, "few": 2,
     }  # fmt: skip
     options = runs.parse(
         __doc__, argv, quick, seeds=[*SUBSETS], generators=[*GENERATORS], cases=list(CASES),
         network="own", width=32, steps=2000, probability=0.9, candidates=100.0, kept=100,
-        samples=50_000, classify=1000, classifiers=2, longer=10, budget=0,
+        samples=50_000, classify=1000, classifiers=2, longer=10, budget=0, few=FEW_SAMPLES,
+        learners=[*FAMILIES],
     )  # fmt: skip
     keys = runs.grid(case=options.cases, seed=options.seeds, generator=options.generators)
     full_form = runs.grid(options.full, case=CASES, seed=SUBSETS, generator=GENERATORS)
-    key = ("case", "seed", "generator")
+    key = ("case", "seed", "generator", "learner")
     runs.collect("generated", options, keys, measure_case, full_form, key)
 
 

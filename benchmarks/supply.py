@@ -24,15 +24,19 @@ QUANTILE = 0.01  # of real images' nearest distances, below which a sample is a 
 class Supply:
     """The stages ``train`` and ``synth`` on labelled images in memory."""
 
-    def __init__(self, train: Arrays, options: argparse.Namespace, seed: int, **changes: Any):
+    def __init__(
+        self, train: Arrays, options: argparse.Namespace, seed: int, pool: Arrays | None = None,
+        **changes: Any,
+    ):  # fmt: skip
         """Train the generator, its settings changed by ``changes``, and the labeller.
 
+        The generator learns from ``pool`` (default: ``train``), with labels -1 where unknown.
         The paper's networks come with the paper's way to train them.
         """
         paper = {**training.PAPER, "augment": ["shift", "affine"]}
         changes = {**(paper if options.network == "paper" else {}), **changes}
         settings = training.settings("infogan", options, seed, **changes)
-        run = training.Training(settings, train, options.device)
+        run = training.Training(settings, pool or train, options.device)
         run.run(options.steps)
         self.generator = run.generator
         labeller = JudgeRecipe("cnn", options.judge, 64, options.device).fit(

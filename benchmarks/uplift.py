@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from augment.adopt import combine
 from augment.adopt.opinions import Pool
 from augment.adopt.settings import AdoptSettings
+from augment.data.arrays import Arrays
 from augment.runtime import seeding
 from augment.score.uplift import protocol
 from augment.score.uplift.arms import Outcome, Study, Training, perturbed
@@ -47,16 +49,7 @@ def few(case: str, seed: int, options: argparse.Namespace) -> Row:
     """A row about a few labels and many images without."""
     train, held = mnist.digits()
     data = half.labelled(train, FEW[case], seed)
-    settings = AdoptSettings()
-    pool = Pool(
-        data.pixels, data.classes, upright=True, home=Path(), device=options.device,
-        steps=options.steps, rounds=1, batch=options.batch, seed=seed,
-    )  # fmt: skip
-    nobody = np.zeros(0, np.int64)
-    probabilities, verdict = combine.label_pool(pool, data.labels, nobody, LABELLERS)
-    sure = (data.labels < 0) & (probabilities.max(1) >= settings.probability)
-    guessed = dataclasses.replace(data, labels=probabilities.argmax(1))
-    adopted = guessed.take(np.flatnonzero(sure))
+    adopted, method = adopt(data, options.steps, options.batch, seed, options.device)
     terms = Terms(10, options.steps, options.batch, "cnn", "glyph", options.device)
 
     def trained(training: Training, number: int, title: str) -> Outcome:
@@ -65,7 +58,7 @@ def few(case: str, seed: int, options: argparse.Namespace) -> Row:
         return Outcome(empty, predict(held.pixels), unlabelled)
 
     empty = np.zeros((0, 10), np.float32)
-    nothing = data.take(nobody)
+    nothing = data.take(np.zeros(0, np.int64))
     study = Study(
         train=data.take(np.flatnonzero(data.labels >= 0)), valid=nothing, test=held,
         synthetic=nothing, adopted=adopted, unlabelled=data.pixels[data.labels < 0],
@@ -79,11 +72,39 @@ def few(case: str, seed: int, options: argparse.Namespace) -> Row:
         **{name: arms.get(name) for name in ("classic", "pseudo_labels", "adopted")},
         **{name: gain.get(name) for name in ("gain", "low", "high", "verdict")},
         "classifiers": options.classifiers,
-        "threshold": settings.probability,
+        "threshold": AdoptSettings().probability,
         "taken": len(adopted),
-        "taken_right": float((adopted.labels == train.labels[sure]).mean()) if sure.any() else None,
-        "method": verdict.method,
+        "taken_right": share_right(adopted, train),
+        "method": method,
     }
+
+
+def adopt(
+    data: Arrays, steps: int, batch: int, seed: int, device: torch.device
+) -> tuple[Arrays, str]:
+    """The images without a label (-1) of ``data`` that ``augment adopt`` takes in, and its method.
+
+    By all its labellers but a generator's class head.
+    """
+    pool = Pool(
+        data.pixels, data.classes, upright=True, home=Path(), device=device,
+        steps=steps, rounds=1, batch=batch, seed=seed,
+    )  # fmt: skip
+    nobody = np.zeros(0, np.int64)
+    probabilities, verdict = combine.label_pool(pool, data.labels, nobody, LABELLERS)
+    sure = (data.labels < 0) & (probabilities.max(1) >= AdoptSettings().probability)
+    guessed = dataclasses.replace(data, labels=probabilities.argmax(1))
+    return guessed.take(np.flatnonzero(sure)), verdict.method
+
+
+def share_right(adopted: Arrays, truth: Arrays) -> float | None:
+    """The share of ``adopted`` whose label is that in ``truth``; None of none."""
+    places = {name: place for place, name in enumerate(truth.ids)}
+    right = [
+        label == truth.labels[places[name]]
+        for name, label in zip(adopted.ids, adopted.labels, strict=True)
+    ]
+    return float(np.mean(right)) if right else None
 
 
 def copier(case: str, seed: int) -> Row:

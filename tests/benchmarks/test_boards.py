@@ -84,6 +84,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
         (half, ["--steps", "2", "--supervised", "2", "--width", "4"], "labels a class"),
         (uplift, ["--cases", "10 labels", "--steps", "1"], "pseudo-labels"),
         (uplift, ["--cases", "copier: digits"], "false alarms"),
+        (generated, ["--cases", "1 label", "--generators", "0", "--width", "4"], "1 label, by svc"),
         (generated, ["--cases", "20 per class: digits", "--width", "4"], "shuffled harm in"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
     ],
@@ -393,7 +394,7 @@ def test_what_is_written_follows_the_verdict_of_each_class(
 
 
 def generated_row(**values: object) -> dict[str, object]:
-    return row(generator=0, classifiers=2, minutes=1.0, **values)
+    return row(generator=0, classifiers=2, minutes=1.0, **{"learner": "judge", **values})
 
 
 @pytest.mark.parametrize(
@@ -412,6 +413,18 @@ def test_rare_classes_gain_in_the_mean_and_others_lose_nothing(
     assert (line["met"], line["subsets"], line["classifiers each"]) == (met, "2", "2")
     once = [*rows, *[{**rows[0], "generator": 1}] * 9]  # more generators of one subset
     assert lines("generated", *once)[0]["reached"].split("%")[0] == line["reached"].split("%")[0]
+
+
+def test_a_few_labels_show_what_samples_add_by_each_family() -> None:
+    arms = {"classic": 0.5, "adopted": 0.8, "synthetic": 0.6, "adopted+synthetic": 0.79}
+    rows = [
+        generated_row(case="1 label", labels=1, learner=learner, **arms)
+        for learner in ("judge", "svc")
+    ]
+    first, second = lines("generated", *rows)
+    assert (first["case"], second["case"]) == ("1 label", "1 label, by svc")
+    assert "samples +10.0%" in first["reached"] and "images -1.0%" in first["reached"]
+    assert first["bound"] == "none" and not first["met"]
 
 
 @pytest.mark.parametrize(("accuracy", "met"), [(0.98, "yes"), (0.979, "no")])
