@@ -40,10 +40,10 @@ class Supply:
         run.run(options.steps)
         self.generator = run.generator
         labeller = JudgeRecipe("cnn", options.judge, 64, options.device).fit(
-            train, seed, "labeller"
+            run.pool, seed, "labeller"
         )
         probability = options.probability
-        self.filter = Filter.fit(labeller, train, probability=probability, quantile=QUANTILE)
+        self.filter = Filter.fit(labeller, run.pool, probability=probability, quantile=QUANTILE)
 
     def draw(
         self,

@@ -60,7 +60,8 @@ class Training:
     ):  # fmt: skip
         """Fresh weights. Labels that are -1 in ``pool`` are guessed where the model asks for it.
 
-        A generator that starts from images takes those of ``sources`` (default: ``pool``).
+        A generator that starts from images takes those of ``sources`` (default: ``pool``). The
+        attribute ``pool`` has the guesses.
         """
         settings = rules.decide(settings, len(pool), len(pool.classes), device)
         self.settings, self.device = settings, device
@@ -68,6 +69,7 @@ class Training:
         self.model = self.engine.model
         upright = settings.profile == "glyph"
         pool = guessed_labels.fill(self.model.needs, pool, upright=upright, seed=settings.seed)
+        self.pool = pool
         batches = settings.length * self.engine.batches
         self.feed = Feed(
             pool, settings.batch, batches, settings.seed, device, settings.balance,

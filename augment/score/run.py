@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe, extract, fit_judge
@@ -188,8 +189,11 @@ def _measure(
     spread = np.maximum(spread, 0.01 * spread.mean() or 1.0)  # a feature may never fire
 
     def side(images: Arrays) -> Side:
-        values, probabilities = extract(cache, judge, images.pixels)
-        return Side(images.pixels, images.labels, (values - mean) / spread, probabilities)
+        return of_pixels(images.pixels, images.labels)
+
+    def of_pixels(pixels: Pixels, labels: NDArray[np.int64]) -> Side:
+        values, probabilities = extract(cache, judge, pixels)
+        return Side(pixels, labels, (values - mean) / spread, probabilities)
 
     return Measured(
         classes=data.train.classes,
@@ -197,6 +201,9 @@ def _measure(
         held=side(join(data.valid, data.test)),
         synthetic=side(data.synthetic),
         uplift=uplift,
+        unlabelled=of_pixels(data.unlabelled, np.full(len(data.unlabelled), -1))
+        if len(data.unlabelled)
+        else None,
     )
 
 

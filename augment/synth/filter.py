@@ -45,7 +45,8 @@ class Filter:
     than ``visible``. Both bounds are the same quantile of the train images' own nearest distances.
     By the latter it must not copy the image that it started from either, one of ``starts`` by its
     id, where that is no train image.
-    ``reference`` (M, F) are the train images' features; ``rejected`` counts by reason.
+    Train images without a label, -1, must not be copied either. ``reference`` (M, F) are the train
+    images' features; ``rejected`` counts by reason.
     """
 
     labeller: Classifier

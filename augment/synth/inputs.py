@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +20,25 @@ from augment.synth.settings import SynthSettings
 
 
 def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arrays]:
-    """The generator, the filter of its samples, and the real train images that fitted it.
+    """The generator, the filter of its samples, and the labelled real train images.
 
-    Where a class has no label of its own, adopted images are among them.
+    Where a class has no label of its own, adopted images are among them. No train image may be
+    copied, with a label or without.
     """
     device = str(devices.choose_device(settings.device))
     generator = Generator.load(root / GENERATOR, device=device)
     labeller = load_classifier(root / GENERATOR, "labeller", device)
-    labelled = load_arrays(root / CLEAN, split="train", origin="real", classes=generator.classes)
-    train, _ = with_adopted(labelled, root)
+    every = load_arrays(
+        root / CLEAN, split="train", origin="real", classes=generator.classes, unlabelled=True
+    )
+    train, _ = with_adopted(every.take(np.flatnonzero(every.labels >= 0)), root)
+    label_of = dict(zip(train.ids, train.labels, strict=True))
+    labels = np.array([label_of.get(name, -1) for name in every.ids], np.int64)
     sources = load_sources(generator.rule, train, root / CLEAN)
     generator.start_from(sources)
     candidate_filter = Filter.fit(
-        labeller, train, probability=settings.probability, quantile=settings.copy_quantile,
-        sources=sources if generator.rule in FOREIGN else None,
+        labeller, dataclasses.replace(every, labels=labels), probability=settings.probability,
+        quantile=settings.copy_quantile, sources=sources if generator.rule in FOREIGN else None,
     )  # fmt: skip
     return generator, candidate_filter, train
 

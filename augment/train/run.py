@@ -30,7 +30,7 @@ from augment.train.settings import TrainSettings
 from augment.vision.gradients import describe
 from augment.vision.label_graph import graph
 
-FORMAT = 4  # of the checkpoints; one of another format is not resumed
+FORMAT = 5  # of the checkpoints; one of another format is not resumed
 EVEN = {"name": "constant", "warm_up": 0.0}  # the schedule that does not follow a run's length
 
 
@@ -53,11 +53,12 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     resolved = assemble.resolved_settings(settings)
     data = files.digest_of_folder(root / CLEAN)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
-    labeller = _labeller(settings, train, home, device)
+    upright = settings.profile == "glyph"
+    filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
+    guessed = needs.guessed and needs.labels == "half"
+    labeller = _labeller(settings, filled if guessed else train, home, device)
     sources = load_sources(needs.source, train, root / CLEAN)
     with open_log(root / REPORTS / "dvclive") as log:
-        upright = settings.profile == "glyph"
-        filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled, sources)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root)
@@ -165,7 +166,11 @@ def load_pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
 def _labeller(
     settings: TrainSettings, train: Arrays, home: Path, device: torch.device
 ) -> Classifier:
-    """The classifier that synth filters with; fitted once for a run, on the train split only."""
+    """The classifier that synth filters with; fitted once for a run, on the train split only.
+
+    Where the model guesses the labels of images without one, it learns from these too: of a few
+    labels alone it would turn nearly all samples away.
+    """
     if (home / "labeller.safetensors").exists() and (home / "labeller.json").exists():
         return load_classifier(home, "labeller", device)
     labeller = fit_classifier(

@@ -329,6 +329,23 @@ def test_precision_and_recall_tell_narrow_from_wild():
     assert wild["precision"] < 0.4 < 0.6 < wild["recall"]
 
 
+def test_a_copy_of_an_image_without_a_label_is_a_copy() -> None:
+    """Generators learn from images without a label too."""
+    rng = np.random.default_rng(0)
+    sides = [
+        dataclasses.replace(
+            side(cloud(20, seed=seed)), pixels=rng.integers(256, size=(20, 1, 8, 8), dtype=np.uint8)
+        )
+        for seed in range(3)
+    ]
+    alone = memorisation.memorisation(measured(*sides))
+    every = dataclasses.replace(measured(*sides), unlabelled=sides[2])
+    assert len(every.learned) == 40 and measured(*sides).learned is sides[0]
+    numbers = memorisation.memorisation(every)
+    assert (alone["near_copy_fraction"], numbers["near_copy_fraction"]) == (0.0, 1.0)
+    assert numbers["floor"]["near_copy_fraction"] == 0.0
+
+
 def test_authenticity_is_the_naive_one():
     real, other = cloud(40), cloud(50, seed=1)
     across = naive_distances(other, real)

@@ -63,11 +63,16 @@ class Side:
         )
 
 
+_PARTS = ("pixels", "labels", "features", "probabilities")
+
+
 @dataclass(frozen=True)
 class Measured:
     """The images that scores compare: real train ones, real held-out ones and synthetic ones.
 
     ``uplift()`` trains what the uplift compares and gives the UpliftReport as a dictionary.
+    ``unlabelled`` are train images without a label, which a generator may have learned from too;
+    their labels are -1.
     """
 
     classes: Sequence[str]
@@ -75,6 +80,15 @@ class Measured:
     held: Side
     synthetic: Side
     uplift: Callable[[], Numbers]
+    unlabelled: Side | None = None
+
+    @property
+    def learned(self) -> Side:
+        """All real train images, with a label or without."""
+        if self.unlabelled is None:
+            return self.train
+        both = [(getattr(self.train, name), getattr(self.unlabelled, name)) for name in _PARTS]
+        return Side(*map(np.concatenate, both))
 
 
 Comparison = Callable[[Side, Side], Numbers]

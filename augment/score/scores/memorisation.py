@@ -26,13 +26,14 @@ def memorisation(
 ) -> Numbers:
     """Share of near copies of train images, and share of authentic samples.
 
+    Train images are all that a generator may have learned from, those without a label too.
     Pixels are compared directly, and with the image moved by up to one pixel each way. A near copy
     is nearer to a train image than all but the share ``quantile`` of the train images are to their
     own nearest one; at most ``most`` images of either kind are looked at. A sample is authentic if
     in the judge's features it is farther from its nearest train image than that image is from its
     own nearest one.
     """
-    train = measured.train
+    train = measured.learned
     lookalikes = Lookalikes(train.pixels)
     rows = evenly_spaced(np.arange(len(train)), most)
     few = len(train) < 2
