@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Annotations of options; the registry checks their bounds.
 Count = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

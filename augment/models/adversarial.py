@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from augment.models.base import Batch, Losses, Model, Needs, Parts, Phase
 from augment.models.critic import Critic
 from augment.models.latents import LatentGenerator, latents
-from augment.models.penalties import ForwardPass, Penalty
+from augment.models.penalties import ForwardPass, Penalty, terms
 from augment.vision.augmentations import Adaptive
 
 
@@ -106,7 +106,6 @@ class AdversarialModel(Model):
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         """Weighted terms that the discriminator minimises: adversarial, penalties, heads."""
-        due = [penalty for penalty in self.penalties if penalty.due(batch.step)]
         fakes = self.generate(batch)
         self.made = batch, fakes
         fakes = fakes._replace(images=fakes.images.detach())
@@ -126,15 +125,8 @@ class AdversarialModel(Model):
         forward = ForwardPass(
             critic, real, fake, labels, real_logits, fake_logits, batch.rng, self.parts.augment
         )
-        for penalty in due:
-            name = type(penalty).__name__.lower()
-            losses[name] = penalty.term(forward) * (penalty.weight * penalty.interval)
-        self.facts = {
-            "accuracy": (real_logits > fake_logits).float().mean().detach(),
-            "accuracy_real": (real_logits > 0).float().mean().detach(),
-            "accuracy_fake": (fake_logits < 0).float().mean().detach(),
-        }
-        self._adapt(real_logits - fake_logits if self.parts.loss.paired else real_logits, batch)
+        losses |= terms(self.penalties, forward, batch.step)
+        self.note(real_logits, fake_logits, batch)
         return losses
 
     def generator_losses(self, batch: Batch) -> Losses:
@@ -191,9 +183,18 @@ class AdversarialModel(Model):
         """Classes (N,) as those of packs (N / packing, packing)."""
         return labels.view(-1, self.packing)
 
-    def _adapt(self, certainty: Tensor, batch: Batch) -> None:
-        """Move the augmentation's probability by how often D is sure (Karras et al. 2020)."""
+    def note(self, real: Tensor, fake: Tensor, batch: Batch) -> None:
+        """Keep how many logits (N,) of either kind are right.
+
+        An adaptive augmentation follows how often they are sure (Karras et al. 2020).
+        """
+        self.facts = {
+            "accuracy": (real > fake).float().mean().detach(),
+            "accuracy_real": (real > 0).float().mean().detach(),
+            "accuracy_fake": (fake < 0).float().mean().detach(),
+        }
         if isinstance(self.parts.augment, Adaptive):
+            certainty = real - fake if self.parts.loss.paired else real
             self.parts.augment.update(certainty.detach().sign().mean(), len(batch.real))
             self.facts["p"] = self.parts.augment.p.clone()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from augment.models.adversarial import AdversarialModel, Fakes
+from augment.models.adversarial import Fakes
 from augment.models.base import MODELS, Batch, Losses, Needs, Parts
 from augment.models.critic import Critic
+from augment.models.pairs import PairGame
 from augment.registry import Amount, Count
 
 HIDDEN = 256  # units between features and logit of a pair; chosen by hand
@@ -18,14 +19,12 @@ HIDDEN = 256  # units between features and logit of a pair; chosen by hand
     paper="Antoniou et al. 2017, Data Augmentation Generative Adversarial Networks "
     "(arXiv:1711.04340); Mao et al. 2019, Mode Seeking GANs (arXiv:1903.05628)",
 )
-class PairedGan(AdversarialModel):
+class PairedGan(PairGame):
     """The discriminator sees pairs, and asks whether they are two images of one class.
 
     Real are two images of a class; made ones beside their source, and images of two classes, are
     not. No network is told the class, so that what is learned on large classes goes for rare ones.
     """
-
-    matched = True  # a sample is of the class of its source
 
     def __init__(
         self,
@@ -52,17 +51,11 @@ class PairedGan(AdversarialModel):
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """A discriminator of packs of two, with a hidden layer: whether two agree is no sum."""
-        critic = Critic(self.parts.discriminator, self.parts.shape, None, 2)
+        critic = super().critic(conditioning)
         critic.logit = nn.Sequential(
             nn.Linear(critic.width, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1)
         )
         return critic
-
-    def show(self, images: Tensor, batch: Batch) -> Tensor:
-        """``images`` (N, C, H, W) behind their sources: pairs (N, 2·C, H, W), changed together."""
-        assert batch.source is not None
-        pairs = torch.cat([batch.source, images], 1)
-        return super().show(pairs.contiguous(memory_format=torch.channels_last), batch)
 
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """Pairs of two classes count as fakes."""
@@ -75,15 +68,6 @@ class PairedGan(AdversarialModel):
         loss = self.parts.loss.discriminator(real=right[apart], fake=wrong[apart])
         return {"mismatch": loss * self.mismatch}
 
-    def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
-        """What two noises from one source lack in difference."""
-        assert batch.source is not None
-        if not self.variety:
-            return {}
-        usual = difference(batch.source, batch.real).mean().detach()
-        again = self.generate(batch).images
-        return {"variety": narrowness(fakes.images, again, usual, self.cap) * self.variety}
-
 
 def mismatched(labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """For each of ``labels`` (N,) the place of one of another class, at random, and whether (N,).
@@ -94,17 +78,3 @@ def mismatched(labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     size = other.shape
     order = torch.rand(size, generator=rng, device=rng.device).to(labels.device)
     return order.masked_fill(~other, -1).argmax(1), other.any(1)
-
-
-def difference(images: Tensor, others: Tensor) -> Tensor:
-    """The mean absolute difference (N,) of images (N, C, H, W)."""
-    return (images - others).float().abs().flatten(1).mean(1)
-
-
-def narrowness(images: Tensor, others: Tensor, usual: Tensor, cap: float) -> Tensor:
-    """How far two images from one source stay below ``cap`` × ``usual``, 0 … ``cap``: a mean.
-
-    Mao et al. 2019 divide by the difference of the noises, which hardly varies, and set no cap:
-    then images leave their class for the reward.
-    """
-    return (cap - difference(images, others) / usual.clamp(min=1e-6)).clamp(min=0).mean()

@@ -74,6 +74,15 @@ class Penalty(nn.Module):
         """Change the ``weights`` of the logit after the optimiser's step; most penalties do not."""
 
 
+def terms(penalties: Iterable[Penalty], forward: ForwardPass, step: int) -> dict[str, Tensor]:
+    """The weighted terms, by name, of those of ``penalties`` that are due at ``step``."""
+    return {
+        type(penalty).__name__.lower(): penalty.term(forward) * (penalty.weight * penalty.interval)
+        for penalty in penalties
+        if penalty.due(step)
+    }
+
+
 class GradientPenalty(Penalty):
     """Base of the penalties that differentiate a gradient."""
 

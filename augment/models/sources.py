@@ -12,6 +12,7 @@ from augment.models.base import Source
 from augment.runtime import seeding
 
 FOREIGN = ("domain", "pair")  # rules whose images are those of further domains
+LEVEL = 128  # of 0 … 255: below it a pixel is dark
 
 
 def load_sources(rule: Source | None, train: Arrays, folder: Path) -> Arrays:
@@ -33,6 +34,12 @@ def load_sources(rule: Source | None, train: Arrays, folder: Path) -> Arrays:
         names = ", ".join(map(repr, lacking))
         raise DatasetError(f"{folder}: no image of a further domain to start from: class {names}")
     return sources
+
+
+def opposed(images: Arrays, sources: Arrays) -> bool:
+    """Whether ``sources`` are mostly dark where ``images`` are mostly light, or the reverse."""
+    middles = [float(np.median(part.pixels)) for part in (images, sources)]
+    return min(middles) < LEVEL <= max(middles)
 
 
 def source_places(

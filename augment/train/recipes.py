@@ -78,6 +78,48 @@ RECIPES: dict[str, Recipe] = {
             "optimiser": {"betas": [0.0, 0.99]},
         },
     ),
+    "pix2pix": Recipe(
+        "Images of a further domain into images of the set, learned from pairs of one class",
+        "Isola et al. 2017",
+        {"model": "pix2pix", "generator": "unet", "discriminator": "patch"},
+    ),
+    "cyclegan": Recipe(
+        "The same without pairs: a generator each way that must lead back",
+        "Zhu et al. 2017",
+        {
+            "model": "cyclegan",
+            "generator": "translator",
+            "discriminator": "patch",
+            "loss": "lsgan",
+        },
+    ),
+    "dualgan": Recipe(
+        "CycleGAN's game with Wasserstein distance and clipped weights",
+        "Yi et al. 2017",
+        {
+            "model": {"name": "cyclegan", "identity": 0.0, "buffer": 0},
+            "generator": "unet",
+            "discriminator": "patch",
+            "loss": "wasserstein",
+            "penalties": [{"name": "clip", "limit": 0.03}],
+            "optimiser": "rmsprop",
+            "discriminator_steps": 3,
+        },
+    ),
+    "discogan": Recipe(
+        "CycleGAN's game with squared distances and discriminators of whole images",
+        "Kim et al. 2017",
+        {
+            "model": {
+                "name": "cyclegan",
+                "cycle": 1.0,
+                "identity": 0.0,
+                "distance": "l2",
+                "buffer": 0,
+            },
+            "generator": "translator",
+        },
+    ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(
         "A divergence of choice", "Nowozin et al. 2016", {**_CONDITIONAL, "loss": "fgan"}

@@ -20,7 +20,7 @@ from augment.data.arrays import Arrays, load_arrays, load_domains
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import Needs
-from augment.models.sources import load_sources
+from augment.models.sources import load_sources, opposed
 from augment.runtime import devices, progress, seeding
 from augment.train import assemble, guessed_labels, rules
 from augment.train.log import open_log
@@ -58,6 +58,11 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     guessed = needs.guessed and needs.labels == "half"
     labeller = _labeller(settings, filled if guessed else train, home, device)
     sources = load_sources(needs.source, train, root / CLEAN)
+    if settings.profile == "glyph" and opposed(train, sources):
+        progress.say(
+            "train: ink is light in the set and dark in ingest.domains, or the reverse, and shapes "
+            "may come out as their counters; the reader fonts draws either (ink: light)"
+        )
     with open_log(root / REPORTS / "dvclive") as log:
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled, sources)
         trainer.fit()

@@ -24,8 +24,14 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "infogan": {"noise": 8},
     "vae": {"latent": 4},
     "dagan": {"latent": 4},
+    "pix2pix": {"latent": 4},
+    "cyclegan": {"latent": 4},
 }
-STARTING = {"dagan": {"generator": {"name": "bend", "width": 8}}}  # from a source image
+STARTING = {  # from a source image
+    "dagan": {"generator": {"name": "bend", "width": 8}},
+    "pix2pix": {"generator": {"name": "unet", "width": 8}},
+    "cyclegan": {"generator": {"name": "unet", "width": 8}},
+}
 each_model = pytest.mark.parametrize("name", ROWS)
 
 

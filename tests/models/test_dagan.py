@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from augment.data.arrays import Arrays, DatasetError
 from augment.models.base import Batch
-from augment.models.dagan import PairedGan, difference, mismatched, narrowness
+from augment.models.dagan import PairedGan, mismatched
 from augment.models.networks.bend import Generator, bent
+from augment.models.pairs import difference, narrowness
 from augment.models.sources import source_places
 from augment.runtime import seeding
 from augment.train import assemble

@@ -10,7 +10,7 @@ import torch
 
 from augment.data.arrays import Arrays, DatasetError
 from augment.models.base import Source
-from augment.models.sources import load_sources, source_places
+from augment.models.sources import load_sources, opposed, source_places
 from augment.train.feed import Feed
 
 CPU = torch.device("cpu")
@@ -82,3 +82,11 @@ def test_sources_are_train_images_unless_the_rule_says_a_domain(tmp_path: Path) 
     train = arrays([0, 1, 2])
     for rule in ("class", "others", None):
         assert load_sources(rule, train, tmp_path) is train
+
+
+def test_dark_and_light_ink_are_opposed() -> None:
+    dark, light = arrays([0, 1, 2]), arrays([0, 1, 2], 250)
+    dark.pixels[:, :, 0] = 255  # strokes
+    light.pixels[:, :, 0] = 0
+    assert opposed(dark, light) and opposed(light, dark)
+    assert not opposed(dark, dark) and not opposed(light, light)

@@ -21,7 +21,10 @@ from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
-KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan".split()
+KNOWN_AS = (
+    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
+    "pix2pix cyclegan dualgan discogan"
+).split()
 
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
@@ -45,10 +48,42 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "loss.name": "relativistic",
         "discriminator.norm": "none",
     },
+    "pix2pix": {
+        "model.name": "pix2pix",
+        "generator.name": "unet",
+        "discriminator.name": "patch",
+        "loss.name": "non_saturating",
+        "optimiser.betas": (0.5, 0.999),
+    },
+    "cyclegan": {
+        "model.name": "cyclegan",
+        "model.cycle": 10.0,
+        "model.identity": 0.5,
+        "model.distance": "l1",
+        "model.buffer": 50,
+        "generator.name": "translator",
+        "discriminator.name": "patch",
+        "loss.name": "lsgan",
+    },
+    "dualgan": {
+        "model.name": "cyclegan",
+        "model.identity": 0.0,
+        "model.distance": "l1",
+        "generator.name": "unet",
+        "loss.name": "wasserstein",
+        "optimiser.name": "rmsprop",
+    },
+    "discogan": {
+        "model.name": "cyclegan",
+        "model.identity": 0.0,
+        "model.distance": "l2",
+        "model.buffer": 0,
+        "loss.name": "non_saturating",
+    },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
-PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"]}
+PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"], "dualgan": ["clip"]}
 PENALISED["wgan_gp"] = ["gradient"]
 
 
