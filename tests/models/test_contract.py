@@ -24,8 +24,12 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "infogan": {"noise": 8},
     "vae": {"latent": 4},
     "dagan": {"latent": 4},
+    "stargan": {"latent": 4},
 }
-STARTING = {"dagan": {"generator": {"name": "bend", "width": 8}}}  # from a source image
+STARTING = {  # from a source image
+    "dagan": {"generator": {"name": "bend", "width": 8}},
+    "stargan": {"generator": {"name": "unet", "width": 8}},
+}
 each_model = pytest.mark.parametrize("name", ROWS)
 
 
@@ -53,8 +57,11 @@ def build(name: str) -> Model:
 def batch(number: int, name: str) -> Batch:
     rng = torch.Generator().manual_seed(number)
     real = torch.rand(COUNT, *SHAPE, generator=rng) * 2 - 1
-    source = real.roll(CLASSES, 0) if name in STARTING else None  # of the same class
-    return Batch(real, torch.arange(COUNT) % CLASSES, number, rng, source=source)
+    labels = torch.arange(COUNT) % CLASSES
+    if name not in STARTING:
+        return Batch(real, labels, number, rng)
+    source = real.roll(CLASSES, 0)  # of the same class
+    return Batch(real, labels, number, rng, source=source, source_labels=labels)
 
 
 def feed_of(name: str) -> Callable[[int], Batch]:
