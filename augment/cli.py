@@ -195,7 +195,7 @@ def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B
 
 @app.command()
 def translate(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Image files.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Image files.")],
     to: Annotated[
         str | None,
         typer.Option(
@@ -217,8 +217,9 @@ def translate(
 ) -> None:
     """Make images of pictures of your own, with a sheet before → after.
 
-    The generator must be one that starts from an image. Nothing is written if any picture cannot be
-    read.
+    The generator must be one that starts from an image.
+
+    Nothing is written if any picture cannot be read.
     """
     from augment import pipeline
     from augment.synth.translate import translate

@@ -11,6 +11,7 @@ from torch.nn import functional
 from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import MODELS, Batch, Losses, Needs, Parts
 from augment.models.critic import ClassHead, Critic
+from augment.models.dagan import difference, narrowness
 from augment.models.latents import latents
 from augment.models.networks import sizes
 from augment.registry import Amount
@@ -34,7 +35,11 @@ class PatchClassCritic(Critic):
         return self.category.loss(self.places(features), labels)
 
 
-@MODELS.register("stargan", paper="Choi et al. 2018, StarGAN (arXiv:1711.09020)")
+@MODELS.register(
+    "stargan",
+    paper="Choi et al. 2018, StarGAN (arXiv:1711.09020); Mao et al. 2019, Mode Seeking GANs "
+    "(arXiv:1903.05628)",
+)
 class ClassTranslator(AdversarialModel):
     """An image goes to another class, and from there back to what it was.
 
@@ -52,13 +57,18 @@ class ClassTranslator(AdversarialModel):
         latent: Annotated[int, Field(ge=0)] = 8,
         classification: Amount = 1.0,
         reconstruction: Amount = 10.0,
+        variety: Amount = 1.0,
+        cap: Amount = 0.25,
     ):
         """``latent`` Gaussian inputs, of which the paper has none.
 
         ``classification`` weighs the class that the discriminator reads, ``reconstruction`` the
-        mean absolute difference of an image and its way back.
+        mean absolute difference of an image and its way back. ``variety`` weighs the reward for two
+        noises that give two images, without which the noise is ignored. It ends where these differ
+        by ``cap`` times as much as real images of two classes.
         """
         self.classification, self.reconstruction = classification, reconstruction
+        self.variety, self.cap = variety, cap
         self.assemble(parts, noise=latent, conditions=parts.classes)
 
     @property
@@ -75,15 +85,20 @@ class ClassTranslator(AdversarialModel):
         return {"class_real": self._classify(real, batch.labels)}
 
     def generator_heads(self, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
-        """The classes of translated images, and what is lost on the way back to the sources."""
+        """Classes of translated images, what their way back loses, what two noises lack."""
         assert batch.source is not None and batch.source_labels is not None
         noise, codes = latents(self.generator, len(batch.labels), batch.rng)
         noise, codes = noise.to(batch.real), codes.to(batch.real)
         back = self.generator(noise, batch.source_labels, codes, source=fakes.images)
-        return {
+        losses = {
             "class_fake": self._classify(fake, fakes.conditions),
             "reconstruction": functional.l1_loss(back, batch.source) * self.reconstruction,
         }
+        if self.variety and self.generator.noise:
+            usual = difference(batch.source, batch.real).mean()
+            again = self.generate(batch).images
+            losses["variety"] = narrowness(fakes.images, again, usual, self.cap) * self.variety
+        return losses
 
     def _classify(self, features: Tensor, labels: Tensor) -> Tensor:
         return self.discriminator.class_loss(features, labels) * self.classification

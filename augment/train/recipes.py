@@ -80,7 +80,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "stargan": Recipe(
         "Turns an image of any class into one of any other, and back",
-        "Choi et al. 2018",
+        "Choi et al. 2018; Mao et al. 2019",
         {
             "model": "stargan",
             "generator": "translator",

@@ -61,6 +61,14 @@ def test_the_way_back_is_measured_by_l1_to_the_class_of_the_source() -> None:
     assert model.generator_losses(shown)["reconstruction"].item() == pytest.approx(expected)
 
 
+def test_noise_that_is_ignored_lacks_all_variety() -> None:
+    model, shown = build(model={"variety": 3.0, "cap": 0.5}), batch()
+    model.generator.network = Shift(0.25)
+    assert model.generator_losses(shown)["variety"].item() == pytest.approx(1.5)
+    for changes in ({"variety": 0.0}, {"latent": 0}):
+        assert "variety" not in build(model=changes).generator_losses(shown)
+
+
 def test_a_head_that_knows_nothing_loses_the_logarithm_of_the_classes() -> None:
     model, shown = build(model={"classification": 2.0}), batch()
     nn.init.zeros_(model.discriminator.category.proxies.weight)
