@@ -194,6 +194,45 @@ def gate(overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B
 
 
 @app.command()
+def translate(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Image files.")],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS",
+            help="The class that images shall be of. Only a generator that is told the class "
+            "(stargan) needs it: others make images of the picture's class (dagan), or turn it "
+            "into an image of the set.",
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option("--n", min=1, help="Images of each picture: 8, without noise 1."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: synth.seed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Destination folder: translated.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace older images.")] = False,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Make images of pictures of your own, with a sheet before → after.
+
+    The generator must be one that starts from an image.
+
+    Nothing is written if any picture cannot be read.
+    """
+    from augment import pipeline
+    from augment.synth.translate import translate
+
+    settings = pipeline.load(overrides)
+    report = translate(
+        settings.synth, pictures, to, resize=settings.clean.resize,
+        recipes=pipeline.starting_recipes(), count=count, seed=seed, out=out, overwrite=overwrite,
+    )  # fmt: skip
+    _print(report, "translate", as_json)
+
+
+@app.command()
 def uplift(
     arms: Annotated[str | None, typer.Option(help="Names, with commas between.")] = None,
     doses: Annotated[str | None, typer.Option(help="Synthetic images for each real one.")] = None,

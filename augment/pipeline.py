@@ -98,6 +98,20 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     return settings
 
 
+def starting_recipes() -> list[str]:
+    """The recipes whose generator starts from an image."""
+    from augment.models.networks import GENERATORS
+    from augment.train.recipes import RECIPES
+    from augment.train.settings import TrainSettings
+
+    networks = {name: TrainSettings(recipe=name).generator for name in RECIPES}
+    targets = {
+        name: GENERATORS.describe(GENERATORS.resolve(spec)["name"]).target
+        for name, spec in networks.items()
+    }
+    return [name for name, target in targets.items() if getattr(target, "source", False)]
+
+
 def registries() -> Iterator[Registry]:
     """Every registry once, in the order in which the stages use them."""
     from augment import params

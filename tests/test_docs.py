@@ -46,6 +46,7 @@ STAND_INS = {  # commands whose work is not done here, and why
     "adopt": "fits classifiers; the fixture `project` has run it",
     "score": "fits classifiers; the fixture `project` has run it",
     "uplift": "an hour; tests/score has its own",
+    "translate": "needs a generator that starts from images; tests/synth has its own",
     "review": "waits for a browser; tests/review opens the page",
 }
 QUICK = {"--n": "20"}  # instead of thousands of samples
@@ -136,6 +137,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
 
     monkeypatch.setattr(pipeline, "run", report)
     monkeypatch.setattr("augment.score.run.prove", prove)
+    monkeypatch.setattr("augment.synth.translate.translate", lambda *_, **__: {})
     monkeypatch.setattr(new_project, "init", lambda folder, data: [])
     monkeypatch.setattr("augment.review.server.serve", lambda *_, **__: None)
 
@@ -326,6 +328,7 @@ def test_the_reference_is_whole(page: Callable[[str], tuple[str, Anchors]]) -> N
             "uplift",
             "parts",
             "review",
+            "translate",
         ],
         "reference/files.html": [*table.COLUMNS, "data/quarantine", "reports/score.json"],
     }

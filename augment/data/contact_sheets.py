@@ -39,10 +39,17 @@ def grid(tiles: Pixels, columns: int, *, target: int = 48) -> Pixels:
     return picture
 
 
-def by_class(tiles: Mapping[str, Pixels], columns: int = 12, *, target: int = 48) -> Pixels:
+def by_class(
+    tiles: Mapping[str, Pixels],
+    columns: int = 12,
+    *,
+    target: int = 48,
+    things: str = "classes",
+) -> Pixels:
     """A row for each class behind its name: the first ``columns`` images of its (N, C, H, W).
 
-    Of more than ROWS classes the first are shown, and a last line counts the others.
+    Of more than ROWS classes, or other ``things``, the first are shown, and a last line counts the
+    others.
     """
     margin = _margin(tiles)
     rows = []
@@ -53,7 +60,7 @@ def by_class(tiles: Mapping[str, Pixels], columns: int = 12, *, target: int = 48
         rows.append(np.hstack([_line(fitted(name), margin, row.shape[0]), row]))
     sheet = np.vstack(rows)
     if len(tiles) > ROWS:
-        rest = f"and {len(tiles) - ROWS} more classes"
+        rest = f"and {len(tiles) - ROWS} more {things}"
         sheet = np.vstack([sheet, _line(rest, sheet.shape[1], 2 * SIZE)])
     return sheet
 

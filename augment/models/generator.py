@@ -126,16 +126,20 @@ class Generator:
         seed: int = 0,
         codes: Ranges = MappingProxyType({}),
         truncation: float | None = None,
+        source: Pixels | None = None,
     ) -> torch.Tensor:
         """The first ``n`` candidates of class ``label``, unfiltered: uint8 (n, C, H, W).
 
-        ``codes`` maps a continuous code's number to (low, high). Raises GeneratorError for a class
-        or a code that the generator does not have.
+        With ``source``, uint8 (C, H, W), all start from that image. ``codes`` maps a continuous
+        code's number to (low, high). Raises GeneratorError for a class or a code that the generator
+        does not have.
         """
         if n < 1:
             raise GeneratorError(f"n: at least 1, found {n}")
         chunks: list[images.Pixels] = []
-        for chunk in self.candidates(label, seed=seed, codes=codes, truncation=truncation):
+        for chunk in self.candidates(
+            label, seed=seed, codes=codes, truncation=truncation, source=source
+        ):
             chunks.append(chunk.pixels)
             if chunk.start + CHUNK >= n:
                 break

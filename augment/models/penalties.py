@@ -34,6 +34,7 @@ def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
 class ForwardPass:
     """A forward pass of the discriminator: images (N, C, H, W) and their logits (N,).
 
+    A discriminator of patches gives each image several logits; an image's is their mean.
     The images track gradients where a penalty with ``double_backward`` is due. ``augment`` is the
     run's label-safe augmentation; both it and the penalty draw from ``generator``.
     """
@@ -251,5 +252,6 @@ def _norms(forward: ForwardPass, images: Tensor) -> Tensor:
 
 
 def _squared_norms(logits: Tensor, images: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    total = logits.sum() * (len(images) / len(logits))  # of patches their mean, as in the losses
+    (gradient,) = torch.autograd.grad(total, images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))

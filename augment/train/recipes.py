@@ -120,6 +120,18 @@ RECIPES: dict[str, Recipe] = {
             "generator": "translator",
         },
     ),
+    "stargan": Recipe(
+        "Turns an image of any class into one of any other, and back",
+        "Choi et al. 2018; Mao et al. 2019",
+        {
+            "model": "stargan",
+            "generator": "translator",
+            "discriminator": {"name": "patch", "norm": "none"},
+            "loss": "wasserstein",
+            "penalties": ["gradient"],
+            "discriminator_steps": 5,
+        },
+    ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(
         "A divergence of choice", "Nowozin et al. 2016", {**_CONDITIONAL, "loss": "fgan"}

@@ -26,11 +26,13 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "dagan": {"latent": 4},
     "pix2pix": {"latent": 4},
     "cyclegan": {"latent": 4},
+    "stargan": {"latent": 4},
 }
 STARTING = {  # from a source image
     "dagan": {"generator": {"name": "bend", "width": 8}},
     "pix2pix": {"generator": {"name": "unet", "width": 8}},
     "cyclegan": {"generator": {"name": "unet", "width": 8}},
+    "stargan": {"generator": {"name": "unet", "width": 8}},
 }
 each_model = pytest.mark.parametrize("name", ROWS)
 
@@ -59,8 +61,11 @@ def build(name: str) -> Model:
 def batch(number: int, name: str) -> Batch:
     rng = torch.Generator().manual_seed(number)
     real = torch.rand(COUNT, *SHAPE, generator=rng) * 2 - 1
-    source = real.roll(CLASSES, 0) if name in STARTING else None  # of the same class
-    return Batch(real, torch.arange(COUNT) % CLASSES, number, rng, source=source)
+    labels = torch.arange(COUNT) % CLASSES
+    if name not in STARTING:
+        return Batch(real, labels, number, rng)
+    source = real.roll(CLASSES, 0)  # of the same class
+    return Batch(real, labels, number, rng, source=source, source_labels=labels)
 
 
 def feed_of(name: str) -> Callable[[int], Batch]:

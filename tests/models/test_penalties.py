@@ -107,6 +107,21 @@ def test_which_images_count(name: str, real: float, fake: float, expected: float
     assert build(name).term(forward_pass(cubic, *pair)).item() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", sorted(ON_GRADIENTS))
+def test_the_logit_of_an_image_is_the_mean_of_its_patches(name: str) -> None:
+    """Four patches of D(x) = w·x and four of D(x) = 0: half the gradient of D(x) = w·x."""
+    whole = Linear(1, 8, 8)
+
+    def patches(images: Tensor, labels: Tensor) -> Tensor:
+        logits = whole(images, labels)
+        return torch.stack([logits, torch.zeros_like(logits)] * 4, 1).flatten()
+
+    term = build(name).term(forward_pass(patches, torch.ones(3, 1, 8, 8), torch.zeros(3, 1, 8, 8)))
+    length = LENGTH / 2
+    expected = length**2 / 2 if name in ("r1", "r2") else (length - 1) ** 2
+    assert term.item() == pytest.approx(expected, abs=1e-5)
+
+
 def test_gradient_interpolates_per_sample_and_repeats() -> None:
     seen: list[Tensor] = []
 

@@ -23,7 +23,7 @@ NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 KNOWN_AS = (
     "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
-    "pix2pix cyclegan dualgan discogan"
+    "pix2pix cyclegan dualgan discogan stargan"
 ).split()
 
 # recipe -> what it is known by, as resolved settings say it
@@ -80,11 +80,20 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "model.buffer": 0,
         "loss.name": "non_saturating",
     },
+    "stargan": {
+        "model.name": "stargan",
+        "model.reconstruction": 10,
+        "generator.name": "translator",
+        "discriminator.name": "patch",
+        "discriminator.norm": "none",
+        "loss.name": "wasserstein",
+        "discriminator_steps": 5,
+    },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
 PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"], "dualgan": ["clip"]}
-PENALISED["wgan_gp"] = ["gradient"]
+PENALISED["wgan_gp"] = PENALISED["stargan"] = ["gradient"]
 
 
 def settings(name: str, **changes: Any) -> TrainSettings:
@@ -146,8 +155,11 @@ def test_they_make_a_step_at_any_size(name: str, shape: tuple[int, int, int]) ->
     def feed(number: int) -> Batch:
         rng = torch.Generator().manual_seed(number)
         real = torch.rand(4, *shape, generator=rng) * 2 - 1
-        source = real.roll(1, 0) if made.model.needs.source else None
-        return Batch(real, torch.arange(4) % 3, number, rng, source=source)
+        labels = torch.arange(4) % 3
+        if not made.model.needs.source:
+            return Batch(real, labels, number, rng)
+        source, kinds = real.roll(1, 0), labels.roll(1, 0)
+        return Batch(real, labels, number, rng, source=source, source_labels=kinds)
 
     row = made.step(0, feed)
     logged = {f"gradient_{phase.prefix}" for phase in made.phases.values()}
