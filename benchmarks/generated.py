@@ -46,7 +46,7 @@ from augment.score.uplift.arms import Outcome, Study, Training
 from augment.score.uplift.learners import Terms
 from augment.score.uplift.protocol import Plan, measure
 from augment.synth.candidates import Draw
-from augment.synth.quotas import Order, quotas
+from augment.synth.quotas import Order, SynthError, quotas
 from augment.synth.settings import SynthSettings
 from augment.write import dose as doses_
 from benchmarks import half, mnist, runs, uplift
@@ -80,7 +80,11 @@ def rare(options: argparse.Namespace, subset: int, generator: int, cache: Path) 
     supply = _supply(train, options, subset, generator, balance="classes")
     orders = quotas(SynthSettings(match="largest", per_class=None), train)
     dose = max(order.count for order in orders) / FEWEST / 2  # half of what they lack
-    made = _samples(supply, orders, options)
+    try:
+        made = _samples(supply, orders, options)
+    except SynthError as error:  # then there is nothing to add
+        none = {"rare_gain": 0.0, "others_gain": 0.0, "stopped": str(error)}
+        return [{"learner": learner, **none} for learner in options.learners]
     sides = {"rare": few, "others": np.setdiff1d(np.arange(len(counts)), few)}
     return [
         {"learner": learner, **_recalls(train, held, made, dose, sides, learner, options, cache)}
@@ -326,10 +330,12 @@ def _rare(rows: Frame) -> tuple[str, str, bool]:
     subsets = rows.groupby("seed", sort=False)  # generators of one subset are no independent proof
     rare, others = (subsets[name].mean() for name in ("rare_gain", "others_gain"))
     before, after = (cell(rows[f"rare_{arm}"].median()) for arm in ("oversampling", "synthetic"))
+    stopped = rows["stopped"].notna().sum() if "stopped" in rows else 0
+    refused = f"; in {stopped} synth stopped, and nothing is added" if stopped else ""
     return (
         f"recall of the rare classes {RARE_GAIN:+.1%} over oversampling, of the others "
         f"{OTHERS_GAIN:+.1%}",
-        f"{_interval(rare)} ({before} to {after} in the median), others {_interval(others)}",
+        f"{_interval(rare)} ({before} to {after} in the median), others {_interval(others)}{refused}",
         bool(rare.mean() >= RARE_GAIN and others.mean() >= OTHERS_GAIN),
     )
 

@@ -411,6 +411,10 @@ def test_rare_classes_gain_in_the_mean_and_others_lose_nothing(
     ]
     (line,) = lines("generated", *rows)
     assert (line["met"], line["subsets"], line["classifiers each"]) == (met, "2", "2")
+    assert "stopped" not in line["reached"]
+    refused = generated_row(case="rare", rare_gain=0.0, others_gain=0.0, stopped="why")
+    (line_with,) = lines("generated", *rows, refused | {"seed": 2})
+    assert "in 1 synth stopped" in line_with["reached"]
     once = [*rows, *[{**rows[0], "generator": 1}] * 9]  # more generators of one subset
     assert lines("generated", *once)[0]["reached"].split("%")[0] == line["reached"].split("%")[0]
 
