@@ -335,7 +335,8 @@ def _rare(rows: Frame) -> tuple[str, str, bool]:
     return (
         f"recall of the rare classes {RARE_GAIN:+.1%} over oversampling, of the others "
         f"{OTHERS_GAIN:+.1%}",
-        f"{_interval(rare)} ({before} to {after} in the median), others {_interval(others)}{refused}",
+        f"{_interval(rare)} ({before} to {after} in the median), others {_interval(others)}"
+        f"{refused}",
         bool(rare.mean() >= RARE_GAIN and others.mean() >= OTHERS_GAIN),
     )
 
