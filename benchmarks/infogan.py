@@ -31,7 +31,7 @@ SETTINGS = {  # the rest is the default
         "name": "infogan",
         "labels": "none",
         "factors": ["slant", "width"],
-        "code_weight": 1.0,
+        "code_weight": 5.0,
     },
 }
 COLUMNS = {

@@ -127,11 +127,15 @@ class InfoGan(AdversarialModel):
 
     @classmethod
     def decide(cls, options: dict[str, Any], images: float) -> dict[str, Any]:
-        """``styles: auto`` by ``images`` a class; 1 where the discriminator is told no class."""
+        """``styles: auto`` by ``images`` a class.
+
+        1 where the discriminator is told no class, and where codes learn factors: told a style, the
+        generator leaves them still.
+        """
         if options["styles"] != "auto":
             return options
         labelled = options["labels"] == "all" or options["pseudo_labels"] == "graph"
-        told = labelled and options["classifier"] != "d2d"
+        told = labelled and options["classifier"] != "d2d" and not options["factors"]
         return {**options, "styles": min(STYLES, max(1, int(images / STYLE))) if told else 1}
 
     @property

@@ -79,6 +79,8 @@ def test_the_cost_is_said(steps: int, seconds: float, words: str) -> None:
         ({}, 1000, 4),
         ({}, 100_000, 16),
         ({"styles": 3}, 1000, 3),
+        ({"factors": ["slant"]}, 4000, 1),
+        ({"factors": ["slant"], "styles": 3}, 4000, 3),
         ({"labels": "half"}, 1000, 4),
         ({"labels": "half", "pseudo_labels": "none"}, 1000, 1),
         ({"classifier": "d2d"}, 1000, 1),
