@@ -30,15 +30,16 @@ class Pix2Pix(PairGame):
         parts: Parts,
         *,
         latent: Number = 8,
-        l1: Amount = 10.0,
+        l1: Amount = 30.0,
         variety: Amount = 1.0,
         cap: Amount = 0.5,
     ):
         """``latent`` Gaussian inputs, where the paper has dropout; ``l1`` weighs the distance.
 
-        The paper's 100 is for partners that lie pixel on pixel; of partners that share a class
-        alone it makes the mean of the class. ``variety`` weighs the reward for two noises that
-        give two images. It ends where these differ by ``cap`` times as much as two partners.
+        The paper's 100 is for partners that lie pixel on pixel. Of partners that share a class
+        alone it makes the mean of the class, and 10 leaves strokes torn: 30 had the best KID of the
+        three on fonts and digits. ``variety`` weighs the reward for two noises that give two
+        images. It ends where these differ by ``cap`` times as much as two partners.
         """
         self.l1, self.variety, self.cap = l1, variety, cap
         self.assemble(parts, noise=latent)

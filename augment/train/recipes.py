@@ -97,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
         "CycleGAN's game with Wasserstein distance and clipped weights",
         "Yi et al. 2017",
         {
-            "model": {"name": "cyclegan", "identity": 0.0, "buffer": 0},
+            "model": {"name": "cyclegan", "cycle": 10.0, "buffer": 0},
             "generator": "unet",
             "discriminator": "patch",
             "loss": "wasserstein",
@@ -110,13 +110,7 @@ RECIPES: dict[str, Recipe] = {
         "CycleGAN's game with squared distances and discriminators of whole images",
         "Kim et al. 2017",
         {
-            "model": {
-                "name": "cyclegan",
-                "cycle": 1.0,
-                "identity": 0.0,
-                "distance": "l2",
-                "buffer": 0,
-            },
+            "model": {"name": "cyclegan", "cycle": 10.0, "distance": "l2", "buffer": 0},
             "generator": "translator",
         },
     ),

@@ -57,8 +57,6 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     },
     "cyclegan": {
         "model.name": "cyclegan",
-        "model.cycle": 10.0,
-        "model.identity": 0.5,
         "model.distance": "l1",
         "model.buffer": 50,
         "generator.name": "translator",
@@ -67,15 +65,14 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     },
     "dualgan": {
         "model.name": "cyclegan",
-        "model.identity": 0.0,
         "model.distance": "l1",
+        "model.buffer": 0,
         "generator.name": "unet",
         "loss.name": "wasserstein",
         "optimiser.name": "rmsprop",
     },
     "discogan": {
         "model.name": "cyclegan",
-        "model.identity": 0.0,
         "model.distance": "l2",
         "model.buffer": 0,
         "loss.name": "non_saturating",
