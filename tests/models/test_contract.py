@@ -24,8 +24,15 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "infogan": {"noise": 8},
     "vae": {"latent": 4},
     "dagan": {"latent": 4},
+    "cartoongan": {"latent": 4, "warm_up": 0.0},
+    "animegan": {"latent": 4, "warm_up": 0.0},
 }
-STARTING = {"dagan": {"generator": {"name": "bend", "width": 8}}}  # from a source image
+_BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
+STARTING = {  # from a source image
+    "dagan": {"generator": _BEND},
+    "cartoongan": {"generator": _UNET},
+    "animegan": {"generator": _UNET},
+}
 each_model = pytest.mark.parametrize("name", ROWS)
 
 

@@ -21,7 +21,9 @@ from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
-KNOWN_AS = "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan".split()
+KNOWN_AS = (
+    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan cartoongan animegan"
+).split()
 
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
@@ -44,6 +46,23 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "generator.name": "bend",
         "loss.name": "relativistic",
         "discriminator.norm": "none",
+    },
+    "cartoongan": {
+        "model.name": "cartoongan",
+        "generator.name": "unet",
+        "generator.added": True,
+        "discriminator.name": "patch",
+        "discriminator.norm": "none",
+        "loss.name": "non_saturating",
+        "augment": [],
+    },
+    "animegan": {
+        "model.name": "animegan",
+        "generator.name": "unet",
+        "generator.width": 16,
+        "discriminator.spectral": True,
+        "loss.name": "lsgan",
+        "augment": [],
     },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
