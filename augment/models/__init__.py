@@ -2,6 +2,8 @@
 
 from augment.models import (  # noqa: F401
     acgan,
+    animegan,
+    cartoongan,
     cyclegan,
     dagan,
     gan,

@@ -130,13 +130,8 @@ class AdversarialModel(Model):
         return losses
 
     def generator_losses(self, batch: Batch) -> Losses:
-        """Weighted terms that the generator minimises.
-
-        The fakes are those that the discriminator has just seen with the batch: the generator has
-        not changed since, and half of its passes are saved.
-        """
-        made, self.made = self.made, None
-        fakes = made[1] if made and made[0] is batch else self.generate(batch)
+        """Weighted terms that the generator minimises."""
+        fakes = self.fakes_of(batch)
         labels = self.packed(fakes.styled)
         features = self.discriminator.features(self.show(fakes.images, batch), labels)
         fake = self.discriminator.logits_of(features, labels)
@@ -148,6 +143,15 @@ class AdversarialModel(Model):
             "adversarial": self.parts.loss.generator(fake=fake, real=real),
             **self.generator_heads(features, fakes, batch),
         }
+
+    def fakes_of(self, batch: Batch) -> Fakes:
+        """The fakes of the generator's half of a step, which holds ``batch``.
+
+        They are those that the discriminator has just seen with it: the generator has not changed
+        since, and half of its passes are saved.
+        """
+        made, self.made = self.made, None
+        return made[1] if made and made[0] is batch else self.generate(batch)
 
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """Further losses of the discriminator, from features (N, width) of real and fake packs."""

@@ -21,6 +21,9 @@ class Recipe(NamedTuple):
 
 _BARE: dict[str, Any] = {"augment": []}
 _CONDITIONAL = {**_BARE, "model": "cgan", "conditioning": {"generator": "embed"}}
+# The papers' residual network with instance norms forgets colours and leaves specks of noise.
+_PAINTER = {"name": "unet", "added": True, "norm": "layer"}
+_JUDGE = {"name": "patch", "norm": "none", "spectral": True}
 
 RECIPES: dict[str, Recipe] = {
     "infogan": Recipe(
@@ -124,6 +127,29 @@ RECIPES: dict[str, Recipe] = {
             "loss": "wasserstein",
             "penalties": ["gradient"],
             "discriminator_steps": 5,
+        },
+    ),
+    "cartoongan": Recipe(
+        "Gives photographs of a further domain the style of the set: clear edges, flat areas",
+        "Chen et al. 2018",
+        {
+            **_BARE,
+            "model": "cartoongan",
+            "generator": _PAINTER,
+            "discriminator": _JUDGE,
+            "rate": {"generator": 3e-4},
+        },
+    ),
+    "animegan": Recipe(
+        "The lighter one: the style's texture, the photographs' colours",
+        "Chen, Liu & Chen 2019",
+        {
+            **_BARE,
+            "model": "animegan",
+            "generator": {**_PAINTER, "width": 16},
+            "discriminator": _JUDGE,
+            "loss": "lsgan",
+            "rate": {"generator": 3e-4},
         },
     ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),

@@ -19,7 +19,7 @@ from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays, load_domains
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
-from augment.models.base import Needs
+from augment.models.base import MODELS, Needs
 from augment.models.sources import load_sources, opposed
 from augment.runtime import devices, progress, seeding
 from augment.train import assemble, guessed_labels, rules
@@ -94,7 +94,9 @@ def _home(folder: Path, course: dict[str, Any]) -> Path:
 
 def follows_no_length(settings: Mapping[str, Any]) -> bool:
     """Whether no step of a run with these resolved settings depends on how many there will be."""
-    return settings["rate"]["schedule"] == EVEN and not settings["instance_noise"]["std"]
+    model = MODELS.describe(settings["model"]["name"]).target
+    even = settings["rate"]["schedule"] == EVEN and not settings["instance_noise"]["std"]
+    return even and not model.follows_length  # type: ignore[attr-defined]
 
 
 def _flat(tree: Any, key: str = "") -> dict[str, Any]:

@@ -27,12 +27,16 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "pix2pix": {"latent": 4},
     "cyclegan": {"latent": 4},
     "stargan": {"latent": 4},
+    "cartoongan": {"latent": 4, "warm_up": 0.0},
+    "animegan": {"latent": 4, "warm_up": 0.0},
 }
+_BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
 STARTING = {  # from a source image
-    "dagan": {"generator": {"name": "bend", "width": 8}},
-    "pix2pix": {"generator": {"name": "unet", "width": 8}},
-    "cyclegan": {"generator": {"name": "unet", "width": 8}},
-    "stargan": {"generator": {"name": "unet", "width": 8}},
+    "dagan": {"generator": _BEND},
+    **{
+        name: {"generator": _UNET}
+        for name in ("pix2pix", "cyclegan", "stargan", "cartoongan", "animegan")
+    },
 }
 each_model = pytest.mark.parametrize("name", ROWS)
 

@@ -33,6 +33,7 @@ LATENT = 10
 CONDITION = 6
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {  # beside the defaults
     ("generator", "resnet"): [{"norm": "batch"}, {"attention": True}],
+    ("generator", "unet"): [{"added": True}, {"norm": "layer"}],
     ("discriminator", "mlp"): [{"layers": 2}],
     ("discriminator", "dcgan"): [{"norm": "none"}, {"norm": "none", "spectral": True}],
     ("discriminator", "patch"): [{"layers": 3}, {"norm": "none", "spectral": True}],
@@ -110,6 +111,17 @@ def test_contract(registry: Registry, spec: dict[str, Any], condition: int, shap
 @pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
 def test_large_images(registry: Registry, name: str, shape: Shape) -> None:
     check(registry, {"name": name, "width": 2}, 0, shape)
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_what_is_painted_on_the_source_keeps_it(added: bool) -> None:
+    """A last layer of zeros paints nothing; without a source below it that is mid-grey."""
+    network = build(GENERATORS, {"name": "unet", "width": 8, "added": added}, (3, 16, 16))
+    for parameter in network.last.parameters():
+        torch.nn.init.zeros_(parameter)
+    source = torch.rand(2, 3, 16, 16) * 2 - 1
+    painted = network(torch.zeros(2, LATENT), source=source)
+    assert torch.allclose(painted, source if added else torch.zeros(1), atol=0.011)
 
 
 @pytest.mark.parametrize("condition", [0, CONDITION])

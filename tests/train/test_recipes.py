@@ -23,7 +23,7 @@ NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 KNOWN_AS = (
     "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
-    "pix2pix cyclegan dualgan discogan stargan"
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan"
 ).split()
 
 # recipe -> what it is known by, as resolved settings say it
@@ -85,6 +85,23 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "discriminator.norm": "none",
         "loss.name": "wasserstein",
         "discriminator_steps": 5,
+    },
+    "cartoongan": {
+        "model.name": "cartoongan",
+        "generator.name": "unet",
+        "generator.added": True,
+        "discriminator.name": "patch",
+        "discriminator.norm": "none",
+        "loss.name": "non_saturating",
+        "augment": [],
+    },
+    "animegan": {
+        "model.name": "animegan",
+        "generator.name": "unet",
+        "generator.width": 16,
+        "discriminator.spectral": True,
+        "loss.name": "lsgan",
+        "augment": [],
     },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},

@@ -22,8 +22,8 @@ from augment.data.images import decode
 from augment.models.generator import Generator
 from augment.registry import PartError
 from augment.runtime import checkpoint
+from augment.train import assemble, watch
 from augment.train import run as train
-from augment.train import watch
 from augment.train.settings import TrainSettings
 
 SMALL = {
@@ -137,6 +137,13 @@ def test_a_longer_run_goes_on_and_ends_bit_identical(
     for name in ("models/generator", "reports"):
         assert files.digest_of_folder(root / name) == files.digest_of_folder(whole / name), name
     assert len(list((root / ".augment/train").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("recipe", "follows_none"), [("cgan", True), ("cartoongan", False)])
+def test_a_model_may_follow_the_length_of_its_run(recipe: str, follows_none: bool) -> None:
+    """A share of the run in which it warms up is not that of a longer one."""
+    resolved = assemble.resolved_settings(TrainSettings.model_validate({"recipe": recipe, **EVEN}))
+    assert train.follows_no_length(resolved) == follows_none
 
 
 def remarks(capsys: pytest.CaptureFixture[str]) -> str:

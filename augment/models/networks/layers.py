@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.parametrizations import spectral_norm
+
+ImageNorm = Literal["instance", "layer"]
 
 
 class Conditional(nn.Module):
@@ -57,6 +60,14 @@ def batch_norm(channels: int, condition: int) -> nn.Module:
 def plain_norm(channels: int) -> nn.Module:
     """Instance norm of maps with ``channels`` (Ulyanov et al. 2016, arXiv:1607.08022)."""
     return nn.InstanceNorm2d(channels, affine=True)
+
+
+def image_norm(channels: int, kind: ImageNorm) -> nn.Module:
+    """A norm of each image's maps: of each channel, or of all together (``layer``).
+
+    Source of the latter: Ba et al. 2016 (arXiv:1607.06450).
+    """
+    return plain_norm(channels) if kind == "instance" else nn.GroupNorm(1, channels)
 
 
 class Attention(nn.Module):
