@@ -23,7 +23,7 @@ from benchmarks import results, tables
 EVIDENCE = Path(__file__).parent.parent / "docs/evidence"
 PAGES = (
     "frontier", "families", "infogan", "half", "throughput", "modes", "uplift", "generated",
-    "selection", "sharing", "no_labels", "cleaning", "fuzz", "costs", "speed", "demo",
+    "transfer", "selection", "sharing", "no_labels", "cleaning", "fuzz", "costs", "speed", "demo",
 )  # fmt: skip
 WIDE = 200  # letters of a printed table, which would be of no use when folded
 MARKED = re.compile(r"(?s)<!-- table (\w+) -->\n.*?<!-- /table \1 -->")

@@ -31,6 +31,7 @@ from benchmarks import (
     tables,
     throughput,
     training,
+    transfer,
     uplift,
 )
 
@@ -86,6 +87,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
         (uplift, ["--cases", "copier: digits"], "false alarms"),
         (generated, ["--cases", "1 label", "--generators", "0", "--width", "4"], "1 label, by svc"),
         (generated, ["--cases", "20 per class: digits", "--width", "4"], "shuffled harm in"),
+        (transfer, ["--width", "4"], "shuffled"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
     ],
 )
@@ -429,6 +431,61 @@ def test_a_few_labels_show_what_samples_add_by_each_family() -> None:
     assert (first["case"], second["case"]) == ("1 label", "1 label, by svc")
     assert "samples +10.0%" in first["reached"] and "images -1.0%" in first["reached"]
     assert first["bound"] == "none" and not first["met"]
+
+
+def test_rare_digits_are_cut_and_their_places_filled() -> None:
+    train, away, rare = transfer.cut("3", 1)
+    counts = np.bincount(train.labels, minlength=10)
+    assert (counts[rare] == 3).all() and sorted(counts)[2:] == [400] * 8
+    assert (np.bincount(away.labels, minlength=10) == 400 - counts).all()
+    assert not set(train.ids) & set(away.ids)
+    assert set(transfer.cut("1", 1)[0].ids) < set(train.ids)
+    added = away.take(np.flatnonzero(away.labels == rare[0])[:100])
+    filled = transfer.filled(train, added)
+    assert (np.bincount(filled.labels) == transfer.EACH).all()
+    assert set(filled.ids) == set(train.ids) | set(added.ids)
+    assert set(transfer.filled(train).ids) == set(train.ids)
+    both = away.take(np.flatnonzero(np.isin(away.labels, rare)))
+    swapped = transfer.swapped(both, rare)
+    assert (swapped.labels != both.labels).all() and set(swapped.labels) == set(rare)
+
+
+def test_a_bender_of_no_step_copies_and_never_saw_the_rare_digits() -> None:
+    run = transfer.bender(1, 0, 0, 4, CPU)
+    train, _, rare = transfer.cut("1", 1)
+    assert set(run.feed.at(0).labels.tolist()) <= set(range(10)) - set(rare.tolist())
+    copies = transfer.made(run, train, rare, 3)
+    assert copies.labels.tolist() == np.repeat(rare, 3).tolist()
+    for label in rare:
+        source = train.pixels[train.labels == label].astype(float)
+        assert np.abs(copies.pixels[copies.labels == label] - source).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("case", "gains", "others", "met"),
+    [
+        ("10", (0.03, 0.02), 0.0, "yes"),  # half of what is lacking, 0.05
+        ("10", (0.03, 0.01), 0.0, "no"),
+        ("3", (0.06, 0.04), -0.002, "yes"),
+        ("3", (0.06, 0.04), -0.0021, "no"),
+        ("3", (0.12, -0.01), 0.0, "no"),  # as much in the mean, and not in every subset
+        ("1", (0.1, 0.06), 0.0, "no"),
+    ],
+)
+def test_made_images_have_a_bound_in_each_case(
+    case: str, gains: tuple[float, float], others: float, met: str
+) -> None:
+    beside = dict.fromkeys(("stronger", "others_stronger", "copier", "shuffled"), 0.9)
+    values = beside | {"real": 0.95, "oversampling": 0.9, "others_oversampling": 0.99}
+    rows = [
+        row(case=case, made=0.9 + gain, gain=gain, others_gain=others, label_accuracy=1.0, **values)
+        | {"seed": seed}
+        for seed, gain in enumerate(gains)
+    ]
+    again = [{**line, "generator": 1} for line in rows]  # a second generator is no further subset
+    for measured in (rows, [*rows, *again]):
+        line = tables.tables("transfer", measured)[0].to_dict("records")[0]
+        assert (line["met"], line["subsets"]) == (met, "2")
 
 
 @pytest.mark.parametrize(("accuracy", "met"), [(0.98, "yes"), (0.979, "no")])
