@@ -93,12 +93,12 @@ class CycleGan(AdversarialModel):
     ):
         """``latent`` Gaussian inputs of each generator, so that a source may have several images.
 
-        The papers have none (0), and a cycle leaves them little to say. ``cycle`` weighs the ``distance`` of an image from where it comes
-        out after both generators: CycleGAN's 10, beside a loss ``lsgan`` half as large as its.
-        ``identity`` times as much weighs that of an image of a generator's target from what the
-        generator makes of it. DualGAN and DiscoGAN have none (0), and where fonts became digits
-        classes then changed places. ``buffer`` fakes of each domain are kept for the
-        discriminators (0: none).
+        The papers have none (0), and a cycle leaves them little to say. ``cycle`` weighs the
+        ``distance`` of an image from where it comes out after both generators: CycleGAN's 10,
+        beside a loss ``lsgan`` half as large as its. ``identity`` times as much weighs that of an
+        image of a generator's target from what the generator makes of it. DualGAN and DiscoGAN have
+        none (0), and where fonts became digits classes then changed places. ``buffer`` fakes of
+        each domain are kept for the discriminators (0: none).
         """
         self.cycle, self.identity = cycle, identity
         self.distance = DISTANCES[distance]
