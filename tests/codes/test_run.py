@@ -52,6 +52,7 @@ class FakeGenerator:
     matched: bool = False
     order: tuple[int, ...] = (1, 2, 0)  # the class that each condition draws
     continuous: int = 3
+    rule: None = None  # it starts from noise
     classes: list[str] = field(default_factory=lambda: list(CLASSES))
     shape: tuple[int, int, int] = (1, SIDE, SIDE)
     digest: str = "0" * 64
@@ -63,7 +64,7 @@ class FakeGenerator:
 
     @property
     def network(self) -> SimpleNamespace:
-        return SimpleNamespace(codes=self.continuous, source=False)
+        return SimpleNamespace(codes=self.continuous)
 
     def images(self, conditions, codes, *, seed, same_noise=False):
         assert conditions.dtype == np.int64 and codes.dtype == np.float32

@@ -71,7 +71,9 @@ def feed_for(made: Engine) -> Callable[[int], Batch]:
         labelled = (few, labels) if use == "half" else None
         labels = labels if use == "all" else torch.full_like(labels, -1)
         source = few if needs.source else None
-        return Batch(real, labels, number, rng, number / 10, labelled, source=source)
+        return Batch(
+            real, labels, number, rng, number / 10, labelled, source=source, source_labels=labels
+        )
 
     return feed
 
