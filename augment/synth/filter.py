@@ -108,7 +108,7 @@ class Filter:
         copies[unseen] = self.lookalikes.gaps(pixels[unseen]) <= self.visible
         if self.starts and sources:
             started = np.stack([self.starts[name] for name in sources])
-            copies |= pixel_gaps(pixels, started) <= self.visible
+            copies[unseen] |= pixel_gaps(pixels[unseen], started[unseen]) <= self.visible
         accepted = np.zeros(len(pixels), bool)
         fresh = np.empty_like(features)
         count = 0

@@ -44,14 +44,15 @@ class Feed:
         single image does not come by the rule ``class``, nor one without an image there by the rule
         ``pair``. Raises DatasetError where none is left.
         """
-        place = device if data.pixels.nbytes <= ON_DEVICE else torch.device("cpu")
+        place = place_of(data, device)
         self.pixels = torch.from_numpy(data.pixels).to(place)
         self.labels = torch.from_numpy(data.labels).to(place)
         self.codes = None if data.codes is None else torch.from_numpy(data.codes).to(place)
         self.styles = None if data.styles is None else torch.from_numpy(data.styles).to(place)
         self.labelled = np.flatnonzero(data.labels >= 0)  # places
         self.partners = Partners(rule, data, sources or data, seed, device) if rule else None
-        if self.partners and rule and rule != "domain":
+        self.paired = rule in LEAST  # then only images with a label come
+        if self.partners and rule in LEAST:
             self.labelled = self.labelled[self.partners.able[data.labels[self.labelled]]]
             if not len(self.labelled):
                 raise DatasetError(f"train: no class has {LEAST[rule]}")
@@ -64,8 +65,7 @@ class Feed:
     def at(self, number: int) -> Batch:
         """A batch that follows from the seed and its number alone."""
         labelled = None
-        paired = self.partners and self.partners.rule != "domain"
-        if paired or len(self.labelled) == len(self.labels):
+        if self.paired or len(self.labelled) == len(self.labels):
             places = self._labelled_places(number, self.seed)
         else:
             places = seeding.places(len(self.labels), self.batch, number, self.seed)
@@ -103,8 +103,9 @@ class Partners:
         """Partners of the images of ``data`` among ``sources``."""
         self.rule, self.seed, self.device = rule, seed, device
         self.labels = data.labels
-        self.pixels = torch.from_numpy(sources.pixels)
-        self.kinds = torch.from_numpy(sources.labels)
+        place = place_of(sources, device)
+        self.pixels = torch.from_numpy(sources.pixels).to(place)
+        self.kinds = torch.from_numpy(sources.labels).to(place)
         classes = range(len(data.classes))
         if rule == "others":
             self.groups = [
@@ -134,6 +135,11 @@ class Partners:
             start = np.searchsorted(group, place) if apart else 0
             partners[row] = group[(start + step) % len(group)]
         return partners
+
+
+def place_of(data: Arrays, device: torch.device) -> torch.device:
+    """Where the pixels of ``data`` lie: on ``device`` where they fit."""
+    return device if data.pixels.nbytes <= ON_DEVICE else torch.device("cpu")
 
 
 def samples_at(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from augment.data import images, table
 from augment.data.arrays import Arrays, DatasetError
 from augment.models.base import Source
 from augment.models.sources import load_sources, opposed, source_places
@@ -39,9 +40,7 @@ def test_others_are_of_another_class_in_training_and_in_sampling() -> None:
         batch = feed("others", data, data).at(number)
         assert batch.source is not None and batch.source_labels is not None
         assert (batch.source_labels != batch.labels).all()
-        assert levels(batch.source) == [
-            place for place in levels(batch.source) if data.labels[place] in batch.source_labels
-        ]
+        assert data.labels[levels(batch.source)].tolist() == batch.source_labels.tolist()
         seen |= set(zip(levels(batch.real), levels(batch.source), strict=True))
     assert len(seen) == 6 * 4
     labels = np.array([0, 1, 2, 1, 0, 2, 1, 1])
@@ -90,3 +89,29 @@ def test_dark_and_light_ink_are_opposed() -> None:
     light.pixels[:, :, 0] = 0
     assert opposed(dark, light) and opposed(light, dark)
     assert not opposed(dark, dark) and not opposed(light, light)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "message"),
+    [([], "ingest.domains names none"), (["a", "b"], "to start from: class 'c'"), (CLASSES, "")],
+)
+def test_a_domain_gives_every_class_an_image_to_start_from(
+    foreign: list[str], message: str, tmp_path: Path
+) -> None:
+    train = arrays([0, 1, 2])
+    with table.TableWriter(tmp_path / "clean") as out:
+        rows = [(label, None) for label in CLASSES] + [(label, "font") for label in foreign]
+        for number, (label, domain) in enumerate(rows):
+            image = {"bytes": images.encode(np.full((8, 8), number, np.uint8)), "path": ""}
+            out.add(
+                {
+                    "id": f"{number}", "image": image, "label": label, "split": "train",
+                    "origin": "real", "width": 8, "height": 8, "mode": "L", "domain": domain,
+                }
+            )  # fmt: skip
+    if message:
+        with pytest.raises(DatasetError, match=message):
+            load_sources("pair", train, tmp_path / "clean")
+        return
+    sources = load_sources("domain", train, tmp_path / "clean")
+    assert sources.ids == ["3", "4", "5"] and sources.labels.tolist() == [0, 1, 2]

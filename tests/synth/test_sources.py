@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from augment.codes import run as codes
 from augment.codes.settings import CodesSettings
 from augment.data import images, table
+from augment.data.arrays import Arrays
 from augment.data.lookup import images_by_id
 from augment.data.places import CLEAN, GENERATOR, SYNTHETIC
 from augment.models.generator import CHUNK, Generator, GeneratorError
@@ -19,6 +22,7 @@ from augment.report.settings import ReportSettings
 from augment.runtime import checkpoint
 from augment.synth import run as synth
 from augment.synth.candidates import Draw, Tally, synthesise
+from augment.synth.filter import Filter
 from augment.synth.inputs import prepare
 from augment.synth.one_class import fulfil
 from augment.synth.quotas import Order, SynthError
@@ -110,3 +114,34 @@ def test_the_stages_write_sources(root: Path, tmp_path: Path) -> None:
     report.run(ReportSettings(), root)
     assert "made from it" in (root / "reports/index.html").read_text(encoding="utf-8")
     assert checkpoint.load_state(root / GENERATOR, "generator")[1]["conditioning"] is None
+
+
+class Pixelwise:
+    """A labeller whose features are the pixels, and that agrees with everything."""
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels.reshape(len(pixels), -1).astype(np.float32)
+
+    def both(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.features(pixels), np.ones((len(pixels), 1), np.float32)
+
+
+def test_what_repeats_the_image_of_a_domain_that_it_started_from_is_a_copy() -> None:
+    rng = np.random.default_rng(0)
+    glyphs, other = (rng.integers(256, size=(6, 1, 8, 8), dtype=np.uint8) for _ in range(2))
+    train = np.full((6, 1, 8, 8), 100, np.uint8)  # flat, four levels apart
+    train += 4 * np.arange(6, dtype=np.uint8)[:, None, None, None]
+    real, fonts = (
+        Arrays(pixels, np.zeros(6, np.int64), [f"{name}{place}" for place in range(6)], ["a"])
+        for name, pixels in (("real", train), ("font", glyphs))
+    )
+    judge: Any = Pixelwise()
+    candidate_filter = Filter.fit(judge, real, probability=0.5, quantile=0.0, sources=fonts)
+    candidates = np.concatenate([glyphs[:3], other[:3]])
+    candidate_filter.start_class()
+    accepted = candidate_filter.accept(candidates, 0, 6, fonts.ids).accepted
+    assert accepted.tolist() == [False] * 3 + [True] * 3
+    assert candidate_filter.rejected["copy"] == 3
+    candidate_filter.start_class()
+    swapped = [*fonts.ids[1:3], fonts.ids[0], *fonts.ids[3:]]  # each looks like another's start
+    assert candidate_filter.accept(candidates, 0, 6, swapped).accepted.all()
