@@ -194,6 +194,15 @@ class Model:
         """Why the mean losses of a measurement say that a code is ignored, or None."""
         return None
 
+    def bits(self, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor | None:
+        """Bits a dimension (N,) of images in [-1, 1] given their class; None without a density.
+
+        It is what 256 grey values of a pixel cost, less being better: for a model of continuous
+        values the images get uniform noise of one grey value from ``rng`` (Theis et al. 2016, A
+        note on the evaluation of generative models). A bound counts as what it bounds.
+        """
+        return None
+
     @torch.no_grad()
     def on_step(self, step: int, decay: float) -> None:
         """Move the averages; they warm up so that they forget the start.
