@@ -475,17 +475,20 @@ def test_a_bender_of_no_step_copies_and_never_saw_the_rare_digits() -> None:
 def test_made_images_have_a_bound_in_each_case(
     case: str, gains: tuple[float, float], others: float, met: str
 ) -> None:
-    beside = dict.fromkeys(("stronger", "others_stronger", "copier", "shuffled"), 0.9)
-    values = beside | {"real": 0.95, "oversampling": 0.9, "others_oversampling": 0.99}
-    rows = [
-        row(case=case, made=0.9 + gain, gain=gain, others_gain=others, label_accuracy=1.0, **values)
-        | {"seed": seed}
-        for seed, gain in enumerate(gains)
-    ]
-    again = [{**line, "generator": 1} for line in rows]  # a second generator is no further subset
-    for measured in (rows, [*rows, *again]):
-        line = tables.tables("transfer", measured)[0].to_dict("records")[0]
-        assert (line["met"], line["subsets"]) == (met, "2")
+    values = {"real": 0.95, "copier": 0.9, "shuffled": 0.9, "label_accuracy": 1.0}
+    for tuned, weak in (("oversampling", "stronger"), ("stronger", "oversampling")):
+        made = {"oversampling": "made", "stronger": "made_stronger"}
+        values |= {tuned: 0.9, f"others_{tuned}": 0.99, f"others_{made[tuned]}": 0.99 + others}
+        values |= {weak: 0.8, f"others_{weak}": 0.9, f"others_{made[weak]}": 0.9, made[weak]: 0.9}
+        rows = [
+            row(case=case, **values) | {"seed": seed, made[tuned]: 0.9 + gain}
+            for seed, gain in enumerate(gains)
+        ]
+        again = [{**line, "generator": 1} for line in rows]  # is no further subset
+        for measured in (rows, [*rows, *again]):
+            line = tables.tables("transfer", measured)[0].to_dict("records")[0]
+            assert (line["met"], line["subsets"]) == (met, "2")
+            assert line["rival"] == "90.0%"
 
 
 @pytest.mark.parametrize(("accuracy", "met"), [(0.98, "yes"), (0.979, "no")])
