@@ -20,8 +20,9 @@ demo: $(BIN)/.ready
 	@echo "the whole story:       reports/index.html (open it in a browser)"
 	@echo "the augmented set:     data/augmented (load it with augment.load)"
 
+# A worker a core, each with one thread: the tests' networks are too small for two.
 test: $(BIN)/.ready lint browser
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # The report is opened in Debian's chromium. It is installed only where that asks nobody for a
 # password; elsewhere those tests are skipped, and pytest says so.
