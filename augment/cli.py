@@ -108,7 +108,7 @@ def _stage(name: str) -> Callable[..., None]:
 def synth(
     name: Annotated[str | None, typer.Option("--class", help="Class name.")] = None,
     count: Annotated[int | None, typer.Option("--n", min=1, help="How many samples.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Destination folder.")] = None,
+    out: Annotated[str | None, typer.Option(help="Destination folder, or an address.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default: synth.seed.")] = None,
     writer: Annotated[str, typer.Option("--format", help="A writer.")] = "image_folder",
     code: Annotated[
@@ -137,6 +137,7 @@ def synth(
         raise typer.BadParameter("--class needs --n")
     codes = dict(_code(text) for text in code)
     from augment import pipeline
+    from augment.runtime import remote
     from augment.synth.candidates import Draw
     from augment.synth.one_class import fulfil
     from augment.synth.quotas import Order
@@ -148,10 +149,12 @@ def synth(
         settings.synth.truncation if truncation is None else truncation,
         settings.synth.max_candidates,
     )
-    report = fulfil(
-        settings.synth, Order(name, count), draw, writer=writer, out=out,
-        filtered=not no_filter, overwrite=overwrite,
-    )  # fmt: skip
+    with remote.outgoing(out, overwrite=overwrite) as folder:
+        report = fulfil(
+            settings.synth, Order(name, count), draw, writer=writer, out=folder,
+            filtered=not no_filter, overwrite=overwrite,
+        )  # fmt: skip
+    report["out"] = out or report["out"]
     _print(report, "synth", as_json)
 
 
@@ -210,7 +213,9 @@ def translate(
         typer.Option("--n", min=1, help="Images of each picture: 8, without noise 1."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: synth.seed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Destination folder: translated.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Destination folder, or an address: translated.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace older images.")] = False,
     overrides: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
@@ -222,13 +227,17 @@ def translate(
     Nothing is written if any picture cannot be read.
     """
     from augment import pipeline
+    from augment.runtime import remote
     from augment.synth.translate import translate
 
     settings = pipeline.load(overrides)
-    report = translate(
-        settings.synth, pictures, to, resize=settings.clean.resize,
-        recipes=pipeline.starting_recipes(), count=count, seed=seed, out=out, overwrite=overwrite,
-    )  # fmt: skip
+    with remote.outgoing(out, overwrite=overwrite) as folder:
+        report = translate(
+            settings.synth, pictures, to, resize=settings.clean.resize,
+            recipes=pipeline.starting_recipes(), count=count, seed=seed, out=folder,
+            overwrite=overwrite,
+        )  # fmt: skip
+    report["out"] = out or report["out"]
     _print(report, "translate", as_json)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from augment import readers
 from augment.data import images, table
 from augment.data.arrays import DatasetError, Origin
-from augment.runtime import seeding
+from augment.runtime import remote, seeding
 
 
 class Dataset(torch.utils.data.Dataset[tuple[Any, int]]):
@@ -63,7 +63,8 @@ def load(
 ) -> Dataset:
     """An augmented set as a torch ``Dataset`` of pairs: a PIL image and its class index.
 
-    ``path`` holds a sample table or any format that ``write`` produces. ``split`` is train, valid,
+    ``path`` holds a sample table or any format that ``write`` produces; an address such as
+    ``s3://bucket/set`` is copied to the cache of this machine first. ``split`` is train, valid,
     test, or None for all samples. ``origin`` selects real or synthetic samples. Images with an
     inferred label are real; ``inferred=False`` leaves them out. ``synthetic_ratio`` limits the
     number of synthetic samples to that multiple of the real ones, drawn with ``seed``.
@@ -71,6 +72,8 @@ def load(
     selected. Raises DatasetError for an empty selection and for a ratio that is negative or comes
     with ``origin``.
     """
+    if remote.is_remote(str(path)):
+        path = remote.fetch(str(path), remote.shared())
     folder = Path(path)
     if synthetic_ratio is not None and (synthetic_ratio < 0 or origin is not None):
         raise DatasetError("synthetic_ratio: a number from 0 up, and not together with origin")

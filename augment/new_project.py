@@ -13,6 +13,7 @@ from pathlib import Path
 from augment import params, readers, stage_code
 from augment.data import decisions, files
 from augment.errors import AugmentError
+from augment.runtime import remote
 
 BUILTIN = "builtin:"
 FILES = ("params.yaml", "dvc.yaml", ".dvcignore")
@@ -61,9 +62,12 @@ def init(folder: Path, source: str | None = None) -> list[str]:
     if source is not None:
         if not source.strip():
             raise ProjectError("--data: blank, names no images")
-        if not source.startswith(BUILTIN):
-            source = str(Path(source).expanduser().resolve())
-        readers.recognise(source)
+        if remote.is_remote(source):
+            remote.check(source)
+        else:
+            if not source.startswith(BUILTIN):
+                source = str(Path(source).expanduser().resolve())
+            readers.recognise(source)
     template = _template()
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from augment import params
 from augment.data import files
 from augment.data.places import REPORTS
 from augment.pipeline import STAGES
+from augment.runtime import remote
 
 PACKAGE = Path(__file__).parent
 FILE = f"{REPORTS}/code.json"
@@ -45,10 +47,15 @@ def listing(sources: Iterable[str | None], root: Path) -> str:
     """SHA-256 of the names, sizes and times of all files of the sources, without reading them.
 
     DVC would read every byte of them, and stop at a link that leads nowhere, which ``ingest``
-    rejects like any missing file. Links are followed, but never in a circle.
+    rejects like any missing file. Links are followed, but never in a circle. Files that lie
+    elsewhere count by the marks that their storage keeps.
     """
     total = hashlib.sha256()
     for source in filter(None, sources):
+        if remote.is_remote(source):
+            marks = remote.listing(source)
+            total.update(json.dumps([source, marks], sort_keys=True).encode() + b"\0")
+            continue
         path = os.path.join(root, Path(source).expanduser())
         for line in (source, *_lines(path, "", (os.path.realpath(path),))):
             total.update(os.fsencode(line) + b"\0")

@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
 
@@ -177,3 +179,26 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=path)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[fsspec.AbstractFileSystem]:
+    """A bucket of a server that listens on 127.0.0.1 alone."""
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        s3fs.S3FileSystem.clear_instance_cache()
+        storage = s3fs.S3FileSystem()
+        storage.mkdir("bucket")
+        yield storage
+        s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()

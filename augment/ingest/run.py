@@ -45,7 +45,7 @@ from augment.ingest.unread import Unread
 from augment.readers import recognise
 from augment.readers.base import NOT_UTF8, READERS, SIDE_FILE, Item, Listing, one_form
 from augment.readers.builtin import PREFIX
-from augment.runtime import progress, workers
+from augment.runtime import progress, remote, workers
 from augment.settings import PartSpec
 
 
@@ -155,7 +155,10 @@ def _source(key: str, name: str, reader: PartSpec, encoding: str | None, root: P
     labelled = key != "unlabelled"
     if not name.strip():
         raise IngestError(f"ingest.{key}: blank, names no images")
-    where = name if name.startswith(PREFIX) else str(root / Path(name).expanduser())
+    if remote.is_remote(name):
+        where = str(remote.fetch(name, root / remote.FOLDER))
+    else:
+        where = name if name.startswith(PREFIX) else str(root / Path(name).expanduser())
     resolved = READERS.resolve(recognise(where) if reader == "auto" else reader)
     if not labelled and "labelled" in resolved:
         resolved["labelled"] = False

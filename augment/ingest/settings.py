@@ -41,9 +41,10 @@ class IngestSettings(Settings):
     """Where the images come from."""
 
     source: str | None
-    """The images: a path to a folder, an archive or a file, or `builtin:digits`,
-    `builtin:mnist5k`, `builtin:mnist-few` or `builtin:fonts`. null: there is no image with a label;
-    then `ingest.unlabelled` holds the images, and `ingest.domains` names the classes.
+    """The images: a path to a folder, an archive or a file, an address such as `s3://bucket/set`,
+    or `builtin:digits`, `builtin:mnist5k`, `builtin:mnist-few` or `builtin:fonts`. null: there is
+    no image with a label; then `ingest.unlabelled` holds the images, and `ingest.domains` names the
+    classes.
     """
     reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
     """The reader of `ingest.source`; `auto` recognises the format by itself."""

@@ -21,7 +21,7 @@ from augment.data.places import ADOPTED, AUGMENTED, CLEAN, QUARANTINE, REPORTS, 
 from augment.data.provenance import FILE, recorded
 from augment.data.reports import ReportShapeError, UpliftReport
 from augment.errors import AugmentError
-from augment.runtime import progress
+from augment.runtime import progress, remote
 from augment.write import gates
 from augment.write.card import card
 from augment.write.dose import Dose, doses, taken
@@ -75,7 +75,8 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
 
     Raises GateError for a gate that fails, unless ``force``; PartError for the writer, DoseError
     for a class that is not there, WriteError for inputs that are missing or unfit, WriterError for
-    samples that the format cannot hold, AugmentError for decisions that cannot be read. Then
+    samples that the format cannot hold, RemoteError for a destination that cannot take the set,
+    AugmentError for decisions that cannot be read. Then
     ``data/augmented`` stays as it was.
     """
     spec = WRITERS.resolve(settings.writer)
@@ -87,6 +88,9 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
         gates.refuse(results)
     uplift = _uplift(scores, root / REPORTS / "score.json")
     selection = _choose(settings, uplift, root)
+    destination = _elsewhere(settings.destination, root)
+    if destination is not None:
+        remote.free(destination, overwrite=True)
     places = [CLEAN, *([ADOPTED] if len(selection.adopted) else []), SYNTHETIC]
     report: dict[str, Any] = {
         "writer": spec,
@@ -114,6 +118,8 @@ def run(settings: WriteSettings, root: Path = Path("."), *, force: bool = False)
         readme = card(report, scores, uplift, made_by, part.facts.get("data_files"))
         files.write_text(folder / "README.md", readme)
         files.publish(folder, root / AUGMENTED)
+        if destination is not None:
+            remote.send(root / AUGMENTED, destination, overwrite=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     files.write_json(root / REPORTS / "write.json", report)
@@ -126,6 +132,13 @@ def gate_results(settings: WriteSettings, root: Path = Path(".")) -> list[gates.
     if not path.exists():
         raise WriteError(f"{path}: no such file; run the stage score first")
     return gates.check_gates(settings.gates, _json(path))
+
+
+def _elsewhere(destination: str | None, root: Path) -> str | None:
+    """``write.destination`` as an address or as a path; a relative one begins at ``root``."""
+    if destination is None or remote.is_remote(destination):
+        return destination
+    return str((root / Path(destination).expanduser()).absolute())
 
 
 def _choose(settings: WriteSettings, uplift: UpliftReport | None, root: Path) -> _Selection:

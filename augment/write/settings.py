@@ -16,6 +16,10 @@ class WriteSettings(Settings):
 
     writer: Annotated[PartSpec, Kind("augment.writers.base", "WRITERS")] = "parquet"
     """The format of the augmented set."""
+    destination: str | None = None
+    """An address to which the set is sent as well, such as `s3://bucket/set`, or another folder;
+    files that augment did not write there are never replaced. null: `data/augmented` alone.
+    """
     licence: str = "unknown"
     """The licence that the data set's card names, as an identifier of Hugging Face."""
     dose: Literal["auto"] | Amount | dict[str, Amount] | None = "auto"

@@ -21,6 +21,8 @@ FILES = {
     "signatures": "data/test_signatures.py",
     "levels": "data/test_levels.py",
     "fonts": "readers/test_fonts.py",
+    "elsewhere": "test_elsewhere.py",
+    "remote": "runtime/test_remote.py",
 }
 
 # The beginning of a line, then the tests of what is read and of what is refused.
@@ -112,6 +114,12 @@ SOURCES = {
         "fonts test_every_font_draws_every_character; fonts test_installed_fonts_by_a_word",
         "fonts test_a_character_that_the_font_lacks_is_rejected; "
         "fonts test_what_is_no_font_is_rejected",
+    ),
+    "an address": (
+        "elsewhere test_a_source_in_a_bucket_is_read_like_a_folder; "
+        "remote test_a_folder_is_copied_once_and_follows_its_source",
+        "remote test_credentials_in_an_address_are_refused_and_not_repeated; "
+        "remote test_a_file_that_changes_while_it_is_read_is_noticed",
     ),
     "TIFF or PNG of 16": (
         "formats TestLevels test_the_set_decides_what_white_is; "

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from augment.data.reports import ClassGain, PartGain, UpliftReport
 from augment.errors import AugmentError
 from augment.readers.base import READERS
 from augment.registry import PartError
+from augment.runtime import remote
 from augment.write import dose as dose_
 from augment.write import gates
 from augment.write import run as write
@@ -532,3 +534,29 @@ def test_a_failed_gate_writes_nothing_and_force_says_so(root: Path) -> None:
     report = write.run(settings(gates=["fid < 2"]), root, force=True)  # there was no need to
     assert not report["forced"]
     assert "by force" not in (root / "data/augmented/README.md").read_text()
+
+
+def test_a_set_is_sent_to_its_destination(root: Path, s3: fsspec.AbstractFileSystem) -> None:
+    address = "s3://bucket/augmented"
+    write.run(settings(destination=address), root)
+    listed = set(remote.listing(address)) - {remote.SENT}
+    assert listed == {path.name for path in (root / "data/augmented").iterdir()}
+    for name in listed:
+        assert (
+            s3.cat_file(f"bucket/augmented/{name}") == (root / "data/augmented" / name).read_bytes()
+        )
+    write.run(settings(destination=address, writer="webdataset"), root)
+    assert not any(name.startswith("part-") for name in remote.listing(address))
+
+
+def test_a_destination_with_other_files_keeps_them_and_the_old_set(root: Path) -> None:
+    write.run(settings(), root)
+    before = augmented(root)
+    (root / "theirs").mkdir()
+    (root / "theirs" / "thesis.tex").write_text("all of it")
+    with pytest.raises(remote.RemoteError, match=r"theirs holds files .* 'thesis.tex'"):
+        write.run(settings(destination="theirs", dose=0), root)
+    assert (root / "theirs" / "thesis.tex").read_text() == "all of it"
+    assert augmented(root).equals(before)
+    write.run(settings(destination="ours"), root)
+    assert (root / "ours" / "README.md").exists()
