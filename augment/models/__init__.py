@@ -6,6 +6,7 @@ from augment.models import (  # noqa: F401
     cartoongan,
     cyclegan,
     dagan,
+    fastgan,
     gan,
     infogan,
     pix2pix,

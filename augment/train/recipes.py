@@ -70,6 +70,17 @@ RECIPES: dict[str, Recipe] = {
         "Kingma & Welling 2014; Sohn et al. 2015",
         {**_CONDITIONAL, "model": "vae"},
     ),
+    "fastgan": Recipe(
+        "For few images of 64 pixels and more: the discriminator rebuilds what it saw",
+        "Liu et al. 2021",
+        {
+            "model": "fastgan",
+            "generator": "fastgan",
+            "discriminator": "fastgan",
+            "conditioning": {"generator": "embed"},
+            "loss": "hinge",
+        },
+    ),
     "dagan": Recipe(
         "Bends a real image into another one of its class",
         "Antoniou et al. 2017; Mao et al. 2019",

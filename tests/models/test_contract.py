@@ -29,6 +29,7 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "stargan": {"latent": 4},
     "cartoongan": {"latent": 4, "warm_up": 0.0},
     "animegan": {"latent": 4, "warm_up": 0.0},
+    "fastgan": {"noise": 8},
 }
 _BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
 STARTING = {  # from a source image
@@ -38,6 +39,7 @@ STARTING = {  # from a source image
         for name in ("pix2pix", "cyclegan", "stargan", "cartoongan", "animegan")
     },
 }
+NETWORKS = {"fastgan": {"discriminator": {"name": "fastgan", "width": 8}}}  # a model's own
 each_model = pytest.mark.parametrize("name", ROWS)
 
 
@@ -53,6 +55,7 @@ def settings(name: str, **changes: Any) -> TrainSettings:
             "steps": 4,
         }
         | STARTING.get(name, {})
+        | NETWORKS.get(name, {})
         | changes
     )
 

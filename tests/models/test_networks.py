@@ -34,6 +34,7 @@ CONDITION = 6
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {  # beside the defaults
     ("generator", "resnet"): [{"norm": "batch"}, {"attention": True}],
     ("generator", "unet"): [{"added": True}, {"norm": "layer"}],
+    ("discriminator", "fastgan"): [{"norm": "none", "spectral": False}],
     ("discriminator", "mlp"): [{"layers": 2}],
     ("discriminator", "dcgan"): [{"norm": "none"}, {"norm": "none", "spectral": True}],
     ("discriminator", "patch"): [{"layers": 3}, {"norm": "none", "spectral": True}],

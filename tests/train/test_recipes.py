@@ -23,7 +23,7 @@ NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 KNOWN_AS = (
     "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
-    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan"
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan fastgan"
 ).split()
 
 # recipe -> what it is known by, as resolved settings say it
@@ -102,6 +102,13 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "discriminator.spectral": True,
         "loss.name": "lsgan",
         "augment": [],
+    },
+    "fastgan": {
+        "model.name": "fastgan",
+        "generator.name": "fastgan",
+        "discriminator.name": "fastgan",
+        "discriminator.spectral": True,
+        "loss.name": "hinge",
     },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},

@@ -35,6 +35,7 @@ def widths(base: int, count: int, limit: int) -> list[int]:
 from augment.models.networks import (  # noqa: E402  (they register themselves)
     bend,  # noqa: F401
     dcgan,  # noqa: F401
+    fastgan,  # noqa: F401
     mlp,  # noqa: F401
     patch,  # noqa: F401
     resnet,  # noqa: F401
