@@ -6,6 +6,8 @@ from augment.models import (  # noqa: F401
     cartoongan,
     cyclegan,
     dagan,
+    flow,
+    flow_matching,
     gan,
     infogan,
     pix2pix,
