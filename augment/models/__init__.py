@@ -7,6 +7,8 @@ from augment.models import (  # noqa: F401
     cyclegan,
     dagan,
     fastgan,
+    flow,
+    flow_matching,
     gan,
     infogan,
     pix2pix,

@@ -60,6 +60,13 @@ class LatentGenerator(nn.Module):
         """Whether the network starts from source images."""
         return bool(getattr(self.network, "source", False))
 
+    def told(self, conditions: Tensor) -> Tensor:
+        """All numbers (N, K) by which the network is told conditions (N,)."""
+        if self.conditioning is None:
+            return torch.empty(len(conditions), 0, device=conditions.device)
+        inputs, vector = self.conditioning(conditions)
+        return inputs if vector is None else torch.cat([inputs, vector], 1)
+
     def note(self, conditions: Tensor, styles: Tensor) -> None:
         """Count the styles (N,) that come with conditions (N,)."""
         ones = self.counts.new_ones(len(styles))

@@ -23,7 +23,7 @@ from augment.data.arrays import Arrays
 from augment.models.sources import source_places
 from augment.runtime import checkpoint, progress, seeding
 from augment.train import rules, watch
-from augment.train.feed import Feed
+from augment.train.feed import Feed, samples_at
 from augment.train.log import Log
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
@@ -31,6 +31,7 @@ from augment.vision.kernel_distance import kid
 
 # Chosen by hand.
 MEASURED = 1000  # images that a measurement looks at, at most
+CODED = 256  # valid images whose bits a dimension a measurement takes, at most
 FRAME_COLUMNS = 8  # samples of each class in a picture
 TIMED = 10  # first steps, from which a run says what it will cost
 PULSE = 25  # steps between two looks at the losses, at most
@@ -118,6 +119,8 @@ class Trainer:
                         for name, value in numbers.items()
                         if name.startswith(prefixes)
                     ]
+                    losses += [f"bits {row['bits']:.3f}" for row in self.history.rows[-1:]
+                               if "bits" in row]  # fmt: skip
                     display.update(task, note="  ".join(losses)[:100])
                     trouble = watch.diverged(numbers)
                 if due and not trouble:
@@ -139,6 +142,7 @@ class Trainer:
         fakes = self._fixed(min(MEASURED, max(count * FRAME_COLUMNS, len(self.valid))))
         features = self.labeller.features(fakes)
         row |= self._variances(features)
+        row |= self._bits()
         if len(self.valid) >= 2:
             row["kid"] = kid(self.held, features)
             row["kid_train"] = kid(self.real, features)
@@ -171,6 +175,24 @@ class Trainer:
                 measures["variance_within"] = float(np.mean(ratios))
                 measures["variance_within_least"] = min(ratios)
         return measures
+
+    def _bits(self) -> dict[str, float]:
+        """Mean bits a dimension of valid images, where the model has a density of images.
+
+        They are the same ones with the same noise each time.
+        """
+        rng = seeding.generator(self.settings.seed, "bits", device=self.device)
+        count = min(CODED, len(self.valid))
+        places = np.linspace(0, len(self.valid) - 1, count).astype(np.int64)
+        pixels, labels = map(torch.from_numpy, (self.valid.pixels, self.valid.labels))
+        total = 0.0
+        for start in range(0, count, self.settings.batch):
+            batch = places[start : start + self.settings.batch]
+            bits = self.model.bits(*samples_at(pixels, labels, batch, self.device), rng)
+            if bits is None:
+                return {}
+            total += float(bits.double().sum())
+        return {"bits": total / count} if count else {}
 
     def _diagnose(self) -> watch.Diagnosis | None:
         """The trouble that the rows show; none until WINDOWS measurements after a remedy."""

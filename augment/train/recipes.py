@@ -23,6 +23,12 @@ _BARE: dict[str, Any] = {"augment": []}
 _CONDITIONAL = {**_BARE, "model": "cgan", "conditioning": {"generator": "embed"}}
 # The papers' residual network with instance norms forgets colours and leaves specks of noise.
 _PAINTER = {"name": "unet", "added": True, "norm": "layer"}
+_FLOW = {
+    **_BARE,
+    "model": "flow",
+    "conditioning": {"generator": "embed"},
+    "optimiser": {"betas": [0.9, 0.999]},
+}
 _JUDGE = {"name": "patch", "norm": "none", "spectral": True}
 
 RECIPES: dict[str, Recipe] = {
@@ -80,6 +86,25 @@ RECIPES: dict[str, Recipe] = {
             "conditioning": {"generator": "embed"},
             "loss": "hinge",
         },
+    "nice": Recipe(
+        "A flow of fully connected layers, by maximum likelihood",
+        "Dinh et al. 2015",
+        {**_FLOW, "generator": "nice"},
+    ),
+    "realnvp": Recipe(
+        "A flow of convolutions, checkerboards and channels",
+        "Dinh et al. 2017",
+        {**_FLOW, "generator": "realnvp"},
+    ),
+    "glow": Recipe(
+        "A flow that learns how to mix its channels",
+        "Kingma & Dhariwal 2018",
+        {**_FLOW, "generator": "glow"},
+    ),
+    "flow_matching": Recipe(
+        "Noise flows to images along learned velocities, under guidance by the class",
+        "Lipman et al. 2023; Liu et al. 2023; Ho & Salimans 2022",
+        {**_FLOW, "model": "flow_matching", "generator": "velocity"},
     ),
     "dagan": Recipe(
         "Bends a real image into another one of its class",

@@ -59,10 +59,13 @@ def in_words(
             f"; {images / classes:.1f} images a class are so few that most samples may be copies "
             "of them, which synth refuses: images without a label (ingest.unlabelled) would help"
         )
+    model = MODELS.describe(MODELS.resolve(settings.model)["name"]).target
+    judged = model.discriminates  # type: ignore[attr-defined]
+    against = f" against {_network(settings.discriminator)}" if judged else ""
     return (
         f"{settings.recipe}: {images:,} images of {classes} classes, {width} × {height}, on "
-        f"{device.type}{half}: {_network(settings.generator)} against "
-        f"{_network(settings.discriminator)}{styled}, augmentation {augment}, "
+        f"{device.type}{half}: {_network(settings.generator)}{against}{styled}, "
+        f"augmentation {augment}, "
         f"{settings.length:,} steps of {settings.batch} images{few}"
     )
 

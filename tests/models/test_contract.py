@@ -23,6 +23,8 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "acgan": {"noise": 8, "classifier": "d2d"},
     "infogan": {"noise": 8},
     "vae": {"latent": 4},
+    "flow": {},
+    "flow_matching": {},
     "dagan": {"latent": 4},
     "pix2pix": {"latent": 4},
     "cyclegan": {"latent": 4},
@@ -40,6 +42,10 @@ STARTING = {  # from a source image
     },
 }
 NETWORKS = {"fastgan": {"discriminator": {"name": "fastgan", "width": 8}}}  # a model's own
+FLOWING = {  # networks that take a number of noise for each value of an image
+    "flow": {"generator": {"name": "glow", "width": 8, "steps": 2}},
+    "flow_matching": {"generator": {"name": "velocity", "width": 8, "steps": 2}},
+}
 each_model = pytest.mark.parametrize("name", ROWS)
 
 
@@ -56,6 +62,7 @@ def settings(name: str, **changes: Any) -> TrainSettings:
         }
         | STARTING.get(name, {})
         | NETWORKS.get(name, {})
+        | FLOWING.get(name, {})
         | changes
     )
 

@@ -26,7 +26,12 @@ SHAPES = [
     (3, 64, 64),
 ]
 LARGE = [(6, 96, 96), (1, 252, 100), (1, 256, 256)]
-FROM_NOISE = [n for n in GENERATORS if not getattr(GENERATORS.describe(n).target, "source", False)]
+FULL_NOISE = ("nice", "realnvp", "glow", "velocity")  # a number for each value, and no norm to tell
+FROM_NOISE = [
+    n
+    for n in GENERATORS
+    if n not in FULL_NOISE and not getattr(GENERATORS.describe(n).target, "source", False)
+]
 EVERY = [(r, name) for r in (GENERATORS, DISCRIMINATORS) for name in r.names()]
 IDS = [f"{r.kind.split()[0]}-{name}" for r, name in EVERY]
 LATENT = 10
@@ -50,17 +55,26 @@ VARIANTS = [
 ]
 
 
+def latent_of(name: str, shape: Shape) -> int:
+    """How many numbers of z a generator takes."""
+    return LATENT + math.prod(shape) * (name in FULL_NOISE)
+
+
 def build(
     registry: Registry, spec: str | dict[str, Any], shape: Shape, condition: int = 0
 ) -> nn.Module:
-    arguments = (LATENT, shape, condition) if registry is GENERATORS else (shape,)
+    latent = latent_of(spec if isinstance(spec, str) else spec["name"], shape)
+    arguments = (latent, shape, condition) if registry is GENERATORS else (shape,)
     network: nn.Module = registry.build(spec, *arguments)
     return network
 
 
-def inputs_of(registry: Registry, shape: Shape, condition: int = 0, count: int = 3) -> list[Tensor]:
-    """What the network takes: z and, where it has one, a condition; or images."""
-    shapes = [(LATENT,), *[(condition,)] * bool(condition)] if registry is GENERATORS else [shape]
+def inputs_of(
+    registry: Registry, shape: Shape, condition: int = 0, count: int = 3, name: str = ""
+) -> list[Tensor]:
+    """What the network ``name`` takes: z and, where it has one, a condition; or images."""
+    latent = latent_of(name, shape)
+    shapes = [(latent,), *[(condition,)] * bool(condition)] if registry is GENERATORS else [shape]
     rng = torch.Generator().manual_seed(0)
     return [torch.randn(count, *size, generator=rng) for size in shapes]
 
@@ -85,7 +99,10 @@ def check(registry: Registry, spec: dict[str, Any], condition: int, shape: Shape
     """Shapes, range, and a gradient to every input and parameter."""
     seeding.everything(0)
     network = shaken(build(registry, spec, shape, condition))
-    inputs = [tensor.requires_grad_() for tensor in inputs_of(registry, shape, condition)]
+    inputs = [
+        tensor.requires_grad_()
+        for tensor in inputs_of(registry, shape, condition, name=spec["name"])
+    ]
     source = source_of(network, shape)
     output = network(*inputs, **source)
     inputs += source.values()
@@ -136,7 +153,8 @@ def test_half_precision(registry: Registry, spec: dict[str, Any], condition: int
     network = build(registry, spec, (1, 16, 16), condition)
     with torch.autocast("cpu", torch.bfloat16):
         source = source_of(network, (1, 16, 16))
-        output = network(*inputs_of(registry, (1, 16, 16), condition), **source)
+        inputs = inputs_of(registry, (1, 16, 16), condition, name=spec["name"])
+        output = network(*inputs, **source)
         output.float().square().mean().backward()
     assert output.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
@@ -168,7 +186,8 @@ def test_defaults_seeds_and_memory_format(registry: Registry, name: str) -> None
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
     network = build(registry, name, (1, 8, 8)).eval()
-    inputs, source = inputs_of(registry, (1, 8, 8)), source_of(network, (1, 8, 8))
+    inputs = inputs_of(registry, (1, 8, 8), name=name)
+    source = source_of(network, (1, 8, 8))
     plain = network(*inputs, **source)
     network = network.to(memory_format=torch.channels_last)
     assert torch.allclose(network(*inputs, **source), plain, atol=1e-4)

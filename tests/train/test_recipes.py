@@ -24,6 +24,8 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 KNOWN_AS = (
     "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
     "pix2pix cyclegan dualgan discogan stargan cartoongan animegan fastgan"
+    "nice realnvp glow flow_matching "
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan"
 ).split()
 
 # recipe -> what it is known by, as resolved settings say it
@@ -111,6 +113,25 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "loss.name": "hinge",
     },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
+    "nice": {
+        "model.name": "flow",
+        "generator.name": "nice",
+        "generator.preparation": "affine",
+        "augment": [],
+        "optimiser.betas": (0.9, 0.999),
+    },
+    "realnvp": {
+        "model.name": "flow",
+        "generator.name": "realnvp",
+        "generator.preparation": "logit",
+    },
+    "glow": {"model.name": "flow", "generator.name": "glow", "generator.preparation": "affine"},
+    "flow_matching": {
+        "model.name": "flow_matching",
+        "generator.name": "velocity",
+        "conditioning.generator.name": "embed",
+        "augment": [],
+    },
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
 PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"], "dualgan": ["clip"]}

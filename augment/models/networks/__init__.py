@@ -36,9 +36,13 @@ from augment.models.networks import (  # noqa: E402  (they register themselves)
     bend,  # noqa: F401
     dcgan,  # noqa: F401
     fastgan,  # noqa: F401
+    glow,  # noqa: F401
     mlp,  # noqa: F401
+    nice,  # noqa: F401
     patch,  # noqa: F401
+    realnvp,  # noqa: F401
     resnet,  # noqa: F401
     translator,  # noqa: F401
     unet,  # noqa: F401
+    velocity,  # noqa: F401
 )

@@ -17,6 +17,7 @@ _CODES = "codes.png"
 _CURVES = (
     ("Distance to real images", "KID", {"kid": "to valid", "kid_train": "to train"}),
     ("Losses", "loss", {"g_adversarial": "generator", "d_adversarial": "discriminator"}),
+    ("Bits a dimension", "bits", {"bits": "of valid images"}),
     (
         "Variety of samples",
         "relative to real",
@@ -46,6 +47,9 @@ def training(sources: Sources) -> Section:
         f"{counted(report['steps'], 'step')} on {counted(report['images']['train'], 'train image')}"
         f"; the generator kept is that of step {shown(best)}."
     )
+    coded = [row["bits"] for row in history if row["step"] == best and "bits" in row]
+    if coded:
+        lead += f" Valid images cost it {coded[-1]:.2f} bits a dimension."
     if not rollbacks:
         lead += " No trouble was diagnosed."
     return Section(key, title, lead, figures)
