@@ -36,7 +36,8 @@ def write_digests(root: Path) -> dict[str, str]:
     settings = params.load(root / "params.yaml")
     digests = {stage: digest(stage) for stage in STAGES}
     ingest = settings.ingest
-    further = (domain.source for domain in ingest.domains.values())
+    further = [domain.source for domain in ingest.domains.values()]
+    further += [ingest.helpers.source] if ingest.helpers else []
     digests[SOURCE] = listing([ingest.source, ingest.unlabelled, *further], root)
     digests[params.PROFILE] = settings.profile
     files.write_json(root / FILE, digests)

@@ -150,8 +150,8 @@ class Passes:
             yield passed, list(zip(_bytes(passed), names, strict=True))
 
     def _of_domains(self) -> Iterator[tuple[pa.RecordBatch, list[tuple[bytes, Names]]]]:
-        """Batches of the images of further domains, which nobody judges or repairs."""
-        for name in table.domains(self.root / INGESTED):
+        """Batches of the images of domains and of helpers, which nobody judges or repairs."""
+        for name in (*table.domains(self.root / INGESTED), table.HELPERS):
             for batch in table.stream(self.root / INGESTED, domain=name, rows=_CHUNK):
                 yield batch, [(data, ()) for data in _bytes(batch)]
 

@@ -91,6 +91,7 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
         passes.write(judged, form)
     report = verdicts.report(facts, judged, limits, form, decided) | {
         "domains": further,
+        "helpers": table.count(root / INGESTED, domain=table.HELPERS),
         "abstained": abstained,
         "set": survey(facts, specs),
         "settings": settings.resolved(),

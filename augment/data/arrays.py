@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -135,6 +135,20 @@ def load_domains(folder: Path, like: Arrays) -> Arrays | None:
         for name in table.domains(folder)
     ]
     return join(*parts) if parts else None
+
+
+def load_helpers(folder: Path, like: Arrays) -> Arrays | None:
+    """The images of other classes in a table (``ingest.helpers``); None where there is none.
+
+    Their labels follow those of ``like``, whose shape they have: a helper class is never one of the
+    set's, whatever its name.
+    """
+    names = table.classes_of(table.frame(folder, ["label"], domain=table.HELPERS)["label"])
+    if not names:
+        return None
+    helpers = load_arrays(folder, domain=table.HELPERS, classes=names, shape=like.shape)
+    classes = [*like.classes, *(f"{table.HELPERS}: {name}" for name in names)]
+    return replace(helpers, labels=helpers.labels + len(like.classes), classes=classes)
 
 
 def _shape(folder: Path) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ class Lookup:
     def __init__(self, folder: Path):
         """Read the ids of ``folder``."""
         self._folder = folder
-        ids = table.frame(folder, ["id"], domain=table.EVERY)["id"]
+        ids = table.frame(folder, ["id"], domain=table.WHOLE)["id"]
         self._place = {name: place for place, name in enumerate(ids)}
         self._files = [pq.ParquetFile(path) for path in table.shards(folder)]
         self._groups = [

@@ -55,6 +55,8 @@ FACTS = tuple(name for name in COLUMNS if name != "image")
 LATER = ("domain", "source")  # columns that older tables lack; read as null
 SPLITS = ("train", "valid", "test")
 EVERY = "*"  # in place of a domain's name: the set's own samples and those of all domains
+HELPERS = "helpers"  # the domain of samples of other classes, which no domain's name may be
+WHOLE = "**"  # every row, those of helpers too
 SHARD_BYTES = 192 << 20  # in memory; the file of a shard then stays below 256 MiB
 ROWS = 1024  # of a batch and of a row group
 
@@ -195,8 +197,9 @@ def stream(
 
     ``columns`` defaults to all columns. ``split`` and ``origin`` select the samples with these
     values. Samples of a further domain come where ``domain`` names it, and then alone, or with
-    EVERY; a table from before there were domains has none. Raises TableError for a folder or a
-    file that is no sample table.
+    EVERY; a table from before there were domains has none. Those of HELPERS, whose classes are not
+    the set's, come where it is named, or with WHOLE. Raises TableError for a folder or a file that
+    is no sample table.
     """
     selected = list(COLUMNS if columns is None else columns)
     pairs = (("split", split), ("origin", origin))
@@ -225,14 +228,16 @@ def stream(
 
 def _of_domain(batch: pa.RecordBatch, domain: str | None) -> pa.RecordBatch:
     """The samples of a batch that ``domain`` selects as in ``stream``."""
-    if domain == EVERY:
+    if domain == WHOLE:
         return batch
     column = batch.column("domain")
+    if domain == EVERY:
+        return batch.filter(pc.fill_null(pc.not_equal(column, HELPERS), True))
     return batch.filter(pc.is_null(column) if domain is None else pc.equal(column, domain))
 
 
 def domains(folder: Path) -> list[str]:
-    """The names of the further domains in a table, sorted."""
+    """The names of the further domains in a table, sorted; HELPERS is none of them."""
     names = {
         name
         for batch in stream(folder, ["domain"], domain=EVERY)
@@ -275,7 +280,7 @@ def validate(folder: Path) -> int:
     Raises TableError for a missing column, a repeated id, a blank label, an unknown split or
     origin, a group that straddles splits, and a sample of a domain outside the train split.
     """
-    facts = frame(folder, domain=EVERY)
+    facts = frame(folder, domain=WHOLE)
     repeated = facts["id"][facts["id"].duplicated()]
     if len(repeated):
         raise TableError(f"{folder}: id {repeated.iloc[0]} stands twice")

@@ -24,6 +24,7 @@ from augment.runtime import seeding
 Examined = tuple[bytes, Facts | None, str]  # an element of images.examine_many's result
 
 _BATCH_BYTES = 32 << 20  # bytes of images in one row group; chosen by hand
+TWICE = "the bytes of an image before it"  # why a helper is refused
 _PROVENANCE = tuple(field.name for field in table.PROVENANCE)
 
 
@@ -78,6 +79,7 @@ class Ledger:
         self._reasons = Reasons()
         self._foreign_reasons = Reasons()
         self.domains: dict[str, Counter[str]] = {name: Counter() for name in settings.domains}
+        self.helpers: Counter[str] = Counter()
         self._modes: Counter[str] = Counter()
         self._widths: Counter[int] = Counter()
         self._heights: Counter[int] = Counter()
@@ -103,6 +105,8 @@ class Ledger:
         results = iter(examined)
         for item in chunk:
             data, facts, reason = (b"", None, item.reason) if item.reason else next(results)
+            if facts is not None and item.domain == table.HELPERS and _short(facts.id) in self._ids:
+                facts, reason = None, TWICE
             if facts is not None:
                 self._keep(item, item.data if isinstance(item.data, bytes) else data, facts)
             elif reason == SIDE_FILE:
@@ -122,22 +126,24 @@ class Ledger:
     def judge(self, source: str, unread: Unread) -> None:
         """Raise IngestError when too much was rejected or fewer than two classes are left.
 
-        What is rejected of a domain does not count: a font may lack any character. A domain that
-        keeps no image is an error.
+        What is rejected of a domain or of helpers does not count: a font may lack any character. A
+        domain that keeps no image is an error, and so are helpers of whom none is kept.
         """
         rejected = self._reasons.counts.total()
-        foreign = sum(counts.total() for counts in self.domains.values())
-        read = len(self._keys) - foreign + rejected
+        read = len(self._keys) - self._foreign() + rejected
         most = self._settings.max_rejected
         if rejected / read > most:
             raise IngestError(
                 f"{source}: {self._reasons.words()}: {rejected} of {read} images rejected, more "
                 f"than max_rejected = {most}; see reports/rejected.csv"
             )
-        for name, counts in self.domains.items():
+        further = {f"domains.{name}": counts for name, counts in self.domains.items()}
+        if self._settings.helpers:
+            further[table.HELPERS] = self.helpers
+        for name, counts in further.items():
             if not counts:
                 why = self._foreign_reasons.words()
-                raise IngestError(f"ingest.domains.{name}: no image with a label is kept: {why}")
+                raise IngestError(f"ingest.{name}: no image with a label is kept: {why}")
         classes = set(self.classes).union(*self.domains.values())
         two_classes(source, classes, self._reasons, unread)
 
@@ -151,13 +157,21 @@ class Ledger:
         return np.frombuffer(self._kinds, np.int8), ends
 
     def remarks(self) -> list[str]:
-        """What was decided about levels, pages and, once they are settled, splits, in words."""
+        """What was decided about levels, pages, helpers and settled splits, in words."""
         remarks = [remark for kind in self._levels.values() for remark in kind.remarks()]
         remarks += self._on_splits
         if self._paged:
             remarks.append(
                 f"{self._paged} files have several pages: the first is read; "
                 "ingest.pages: all reads every one"
+            )
+        shared = table.classes_of(
+            set(self.helpers) & set(self.classes).union(*self.domains.values())
+        )
+        if shared:
+            remarks.append(
+                f"ingest.helpers has classes that are named like the set's: "
+                f"{', '.join(map(repr, shared[:8]))}; they are kept apart from these"
             )
         return remarks
 
@@ -185,7 +199,7 @@ class Ledger:
         return splits.settle(keys, classes, source_splits, valid=shares.valid, test=shares.test)
 
     def report(self, final: NDArray[np.int8]) -> dict[str, Any]:
-        """All counts: read = kept + rejected, and kept is the sum of the splits and the domains.
+        """All counts: read = kept + rejected; kept is the sum of the splits, domains and helpers.
 
         But for these, all counts are of the set's own images.
         """
@@ -193,7 +207,7 @@ class Ledger:
         named = classes != splits.OPEN
         counts = np.zeros((len(self.classes), len(table.SPLITS)), np.int64)
         np.add.at(counts, (classes[named], final[named]), 1)
-        foreign = sum(counts.total() for counts in self.domains.values())
+        foreign = self._foreign()
         reasons = self._reasons.counts + self._foreign_reasons.counts
         kept, rejected = len(classes), reasons.total()
         by_split = np.bincount(final, minlength=len(table.SPLITS))
@@ -206,10 +220,8 @@ class Ledger:
             "reasons": dict(reasons.most_common()),
             "splits": _by_split(by_split),
             "unlabelled": int((~named).sum()) - foreign,
-            "domains": {
-                name: {label: of_class[label] for label in table.classes_of(of_class)}
-                for name, of_class in self.domains.items()
-            },
+            "domains": {name: _in_order(counts) for name, counts in self.domains.items()},
+            "helpers": _in_order(self.helpers),
             "groups": len(self._groups.splits),
             "width": _range(self._widths),
             "height": _range(self._heights),
@@ -221,6 +233,10 @@ class Ledger:
                 for label in table.classes_of(self.classes)
             },
         }
+
+    def _foreign(self) -> int:
+        """How many kept images are not the set's own."""
+        return sum(counts.total() for counts in (*self.domains.values(), self.helpers))
 
     def _keep(self, item: Item, data: bytes, facts: Facts) -> None:
         """Count a good image and queue its row; ``data`` are the encoded bytes."""
@@ -238,7 +254,8 @@ class Ledger:
         else:
             if item.group is not None:  # never that of a group of the set's own
                 item = item._replace(group=f"{domain}: {item.group}")
-            self.domains[domain][item.label or ""] += 1
+            counts = self.helpers if domain == table.HELPERS else self.domains[domain]
+            counts[item.label or ""] += 1
         split = self._place(item, facts.id)
         carried = item.facts
         self._export = self._export or bool(carried)
@@ -286,11 +303,19 @@ class Ledger:
 
     def _unique_id(self, id: str, path: str, data: bytes) -> str:
         """``id``; for an id that an earlier item has, the SHA-256 of ``data`` and ``path``."""
-        while (short := hashlib.blake2b(id.encode(), digest_size=8).digest()) in self._ids:
+        while (short := _short(id)) in self._ids:
             data += b"\0" + path.encode()
             id = hashlib.sha256(data).hexdigest()
         self._ids.add(short)
         return id
+
+
+def _short(id: str) -> bytes:
+    return hashlib.blake2b(id.encode(), digest_size=8).digest()
+
+
+def _in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    return {label: counts[label] for label in table.classes_of(counts)}
 
 
 def two_classes(source: str, labels: Collection[str], reasons: Reasons, unread: Unread) -> None:

@@ -137,12 +137,14 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
 
 
 def _sources(settings: IngestSettings, root: Path) -> list[_Source]:
-    """The labelled source, the unlabelled one and those of domains, as far as they are named."""
+    """The labelled source, the unlabelled one, those of domains and helpers, as far as named."""
     named: list[tuple[str, str | None, PartSpec]] = [
         ("source", settings.source, settings.reader),
         ("unlabelled", settings.unlabelled, "auto"),
         *((f"domains.{name}", it.source, it.reader) for name, it in settings.domains.items()),
     ]
+    if settings.helpers:  # last: an image of theirs that the set has is refused
+        named.append((table.HELPERS, settings.helpers.source, settings.helpers.reader))
     return [
         _source(key, name, reader, settings.encoding, root)
         for key, name, reader in named
@@ -166,7 +168,8 @@ def _source(key: str, name: str, reader: PartSpec, encoding: str | None, root: P
         resolved["encoding"] = resolved["encoding"] or encoding
     elif encoding is not None and key == "source":
         raise IngestError(f"ingest.encoding: the reader {resolved['name']} takes no encoding")
-    domain = key.removeprefix("domains.") if key.startswith("domains.") else None
+    further = key == table.HELPERS or key.startswith("domains.")
+    domain = key.removeprefix("domains.") if further else None
     return _Source(name, resolved, READERS.build(resolved, where), labelled, Unread(), domain)
 
 

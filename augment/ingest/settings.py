@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from augment.data.opening import MAX_PIXELS, MOST_PIXELS
+from augment.data.table import HELPERS
 from augment.registry import Fraction
 from augment.settings import Kind, PartSpec, Settings
 
@@ -23,13 +24,13 @@ class SplitSettings(Settings):
     """Share of the labelled images in the test split, on which gains are measured; 0 to 1."""
 
 
-class DomainSettings(Settings):
+class FurtherSource(Settings):
     """A further source of labelled images that only teach; its name alone stands for all of it."""
 
     source: str
-    """The images of the domain, as `ingest.source` names images."""
+    """The images, as `ingest.source` names images."""
     reader: Annotated[PartSpec, Kind("augment.readers.base", "READERS", automatic=True)] = "auto"
-    """The reader of the domain's source; `auto` recognises the format by itself."""
+    """The reader of this source; `auto` recognises the format by itself."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,11 +52,18 @@ class IngestSettings(Settings):
     unlabelled: str | None = None
     """A second source, whose images have no label; all of them go into the train split. null: none.
     """
-    domains: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$")], DomainSettings] = {}
+    domains: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_-]*$")], FurtherSource] = {}
     """Further sources by a name, such as `{font: builtin:fonts}` or `{font: {source: builtin:fonts,
     reader: {name: fonts, characters: abc}}}`: labelled images of the same classes that look
     different. They teach which image without a label shows which class (`adopt.labellers`); they
     are never in valid or test, nor in the written set.
+    """
+    helpers: FurtherSource | None = None
+    """Labelled images of *other* classes, such as `{source: builtin:fonts, reader: {name: fonts,
+    characters: abc}}`, from which a generator that is told no class (`train.recipe: dagan`) also
+    learns how images of one class differ. Their classes are none of the set's, whatever their
+    names; no helper is in valid or test, is judged or scored, trains a classifier or is written.
+    null: none.
     """
     split: SplitSettings = SplitSettings()
     """Shares that are held out where the source has no splits of its own."""
@@ -81,6 +89,15 @@ class IngestSettings(Settings):
     """Processes that decode images; 0 takes one for each core."""
     seed: int = 0
     """Seed of the split; the same seed puts an image into the same split."""
+
+    @model_validator(mode="after")
+    def _helpers_are_no_domain(self) -> IngestSettings:
+        if HELPERS in self.domains:
+            raise ValueError(
+                f"domains.{HELPERS}: images of other classes are ingest.helpers; give a domain "
+                "another name"
+            )
+        return self
 
     @model_validator(mode="after")
     def _images_are_named(self) -> IngestSettings:

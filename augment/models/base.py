@@ -91,6 +91,9 @@ class Needs:
     of a label are ranked (``Batch.codes``). The images of a batch come in packs of ``pack``. The
     images of a label are told apart in ``styles`` kinds at most, STYLE images each.
 
+    ``helpers``: images of classes that the set has not may join, labelled from ``Parts.classes`` on
+    (``ingest.helpers``); only for networks that are told no class.
+
     ``source`` is what a generator starts from that does not start from noise: with each image comes
     another one of its ``class``, or one of the ``others``, or of a further ``domain``, whatever its
     class, or its ``pair``, one of its class there (``Batch.source``). A sample of a class starts
@@ -104,6 +107,7 @@ class Needs:
     pack: int = 1
     styles: int = 1
     source: Source | None = None
+    helpers: bool = False
 
 
 def never(step: int) -> bool:

@@ -46,8 +46,8 @@ class PairedGan(PairGame):
 
     @property
     def needs(self) -> Needs:
-        """A label and another image of its class for every image."""
-        return Needs(source="class")
+        """A label and another image of its class for every image; other classes teach as well."""
+        return Needs(source="class", helpers=True)
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """A discriminator of packs of two, with a hidden layer: whether two agree is no sum."""

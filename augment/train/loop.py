@@ -20,7 +20,7 @@ from torch import Tensor
 from augment.classifiers.classifier import Classifier, Floats
 from augment.data import contact_sheets, files, images
 from augment.data.arrays import Arrays
-from augment.models.sources import source_places
+from augment.models.sources import FOREIGN, source_places
 from augment.runtime import checkpoint, progress, seeding
 from augment.train import rules, watch
 from augment.train.feed import Feed, samples_at
@@ -74,9 +74,10 @@ class Trainer:
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
         self.engine = Engine(settings, train.shape, len(train.classes), device)
         batches = settings.length * self.engine.batches
+        rule = self.engine.model.needs.source
         self.feed = Feed(
             pool or train, settings.batch, batches, settings.seed, device, settings.balance,
-            rule=self.engine.model.needs.source, sources=sources,
+            rule=rule, sources=sources if rule in FOREIGN else None,
         )  # fmt: skip
         self.model = self.engine.model
         self.sources = sources or train

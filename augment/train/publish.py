@@ -20,9 +20,13 @@ from augment.train.loop import Trainer
 
 
 def publish_generator(
-    trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path
-) -> dict[str, Any]:
-    """Write models/generator, reports/progress and reports/train.json; the report."""
+    trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path,
+    helpers: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Write models/generator, reports/progress and reports/train.json; the report.
+
+    ``helpers`` counts images of other classes, which the model learned from beside ``pool``.
+    """
     history, train, valid = trainer.history, trainer.train, trainer.valid
     destination = root / GENERATOR
     temporary = files.temporary_beside(destination)
@@ -58,6 +62,7 @@ def publish_generator(
         "train": len(train),
         "valid": len(valid),
         "unlabelled": len(pool) - len(train),
+        "helpers": helpers,
         "by_domain": len(train) - int(facts["label"].notna().sum()),  # whose label a domain gave
     }
     labelled = labeller.predict(valid.pixels).argmax(1) == valid.labels

@@ -16,7 +16,7 @@ from augment.classifiers.classifier import Classifier, load_classifier
 from augment.classifiers.fit import CLASSIC, enough_steps, fit_classifier
 from augment.classifiers.other_domain import read_by
 from augment.data import files, table
-from augment.data.arrays import Arrays, load_arrays, load_domains
+from augment.data.arrays import Arrays, join, load_arrays, load_domains, load_helpers
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import MODELS, Needs
@@ -46,7 +46,10 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     sizes = train.shape, len(train.classes)
     needs = assemble.build(settings, *sizes).needs  # says now what does not fit
     pool = load_pool(needs, train, root / CLEAN)
+    helpers = _helpers(settings, needs, train, root / CLEAN)
     size = len(pool), len(train.classes)
+    if helpers:
+        size = len(pool) + len(helpers), len(helpers.classes)
     settings = rules.decide(settings, *size, device)
     needs = assemble.build(settings, *sizes).needs
     progress.say(f"train: {rules.in_words(settings, *size, train.shape, device, needs.styles)}")
@@ -58,15 +61,35 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     guessed = needs.guessed and needs.labels == "half"
     labeller = _labeller(settings, filled if guessed else train, home, device)
     sources = load_sources(needs.source, train, root / CLEAN)
-    if settings.profile == "glyph" and opposed(train, sources):
-        progress.say(
-            "train: ink is light in the set and dark in ingest.domains, or the reverse, and shapes "
-            "may come out as their counters; the reader fonts draws either (ink: light)"
-        )
+    for key, others in (("domains", sources), ("helpers", helpers)):
+        if settings.profile == "glyph" and others and opposed(train, others):
+            progress.say(
+                f"train: ink is light in the set and dark in ingest.{key}, or the reverse, and "
+                "shapes may come out as their counters; the reader fonts draws either (ink: light)"
+            )
+    if helpers:
+        filled = dataclasses.replace(join(filled, helpers), classes=helpers.classes)
     with open_log(root / REPORTS / "dvclive") as log:
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled, sources)
         trainer.fit()
-    return publish_generator(trainer, resolved, labeller, pool, root)
+    return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()))
+
+
+def _helpers(settings: TrainSettings, needs: Needs, train: Arrays, folder: Path) -> Arrays | None:
+    """Images of other classes that join the batches; None where there is none or none may.
+
+    It is said what becomes of them.
+    """
+    helpers = load_helpers(folder, train)
+    if helpers is None:
+        return None
+    count = f"{len(helpers):,} images of ingest.helpers"
+    if not needs.helpers:
+        progress.say(f"train: {count} stay out: {settings.recipe} learns from the set's classes")
+        return None
+    classes = len(helpers.classes) - len(train.classes)
+    progress.say(f"train: {count}, of {classes:,} classes beside the set's {len(train.classes):,}")
+    return helpers
 
 
 def _home(folder: Path, course: dict[str, Any]) -> Path:

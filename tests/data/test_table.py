@@ -372,6 +372,18 @@ def test_a_domain_comes_only_where_it_is_named(tmp_path: Path) -> None:
         table.validate(write(tmp_path / "v", [sample(0, split="valid", domain="a")]))
 
 
+def test_helpers_are_no_domain_and_come_with_no_other(tmp_path: Path) -> None:
+    names = (None, "a", table.HELPERS)
+    samples = [sample(place, split="train", domain=name) for place, name in enumerate(names)]
+    folder = write(tmp_path / "t", samples)
+    counts = {name: table.count(folder, domain=name) for name in (*names, table.EVERY, table.WHOLE)}
+    assert counts == {None: 1, "a": 1, table.HELPERS: 1, table.EVERY: 2, table.WHOLE: 3}
+    assert table.domains(folder) == ["a"]
+    helper = sample(4, split="test", domain=table.HELPERS)
+    with pytest.raises(TableError, match="outside the train split"):
+        table.validate(write(tmp_path / "v", [helper]))
+
+
 def test_a_table_from_before_there_were_domains_has_none(folder: Path) -> None:
     path = folder / "part-00000.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["domain"]), path)

@@ -713,3 +713,10 @@ class TestDomains:
             run(tmp_path, None, unlabelled=str(scans), domains={"font": str(fonts)})
         with pytest.raises(ValueError, match="source: null needs unlabelled images"):
             run(tmp_path, None, domains={"font": str(fonts)})
+        with pytest.raises(ValueError, match=r"domains\.helpers: images of other classes are"):
+            run(tmp_path, scans, domains={"helpers": str(fonts)})
+        with pytest.raises(AugmentError, match=r"ingest\.helpers: no image with a label is kept"):
+            run(tmp_path, scans, helpers=str(tmp_path / "bad"))
+        again = r"ingest\.helpers: .*: the bytes of an image before it 12 \("
+        with pytest.raises(AugmentError, match=again):
+            run(tmp_path, scans, helpers=str(scans))

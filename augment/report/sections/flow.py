@@ -34,6 +34,8 @@ def _ingest(report: Mapping[str, Any]) -> Step:
         aside += f"; {report['unlabelled']:,} without a label"
     for name, classes in report.get("domains", {}).items():
         aside += f"; {sum(classes.values()):,} of the domain {name}"
+    if report.get("helpers"):
+        aside += f"; {sum(report['helpers'].values()):,} helpers of other classes"
     return Step("ingest", f"{report['read']:,}", f"{report['kept']:,}", aside)
 
 
@@ -42,6 +44,8 @@ def _clean(report: Mapping[str, Any]) -> Step:
     foreign = sum(sum(classes.values()) for classes in report.get("domains", {}).values())
     if foreign:
         aside += f"; {foreign:,} of other domains beside"
+    if report.get("helpers"):
+        aside += f"; {report['helpers']:,} helpers beside"
     return Step("clean", f"{report['in']:,}", f"{report['kept']:,}", aside)
 
 
@@ -53,6 +57,8 @@ def _train(report: Mapping[str, Any]) -> Step:
         note += f" and {seen['unlabelled']:,} unlabelled"
     if seen.get("by_domain"):
         note += f" ({seen['by_domain']:,} of them by another domain)"
+    if seen.get("helpers"):
+        note += f", beside {seen['helpers']:,} helpers of other classes"
     note += f"; {seen['valid']:,} to watch"
     total = seen["train"] + seen.get("unlabelled", 0)
     return Step("train", f"{total:,}", "a generator", note)
