@@ -86,6 +86,7 @@ RECIPES: dict[str, Recipe] = {
             "conditioning": {"generator": "embed"},
             "loss": "hinge",
         },
+    ),
     "nice": Recipe(
         "A flow of fully connected layers, by maximum likelihood",
         "Dinh et al. 2015",
