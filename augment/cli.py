@@ -154,7 +154,8 @@ def synth(
             settings.synth, Order(name, count), draw, writer=writer, out=folder,
             filtered=not no_filter, overwrite=overwrite,
         )  # fmt: skip
-    report["out"] = out or report["out"]
+    if out is not None:
+        report["out"] = out
     _print(report, "synth", as_json)
 
 
@@ -237,7 +238,8 @@ def translate(
             recipes=pipeline.starting_recipes(), count=count, seed=seed, out=folder,
             overwrite=overwrite,
         )  # fmt: skip
-    report["out"] = out or report["out"]
+    if out is not None:
+        report["out"] = out
     _print(report, "translate", as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -186,6 +187,8 @@ def s3() -> Iterator[fsspec.AbstractFileSystem]:
     """A bucket of a server that listens on 127.0.0.1 alone."""
     import s3fs
     from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
