@@ -8,7 +8,9 @@ from augment.models import (  # noqa: F401
     dagan,
     gan,
     infogan,
+    lapgan,
     pix2pix,
+    progressive,
     stargan,
     vae,
 )
