@@ -153,8 +153,6 @@ def test_a_sample_is_of_its_class_at_every_size() -> None:
     made: list[list[Tensor]] = []
     for label in (0, 1):
         inputs, vector = model.generator.inputs_of(noise, torch.tensor([label] * 2), codes)
-        made.append(
-            model.network.each(inputs, vector, smaller)
-        )
+        made.append(model.network.each(inputs, vector, smaller))
     for first, second in zip(*made, strict=True):
         assert not torch.allclose(first, second, atol=1e-3)
