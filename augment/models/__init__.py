@@ -11,7 +11,9 @@ from augment.models import (  # noqa: F401
     flow_matching,
     gan,
     infogan,
+    lapgan,
     pix2pix,
+    progressive,
     stargan,
     vae,
 )

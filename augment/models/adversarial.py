@@ -110,7 +110,7 @@ class AdversarialModel(Model):
         self.made = batch, fakes
         fakes = fakes._replace(images=fakes.images.detach())
         slopes = self.second_order(batch.step)
-        real = self.show(batch.real, batch).requires_grad_(slopes)
+        real = self.show(self.real_of(batch), batch).requires_grad_(slopes)
         fake = self.show(fakes.images, batch).requires_grad_(slopes)
         labels = self.packed(fakes.styled)
         critic = self.discriminator
@@ -138,11 +138,33 @@ class AdversarialModel(Model):
         real = None
         if self.parts.loss.paired:
             with torch.no_grad():
-                real = self.discriminator(self.show(batch.real, batch), labels)
+                real = self.discriminator(self.show(self.real_of(batch), batch), labels)
         return {
             "adversarial": self.parts.loss.generator(fake=fake, real=real),
             **self.generator_heads(features, fakes, batch),
         }
+
+    def _pass(self, critic: Critic, real: Tensor, fake: Tensor, batch: Batch) -> ForwardPass:
+        """``critic``'s pass over ``real`` and ``fake`` (N, C, H, W), which it is shown."""
+        slopes = self.second_order(batch.step)
+        real, fake = (self.show(images, batch).requires_grad_(slopes) for images in (real, fake))
+        labels = self.packed(batch.labels)
+        logits = (critic(real, labels), critic(fake, labels))
+        return ForwardPass(critic, real, fake, labels, *logits, batch.rng, self.parts.augment)
+
+    def _half(self, forward: ForwardPass, penalties: Sequence[Penalty], batch: Batch) -> Losses:
+        """The terms of a discriminator whose pass is ``forward``."""
+        loss = self.parts.loss.discriminator(real=forward.real_logits, fake=forward.fake_logits)
+        return {"adversarial": loss, **terms(penalties, forward, batch.step)}
+
+    def _fooled(self, critic: Critic, fake: Tensor, real: Tensor, batch: Batch) -> Tensor:
+        """The adversarial term of the generator that made ``fake`` (N, C, H, W)."""
+        labels = self.packed(batch.labels)
+        logits = None
+        if self.parts.loss.paired:
+            with torch.no_grad():
+                logits = critic(self.show(real, batch), labels)
+        return self.parts.loss.generator(fake=critic(self.show(fake, batch), labels), real=logits)
 
     def fakes_of(self, batch: Batch) -> Fakes:
         """The fakes of the generator's half of a step, which holds ``batch``.
@@ -164,6 +186,10 @@ class AdversarialModel(Model):
     def draw_conditions(self, batch: Batch) -> Tensor:
         """The conditions (N,) of a step's fakes: the classes of the batch's real images."""
         return batch.labels
+
+    def real_of(self, batch: Batch) -> Tensor:
+        """The real images (N, C, H, W) that generated ones are told from."""
+        return batch.real
 
     def after_discriminator_step(self) -> None:
         """Let the penalties change the discriminator's weights."""

@@ -13,9 +13,8 @@ from torch.nn import functional
 
 from augment.models.adversarial import AdversarialModel
 from augment.models.base import MODELS, Batch, Losses, Needs, Parts, Phase
-from augment.models.critic import Critic
 from augment.models.latents import LatentGenerator, latents
-from augment.models.penalties import ForwardPass, Penalty, terms
+from augment.models.penalties import Penalty
 from augment.registry import Amount, Number
 
 DISTANCES = {"l1": functional.l1_loss, "l2": functional.mse_loss}
@@ -191,28 +190,6 @@ class CycleGan(AdversarialModel):
         noise, codes = latents(generator, len(images), batch.rng)
         translated: Tensor = generator(noise.to(images), batch.labels, codes.to(images), images)
         return translated
-
-    def _pass(self, critic: Critic, real: Tensor, fake: Tensor, batch: Batch) -> ForwardPass:
-        """``critic``'s pass over ``real`` and ``fake`` (N, C, H, W), which it is shown."""
-        slopes = self.second_order(batch.step)
-        real, fake = (self.show(images, batch).requires_grad_(slopes) for images in (real, fake))
-        labels = self.packed(batch.labels)
-        logits = (critic(real, labels), critic(fake, labels))
-        return ForwardPass(critic, real, fake, labels, *logits, batch.rng, self.parts.augment)
-
-    def _half(self, forward: ForwardPass, penalties: Sequence[Penalty], batch: Batch) -> Losses:
-        """The terms of a discriminator whose pass is ``forward``."""
-        loss = self.parts.loss.discriminator(real=forward.real_logits, fake=forward.fake_logits)
-        return {"adversarial": loss, **terms(penalties, forward, batch.step)}
-
-    def _fooled(self, critic: Critic, fake: Tensor, real: Tensor, batch: Batch) -> Tensor:
-        """The adversarial term of the generator that made ``fake`` (N, C, H, W)."""
-        labels = self.packed(batch.labels)
-        logits = None
-        if self.parts.loss.paired:
-            with torch.no_grad():
-                logits = critic(self.show(real, batch), labels)
-        return self.parts.loss.generator(fake=critic(self.show(fake, batch), labels), real=logits)
 
     def _apart(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
         """The sum of the mean distances of the pairs' images."""

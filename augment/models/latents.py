@@ -53,7 +53,17 @@ class LatentGenerator(nn.Module):
     @property
     def inputs(self) -> int:
         """How many numbers of noise an image takes."""
-        return self.noise + (self.styles > 1)
+        return self.noise * self.levels + (self.styles > 1)
+
+    @property
+    def levels(self) -> int:
+        """How many parts of the network have noise of their own, ``noise`` numbers each."""
+        return int(getattr(self.network, "levels", 1))
+
+    @property
+    def grown(self) -> float:
+        """How far the network has grown; the same number for good where it does not grow."""
+        return float(getattr(self.network, "growth", 0.0))
 
     @property
     def source(self) -> bool:
@@ -88,17 +98,31 @@ class LatentGenerator(nn.Module):
         ``source`` (N, C, H, W) are the images that a network starts from, where it does. Without
         ``styles`` the last number of the noise picks them.
         """
+        joined, vector = self.inputs_of(noise, conditions, codes, styles)
+        start = {} if source is None else {"source": source}
+        images: Tensor = self.network(joined, vector, **start)
+        return images
+
+    def inputs_of(
+        self, noise: Tensor, conditions: Tensor, codes: Tensor, styles: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the network takes, (N, latent) and (N, condition), from what ``forward`` takes.
+
+        A network of several levels takes (N, levels, latent): the noise of each, the same class and
+        codes for all.
+        """
         if self.styles > 1:
             if styles is None:
                 styles = self.pick(noise[:, -1], conditions)
             noise, conditions = noise[:, :-1], conditions * self.styles + styles
-        joined, vector = [noise], None
+        shared, vector = [codes], None
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)
-            joined.append(inputs)
-        start = {} if source is None else {"source": source}
-        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector, **start)
-        return images
+            shared.insert(0, inputs)
+        if self.levels > 1:
+            noise = noise.view(-1, self.levels, self.noise)
+            shared = [part[:, None].expand(-1, self.levels, -1) for part in shared]
+        return torch.cat([noise, *shared], -1), vector
 
 
 def latents(
@@ -120,7 +144,7 @@ def latents(
     for index, (low, high) in ranges.items():
         codes[:, index] = low + (codes[:, index] + 1) / 2 * (high - low)
     if truncation is not None:
-        fed = noise[:, : generator.noise]
+        fed = noise[:, : generator.noise * generator.levels]
         fed.copy_(truncate(fed, truncation))
     return noise, codes
 

@@ -147,7 +147,8 @@ class Trainer:
         if len(self.valid) >= 2:
             row["kid"] = kid(self.held, features)
             row["kid_train"] = kid(self.real, features)
-            better = history.best_kid is None or row["kid"] < history.best_kid
+            larger = self.model.average.grown > self.best.grown  # than what was best before
+            better = larger or history.best_kid is None or row["kid"] < history.best_kid
         else:
             better = True
         history.rows.append(row)

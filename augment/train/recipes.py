@@ -189,6 +189,28 @@ RECIPES: dict[str, Recipe] = {
             "rate": {"generator": 3e-4},
         },
     ),
+    "lapgan": Recipe(
+        "A GAN for each size of the Laplacian pyramid: details for the next smaller image",
+        "Denton et al. 2015",
+        {
+            **_BARE,
+            "model": "lapgan",
+            "generator": "pyramid",
+            "conditioning": {"generator": "conditional_norm"},
+        },
+    ),
+    "progressive": Recipe(
+        "Networks that grow from a few pixels to the full size",
+        "Karras et al. 2018",
+        {
+            "model": "progressive",
+            "generator": "growing",
+            "discriminator": "growing",
+            "conditioning": {"generator": "embed"},
+            "penalties": [{"name": "r1", "weight": 1.0, "interval": 8}],
+            "optimiser": {"betas": [0.0, 0.99]},
+        },
+    ),
     "lsgan": Recipe("Least squares", "Mao et al. 2017", {**_CONDITIONAL, "loss": "lsgan"}),
     "fgan": Recipe(
         "A divergence of choice", "Nowozin et al. 2016", {**_CONDITIONAL, "loss": "fgan"}

@@ -32,6 +32,8 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "cartoongan": {"latent": 4, "warm_up": 0.0},
     "animegan": {"latent": 4, "warm_up": 0.0},
     "fastgan": {"noise": 8},
+    "lapgan": {"noise": 4},
+    "progressive": {"noise": 8},
 }
 _BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
 STARTING = {  # from a source image
@@ -41,10 +43,14 @@ STARTING = {  # from a source image
         for name in ("pix2pix", "cyclegan", "stargan", "cartoongan", "animegan")
     },
 }
-NETWORKS = {"fastgan": {"discriminator": {"name": "fastgan", "width": 8}}}  # a model's own
-FLOWING = {  # networks that take a number of noise for each value of an image
+_GROWING = {"name": "growing", "width": 8}
+NETWORKS: dict[str, dict[str, Any]] = {  # of models that need their own
+    **STARTING,
+    "fastgan": {"discriminator": {"name": "fastgan", "width": 8}},
     "flow": {"generator": {"name": "glow", "width": 8, "steps": 2}},
     "flow_matching": {"generator": {"name": "velocity", "width": 8, "steps": 2}},
+    "lapgan": {"generator": {"name": "pyramid", "width": 8}},
+    "progressive": {"generator": _GROWING, "discriminator": _GROWING},
 }
 each_model = pytest.mark.parametrize("name", ROWS)
 
@@ -60,9 +66,7 @@ def settings(name: str, **changes: Any) -> TrainSettings:
             "batch": COUNT,
             "steps": 4,
         }
-        | STARTING.get(name, {})
         | NETWORKS.get(name, {})
-        | FLOWING.get(name, {})
         | changes
     )
 
@@ -212,6 +216,21 @@ def test_a_network_that_starts_otherwise_than_its_model_is_refused() -> None:
     ):
         with pytest.raises(PartError, match=f"train.generator: {message}"):
             assemble.build(settings(name, generator=network), SHAPE, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "need"),
+    [
+        ("lapgan", "generator", "pyramid"),
+        ("progressive", "generator", "growing"),
+        ("progressive", "discriminator", "growing"),
+    ],
+)
+def test_a_network_of_another_kind_than_its_model_needs_is_refused(
+    name: str, key: str, need: str
+) -> None:
+    with pytest.raises(PartError, match=f"train.{key}: .* '{name}' needs one that does: '{need}'"):
+        assemble.build(settings(name, **{key: {"name": "mlp", "width": 8}}), SHAPE, CLASSES)
 
 
 def test_a_model_that_asks_about_whole_images_refuses_patches() -> None:

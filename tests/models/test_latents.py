@@ -79,3 +79,21 @@ def test_truncation_leaves_the_styles() -> None:
     )
     assert torch.equal(free[:, -1], bounded[:, -1])
     assert bounded[:, :-1].abs().max() <= 0.5 < free[:, :-1].abs().max()
+
+
+def test_each_level_has_noise_of_its_own_and_the_same_class_and_codes() -> None:
+    class Levels(nn.Module):
+        levels = 3
+
+    class Told(nn.Module):
+        inputs, condition = 1, 0
+
+        def forward(self, kinds: Tensor) -> tuple[Tensor, None]:
+            return kinds[:, None].float(), None
+
+    generator = LatentGenerator(lambda *_: Levels(), (1, 8, 8), Told(), noise=2, codes=1)
+    noise, values = latents(generator, 4, torch.Generator().manual_seed(0), truncation=0.5)
+    assert noise.shape == (4, 6) and noise.abs().max() <= 0.5
+    numbers = torch.arange(6.0)[None]
+    inputs, vector = generator.inputs_of(numbers, torch.tensor([7]), torch.tensor([[0.5]]))
+    assert inputs.tolist() == [[[0, 1, 7, 0.5], [2, 3, 7, 0.5], [4, 5, 7, 0.5]]] and vector is None

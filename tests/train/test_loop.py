@@ -353,6 +353,20 @@ def test_rollback_restores_the_best_and_goes_on_with_a_remedy(tmp_path: Path) ->
     assert whole.history.rows[len(before)] != healthy.history.rows[len(before)]
 
 
+def test_a_generator_that_has_grown_is_better_than_a_smaller_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coarse images may have the better KID, and yet samples must have the full size."""
+    rising = itertools.count()
+    monkeypatch.setattr("augment.train.loop.kid", lambda *_: float(next(rising)))
+    growing = {"name": "growing", "width": 4}
+    networks = {"generator": growing, "discriminator": growing}
+    target = trainer(tmp_path, recipe="progressive", **networks, steps=8, every=2)
+    target.fit()
+    assert target.history.best_step == 6  # the first measurement at full size, from step 5 on
+    assert target.best.grown == 1.0
+
+
 def test_a_rollback_is_the_best_checkpoint_itself(tmp_path: Path) -> None:
     target = poison(trainer(tmp_path, on_trouble="rollback"), 44)
     kept: list[Any] = []

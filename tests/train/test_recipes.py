@@ -21,6 +21,11 @@ from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+KNOWN_AS = (
+    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan lapgan progressive"
+).split()
+
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
     "infogan": {"model.name": "infogan", "loss.name": "non_saturating", "penalties": []},
@@ -105,6 +110,18 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "discriminator.spectral": True,
         "loss.name": "hinge",
     },
+    "lapgan": {
+        "model.name": "lapgan",
+        "generator.name": "pyramid",
+        "conditioning.generator.name": "conditional_norm",
+    },
+    "progressive": {
+        "model.name": "progressive",
+        "model.grown": 0.5,
+        "generator.name": "growing",
+        "discriminator.name": "growing",
+        "optimiser.betas": (0, 0.99),
+    },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "nice": {
         "model.name": "flow",
@@ -128,6 +145,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
 PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"], "dualgan": ["clip"]}
+PENALISED["progressive"] = ["r1"]
 PENALISED["wgan_gp"] = PENALISED["stargan"] = ["gradient"]
 
 

@@ -5,6 +5,8 @@ images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``wi
 and codes do to them is the business of the conditioning and of the model. A generator whose
 attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it starts from. A
 discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w).
+A generator whose attribute ``levels`` is above 1 takes inputs (N, ``levels``, latent), with noise
+of each level.
 """
 
 from __future__ import annotations
@@ -37,9 +39,11 @@ from augment.models.networks import (  # noqa: E402  (they register themselves)
     dcgan,  # noqa: F401
     fastgan,  # noqa: F401
     glow,  # noqa: F401
+    growing,  # noqa: F401
     mlp,  # noqa: F401
     nice,  # noqa: F401
     patch,  # noqa: F401
+    pyramid,  # noqa: F401
     realnvp,  # noqa: F401
     resnet,  # noqa: F401
     translator,  # noqa: F401

@@ -63,8 +63,9 @@ class Discriminator(nn.Module):
         """
         super().__init__()
         *larger, (height, side) = sizes(shape)
-        levels = widths(width, len(larger) - 1, limit)
-        layers: list[nn.Module] = [nn.Conv2d(shape[0], levels[0], 4, 2, 1), nn.LeakyReLU(0.2)]
+        levels = widths(width, max(len(larger) - 1, 0), limit)
+        first = (4, 2, 1) if larger else (3, 1, 1)  # the least size is not halved
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], levels[0], *first), nn.LeakyReLU(0.2)]
         for inputs, outputs in pairwise(levels):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none"))
             layers += [nn.BatchNorm2d(outputs)] if norm != "none" else []
