@@ -3,12 +3,14 @@
 from augment.models import (  # noqa: F401
     acgan,
     animegan,
+    autoencoder,
     cartoongan,
     cyclegan,
     dagan,
     gan,
     infogan,
     pix2pix,
+    pixelcnn,
     stargan,
     vae,
 )

@@ -151,6 +151,7 @@ class Model:
 
     phase_names: ClassVar[tuple[str, ...]]
     patches: ClassVar[bool] = False
+    density: ClassVar[bool] = False
     follows_length: ClassVar[bool] = False
 
     generator: LatentGenerator

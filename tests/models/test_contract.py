@@ -22,7 +22,9 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "cgan": {"noise": 8, "packing": 2},
     "acgan": {"noise": 8, "classifier": "d2d"},
     "infogan": {"noise": 8},
-    "vae": {"latent": 4},
+    "autoencoder": {"latent": 4, "components": 2},
+    "vae": {"latent": 4, "prior": "mixture"},
+    "pixelcnn": {},
     "dagan": {"latent": 4},
     "pix2pix": {"latent": 4},
     "cyclegan": {"latent": 4},
@@ -38,6 +40,7 @@ STARTING = {  # from a source image
         for name in ("pix2pix", "cyclegan", "stargan", "cartoongan", "animegan")
     },
 }
+EXACT = {"pixelcnn": {"generator": {"name": "pixelcnn", "width": 8, "layers": 2}}}
 each_model = pytest.mark.parametrize("name", ROWS)
 
 
@@ -53,6 +56,7 @@ def settings(name: str, **changes: Any) -> TrainSettings:
             "steps": 4,
         }
         | STARTING.get(name, {})
+        | EXACT.get(name, {})
         | changes
     )
 
@@ -202,6 +206,15 @@ def test_a_network_that_starts_otherwise_than_its_model_is_refused() -> None:
     ):
         with pytest.raises(PartError, match=f"train.generator: {message}"):
             assemble.build(settings(name, generator=network), SHAPE, CLASSES)
+
+
+def test_a_network_with_a_density_goes_with_a_model_that_asks_for_it() -> None:
+    for name, network, message in (
+        ("pixelcnn", "mlp", "'mlp' does not give the probability of images, .* 'pixelcnn' asks"),
+        ("cgan", "pixelrnn", "'pixelrnn' gives the probability .* 'cgan' does not ask"),
+    ):
+        with pytest.raises(PartError, match=f"train.generator: {message}"):
+            assemble.check(settings(name, generator=network))
 
 
 def test_a_model_that_asks_about_whole_images_refuses_patches() -> None:

@@ -26,8 +26,17 @@ SHAPES = [
     (3, 64, 64),
 ]
 LARGE = [(6, 96, 96), (1, 252, 100), (1, 256, 256)]
-FROM_NOISE = [n for n in GENERATORS if not getattr(GENERATORS.describe(n).target, "source", False)]
-EVERY = [(r, name) for r in (GENERATORS, DISCRIMINATORS) for name in r.names()]
+EVERY = [  # those with a density take as much noise as an image has values: see test_pixels
+    (r, name)
+    for r in (GENERATORS, DISCRIMINATORS)
+    for name in r.names()
+    if not getattr(r.describe(name).target, "density", False)
+]
+FROM_NOISE = [
+    name
+    for r, name in EVERY
+    if r is GENERATORS and not getattr(r.describe(name).target, "source", False)
+]
 IDS = [f"{r.kind.split()[0]}-{name}" for r, name in EVERY]
 LATENT = 10
 CONDITION = 6

@@ -22,8 +22,8 @@ from augment.train.step import Engine
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 KNOWN_AS = (
-    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
-    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan"
+    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan autoencoder vae dagan "
+    "pixelcnn pixelrnn pix2pix cyclegan dualgan discogan stargan cartoongan animegan"
 ).split()
 
 # recipe -> what it is known by, as resolved settings say it
@@ -103,7 +103,15 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "loss.name": "lsgan",
         "augment": [],
     },
-    "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
+    "pixelcnn": {"model.name": "pixelcnn", "generator.name": "pixelcnn", "augment": []},
+    "pixelrnn": {"model.name": "pixelcnn", "generator.name": "pixelrnn", "augment": []},
+    "autoencoder": {"model.name": "autoencoder", "model.components": 4, "generator.name": "dcgan"},
+    "vae": {
+        "model.name": "vae",
+        "model.prior": "mixture",
+        "generator.name": "dcgan",
+        "augment": [],
+    },
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
 PENALISED = {"r3gan": ["r1", "r2"], "wgan": ["clip"], "dagan": ["r1"], "dualgan": ["clip"]}

@@ -4,7 +4,8 @@ A generator maps inputs (N, latent), and a condition (N, condition) where it was
 images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``width``). What labels
 and codes do to them is the business of the conditioning and of the model. A generator whose
 attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it starts from. A
-discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w).
+discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w). A
+generator whose attribute ``density`` is true draws by a probability, which its ``surprise`` tells.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from augment.models.networks import (  # noqa: E402  (they register themselves)
     dcgan,  # noqa: F401
     mlp,  # noqa: F401
     patch,  # noqa: F401
+    pixels,  # noqa: F401
     resnet,  # noqa: F401
     translator,  # noqa: F401
     unet,  # noqa: F401
