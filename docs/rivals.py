@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +43,10 @@ def main() -> None:
         "recipe", "steps", "ms a step", "s a thousand", "KID", "right", "edges", "bits", sep=" | "
     )
     print("real", *[""] * 5, f"{edges(held.pixels):.2f}", "", sep=" | ")
-    for recipe in options.recipes:
-        pixels, row = measure(recipe, options.seconds, train, held)
+    with ProcessPoolExecutor(len(options.recipes), mp_context=get_context("spawn")) as pool:
+        seconds = [options.seconds] * len(options.recipes)
+        results = list(pool.map(measure, options.recipes, seconds))
+    for recipe, (pixels, row) in zip(options.recipes, results, strict=True):
         print(recipe, *row, sep=" | ", flush=True)
         made = {
             name: pixels[k :: len(train.classes)][:ACROSS] for k, name in enumerate(train.classes)
@@ -54,8 +57,9 @@ def main() -> None:
     print(target)
 
 
-def measure(recipe: str, seconds: float, train: Any, held: Any) -> tuple[Pixels, list[str]]:
+def measure(recipe: str, seconds: float) -> tuple[Pixels, list[str]]:
     """Samples of a recipe after so many seconds of this process, and a row of numbers."""
+    train, held = mnist.digits()
     device = devices.choose_device("cpu")
     training = Training(TrainSettings(recipe=recipe, steps=100_000), train, device)
     start = time.process_time()

@@ -14,6 +14,8 @@ from augment.models.base import MODELS, Batch, Losses, Model, Needs, Parts, Phas
 from augment.models.latents import LatentGenerator
 from augment.models.networks.grey_values import rounded
 
+AT_ONCE = 64  # images whose maps are in memory together
+
 
 @MODELS.register(
     "pixelcnn",
@@ -65,7 +67,9 @@ class PixelCnn(Model):
     @torch.no_grad()
     def bits(self, images: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Exactly what the grey values cost; ``rng`` is not asked."""
-        return surprise(self.average, images, labels).flatten(1).mean(1) / math.log(2)
+        parts = zip(torch.split(images, AT_ONCE), torch.split(labels, AT_ONCE), strict=True)
+        nats = [surprise(self.average, *part).flatten(1).mean(1) for part in parts]
+        return torch.cat(nats) / math.log(2)
 
 
 def surprise(generator: LatentGenerator, images: Tensor, labels: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class Recipe(NamedTuple):
 
 _BARE: dict[str, Any] = {"augment": []}
 _CONDITIONAL = {**_BARE, "model": "cgan", "conditioning": {"generator": "embed"}}
-_PIXELS = {**_CONDITIONAL, "model": "pixelcnn"}
+_PIXELS = {**_CONDITIONAL, "model": "pixelcnn", "batch": 16}  # an image is hundreds of examples
 # The papers' residual network with instance norms forgets colours and leaves specks of noise.
 _PAINTER = {"name": "unet", "added": True, "norm": "layer"}
 _JUDGE = {"name": "patch", "norm": "none", "spectral": True}
