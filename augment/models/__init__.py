@@ -3,6 +3,7 @@
 from augment.models import (  # noqa: F401
     acgan,
     animegan,
+    autoencoder,
     cartoongan,
     cyclegan,
     dagan,
@@ -13,6 +14,7 @@ from augment.models import (  # noqa: F401
     infogan,
     lapgan,
     pix2pix,
+    pixelcnn,
     progressive,
     stargan,
     vae,

@@ -157,6 +157,7 @@ class Model:
     phase_names: ClassVar[tuple[str, ...]]
     discriminates: ClassVar[bool] = True
     patches: ClassVar[bool] = False
+    density: ClassVar[bool] = False
     follows_length: ClassVar[bool] = False
 
     generator: LatentGenerator

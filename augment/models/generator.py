@@ -95,6 +95,7 @@ class Generator:
                 codes=meta["codes"],
                 conditions=count,
                 styles=meta["styles"],
+                components=meta.get("components", 0),
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

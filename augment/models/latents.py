@@ -9,6 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from augment.models.density import ClassMixture, picked
 from augment.models.networks import Shape
 
 Ranges = Mapping[int, tuple[float, float]]  # least and greatest value of a code, by its number
@@ -18,7 +19,9 @@ class LatentGenerator(nn.Module):
     """A generator network fed with noise, a condition and codes.
 
     With ``styles`` above 1 the network is told a style of the condition as well. A further number
-    of the noise picks it, as often as ``note`` saw it with that condition.
+    of the noise picks it, as often as ``note`` saw it with that condition. With ``components``
+    above 0 the network is fed with codes of a mixture of so many components for each condition (its
+    ``prior``) in place of the noise, a further number of which picks the component.
     """
 
     counts: Tensor
@@ -33,6 +36,7 @@ class LatentGenerator(nn.Module):
         codes: int,
         conditions: int = 0,
         styles: int = 1,
+        components: int = 0,
     ):
         """Build ``network`` for its inputs; no ``conditioning`` means that conditions say nothing.
 
@@ -45,6 +49,7 @@ class LatentGenerator(nn.Module):
         self.styles = styles
         if styles > 1:
             self.register_buffer("counts", torch.zeros(conditions, styles))
+        self.prior = ClassMixture(conditions, components, noise) if components else None
         self.conditioning = conditioning
         inputs = int(conditioning.inputs) if conditioning else 0  # type: ignore[arg-type]
         norms = int(conditioning.condition) if conditioning else 0  # type: ignore[arg-type]
@@ -53,7 +58,12 @@ class LatentGenerator(nn.Module):
     @property
     def inputs(self) -> int:
         """How many numbers of noise an image takes."""
-        return self.noise * self.levels + (self.styles > 1)
+        return self.noise * self.levels + (self.styles > 1) + (self.prior is not None)
+
+    @property
+    def components(self) -> int:
+        """How many components the prior of a condition has; 0: the noise itself is fed."""
+        return self.prior.components if self.prior else 0
 
     @property
     def levels(self) -> int:
@@ -84,10 +94,7 @@ class LatentGenerator(nn.Module):
 
     def pick(self, normal: Tensor, conditions: Tensor) -> Tensor:
         """The styles (N,) of conditions (N,) for normal numbers (N,), each as often as counted."""
-        ends = (self.counts.double() + 1e-9).cumsum(1)[conditions]
-        places = torch.special.ndtr(normal.double()) * ends[:, -1]
-        styles: Tensor = (places[:, None] >= ends[:, :-1]).sum(1)
-        return styles
+        return picked(normal, self.counts.double()[conditions] + 1e-9)
 
     def forward(
         self, noise: Tensor, conditions: Tensor, codes: Tensor, source: Tensor | None = None,
@@ -98,10 +105,13 @@ class LatentGenerator(nn.Module):
         ``source`` (N, C, H, W) are the images that a network starts from, where it does. Without
         ``styles`` the last number of the noise picks them.
         """
-        joined, vector = self.inputs_of(noise, conditions, codes, styles)
-        start = {} if source is None else {"source": source}
-        images: Tensor = self.network(joined, vector, **start)
-        return images
+        return self._painted(*self.inputs_of(noise, conditions, codes, styles), source)
+
+    def decode(
+        self, noise: Tensor, conditions: Tensor, codes: Tensor, source: Tensor | None = None
+    ) -> Tensor:
+        """Images of the numbers (N, noise) that the network is fed with, past styles and prior."""
+        return self._painted(*self._joined(noise, conditions, codes), source)
 
     def inputs_of(
         self, noise: Tensor, conditions: Tensor, codes: Tensor, styles: Tensor | None = None
@@ -115,6 +125,13 @@ class LatentGenerator(nn.Module):
             if styles is None:
                 styles = self.pick(noise[:, -1], conditions)
             noise, conditions = noise[:, :-1], conditions * self.styles + styles
+        if self.prior is not None:
+            noise = self.prior(noise, conditions)
+        return self._joined(noise, conditions, codes)
+
+    def _joined(
+        self, noise: Tensor, conditions: Tensor, codes: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         shared, vector = [codes], None
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)
@@ -123,6 +140,11 @@ class LatentGenerator(nn.Module):
             noise = noise.view(-1, self.levels, self.noise)
             shared = [part[:, None].expand(-1, self.levels, -1) for part in shared]
         return torch.cat([noise, *shared], -1), vector
+
+    def _painted(self, joined: Tensor, vector: Tensor | None, source: Tensor | None) -> Tensor:
+        start = {} if source is None else {"source": source}
+        images: Tensor = self.network(joined, vector, **start)
+        return images
 
 
 def latents(
@@ -137,7 +159,7 @@ def latents(
 
     ``ranges`` bounds single codes: (low, high) is uniform between them.
     ``truncation`` bounds the noise (Brock et al. 2019, BigGAN), but for the number that picks a
-    style. Neither changes what the rest of the draw is.
+    style or a component. Neither changes what the rest of the draw is.
     """
     noise = torch.randn(count, generator.inputs, generator=rng, device=rng.device)
     codes = torch.rand(count, generator.codes, generator=rng, device=rng.device) * 2 - 1

@@ -46,6 +46,14 @@ def check(settings: TrainSettings) -> None:
             f"train.discriminator: {network!r} judges patches, and train.model {name!r} asks about "
             "whole images"
         )
+    drawing = GENERATORS.resolve(settings.generator)["name"]
+    exact = getattr(GENERATORS.describe(drawing).target, "density", False)
+    if exact != MODELS.describe(name).target.density:  # type: ignore[attr-defined]
+        gives, asks = ("gives", "does not ask for") if exact else ("does not give", "asks for")
+        raise PartError(
+            f"train.generator: {drawing!r} {gives} the probability of images, which train.model "
+            f"{name!r} {asks}"
+        )
     check_rates(settings)
 
 

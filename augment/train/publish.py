@@ -36,6 +36,7 @@ def publish_generator(
         "noise": trainer.best.noise,
         "codes": trainer.best.codes,
         "styles": trainer.best.styles,
+        "components": trainer.best.components,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
         "source": trainer.model.needs.source,

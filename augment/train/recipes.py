@@ -21,6 +21,7 @@ class Recipe(NamedTuple):
 
 _BARE: dict[str, Any] = {"augment": []}
 _CONDITIONAL = {**_BARE, "model": "cgan", "conditioning": {"generator": "embed"}}
+_PIXELS = {**_CONDITIONAL, "model": "pixelcnn", "batch": 16}  # an image is hundreds of examples
 # The papers' residual network with instance norms forgets colours and leaves specks of noise.
 _PAINTER = {"name": "unet", "added": True, "norm": "layer"}
 _FLOW = {
@@ -71,10 +72,25 @@ RECIPES: dict[str, Recipe] = {
         "Odena et al. 2017; Kang et al. 2021",
         {**_BARE, "model": {"name": "acgan", "classifier": "d2d"}},
     ),
+    "autoencoder": Recipe(
+        "The beginner's way: a plain autoencoder, sampled from a density of each class's codes",
+        "Hinton & Salakhutdinov 2006; Ghosh et al. 2020",
+        {**_BARE, "model": "autoencoder"},
+    ),
     "vae": Recipe(
-        "The rival: a conditional autoencoder, sampled from its prior",
-        "Kingma & Welling 2014; Sohn et al. 2015",
-        {**_CONDITIONAL, "model": "vae"},
+        "The rival: a conditional autoencoder, sampled from a prior that it learns",
+        "Kingma & Welling 2014; Sohn et al. 2015; Tomczak & Welling 2018",
+        {**_CONDITIONAL, "model": {"name": "vae", "prior": "mixture"}},
+    ),
+    "pixelcnn": Recipe(
+        "Pixel by pixel, each from those above and left: slow samples, exact probabilities",
+        "van den Oord et al. 2016; Salimans et al. 2017",
+        {**_PIXELS, "generator": "pixelcnn"},
+    ),
+    "pixelrnn": Recipe(
+        "The same by a row LSTM, which sees up to the first row",
+        "van den Oord, Kalchbrenner & Kavukcuoglu 2016",
+        {**_PIXELS, "generator": "pixelrnn"},
     ),
     "fastgan": Recipe(
         "For few images of 64 pixels and more: the discriminator rebuilds what it saw",

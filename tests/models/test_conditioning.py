@@ -18,8 +18,11 @@ from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
 from augment.registry import PartError
 from augment.runtime import seeding
 
-FROM_NOISE = [
-    name for name in GENERATORS if not getattr(GENERATORS.describe(name).target, "source", False)
+FROM_NOISE = [  # and without a density, whose values are no function with a slope: test_pixels
+    name
+    for name in GENERATORS
+    if not getattr(GENERATORS.describe(name).target, "source", False)
+    and not getattr(GENERATORS.describe(name).target, "density", False)
 ]
 WHOLE = [  # a discriminator of patches is told no class
     name

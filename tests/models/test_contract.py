@@ -22,9 +22,11 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "cgan": {"noise": 8, "packing": 2},
     "acgan": {"noise": 8, "classifier": "d2d"},
     "infogan": {"noise": 8},
-    "vae": {"latent": 4},
     "flow": {},
     "flow_matching": {},
+    "autoencoder": {"latent": 4, "components": 2},
+    "vae": {"latent": 4, "prior": "mixture"},
+    "pixelcnn": {},
     "dagan": {"latent": 4},
     "pix2pix": {"latent": 4},
     "cyclegan": {"latent": 4},
@@ -50,6 +52,7 @@ NETWORKS: dict[str, dict[str, Any]] = {  # of models that need their own
     "flow": {"generator": {"name": "glow", "width": 8, "steps": 2}},
     "flow_matching": {"generator": {"name": "velocity", "width": 8, "steps": 2}},
     "lapgan": {"generator": {"name": "pyramid", "width": 8}},
+    "pixelcnn": {"generator": {"name": "pixelcnn", "width": 8, "layers": 2}},
     "progressive": {"generator": _GROWING, "discriminator": _GROWING},
 }
 each_model = pytest.mark.parametrize("name", ROWS)
@@ -231,6 +234,15 @@ def test_a_network_of_another_kind_than_its_model_needs_is_refused(
 ) -> None:
     with pytest.raises(PartError, match=f"train.{key}: .* '{name}' needs one that does: '{need}'"):
         assemble.build(settings(name, **{key: {"name": "mlp", "width": 8}}), SHAPE, CLASSES)
+
+
+def test_a_network_with_a_density_goes_with_a_model_that_asks_for_it() -> None:
+    for name, network, message in (
+        ("pixelcnn", "mlp", "'mlp' does not give the probability of images, .* 'pixelcnn' asks"),
+        ("cgan", "pixelrnn", "'pixelrnn' gives the probability .* 'cgan' does not ask"),
+    ):
+        with pytest.raises(PartError, match=f"train.generator: {message}"):
+            assemble.check(settings(name, generator=network))
 
 
 def test_a_model_that_asks_about_whole_images_refuses_patches() -> None:

@@ -27,13 +27,20 @@ SHAPES = [
 ]
 LARGE = [(6, 96, 96), (1, 252, 100), (1, 256, 256)]
 FULL_NOISE = ("nice", "realnvp", "glow", "velocity")  # a number for each value, and no norm to tell
+EVERY = [  # those with a density take as much noise as an image has values: see test_pixels
+    (r, name)
+    for r in (GENERATORS, DISCRIMINATORS)
+    for name in r.names()
+    if not getattr(r.describe(name).target, "density", False)
+]
 FROM_NOISE = [
-    n
-    for n in GENERATORS
-    if n not in FULL_NOISE and not getattr(GENERATORS.describe(n).target, "source", False)
+    name
+    for r, name in EVERY
+    if r is GENERATORS
+    and name not in FULL_NOISE
+    and not getattr(r.describe(name).target, "source", False)
 ]
 NORMED = [name for name in FROM_NOISE if name != "growing"]  # whose norm has no statistics
-EVERY = [(r, name) for r in (GENERATORS, DISCRIMINATORS) for name in r.names()]
 IDS = [f"{r.kind.split()[0]}-{name}" for r, name in EVERY]
 LATENT = 10
 CONDITION = 6

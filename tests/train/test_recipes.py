@@ -21,11 +21,6 @@ from augment.train.step import Engine
 
 NAMES = list(RECIPES)
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
-KNOWN_AS = (
-    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
-    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan lapgan progressive"
-).split()
-
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
     "infogan": {"model.name": "infogan", "loss.name": "non_saturating", "penalties": []},
@@ -122,7 +117,6 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "discriminator.name": "growing",
         "optimiser.betas": (0, 0.99),
     },
-    "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "nice": {
         "model.name": "flow",
         "generator.name": "nice",
@@ -140,6 +134,15 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "model.name": "flow_matching",
         "generator.name": "velocity",
         "conditioning.generator.name": "embed",
+        "augment": [],
+    },
+    "pixelcnn": {"model.name": "pixelcnn", "generator.name": "pixelcnn", "augment": []},
+    "pixelrnn": {"model.name": "pixelcnn", "generator.name": "pixelrnn", "augment": []},
+    "autoencoder": {"model.name": "autoencoder", "model.components": 4, "generator.name": "dcgan"},
+    "vae": {
+        "model.name": "vae",
+        "model.prior": "mixture",
+        "generator.name": "dcgan",
         "augment": [],
     },
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},

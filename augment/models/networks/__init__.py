@@ -7,6 +7,8 @@ attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it 
 discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w).
 A generator whose attribute ``levels`` is above 1 takes inputs (N, ``levels``, latent), with noise
 of each level.
+discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w). A
+generator whose attribute ``density`` is true draws by a probability, which its ``surprise`` tells.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from augment.models.networks import (  # noqa: E402  (they register themselves)
     mlp,  # noqa: F401
     nice,  # noqa: F401
     patch,  # noqa: F401
+    pixels,  # noqa: F401
     pyramid,  # noqa: F401
     realnvp,  # noqa: F401
     resnet,  # noqa: F401
