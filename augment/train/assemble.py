@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from augment.classifiers.fit import CLASSIC
@@ -102,11 +103,19 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         discriminator_steps=settings.discriminator_steps,
     )
     model: Model = MODELS.build(settings.model, parts)
-    if model.generator.source != bool(model.needs.source):
-        network, name = (
-            registry.resolve(spec)["name"]
-            for registry, spec in ((GENERATORS, settings.generator), (MODELS, settings.model))
+    network, name = (
+        registry.resolve(spec)["name"]
+        for registry, spec in ((GENERATORS, settings.generator), (MODELS, settings.model))
+    )
+    values = math.prod(shape)
+    full = getattr(model.generator.network, "noise_for_each_value", False)
+    if full and model.generator.noise != values:
+        raise PartError(
+            f"train.generator: {network!r} takes {values} numbers of noise, as many as an image "
+            f"has values, and train.model {name!r} gives {model.generator.noise}; 'flow' and "
+            "'flow_matching' give as many"
         )
+    if model.generator.source != bool(model.needs.source):
         starts = ("noise", "an image") if model.needs.source else ("an image", "noise")
         raise PartError(
             f"train.generator: {network!r} starts from {starts[0]}, train.model {name!r} needs one "

@@ -262,6 +262,19 @@ def test_the_page_stands_alone_and_every_figure_names_its_numbers(built: Built) 
     assert page.source.count("<desc>") == len(page.all("svg"))
 
 
+def test_bits_are_on_the_page_of_a_model_that_has_them(built: Built) -> None:
+    reports = stages()
+    history = [row | {"bits": 400 / row["step"]} for row in HISTORY]
+    reports["train"] = reports["train"] | {"history": history}
+    page = render(built(reports)).text()
+    assert "Valid images cost it 1.33 bits a dimension." in page
+    assert "At the end: of valid images 1.33." in page
+
+
+def test_no_bits_are_spoken_of_without_a_density(built: Built) -> None:
+    assert "bits" not in render(built(stages())).text().lower()
+
+
 def test_a_hostile_label_is_text(built: Built) -> None:
     page = render(built(stages()))
     assert len(page.all("script")) == 1

@@ -17,6 +17,7 @@ import torch
 
 from augment.data import files
 from augment.data.arrays import Arrays, DatasetError
+from augment.data.images import to_signed
 from augment.data.places import CLEAN, REPORTS
 from augment.models.base import Batch
 from augment.runtime import checkpoint
@@ -555,3 +556,34 @@ def test_the_report_and_the_log_tell_of_a_rollback(
     ]
     kids = (tmp_path / REPORTS / "dvclive/plots/metrics/kid.tsv").read_text().split()[2:]
     assert kids[::2] == ["4", "8", "12"]
+
+
+# bits a dimension
+
+
+def test_bits_of_valid_images_are_measured_and_learned(tmp_path: Path) -> None:
+    live = Live()
+    flow = {"recipe": "nice", "model": {"name": "flow"}, "rate": {"default": 5e-3}}
+    made = trainer(
+        tmp_path, start=lambda: live, **flow, generator={"name": "nice", "width": 16}, steps=20
+    )
+    made.fit()
+    bits = [row["bits"] for row in made.history.rows]
+    assert len(bits) == 2 and 0 < bits[1] < bits[0]
+    assert [row[1:] for row in live.rows if row[1] == "bits"] == [("bits", b) for b in bits]
+    images = to_signed(torch.from_numpy(made.valid.pixels).float())
+    again = made.model.bits(
+        images, torch.from_numpy(made.valid.labels), torch.Generator().manual_seed(0)
+    )
+    assert again is not None and again.mean().item() == pytest.approx(bits[1], abs=0.05)
+
+
+def test_no_bits_without_a_density_or_valid_images(tmp_path: Path) -> None:
+    gan = trainer(tmp_path / "gan", steps=10)
+    gan.fit()
+    assert "bits" not in gan.history.rows[0]
+    flow = {"recipe": "nice", "model": {"name": "flow"}, "rate": {"default": 5e-3}}
+    network = {"name": "nice", "width": 16}
+    alone = trainer(tmp_path / "no", valid=bars(0), steps=10, generator=network, **flow)
+    alone.fit()
+    assert "bits" not in alone.history.rows[0]

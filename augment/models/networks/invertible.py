@@ -22,13 +22,13 @@ Preparation = Literal["affine", "logit"]
 def told_of(latent: int, shape: Shape, condition: int) -> int:
     """How many numbers say of what class an image is, where noise has one for each of its values.
 
-    Raises PartError where there are fewer.
+    Raises PartError where there are fewer than values.
     """
     values = math.prod(shape)
     if latent < values:
         raise PartError(
-            f"train.generator: this network takes a number of noise for each of an image's {values}"
-            f" values, and train.model gives it {latent}; 'flow' and 'flow_matching' give as many"
+            f"train.generator: this network takes {values} numbers of noise, as many as an image "
+            f"has values, and train.model gives {latent}; 'flow' and 'flow_matching' give as many"
         )
     return latent - values + condition
 
@@ -327,6 +327,8 @@ class Flow(nn.Module):
 
     Noise has a number for each value of the image.
     """
+
+    noise_for_each_value = True
 
     def __init__(
         self, latent: int, shape: Shape, condition: int, body: Bijection, preparation: Preparation

@@ -33,10 +33,12 @@ class Generator(nn.Module):
     Noise has a number for each value of the image; nothing else is random on the way.
     """
 
+    noise_for_each_value = True
+
     def __init__(
         self, latent: int, shape: Shape, condition: int = 0, *,
         width: Count = 32, limit: Count = 4,
-        steps: Count = 8, solver: Solver = "heun", guidance: Amount = 1.5,
+        steps: Count = 4, solver: Solver = "heun", guidance: Amount = 1.5,
     ):  # fmt: skip
         """``width`` channels at first, doubling downwards up to ``limit`` times.
 
