@@ -203,10 +203,10 @@ def translate(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="CLASS",
-            help="The class that images shall be of. Only a generator that is told the class "
-            "(stargan) needs it: others make images of the picture's class (dagan), or turn it "
-            "into an image of the set.",
+            metavar="CLASS|DOMAIN",
+            help="The class that images shall be of; only a generator that is told it (stargan) "
+            "needs one. Or where a generator of two domains goes: set, into the images of the set "
+            "(by default), or the name under ingest.domains, the way back (cyclegan).",
         ),
     ] = None,
     count: Annotated[

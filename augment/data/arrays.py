@@ -27,6 +27,7 @@ class Arrays:
 
     ``codes`` (N, F) are the values that a model's continuous codes should have, NaN where unknown.
     ``styles`` (N,) tell images of a class apart that look different, from 0 on in each class.
+    ``keys`` (N) are those of pairs: images of one class and key in two domains belong together.
     """
 
     pixels: images.Pixels
@@ -35,6 +36,7 @@ class Arrays:
     classes: list[str]
     codes: Floats | None = None
     styles: Labels | None = None
+    keys: list[str | None] | None = None
 
     def __len__(self) -> int:
         """The number of images."""

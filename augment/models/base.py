@@ -97,7 +97,8 @@ class Needs:
     ``source`` is what a generator starts from that does not start from noise: with each image comes
     another one of its ``class``, or one of the ``others``, or of a further ``domain``, whatever its
     class, or its ``pair``, one of its class there (``Batch.source``). A sample of a class starts
-    from an image of that class, with ``others`` from one of another class.
+    from an image of that class, with ``others`` from one of another class. ``key`` says what the
+    path of an image and that of its ``pair`` have in common (``models.sources.key_of``).
     """
 
     labels: Literal["all", "half", "none"] = "all"
@@ -108,6 +109,7 @@ class Needs:
     styles: int = 1
     source: Source | None = None
     helpers: bool = False
+    key: str | None = None
 
 
 def never(step: int) -> bool:
@@ -162,6 +164,7 @@ class Model:
 
     generator: LatentGenerator
     average: LatentGenerator
+    back_average: LatentGenerator | None = None  # from the set to where sources come from
     conditions: int
     matched: bool
     facts: Losses

@@ -79,6 +79,7 @@ class CycleGan(AdversarialModel):
 
     matched = True  # a sample is of the class of its source
     patches = True
+    back_average: LatentGenerator
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class CycleGan(AdversarialModel):
         self.assemble(parts, noise=latent)
         self.conditions = parts.classes
         self.back = LatentGenerator(parts.generator, parts.shape, None, noise=latent, codes=0)
+        self.back_average = copy.deepcopy(self.back).requires_grad_(False)
         self.back_discriminator = self.critic(None)
         self.back_penalties = copy.deepcopy(list(parts.penalties))
         self.buffers = nn.ModuleList(Buffer(buffer, parts.shape) for _ in range(2))
@@ -123,10 +125,15 @@ class CycleGan(AdversarialModel):
         """The modules that a checkpoint holds, by name."""
         return super().modules() | {
             "back": self.back,
+            "back_average": self.back_average,
             "back_discriminator": self.back_discriminator,
             "back_penalties": nn.ModuleList(self.back_penalties),
             "buffers": self.buffers,
         }
+
+    def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
+        """The generators of both ways."""
+        return [*super().averaged(), (self.back_average, self.back)]
 
     def phases(self) -> Sequence[Phase]:
         """Both discriminators, and then both generators."""

@@ -31,6 +31,7 @@ from augment.models.networks import GENERATORS
 from augment.models.sources import source_places
 from augment.runtime import checkpoint, devices, seeding
 
+BACK = "back"  # the file of the generator that goes from the set to where sources come from
 CHUNK = 64  # candidates that the network sees at a time; another number changes every image
 
 
@@ -64,8 +65,9 @@ class Generator:
 
         ``categories`` is how many conditions it takes (0: none); ``matched`` says that they are the
         classes. ``rule`` is that of the images that it starts from, None where it starts from
-        noise. Where conditions are no classes, ``matches`` gives those of a class, as the codes
-        stage matched them.
+        noise; ``key`` is that of its pairs, and ``domains`` those from which they come. Where
+        conditions are no classes, ``matches`` gives those of a class, as the codes stage matched
+        them.
         """
         self.network = network.eval()
         self.classes: list[str] = list(meta["classes"])
@@ -73,15 +75,24 @@ class Generator:
         self.categories: int = meta["conditions"]
         self.matched: bool = meta["matched"]
         self.rule: Source | None = meta["source"]
+        self.key: str | None = meta.get("key")
+        self.domains: list[str] = meta.get("domains", [])
         self.digest = digest
         self._matches = matches
         self._sources: Arrays | None = None
 
     @classmethod
-    def load(cls, folder: str | Path = GENERATOR, *, device: str = "auto") -> Generator:
-        """Read what ``train`` wrote. Raises CheckpointError naming the file."""
+    def load(
+        cls, folder: str | Path = GENERATOR, *, device: str = "auto", back: bool = False
+    ) -> Generator:
+        """Read what ``train`` wrote. Raises CheckpointError naming the file.
+
+        ``back`` reads the one that goes from the set to where sources come from; it starts from
+        images that are given alone (``sample(source=)``).
+        """
         folder = Path(folder)
-        tensors, meta = checkpoint.load_state(folder, "generator")
+        name = BACK if back else "generator"
+        tensors, meta = checkpoint.load_state(folder, name)
         try:
             channels, height, width = meta["shape"]
             count = meta["conditions"]
@@ -99,10 +110,10 @@ class Generator:
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            path = folder / "generator.json"
+            path = folder / f"{name}.json"
             raise checkpoint.CheckpointError(f"{path}: is no generator ({error})") from None
         network.to(devices.choose_device(device)).to(memory_format=torch.channels_last)
-        digest = checkpoint.digest_of_checkpoint(folder, "generator")
+        digest = checkpoint.digest_of_checkpoint(folder, name)
         return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
 
     def start_from(self, sources: Arrays) -> None:

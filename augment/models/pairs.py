@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
+
 import torch
 from torch import Tensor, nn
 
 from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import Batch, Losses
 from augment.models.critic import Critic
+from augment.registry import PartError
+
+STEM = "stem"  # the key that is a file's name without its suffix
 
 
 class PairGame(AdversarialModel):
@@ -39,6 +45,29 @@ class PairGame(AdversarialModel):
         usual = difference(batch.source, batch.real).mean().detach()
         again = self.generate(batch).images
         return {"variety": narrowness(fakes.images, again, usual, self.cap) * self.variety}
+
+
+def pattern_of(key: str) -> re.Pattern[str] | None:
+    """The regular expression that a key of pairs is; None for ``stem``. Raises PartError."""
+    if key == STEM:
+        return None
+    try:
+        return re.compile(key)
+    except re.error as error:
+        raise PartError(f"train.model.key: {key!r} is no regular expression: {error}") from None
+
+
+def key_of(path: str, key: str) -> str | None:
+    """What ``path`` shares with its partner's: its stem, or what ``key`` finds; None for nothing.
+
+    ``stem`` is the file's name without its last suffix; any other ``key`` is a regular expression
+    that is searched in the path, whose first group counts, or else the whole of it.
+    """
+    pattern = pattern_of(key)
+    if pattern is None:
+        return PurePosixPath(path).stem or None
+    match = pattern.search(path)
+    return match and (match[1] if pattern.groups else match[0])
 
 
 def difference(images: Tensor, others: Tensor) -> Tensor:

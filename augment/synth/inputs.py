@@ -34,7 +34,7 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
     train, _ = with_adopted(every.take(np.flatnonzero(every.labels >= 0)), root)
     label_of = dict(zip(train.ids, train.labels, strict=True))
     labels = np.array([label_of.get(name, -1) for name in every.ids], np.int64)
-    sources = load_sources(generator.rule, train, root / CLEAN)
+    sources = load_sources(generator.rule, train, root / CLEAN, generator.key)
     generator.start_from(sources)
     candidate_filter = Filter.fit(
         labeller, dataclasses.replace(every, labels=labels), probability=settings.probability,

@@ -15,13 +15,14 @@ from augment.data.images import ImageError, Pixels
 from augment.data.normalise import Form, to_form
 from augment.data.places import GENERATOR
 from augment.errors import AugmentError, visible
-from augment.models.generator import Generator
+from augment.models.generator import BACK, Generator
 from augment.runtime import devices, progress
 from augment.synth.settings import SynthSettings
 from augment.writers.names import Folders
 
 SHEET = "sheet.png"
 COUNT = 8  # images of a picture, where none is asked for
+SET = "set"  # the name of the set itself among domains
 UNREADABLE = 5  # pictures that an error names, at most
 
 
@@ -42,7 +43,12 @@ def translate(
     overwrite: bool = False,
     root: Path = Path("."),
 ) -> dict[str, Any]:
-    """``count`` images of class ``to`` from each of ``pictures``, and a sheet of them all.
+    """``count`` images from each of ``pictures``, and a sheet of them all.
+
+    ``to`` is a class or, where the generator knows domains, ``set`` or its domain (several are one
+    to it: their names with + between); into a domain goes only a generator that also learned that
+    way. A domain's name goes before a class's, which tells such a generator nothing. By default
+    images are of the set.
 
     A picture reaches the generator's size and mode as ``clean`` would bring it there, by
     ``clean.resize``. Image ``k`` of all pictures has the same noise, and follows from generator,
@@ -55,8 +61,13 @@ def translate(
     out = out or root / "translated"
     pictures = list(dict.fromkeys(pictures))
     _refuse(out, pictures, overwrite)
+    goal = to
     device = str(devices.choose_device(settings.device))
     generator = Generator.load(root / GENERATOR, device=device)
+    if generator.domains and to == "+".join(generator.domains):
+        generator, to = _back(root / GENERATOR, device, to), None
+    elif generator.domains and to == SET:
+        to = None
     label, count = _decided(generator, to, count, recipes)
     seed = settings.seed if seed is None else seed
     sources = _sources(pictures, generator, resize)
@@ -76,7 +87,7 @@ def translate(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {
-        "to": to,
+        "to": goal,
         "pictures": len(pictures),
         "images": len(pictures) * count,
         "seed": seed,
@@ -96,6 +107,16 @@ def _refuse(out: Path, pictures: Sequence[Path], overwrite: bool) -> None:
     inside = [path for path in pictures if out.resolve() in path.resolve().parents]
     if inside:
         raise TranslateError(f"{inside[0]} lies in {out}, which --overwrite would remove")
+
+
+def _back(folder: Path, device: str, domain: str) -> Generator:
+    """The generator that goes into ``domain``. Raises TranslateError where none learned that."""
+    if not (folder / f"{BACK}.safetensors").exists():
+        raise TranslateError(
+            f"--to {domain}: the generator goes from {domain} to the set alone; train one of both "
+            "ways: train.recipe cyclegan, dualgan, discogan"
+        )
+    return Generator.load(folder, device=device, back=True)
 
 
 def _decided(
@@ -121,6 +142,12 @@ def _decided(
             )
         count = 1
     label = generator.classes[0] if to is None else to
+    if generator.domains and label not in generator.classes:
+        domain = "+".join(generator.domains)
+        raise TranslateError(
+            f"--to {label!r}: neither {SET} nor {domain}, the domains that the generator knows; "
+            f"nor a class: {classes}"
+        )
     generator.check(label, {}, None)
     return label, COUNT if count is None else count
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -103,6 +105,7 @@ class Partners:
         """Partners of the images of ``data`` among ``sources``."""
         self.rule, self.seed, self.device = rule, seed, device
         self.labels = data.labels
+        self.keys = data.keys
         place = place_of(sources, device)
         self.pixels = torch.from_numpy(sources.pixels).to(place)
         self.kinds = torch.from_numpy(sources.labels).to(place)
@@ -114,6 +117,10 @@ class Partners:
         else:
             self.groups = [np.flatnonzero(sources.labels == kind) for kind in classes]
         self.able = np.array([len(group) > (rule == "class") for group in self.groups])
+        self.keyed: dict[tuple[int, str], list[int]] = {}  # the sources of a class and key
+        for row, key in enumerate(sources.keys or ()):
+            if key is not None:
+                self.keyed.setdefault((int(sources.labels[row]), key), []).append(row)
 
     def of(self, places: NDArray[np.int64], number: int) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [-1, 1] and labels (N,) for the images at ``places`` (N,)."""
@@ -125,12 +132,14 @@ class Partners:
         return samples_at(self.pixels, self.kinds, partners, self.device)
 
     def _in_groups(self, places: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-        """At random of the group of the image's class; never the image itself."""
+        """At random of those of the image's class and key, or else of its class; never itself."""
         shares = seeding.rng(self.seed, "source", number).random(len(places))
         apart = self.rule == "class"
         partners = np.empty_like(places)
         for row, (place, label) in enumerate(zip(places, self.labels[places], strict=True)):
-            group = self.groups[label]
+            group: Sequence[int] | NDArray[np.int64] = self.groups[label]
+            if self.keys is not None and (key := self.keys[place]) is not None:
+                group = self.keyed.get((int(label), key), group)
             step = apart + int(shares[row] * (len(group) - apart))  # apart: never a whole round
             start = np.searchsorted(group, place) if apart else 0
             partners[row] = group[(start + step) % len(group)]

@@ -83,6 +83,7 @@ class Trainer:
         self.sources = sources or train
         self.history = History()
         self.best = copy.deepcopy(self.model.average)
+        self.best_back = copy.deepcopy(self.model.back_average)
         self.names = (
             train.classes
             if self.model.matched or not self.model.conditions
@@ -157,6 +158,7 @@ class Trainer:
         if better:
             history.best_kid, history.best_step = row.get("kid"), history.step
             self.best = copy.deepcopy(self.model.average)
+            self.best_back = copy.deepcopy(self.model.back_average)
         self._draw(fakes)
         if better and self.settings.on_trouble == "rollback":
             self._save("best")
@@ -230,6 +232,8 @@ class Trainer:
         tensors, meta = saved
         self.engine.load(tensors)
         self.best.load_state_dict(checkpoint.part_of(tensors, "best"))
+        if self.best_back is not None:
+            self.best_back.load_state_dict(checkpoint.part_of(tensors, "best_back"))
         self.history = History(**{**meta, "rollbacks": rollbacks})
         self.engine.adjust(rollbacks)
         self.log.restart(self.history.rows)
@@ -269,6 +273,8 @@ class Trainer:
 
     def _save(self, where: str) -> None:
         tensors = self.engine.state() | checkpoint.flatten("best", self.best.state_dict())
+        if self.best_back is not None:
+            tensors |= checkpoint.flatten("best_back", self.best_back.state_dict())
         checkpoint.write_step(self.home / where, self.history.step, tensors, vars(self.history))
 
     def _resume(self) -> None:

@@ -15,6 +15,8 @@ from augment.data import files, images, table
 from augment.data.arrays import Arrays
 from augment.data.places import CLEAN, GENERATOR, REPORTS
 from augment.models import class_head
+from augment.models.generator import BACK
+from augment.models.sources import FOREIGN
 from augment.runtime import checkpoint
 from augment.train.loop import Trainer
 
@@ -27,6 +29,7 @@ def publish_generator(
 
     ``helpers`` counts images of other classes, which the model learned from beside ``pool``.
     """
+    needs = trainer.model.needs
     history, train, valid = trainer.history, trainer.train, trainer.valid
     destination = root / GENERATOR
     temporary = files.temporary_beside(destination)
@@ -39,7 +42,9 @@ def publish_generator(
         "components": trainer.best.components,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
-        "source": trainer.model.needs.source,
+        "source": needs.source,
+        "key": needs.key,
+        "domains": table.domains(root / CLEAN) if needs.source in FOREIGN else [],
         "conditioning": trainer.best.conditioning and resolved["conditioning"]["generator"],
         "shape": list(train.shape),
         "classes": train.classes,
@@ -47,6 +52,8 @@ def publish_generator(
         "settings": resolved,
     }
     checkpoint.save_state(temporary, "generator", trainer.best.state_dict(), meta)
+    if trainer.best_back is not None:
+        checkpoint.save_state(temporary, BACK, trainer.best_back.state_dict(), meta)
     labeller.save(temporary, "labeller")
     inferred = _save_head(trainer, meta, pool, temporary)
     files.publish(temporary, destination)

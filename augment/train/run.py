@@ -20,7 +20,7 @@ from augment.data.arrays import Arrays, join, load_arrays, load_domains, load_he
 from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import MODELS, Needs
-from augment.models.sources import load_sources, opposed
+from augment.models.sources import load_sources, opposed, with_keys
 from augment.runtime import devices, progress, seeding
 from augment.train import assemble, guessed_labels, rules
 from augment.train.log import open_log
@@ -30,7 +30,7 @@ from augment.train.settings import TrainSettings
 from augment.vision.gradients import describe
 from augment.vision.label_graph import graph
 
-FORMAT = 5  # of the checkpoints; one of another format is not resumed
+FORMAT = 6  # of the checkpoints; one of another format is not resumed
 EVEN = {"name": "constant", "warm_up": 0.0}  # the schedule that does not follow a run's length
 
 
@@ -60,7 +60,9 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
     guessed = needs.guessed and needs.labels == "half"
     labeller = _labeller(settings, filled if guessed else train, home, device)
-    sources = load_sources(needs.source, train, root / CLEAN)
+    sources = load_sources(needs.source, train, root / CLEAN, needs.key)
+    if needs.key is not None:
+        filled = with_keys(filled, root / CLEAN, needs.key)
     for key, others in (("domains", sources), ("helpers", helpers)):
         if settings.profile == "glyph" and others and opposed(train, others):
             progress.say(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from augment.models.base import Batch
 from augment.models.pix2pix import Pix2Pix
+from augment.registry import PartError
 from augment.runtime import seeding
 from augment.train import assemble
 from augment.train.settings import TrainSettings
@@ -50,6 +51,17 @@ def test_the_distance_of_a_copier_is_the_shift(shift: float, weight: float) -> N
     assert losses["l1"].item() == pytest.approx(abs(shift) * weight, abs=1e-5)
     assert losses.keys() == {"adversarial", "l1", "variety"}
     assert "variety" not in build(model={"variety": 0.0}).generator_losses(batch(shift))
+
+
+def test_partners_by_a_key_lie_pixel_on_pixel() -> None:
+    """The weight of the distance is the paper's then, unless it is set."""
+    for options, weight in (({}, 30.0), ({"key": "stem"}, 100.0), ({"key": "a", "l1": 4.0}, 4.0)):
+        model = build(model=options)
+        model.generator.network = Copier()
+        assert model.generator_losses(batch(0.5))["l1"].item() == pytest.approx(weight / 2)
+        assert model.needs.key == options.get("key")
+    with pytest.raises(PartError, match=r"train\.model\.key: '\(' is no regular expression"):
+        build(model={"key": "("})
 
 
 def test_a_copier_lacks_all_variety() -> None:

@@ -173,6 +173,42 @@ def test_a_generator_that_is_told_no_class_needs_none(digits_table, tmp_path: Pa
     assert made(bent, [picture], tmp_path / "too", "3", count=2)["to"] == "3"
 
 
+def other_domain(root: Path, name: str = "font") -> None:
+    """The digits of the set, light on dark, as a domain beside it."""
+    rows = list(table.rows(root / CLEAN))
+    with table.TableWriter(root / CLEAN, overwrite=True) as out:
+        for row in rows:
+            out.add(row)
+            if row["split"] == "train":
+                data = images.encode(255 - images.pixels(row["image"]["bytes"], "L"))
+                image = {"bytes": data, "path": row["image"]["path"]}
+                out.add(row | {"id": f"{name} {row['id']}", "image": image, "domain": name})
+
+
+def test_a_domain_is_named_and_a_cycle_goes_back(digits_table, tmp_path: Path) -> None:
+    def table_of(folder: Path) -> None:
+        digits_table(folder)
+        other_domain(folder.parent.parent)
+
+    root = trained(tmp_path / "cycle", table_of, recipe="cyclegan", batch=4)
+    picture = saved(tmp_path / "x.png")
+    outs = {to: tmp_path / str(to) for to in (None, "set", "font", "3")}
+    goals = [made(root, [picture], out, to, count=2)["to"] for to, out in outs.items()]
+    assert goals == [None, "set", "font", "3"]
+    folders = [bytes_in(out) for out in outs.values()]
+    assert folders[0] == folders[1] != folders[2]
+    back = Generator.load(root / GENERATOR, device="cpu", back=True)
+    expected = back.sample("0", 2, source=source(picture.read_bytes()))
+    pixels = images.pixels((tmp_path / "font/x-2.png").read_bytes(), "L")
+    assert np.array_equal(pixels, expected[1, 0])
+    with pytest.raises(TranslateError, match=r"--to 'scan': neither set nor font, the domains"):
+        made(root, [picture], tmp_path / "no", "scan")
+    for path in (root / GENERATOR).glob("back.*"):  # as pix2pix writes it
+        path.unlink()
+    with pytest.raises(TranslateError, match=r"from font to the set alone; .* cyclegan, dualgan"):
+        made(root, [picture], tmp_path / "no", "font")
+
+
 def test_without_noise_a_picture_gives_a_single_image(digits_table, tmp_path: Path) -> None:
     plain = trained(tmp_path / "paper", digits_table, model={"latent": 0})
     picture = saved(tmp_path / "x.png")

@@ -7,6 +7,7 @@ import platform
 from importlib import metadata
 
 from augment.data import table
+from augment.data.lookup import Lookup
 from augment.data.places import CLEAN, SYNTHETIC
 from augment.report import pictures
 from augment.report.elements import Cell, Figure, Section, Strips, Table
@@ -47,24 +48,25 @@ def provenance(sources: Sources) -> Section:
 
 
 def _started(sources: Sources) -> list[Figure]:
-    """Of each class a real image and what was made of it, where samples start from real images."""
+    """Of each class an image and what was made of it, where samples start from images."""
     if not (sources.has_table(SYNTHETIC) and sources.has_table(CLEAN)):
         return []
     facts = table.frame(sources.root / SYNTHETIC, ["id", "label", "source"]).dropna()
+    if not len(facts):
+        return []
+    starts, samples = (Lookup(sources.root / place) for place in (CLEAN, SYNTHETIC))
     count, rows = sources.settings.images, []
     for label in table.classes_of(facts["label"])[:_CLASSES]:
         of_class = facts[facts["label"] == label]
         source = of_class["source"].iloc[0]
         made = of_class["id"][of_class["source"] == source][:count]
-        real = pictures.by_id(sources.root / CLEAN, [source])
-        samples = pictures.by_id(sources.root / SYNTHETIC, made)
+        start = [starts[source]] if source in starts else []
         strips = (
-            pictures.strip([*real.values()], f"a real image of class {label}", 1),
-            pictures.strip([*samples.values()], f"samples of class {label}", count),
+            pictures.strip(start, f"the image that samples of class {label} are made from", 1),
+            pictures.strip([samples[name] for name in made], f"samples of class {label}", count),
         )
         rows.append((label, strips))
-    strips_of_classes = Strips(("real", "made from it"), rows)
-    return [Figure("Where samples start", [strips_of_classes], "synth.json")] if rows else []
+    return [Figure("Where samples start", [Strips(("from", "made from it"), rows)], "synth.json")]
 
 
 def versions() -> dict[str, str]:
