@@ -35,7 +35,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (*STAGES, "review", "dataset"),
     ("inspect_source",),
     ("params",),
+    ("params_file",),
     ("pipeline",),
+    ("tune",),
     ("stage_code",),
     ("new_project",),
     ("cli",),
@@ -56,6 +58,7 @@ OPTIONAL = (
     "torch_fidelity",
     "lmdb",
     "mlxtend",
+    "optuna",
     "starlette",
     "uvicorn",
 )
