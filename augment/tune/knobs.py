@@ -16,6 +16,7 @@ from augment.tune.base import Changes, Knob, TuneError, Value
 from augment.vision import augmentations
 
 DOSE = "score.uplift.doses"
+GROUPS = ("train.", "synth.")  # whose keys change what is drawn; others change how it is judged
 DISCRIMINATOR = "discriminator"  # of networks, and the phase of all that have one
 
 # Chosen by hand.
@@ -45,6 +46,8 @@ def parse(text: str) -> Knob:
     """
     key, equals, space = text.partition("=")
     key = key.strip()
+    if not key.startswith(GROUPS):
+        raise TuneError(f"--knob {text!r}: only keys of train and of synth can be tuned so")
     ends, values = space.split(":"), space.split(",")
     if not equals or not key or len(ends) > 3 or (len(ends) == 1 and len(values) < 2):
         raise TuneError(f"--knob {text!r}: expected KEY=LOW:HIGH, KEY=LOW:HIGH:log or KEY=A,B,C")

@@ -39,8 +39,9 @@ Judge = Callable[[Path, Mapping[str, Value], Watch], TrialOutcome]
 class Trial:
     """A trial as far as it came.
 
-    ``state`` is ``finished``, ``pruned``, ``failed`` or ``running``; ``why`` says what ended a
-    pruned one. ``measured`` are the measures by the share of its training.
+    ``state`` is ``finished``, ``pruned``, ``stopped`` or ``running``; ``why`` says what ended a
+    pruned one. ``measured`` are the measures by the share of its training. ``folder`` is its name
+    in the study's.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Trial:
     why: str = ""
     seconds: float = math.nan
     measured: Mapping[float, Measure] = field(default_factory=dict)
+    folder: str = ""
 
 
 class TuneStudy:
@@ -129,12 +131,11 @@ class TuneStudy:
         """
         optuna = _optuna()
         with self._next() as trial:
-            number = int(trial.user_attrs.get("first", trial.number))
             values = {knob.name: knob.suggest(trial) for knob in self.knobs}
             start = time.monotonic()
             state, value = optuna.trial.TrialState.PRUNED, None
             try:
-                outcome = judge(self.folder / f"trial-{number}", values, self._watch(trial))
+                outcome = judge(self.folder / _folder(trial), values, self._watch(trial))
                 trial.set_user_attr("outcome", files.finite(asdict(outcome)))
                 state, value = optuna.trial.TrialState.COMPLETE, outcome.low
             except AugmentError as error:
@@ -221,12 +222,19 @@ def lags(measure: Measure, others: Sequence[Measure]) -> bool:
         _rank(-measure.kid, [-other.kid for other in others]),
         _rank(measure.label_accuracy, [other.label_accuracy for other in others]),
     ]
-    return sum(ranks) / len(ranks) < WORST
+    measured = [rank for rank in ranks if rank is not None]
+    return bool(measured) and sum(measured) / len(measured) < WORST
 
 
-def _rank(value: float, others: Sequence[float]) -> float:
-    """The share of ``others`` below ``value``, half of those equal to it; NaN is below all."""
-    value, *others = [-math.inf if math.isnan(number) else number for number in (value, *others)]
+def _rank(value: float, others: Sequence[float]) -> float | None:
+    """The share of ``others`` below ``value``, half of those equal to it; NaN is below all.
+
+    None where all are NaN: this is not measured.
+    """
+    numbers = [-math.inf if math.isnan(number) else number for number in (value, *others)]
+    if set(numbers) == {-math.inf}:
+        return None
+    value, *others = numbers
     return sum((other < value) + (other == value) / 2 for other in others) / len(others)
 
 
@@ -252,8 +260,13 @@ def _of(trial: Any) -> Trial:
     return Trial(
         trial.number, names.get(trial.state.name, "running"), dict(trial.params),
         None if outcome is None else TrialOutcome(**outcome), attributes.get("why", ""),
-        attributes.get("seconds", math.nan), measured,
+        attributes.get("seconds", math.nan), measured, _folder(trial),
     )  # fmt: skip
+
+
+def _folder(trial: Any) -> str:
+    """The folder of a trial of Optuna's; one that goes on has that of the trial that was killed."""
+    return f"trial-{trial.user_attrs.get('first', trial.number)}"
 
 
 def _optuna() -> Any:
