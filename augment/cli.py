@@ -262,6 +262,44 @@ def uplift(
 
 
 @app.command()
+def compare(
+    recipes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RECIPE[:KEY=VALUE]…]",
+            help="Recipes, with settings of train that differ. Default: that of params.yaml, and "
+            "one of each kind that fits the set.",
+        ),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Of training for each, above 0.")] = 5.0,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the winner into params.yaml.")
+    ] = False,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Train recipes for equal time on data/clean and rank them by what their samples are worth.
+
+    A classifier on the valid split decides; test images are looked at once, for the winner alone.
+    Called again it goes on where it was stopped.
+    """
+    from augment.compare import run
+    from augment.compare.apply import apply_to
+
+    if not minutes > 0:
+        raise typer.BadParameter(f"--minutes: above 0, found {minutes:g}")
+    try:
+        report, winner = run.compare(recipes or [], minutes=minutes, overrides=overrides)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
+    _print(report, "compare", as_json)
+    typer.echo(f"{report['page']}: samples side by side", err=True)
+    if apply:
+        typer.echo(apply_to(Path("params.yaml"), winner), err=True)
+
+
+@app.command()
 def parts(
     kind: Annotated[str | None, typer.Argument(help="Only parts of this kind.")] = None,
     as_json: AsJson = False,
@@ -353,7 +391,11 @@ def _print(report: Any, stage: str, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    boards = {"score": terminal.scoreboard, "uplift": terminal.uplift_board}
+    boards = {
+        "score": terminal.scoreboard,
+        "uplift": terminal.uplift_board,
+        "compare": terminal.compare_board,
+    }
     draw = boards.get(stage, terminal.counts)
     Console(soft_wrap=True).print(draw(report))
 

@@ -103,6 +103,18 @@ def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Par
     Raises ParamsError naming the file or key, the value found and what was allowed.
     """
     try:
+        return Params.model_validate(read(path, overrides))
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        raise ParamsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def read(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The groups of ``path`` as they stand there, with ``overrides``; nothing is checked yet.
+
+    Raises ParamsError for a file that is missing or no YAML, and for an override that is none.
+    """
+    try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run in a project folder") from None
@@ -112,11 +124,7 @@ def load(path: Path = Path("params.yaml"), overrides: Sequence[str] = ()) -> Par
         raise ParamsError(f"{path}: expected groups of settings, found {type(tree).__name__}")
     for override in overrides:
         _set(tree, override)
-    try:
-        return Params.model_validate(tree)
-    except ValidationError as error:
-        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]
-        raise ParamsError("\n".join(dict.fromkeys(lines))) from None
+    return tree
 
 
 def _set(tree: dict[str, Any], override: str) -> None:

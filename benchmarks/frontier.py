@@ -20,6 +20,7 @@ from augment.data.arrays import Arrays
 from augment.runtime import seeding
 from augment.score.scores import diversity, memorisation
 from augment.score.scores.base import Measured
+from augment.train.pace import TIMED, seconds_a_step
 from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
 from benchmarks import mnist, photographs, runs
@@ -31,7 +32,6 @@ SETS = {"digits": mnist.digits, "photographs": photographs.patches}
 BUDGETS = (60, 240, 900)  # seconds of training
 COUNTS = (10, 40, 100, 400)  # images a class
 MANY, FEW = 400, 20  # images a class, of the bounds
-TIMED = 10  # steps, after as many others, by which the length of a run is set
 TAUGHT = (8000, 800)  # samples that teach a classifier, and its steps
 SAMPLES = 2000  # whose label, spread and likeness to train images are measured
 LEAST = {  # label accuracy, coverage, taught of the default: images a class and seconds
@@ -61,10 +61,7 @@ def trained(
     """
     if not pace:
         trial = Training(settings.model_copy(update={"steps": 2 * TIMED}), data, device)
-        trial.run(TIMED)
-        before = trial.seconds
-        trial.run(2 * TIMED)
-        pace = (trial.seconds - before) / TIMED
+        pace = seconds_a_step(trial.engine, trial.feed)
     steps = max(1, round(seconds / pace))
     run = Training(settings.model_copy(update={"steps": steps}), data, device)
     run.run(steps)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from augment.data import files
 from augment.data.places import REPORTS
-from augment.report import words
 from augment.report.elements import Section
+from augment.report.page import render
 from augment.report.sections import data, flow, gates, generator, provenance, scores, uplift
 from augment.report.settings import ReportSettings
 from augment.report.sources import Sources, read_sources
@@ -36,7 +31,6 @@ _SECTIONS: tuple[tuple[Callable[[Sources], Section], tuple[str, ...]], ...] = (
     (data.adopted, ("adopt",)),
     (provenance.provenance, ("ingest", "train", "write")),
 )
-_HERE = Path(__file__).parent
 
 
 def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
@@ -52,15 +46,7 @@ def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
     for build, stages in _SECTIONS:
         with sources.blaming(*stages):
             sections.append(build(sources))
-    script = _text("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = _template().render(
-        headline=headline,
-        sections=sections,
-        style=Markup(_text("page.css")),
-        script=Markup(script),
-        script_digest=digest,
-    )
+    page = render(headline, sections)
     files.write_text(root / PAGE, page)
     report = {
         "page": PAGE,
@@ -72,20 +58,3 @@ def run(settings: ReportSettings, root: Path = Path(".")) -> dict[str, Any]:
     }
     files.write_json(root / REPORTS / "report.json", report)
     return report
-
-
-def _template() -> jinja2.Template:
-    """The page's template, in which every value is escaped unless it is Markup."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = words.shown
-    return environment.get_template("page.html")
-
-
-def _text(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")

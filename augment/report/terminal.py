@@ -131,6 +131,74 @@ def _facts(uplift: UpliftReport) -> str:
     return "; ".join(facts)
 
 
+COMPARED = (
+    "rank", "recipe", "steps", "gain, points", "95 %", "taught", "coverage", "near copies",
+    "right labels", "accepted", "s / 1,000", "bits", "remark",
+)  # fmt: skip
+
+
+def compare_board(report: Mapping[str, Any]) -> Table:
+    """compare.json as a table: a line for each recipe, best first, and what it says in words."""
+    board = Table(
+        title=f"{report['minutes']:g} minutes each",
+        caption=" ".join(compare_in_words(report)),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name in COMPARED:
+        right = name not in ("recipe", "remark")
+        board.add_column(name, justify="right" if right else "left", overflow="fold")
+    for place, row in enumerate(report["rows"], 1):
+        board.add_row(*(number(cell) for cell in compared(place, row).values()))
+    return board
+
+
+def compared(place: int, row: Mapping[str, Any]) -> dict[str, str | float | None]:
+    """The cells under COMPARED of the recipe at ``place``; None where nothing was measured."""
+    gain, low, high = (
+        None if row[key] is None else 100 * row[key] for key in ("gain", "low", "high")
+    )
+    rounded = {
+        key: None if row[key] is None else round(row[key], 3)
+        for key in ("taught", "coverage", "near_copies", "label_accuracy", "accepted",
+                    "seconds_per_thousand", "bits")
+    }  # fmt: skip
+    cells = (
+        place if row["error"] is None else None, row["name"], row["steps"],
+        None if gain is None else round(gain, 2),
+        "" if low is None or high is None else f"{low:+.2f} to {high:+.2f}",
+        *rounded.values(), "; ".join(filter(None, (row["error"], row["remark"]))),
+    )  # fmt: skip
+    return dict(zip(COMPARED, cells, strict=True))
+
+
+def compare_in_words(report: Mapping[str, Any]) -> list[str]:
+    """Who wins, by what, on test as well, and how params.yaml says it, in sentences."""
+    if report["winner"] is None:
+        return ["The table says why, recipe by recipe."]
+    best, test = report["rows"][0], report["test"]
+    gain, low, high = (100 * best[key] for key in ("gain", "low", "high"))
+    said = [
+        f"{report['winner']}: with its samples a classifier reads {100 * best['accuracy']:.1f} % "
+        f"of the valid images right, without {100 * report['classic']:.1f} % ({gain:+.2f} points, "
+        f"{low:+.2f} to {high:+.2f}: {best['verdict']})."
+    ]
+    if test is None:
+        said.append("There is no test image to check it on.")
+    else:
+        gain, low, high = (100 * test[key] for key in ("gain", "low", "high"))
+        said.append(
+            f"On {test['images']:,} test images, looked at for the winner alone: {gain:+.2f} "
+            f"points ({low:+.2f} to {high:+.2f}): {test['verdict']}."
+        )
+    if report["looks_at_test"] > 1:
+        said.append(
+            f"Comparisons of this set have looked at the test images {report['looks_at_test']} "
+            "times, for another winner each time."
+        )
+    return [*said, f"In params.yaml: {report['line']}"]
+
+
 def counts(report: Mapping[str, Any]) -> Table:
     """The plain numbers and short words of a report, nested ones under dotted names."""
     lines = Table(show_header=False, box=None)

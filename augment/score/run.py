@@ -52,8 +52,8 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     data = _read(root)
     steps = enough_steps(settings.steps, len(data.train))
     recipe = JudgeRecipe(network, steps, settings.batch, device)
-    study, plan = _study(settings, device, data, root), _plan(settings)
-    measured = _measure(
+    study, plan = study_of(settings, device, data, root), plan_of(settings)
+    measured = measure(
         root / FITTED, recipe, data, settings.seed, lambda: protocol.measure(study, plan).as_dict()
     )
     report: Numbers = {}
@@ -73,8 +73,8 @@ def prove(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     with ``score`` where the steps are the same. Raises AugmentError like run.
     """
     device = devices.choose_device(settings.device)
-    study = _study(settings, device, _read(root), root)
-    uplift = protocol.measure(study, _plan(settings))
+    study = study_of(settings, device, _read(root), root)
+    uplift = protocol.measure(study, plan_of(settings))
     report: dict[str, Any] = files.finite(uplift.as_dict())
     files.write_json(root / REPORTS / "uplift.json", report)
     return report
@@ -96,7 +96,9 @@ def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Data:
+class ScoreImages:
+    """All images that something is measured on; those of ``unlabelled`` are of the train split."""
+
     train: Arrays
     valid: Arrays
     test: Arrays
@@ -105,7 +107,7 @@ class _Data:
     adopted: Arrays
 
 
-def _read(root: Path) -> _Data:
+def _read(root: Path) -> ScoreImages:
     """The images of all tables; raises ScoreError where no train image has a label.
 
     Where a class has no label of its own, adopted images are train images.
@@ -116,7 +118,7 @@ def _read(root: Path) -> _Data:
     if not len(train):
         raise ScoreError(f"{root / CLEAN}: no labelled image in the train split")
     like = partial(load_arrays, classes=train.classes, shape=train.shape)
-    return _Data(
+    return ScoreImages(
         train,
         like(root / CLEAN, split="valid", origin="real"),
         like(root / CLEAN, split="test", origin="real"),
@@ -128,7 +130,8 @@ def _read(root: Path) -> _Data:
     )
 
 
-def _plan(settings: ScoreSettings) -> Plan:
+def plan_of(settings: ScoreSettings) -> Plan:
+    """What the uplift compares, by ``score.uplift``."""
     uplift = settings.uplift
     trained = LEARNERS.describe(LEARNERS.resolve(uplift.learner)["name"]).facts["trained"]
     return Plan(
@@ -142,7 +145,7 @@ def _uplift_steps(settings: ScoreSettings) -> int:
     return settings.uplift.steps or math.ceil(settings.steps / 3)
 
 
-def _study(settings: ScoreSettings, device: torch.device, data: _Data, root: Path) -> Study:
+def study_of(settings: ScoreSettings, device: torch.device, data: ScoreImages, root: Path) -> Study:
     """The images with the learner that answers for them; what it answered is kept on disk."""
     terms = Terms(
         classes=len(data.train.classes),
@@ -174,8 +177,8 @@ def _answers(
     return Outcome(*np.split(probabilities, list(ends)))
 
 
-def _measure(
-    cache: Path, recipe: JudgeRecipe, data: _Data, seed: int, uplift: Callable[[], Numbers]
+def measure(
+    cache: Path, recipe: JudgeRecipe, data: ScoreImages, seed: int, uplift: Callable[[], Numbers]
 ) -> Measured:
     """All that scores see: images with the judge's probabilities and features.
 

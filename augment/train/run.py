@@ -22,11 +22,13 @@ from augment.errors import AugmentError
 from augment.models.base import MODELS, Needs
 from augment.models.sources import load_sources, opposed
 from augment.runtime import devices, progress, seeding
-from augment.train import assemble, guessed_labels, rules
+from augment.train import assemble, guessed_labels, pace, rules
+from augment.train.feed import Feed
 from augment.train.log import open_log
 from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
+from augment.train.step import Engine
 from augment.vision.gradients import describe
 from augment.vision.label_graph import graph
 
@@ -38,8 +40,13 @@ class TrainError(AugmentError):
     """Data on which no generator can be trained."""
 
 
-def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
-    """Train on the train split of data/clean; write models/generator and reports/train.json."""
+def run(
+    settings: TrainSettings, root: Path = Path("."), *, minutes: float | None = None
+) -> dict[str, Any]:
+    """Train on the train split of data/clean; write models/generator and reports/train.json.
+
+    With ``minutes`` a few timed steps decide how many there are, whatever ``settings`` say.
+    """
     device = devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN, settings, device)
@@ -49,15 +56,19 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     size = len(pool), len(train.classes)
     settings = rules.decide(settings, *size, device)
     needs = assemble.build(settings, *sizes).needs
+    upright = settings.profile == "glyph"
+    sources = load_sources(needs.source, train, root / CLEAN)
+    data = files.digest_of_folder(root / CLEAN)
+    filled = None
+    if minutes is not None:
+        filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
+        settings = _lasting(settings, minutes, filled, sources, data, root, device)
     progress.say(f"train: {rules.in_words(settings, *size, train.shape, device, needs.styles)}")
     resolved = assemble.resolved_settings(settings)
-    data = files.digest_of_folder(root / CLEAN)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
-    upright = settings.profile == "glyph"
-    filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
+    filled = filled or guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
     guessed = needs.guessed and needs.labels == "half"
     labeller = _labeller(settings, filled if guessed else train, home, device)
-    sources = load_sources(needs.source, train, root / CLEAN)
     if settings.profile == "glyph" and opposed(train, sources):
         progress.say(
             "train: ink is light in the set and dark in ingest.domains, or the reverse, and shapes "
@@ -67,6 +78,27 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
         trainer = Trainer(settings, train, valid, labeller, home, device, log, filled, sources)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root)
+
+
+def _lasting(
+    settings: TrainSettings, minutes: float, pool: Arrays, sources: Arrays, images: str,
+    root: Path, device: torch.device,
+) -> TrainSettings:  # fmt: skip
+    """``settings`` of a run of so many ``minutes``, by the pace of a few steps of it.
+
+    The pace is noted: a run that was killed goes on with as many steps. ``images`` is their digest.
+    """
+    plain = pace.lasting(settings, 2 * pace.TIMED)
+    key = {"train": assemble.resolved_settings(plain), "images": images, "device": device.type}
+    path = root / CACHE / "train" / f"pace-{_digest(key)[:16]}.json"
+    if not path.exists():
+        engine = Engine(plain, pool.shape, len(pool.classes), device)
+        feed = Feed(
+            pool, plain.batch, plain.length * engine.batches, plain.seed, device, plain.balance,
+            rule=engine.model.needs.source, sources=sources,
+        )  # fmt: skip
+        files.write_json(path, {"seconds": pace.seconds_a_step(engine, feed)})
+    return pace.lasting(settings, max(1, round(60 * minutes / files.read_json(path)["seconds"])))
 
 
 def _home(folder: Path, course: dict[str, Any]) -> Path:

@@ -62,7 +62,7 @@ def measure(study: Study, plan: Plan) -> UpliftReport:
     what is written. If that set is none of the arms, it is one more, ``written``. Raises
     UpliftError for an arm that is listed twice.
     """
-    policy = _best_policy(study, plan)
+    policy = best_policy(study, plan)
     study = dataclasses.replace(study, policy=policy)
     specs = {CLASSIC: CLASSIC, **_expanded(plan)}
     specs.setdefault(ADOPTED, ADOPTED)
@@ -71,17 +71,19 @@ def measure(study: Study, plan: Plan) -> UpliftReport:
         for title, spec in specs.items()
         if all(len(getattr(study, need)) for need in _facts(spec).get("needs", ()))
     }
-    ran = _run(study, {CLASSIC: arms_by_title.pop(CLASSIC)}, plan.seeds)  # others ask its learners
-    ran |= _run(study, arms_by_title, plan.seeds)
+    ran = answers(
+        study, {CLASSIC: arms_by_title.pop(CLASSIC)}, plan.seeds
+    )  # others ask its learners
+    ran |= answers(study, arms_by_title, plan.seeds)
     measured = {mix: ran[title] for title, mix in _mixes(plan).items() if title in ran}
     mix, doses = choice.choose(measured, study.valid)
     before, after, test = ran[CLASSIC], measured[mix], study.test
     if set(doses) != {mix.dose}:
         arm = partial(arms.written, with_adopted=mix.adopted, doses=doses)
-        after = ran[WRITTEN] = _run(study, {WRITTEN: arm}, plan.seeds)[WRITTEN]
+        after = ran[WRITTEN] = answers(study, {WRITTEN: arm}, plan.seeds)[WRITTEN]
     accuracies = [results.accuracy(result.test, test) for result in (before, after)]
-    classic, written = map(results.spread, accuracies)
-    curve = _curve(study, plan, classic.mean)
+    alone, written = map(results.spread, accuracies)
+    curve = _curve(study, plan, alone.mean)
     images = statistics.equal_images(curve, written.mean)
     gain = results.gain(before, after, test)
     gains = {
@@ -90,7 +92,7 @@ def measure(study: Study, plan: Plan) -> UpliftReport:
         if title != CLASSIC
     }
     return UpliftReport(
-        classic=classic,
+        classic=alone,
         written=written,
         gain=results.spread(accuracies[1] - accuracies[0]),
         seeds=list(plan.seeds),
@@ -168,7 +170,7 @@ def _samples(
     return PartGain(**vars(gain), dose=dose)
 
 
-def _best_policy(study: Study, plan: Plan) -> Spec:
+def best_policy(study: Study, plan: Plan) -> Spec:
     """The policy with the highest valid accuracy of the classic arm; of equal ones the first."""
     first, *others = plan.policies
     if not others or not len(study.valid):
@@ -179,7 +181,7 @@ def _best_policy(study: Study, plan: Plan) -> Spec:
     }
     accuracies = [
         np.mean(results.accuracy(result.valid, study.valid))
-        for result in _run(study, candidates, plan.seeds).values()
+        for result in answers(study, candidates, plan.seeds).values()
     ]
     return plan.policies[int(np.argmax(accuracies))]
 
@@ -188,7 +190,9 @@ def _classic_under(policy: Spec, study: Study, seed: int) -> Training:
     return arms.classic(dataclasses.replace(study, policy=policy), seed)
 
 
-def _run(study: Study, arms_by_title: Mapping[str, Arm], seeds: Sequence[int]) -> dict[str, Result]:
+def answers(
+    study: Study, arms_by_title: Mapping[str, Arm], seeds: Sequence[int]
+) -> dict[str, Result]:
     """What the learners of each arm answer, one for each seed."""
     fitted = workers.side_by_side(
         study.trained,
@@ -243,7 +247,7 @@ def _curve(study: Study, plan: Plan, whole: float) -> list[tuple[int, float]]:
     parts = {  # by the number of images, which is the same for every seed
         len(subset(study.train, share, 0)): partial(_classic_on, share) for share in plan.curve
     }
-    ran = _run(study, {f"{count} images": arm for count, arm in parts.items()}, plan.seeds)
+    ran = answers(study, {f"{count} images": arm for count, arm in parts.items()}, plan.seeds)
     points = {
         count: float(np.mean(results.accuracy(ran[f"{count} images"].test, study.test)))
         for count in parts
