@@ -225,4 +225,3 @@ def _experiments(root: Path, request: Request, bench: Bench, name: str) -> Any:
             progress.say(f"tune: {label} is no experiment of DVC's: {error}")
 
     return keep
-
