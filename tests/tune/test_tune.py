@@ -22,9 +22,8 @@ COMMENTED = """\
 # tuned by nobody yet
 ingest: {source: 'builtin:digits'}
 train:  # as small as it goes
-  recipe: cgan  # or infogan
+  recipe: vae  # or infogan
   generator: {name: dcgan, width: 8}
-  discriminator: {name: dcgan, width: 8}
   batch: 16       # of the test
   labeller: {steps: 60}
   device: cpu
@@ -104,7 +103,7 @@ def test_applying_keeps_comments(
     assert run.apply_to(path, lines) == f"{path}: {len(lines)} settings written"
     text = path.read_text()
     assert "# tuned by nobody yet\n" in text and "  batch: 8        # of the test\n" in text
-    assert "  recipe: cgan  # or infogan\n" in text and "train:  # as small as it goes\n" in text
+    assert "  recipe: vae  # or infogan\n" in text and "train:  # as small as it goes\n" in text
     settings = pipeline.load(root=tmp_path)
     assert (settings.train.steps, settings.train.batch) == (lines["train.steps"], 8)
     assert settings.score.uplift.doses == [2.5] and settings.score.uplift.seeds == 2
