@@ -27,7 +27,11 @@ import yaml
 from typer.testing import CliRunner
 
 from augment import cli, new_project, params, pipeline
+from augment.compare.entries import entries
+from augment.compare.lines import Line
+from augment.compare.page import PAGE
 from augment.data import images, table
+from augment.data.arrays import load_arrays
 from augment.readers import builtin
 from augment.score.scores.base import SCORES
 from augment.settings import Settings
@@ -46,6 +50,7 @@ STAND_INS = {  # commands whose work is not done here, and why
     "adopt": "fits classifiers; the fixture `project` has run it",
     "score": "fits classifiers; the fixture `project` has run it",
     "uplift": "an hour; tests/score has its own",
+    "compare": "minutes for each recipe; tests/compare has its own",
     "translate": "needs a generator that starts from images; tests/synth has its own",
     "review": "waits for a browser; tests/review opens the page",
 }
@@ -135,8 +140,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     def prove(settings: params.Params) -> Any:
         return json.loads((root / "reports/score.json").read_text())["uplift"]
 
+    def compare(names: list[str], *, minutes: float, overrides: list[str]) -> Any:
+        images = load_arrays(root / "data/clean", split="train", origin="real")
+        first = entries(names, overrides, root, images)[0]
+        rows = [Line(first.name, first.line(), error="not trained here").as_dict()]
+        return {"winner": None, "minutes": minutes, "rows": rows, "page": PAGE}, first
+
     monkeypatch.setattr(pipeline, "run", report)
     monkeypatch.setattr("augment.score.run.prove", prove)
+    monkeypatch.setattr("augment.compare.run.compare", compare)
     monkeypatch.setattr("augment.synth.translate.translate", lambda *_, **__: {})
     monkeypatch.setattr(new_project, "init", lambda folder, data: [])
     monkeypatch.setattr("augment.review.server.serve", lambda *_, **__: None)
@@ -326,6 +338,7 @@ def test_the_reference_is_whole(page: Callable[[str], tuple[str, Anchors]]) -> N
             *pipeline.STAGES,
             "gate",
             "uplift",
+            "compare",
             "parts",
             "review",
             "translate",

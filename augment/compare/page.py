@@ -19,7 +19,7 @@ from augment.report.elements import (
     Table,
 )
 from augment.report.page import render
-from augment.report.terminal import COMPARED, compare_in_words, compared
+from augment.report.terminal import COMPARED, compare_in_words, compared, remarks
 from augment.report.words import TONES, counted, percent, points, span
 
 PAGE = f"{REPORTS}/compare.html"
@@ -73,7 +73,7 @@ def _terms(report: Mapping[str, Any]) -> str:
         valid += " (held out of train, because no valid image has a label)"
     pile = f" and {seen['unlabelled']:,} without a label" if seen["unlabelled"] else ""
     return (
-        f"{report['minutes']:g} minutes of training for each recipe on {report['device']} "
+        f"{report['minutes']:g} min of training for each recipe on {report['device']} "
         f"({counted(report['cores'], 'core')}), seed {report['seed']}; "
         f"{counted(seen['train'], 'labelled train image')}{pile}; judged on {valid} by "
         f"{counted(fits['seeds'], 'classifier')} an arm, {report['dose']:g} samples at most for "
@@ -88,7 +88,10 @@ def _table(rows: list[Mapping[str, Any]]) -> Figure:
         "valid of a classifier of accepted samples alone. Coverage, near copies and right labels "
         "are of unfiltered samples; s / 1,000: seconds for a thousand of them."
     )
-    return Figure("Side by side", [Table(COMPARED, body, sortable=True)], SOURCE, caption)
+    said = [*remarks(rows).items()]
+    further: list[Part] = [Table(("recipe", "remark"), said)] if said else []
+    parts: list[Part] = [Table(COMPARED, body, sortable=True), *further]
+    return Figure("Side by side", parts, SOURCE, caption)
 
 
 def _gains(rows: list[Mapping[str, Any]]) -> Figure | None:

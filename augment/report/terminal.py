@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from augment.data.reports import SCORE_KEYS, Gain, ScoreKey, Spread, UpliftReport
@@ -133,24 +135,28 @@ def _facts(uplift: UpliftReport) -> str:
 
 COMPARED = (
     "rank", "recipe", "steps", "gain, points", "95 %", "taught", "coverage", "near copies",
-    "right labels", "accepted", "s / 1,000", "bits", "remark",
+    "right labels", "accepted", "s / 1,000", "bits",
 )  # fmt: skip
+NARROW = {  # those that a terminal has room for, with their names there
+    "rank": "#", "recipe": "recipe", "gain, points": "gain", "95 %": "95 %", "taught": "taught",
+    "coverage": "cover", "near copies": "copies", "right labels": "labels",
+    "s / 1,000": "s/1,000", "bits": "bits",
+}  # fmt: skip
 
 
-def compare_board(report: Mapping[str, Any]) -> Table:
-    """compare.json as a table: a line for each recipe, best first, and what it says in words."""
-    board = Table(
-        title=f"{report['minutes']:g} minutes each",
-        caption=" ".join(compare_in_words(report)),
-        title_justify="left",
-        caption_justify="left",
-    )
-    for name in COMPARED:
-        right = name not in ("recipe", "remark")
-        board.add_column(name, justify="right" if right else "left", overflow="fold")
+def compare_board(report: Mapping[str, Any]) -> Group:
+    """compare.json as a table, a line for each recipe, best first; below it what is to be said."""
+    minutes = report["minutes"]
+    title = f"{minutes:g} {'minute' if minutes == 1 else 'minutes'} each; gain in points, on valid"
+    board = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for title in NARROW.values():
+        right = title not in ("recipe", "95 %")
+        board.add_column(title, justify="right" if right else "left", overflow="fold")
     for place, row in enumerate(report["rows"], 1):
-        board.add_row(*(number(cell) for cell in compared(place, row).values()))
-    return board
+        cells = compared(place, row)
+        board.add_row(*(escape(number(cells[key])) for key in NARROW))
+    said = [f"{name}: {text}" for name, text in remarks(report["rows"]).items()]
+    return Group(board, "", *map(escape, (*said, *compare_in_words(report))))
 
 
 def compared(place: int, row: Mapping[str, Any]) -> dict[str, str | float | None]:
@@ -158,18 +164,24 @@ def compared(place: int, row: Mapping[str, Any]) -> dict[str, str | float | None
     gain, low, high = (
         None if row[key] is None else 100 * row[key] for key in ("gain", "low", "high")
     )
-    rounded = {
-        key: None if row[key] is None else round(row[key], 3)
-        for key in ("taught", "coverage", "near_copies", "label_accuracy", "accepted",
-                    "seconds_per_thousand", "bits")
-    }  # fmt: skip
+    shares = ("taught", "coverage", "near_copies", "label_accuracy", "accepted")
     cells = (
-        place if row["error"] is None else None, row["name"], row["steps"],
+        place if row["error"] is None else None,
+        row["name"],
+        row["steps"],
         None if gain is None else round(gain, 2),
-        "" if low is None or high is None else f"{low:+.2f} to {high:+.2f}",
-        *rounded.values(), "; ".join(filter(None, (row["error"], row["remark"]))),
+        None if low is None or high is None else f"{low:+.2f} to {high:+.2f}",
+        *(None if row[key] is None else round(row[key], 3) for key in shares),
+        *(None if row[key] is None else round(row[key], 2) for key in ("seconds_per_thousand",
+                                                                       "bits")),
     )  # fmt: skip
     return dict(zip(COMPARED, cells, strict=True))
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Why a recipe failed, or what else is to be said of it; by name, of those that it is."""
+    said = {row["name"]: "; ".join(filter(None, (row["error"], row["remark"]))) for row in rows}
+    return {name: text for name, text in said.items() if text}
 
 
 def compare_in_words(report: Mapping[str, Any]) -> list[str]:

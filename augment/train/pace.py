@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
@@ -11,7 +12,7 @@ from augment.train.settings import TrainSettings
 from augment.train.step import Engine
 
 TIMED = 10  # steps, after as many others, by which the length of a run is set
-LOOKS = 4  # measurements in a run of set length, at least: as many checkpoints to go on from
+LOOKS = 2  # measurements, and checkpoints, of a run that is shorter than that many would need
 
 
 def seconds_a_step(engine: Engine, feed: Feed) -> float:
@@ -25,8 +26,11 @@ def seconds_a_step(engine: Engine, feed: Feed) -> float:
 
 
 def lasting(settings: TrainSettings, steps: int) -> TrainSettings:
-    """``settings`` of a run of so many steps, which is measured often enough."""
-    every = max(1, min(settings.every, steps // LOOKS))
+    """``settings`` of a run of so many steps, which is measured LOOKS times at least.
+
+    Not more often than ``settings`` say: the watch over training judges windows of that length.
+    """
+    every = min(settings.every, math.ceil(steps / LOOKS))
     return settings.model_copy(update={"steps": steps, "every": every})
 
 
