@@ -311,6 +311,56 @@ def compare(
 
 
 @app.command()
+def tune(
+    minutes: Annotated[float, typer.Option(help="How long this call may take.")] = 60.0,
+    trial_minutes: Annotated[
+        float | None,
+        typer.Option(help="Of training for each trial. Default: a twentieth of --minutes."),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many trials at most in this call.")
+    ] = None,
+    knobs: Annotated[
+        list[str],
+        typer.Option(
+            "--knob",
+            metavar="NAME|KEY=LOW:HIGH[:log]|KEY=A,B",
+            help="What is tuned, instead of width, rates, penalty weights, augmentation and dose.",
+        ),
+    ] = [],  # noqa: B006
+    seed: Annotated[int, typer.Option(help="Of what is tried.")] = 0,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Write the best settings into params.yaml.")
+    ] = False,
+    dvc: Annotated[
+        bool, typer.Option(help="Keep each trial as an experiment of DVC's, where it is in use.")
+    ] = True,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Try settings of the generator and keep those whose samples help a classifier most.
+
+    The valid split decides; no trial sees a test image. Called again, or by several processes at
+    once, it goes on with the same study.
+    """
+    from augment.tune import run
+
+    for name, number in (("--minutes", minutes), ("--trial-minutes", trial_minutes)):
+        if number is not None and not 0 < number < float("inf"):
+            raise typer.BadParameter(f"{name}: above 0, found {number:g}")
+    request = run.Request(minutes, trial_minutes, trials, knobs, seed, dvc)
+    try:
+        report, lines = run.tune(request, overrides)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on with the study", err=True)
+        raise typer.Exit(130) from None
+    _print(report, "tune", as_json)
+    typer.echo(f"{report['page']}: what each knob is worth", err=True)
+    if apply:
+        typer.echo(run.apply_to(Path("params.yaml"), lines), err=True)
+
+
+@app.command()
 def parts(
     kind: Annotated[str | None, typer.Argument(help="Only parts of this kind.")] = None,
     as_json: AsJson = False,
@@ -406,6 +456,7 @@ def _print(report: Any, stage: str, as_json: bool) -> None:
         "score": terminal.scoreboard,
         "uplift": terminal.uplift_board,
         "compare": terminal.compare_board,
+        "tune": terminal.tune_board,
     }
     draw = boards.get(stage, terminal.counts)
     Console(soft_wrap=True).print(draw(report))

@@ -132,6 +132,19 @@ def _set(tree: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ParamsError(f"override {override!r}: expected group.key=value")
+    try:
+        put(tree, key, yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise ParamsError(f"override {override!r}: the value is not YAML") from None
+    except ParamsError as error:
+        raise ParamsError(f"override {override!r}: {error}") from None
+
+
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Put ``value`` into settings under a dotted key; a part by its name alone keeps its name.
+
+    Raises ParamsError where something else than a group or a part stands in the way.
+    """
     node: Any = tree
     *parents, last = key.split(".")
     for parent in parents:
@@ -140,12 +153,9 @@ def _set(tree: dict[str, Any], override: str) -> None:
             child = {"name": child}
         node[parent] = child = {} if child is None else child
         if not isinstance(child, dict):
-            raise ParamsError(f"override {override!r}: {parent!r} holds no keys")
+            raise ParamsError(f"{parent!r} holds no keys")
         node = child
-    try:
-        node[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ParamsError(f"override {override!r}: the value is not YAML") from None
+    node[last] = value
 
 
 def _explain(problem: Any) -> str:

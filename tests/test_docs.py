@@ -36,6 +36,8 @@ from augment.data.arrays import load_arrays
 from augment.readers import builtin
 from augment.score.scores.base import SCORES
 from augment.settings import Settings
+from augment.tune.page import Findings
+from augment.tune.run import Request
 from tests import test_elsewhere as elsewhere
 
 REPOSITORY = Path(__file__).parent.parent
@@ -53,6 +55,7 @@ STAND_INS = {  # commands whose work is not done here, and why
     "score": "fits classifiers; the fixture `project` has run it",
     "uplift": "an hour; tests/score has its own",
     "compare": "minutes for each recipe; tests/compare has its own",
+    "tune": "an hour; tests/tune has its own",
     "translate": "needs a generator that starts from images; tests/synth has its own",
     "review": "waits for a browser; tests/review opens the page",
 }
@@ -153,6 +156,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         rows = [Line(first.name, first.line(), error="not trained here").as_dict()]
         return {"winner": None, "minutes": minutes, "rows": rows, "page": PAGE}, first
 
+    def tune(request: Request, overrides: list[str]) -> Any:
+        pipeline.load(overrides)
+        return Findings([], [], {}, None, {}, "not tuned here", "").as_dict(), {}
+
+    monkeypatch.setattr("augment.tune.run.tune", tune)
     monkeypatch.setattr(pipeline, "run", report)
     monkeypatch.setattr("augment.score.run.prove", prove)
     monkeypatch.setattr("augment.compare.run.compare", compare)
@@ -346,6 +354,7 @@ def test_the_reference_is_whole(page: Callable[[str], tuple[str, Anchors]]) -> N
             "gate",
             "uplift",
             "compare",
+            "tune",
             "parts",
             "review",
             "translate",

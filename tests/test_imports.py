@@ -35,9 +35,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (*STAGES, "review", "dataset"),
     ("inspect_source",),
     ("params",),
+    ("params_file",),
     ("pipeline",),
     ("stage_code",),
     ("compare",),
+    ("tune",),
     ("new_project",),
     ("cli",),
 )
@@ -57,6 +59,7 @@ OPTIONAL = (
     "torch_fidelity",
     "lmdb",
     "mlxtend",
+    "optuna",
     "starlette",
     "uvicorn",
 )
@@ -192,7 +195,7 @@ def test_data_handling_never_imports_torch(module: str) -> None:
 def test_only_the_pipeline_and_commands_above_it_reach_runners() -> None:
     runners = {f"augment.{stage}.run" for stage in STAGES}
     importers = {module for module, names in ANYWHERE.items() if names & runners}
-    assert {room(module) for module in importers} <= {"cli", "compare", "pipeline"}
+    assert {room(module) for module in importers} <= {"cli", "compare", "pipeline", "tune"}
 
 
 def test_optional_packages_are_imported_where_they_are_used() -> None:

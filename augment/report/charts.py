@@ -15,11 +15,15 @@ COLOURS = 5  # series that the style tells apart
 
 @dataclass(frozen=True)
 class Series:
-    """A line: points (x, y) in order, each with half the length of its error bar or none."""
+    """A line: points (x, y) in order, each with half the length of its error bar or none.
+
+    Without ``joined`` it is the points alone.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     errors: Sequence[float] = ()
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def _frame(axes: Axes, across: _Scale, up: _Scale) -> Markup:
 def _line(series: Series, colour: int, across: _Scale, up: _Scale) -> Markup:
     """The line of ``series`` with its error bars, and a dot at each point that tells its values."""
     path = " ".join(f"{across(x)},{up(y)}" for x, y in series.points)
-    shapes = [Markup('<polyline points="{}"/>').format(path)]
+    shapes = [Markup('<polyline points="{}"/>').format(path)] if series.joined else []
     for (x, y), error in zip(series.points, series.errors, strict=False):
         shapes.append(
             Markup('<path d="M{0} {1}V{2}"/>').format(across(x), up(y - error), up(y + error))

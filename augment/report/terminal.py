@@ -211,6 +211,29 @@ def compare_in_words(report: Mapping[str, Any]) -> list[str]:
     return [*said, f"In params.yaml: {report['line']}"]
 
 
+def tune_board(report: Mapping[str, Any]) -> Table:
+    """tune.json as a table: the trials that ended, best first, and what they say in words."""
+    lines = "; ".join(f"{key}: {value}" for key, value in report["lines"].items())
+    board = Table(
+        title=report["terms"],
+        caption="\n".join([*report["said"], f"In params.yaml: {lines}"]),
+        title_justify="left",
+        caption_justify="left",
+    )
+    finished = [trial for trial in report["trials"] if trial["state"] == "finished"]
+    names = list(finished[0]["values"]) if finished else []
+    for name in ("trial", "gain, points", "95 %", "samples", "steps", *names):
+        board.add_column(name, justify="right", overflow="fold")
+    for trial in sorted(finished, key=lambda trial: -trial["low"]):
+        low, gain, high = (100 * trial[key] for key in ("low", "gain", "high"))
+        cells = [number(value) for value in trial["values"].values()]
+        board.add_row(
+            str(trial["trial"]), f"{gain:+.2f}", f"{low:+.2f} to {high:+.2f}",
+            f"{trial['samples']:,}", f"{trial['steps']:,}", *cells,
+        )  # fmt: skip
+    return board
+
+
 def counts(report: Mapping[str, Any]) -> Table:
     """The plain numbers and short words of a report, nested ones under dotted names."""
     lines = Table(show_header=False, box=None)

@@ -142,9 +142,12 @@ class Trainer:
         history, count = self.history, len(self.names)
         row = {"step": float(history.step), **row}
         fakes = self._fixed(min(MEASURED, max(count * FRAME_COLUMNS, len(self.valid))))
-        features = self.labeller.features(fakes)
+        features, guesses = self.labeller.both(fakes)
         row |= self._variances(features)
         row |= self._bits()
+        if self.model.matched:
+            labels = np.arange(len(fakes)) % count
+            row["label_accuracy"] = float((guesses.argmax(1) == labels).mean())
         if len(self.valid) >= 2:
             row["kid"] = kid(self.held, features)
             row["kid_train"] = kid(self.real, features)

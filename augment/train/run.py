@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,14 @@ class TrainError(AugmentError):
 
 
 def run(
-    settings: TrainSettings, root: Path = Path("."), *, minutes: float | None = None
-) -> dict[str, Any]:
+    settings: TrainSettings, root: Path = Path("."), *, minutes: float | None = None,
+    watch: Callable[[float, Mapping[str, float]], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Train on the train split of data/clean; write models/generator and reports/train.json.
 
     With ``minutes`` a few timed steps decide how many there are, whatever ``settings`` say.
+    ``watch`` gets the share of the steps that are done, and each measured row; an error that it
+    raises ends the run.
     """
     device = devices.choose_device(settings.device)
     assemble.check(settings)
@@ -79,7 +82,13 @@ def run(
                 f"train: ink is light in the set and dark in ingest.{key}, or the reverse, and "
                 "shapes may come out as their counters; the reader fonts draws either (ink: light)"
             )
-    with open_log(root / REPORTS / "dvclive") as log:
+    length = settings.length
+
+    def watching(row: Mapping[str, float]) -> None:
+        if watch:
+            watch(row["step"] / length, row)
+
+    with open_log(root / REPORTS / "dvclive", watching) as log:
         trainer = Trainer(settings, train, valid, labeller, home, device, log, taught, sources)
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()))

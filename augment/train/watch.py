@@ -12,6 +12,7 @@ A row may also hold
 - ``variance_within`` and ``variance_within_least``: the same within a class, the mean over classes
   and the least of them
 - ``kid`` and ``kid_train``: the kernel inception distance from valid and from train images
+- ``label_accuracy``: the share of samples that the labeller reads as the class they were made for
 - ``accuracy``: the share of pairs in which D prefers the real image
 - as evidence ``accuracy_real``, ``accuracy_fake`` and ``p`` (of ADA)
 
