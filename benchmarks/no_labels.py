@@ -17,7 +17,7 @@ from augment.adopt.combine import label_pool
 from augment.adopt.opinions import Pool
 from augment.adopt.settings import AdoptSettings
 from augment.classifiers.fit import enough_steps
-from augment.data import images
+from augment.data import images as pictures
 from augment.data.arrays import Arrays
 from augment.readers import READERS
 from augment.runtime import seeding
@@ -36,10 +36,10 @@ SEEDS = 5  # draws of the full form
 def glyphs(source: str) -> tuple[Arrays, tuple[str, ...]]:
     """The digits of all fonts of ``source`` that have all ten, and the font of each."""
     reader = READERS.build({"name": "fonts", "side": 28}, source)
-    by_font: dict[str, list[tuple[images.Pixels, int]]] = {}
+    by_font: dict[str, list[tuple[pictures.Pixels, int]]] = {}
     for item in reader():
         if not item.reason and isinstance(item.data, bytes) and item.label and item.group:
-            image = images.pixels(item.data, "L")[None]
+            image = pictures.pixels(item.data, "L")[None]
             by_font.setdefault(item.group, []).append((image, int(item.label)))
     rows = [
         (image, label, font)
@@ -65,23 +65,30 @@ def measure(fonts: int, seed: int, options: argparse.Namespace) -> Row:
     train, held = mnist.digits(seed)
     order = seeding.rng(seed, "unlabelled").permutation(len(train))[: options.unlabelled]
     digits, domain = train.take(np.sort(order)), draw(options.source, fonts, seed)
-    unknown = np.full(len(digits), -1)
+    files = len(domain) // len(mnist.CLASSES)
+    return {"files": files} | named(digits, domain, held, seed, options)
+
+
+def named(
+    images: Arrays, domain: Arrays, held: Arrays, seed: int, options: argparse.Namespace
+) -> Row:
+    """What ``domain`` makes of ``images``, whose labels are not told, and a classifier of them."""
+    unknown = np.full(len(images), -1)
     settings = AdoptSettings()
     begun = time.perf_counter()
     pool = Pool(
-        digits.pixels, digits.classes, upright=True, home=mnist.CACHE, device=options.device,
-        steps=min(options.teach, enough_steps(settings.steps, len(digits))), rounds=1,
+        images.pixels, images.classes, upright=True, home=mnist.CACHE, device=options.device,
+        steps=min(options.teach, enough_steps(settings.steps, len(images))), rounds=1,
         batch=settings.batch, seed=seed, domain=domain,
     )  # fmt: skip
     reading = pool.reading
     assert reading is not None
     seeds = reading.seeds >= 0
-    row = {
-        "files": len(domain) // len(mnist.CLASSES),
-        "alone": float((reading.read == digits.labels).mean()),
-        "seeds_right": float((reading.seeds == digits.labels)[seeds].mean()),
+    row: Row = {
+        "alone": float((reading.read == images.labels).mean()),
+        "seeds_right": float((reading.seeds == images.labels)[seeds].mean()),
         "agreed": reading.agreed,
-        "spread": float((reading.spread.argmax(1) == digits.labels).mean()),
+        "spread": float((reading.spread.argmax(1) == images.labels).mean()),
     }
     if reading.silent:  # nothing is adopted, and nothing taught
         return row | {"adopted": 0.0, "adopted_right": None, "sure": None, "held": 0.0}
@@ -90,12 +97,12 @@ def measure(fonts: int, seed: int, options: argparse.Namespace) -> Row:
     guesses = chances.argmax(1)
     seconds = time.perf_counter() - begun
     taught = mnist.classifier(
-        Arrays(digits.pixels[adopted], guesses[adopted], [""] * len(adopted), digits.classes),
+        Arrays(images.pixels[adopted], guesses[adopted], [""] * len(adopted), images.classes),
         "cnn", options.classify, options.device, mnist.JUDGE_SEED + seed,
     )  # fmt: skip
     return row | {
-        "adopted": len(adopted) / len(digits),
-        "adopted_right": float((guesses == digits.labels)[adopted].mean()),
+        "adopted": len(adopted) / len(images),
+        "adopted_right": float((guesses == images.labels)[adopted].mean()),
         "sure": float(chances[adopted].max(1).mean()),
         "held": mnist.accuracy(taught, held),
         "seconds": seconds,

@@ -78,11 +78,11 @@ def made(run: Training, train: Arrays, labels: Labels, count: int) -> Arrays:
     return Arrays(torch.cat(pixels).numpy(), np.repeat(labels, count), names, train.classes)
 
 
-def filled(train: Arrays, added: Arrays | None = None) -> Arrays:
-    """``added`` and the images of ``train``, repeated until each class has EACH of both."""
+def filled(train: Arrays, added: Arrays | None = None, each: int = EACH) -> Arrays:
+    """``added`` and the images of ``train``, repeated until each class has ``each`` of both."""
     counts = np.bincount(added.labels, minlength=len(train.classes)) if added else None
     rows = [
-        np.resize(np.flatnonzero(train.labels == label), EACH - (0 if counts is None else count))
+        np.resize(np.flatnonzero(train.labels == label), each - (0 if counts is None else count))
         for label, count in enumerate(counts if counts is not None else [0] * len(train.classes))
     ]
     real = train.take(np.concatenate(rows))

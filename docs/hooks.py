@@ -33,8 +33,9 @@ from augment.settings import PartSpec, Settings
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
-    "index", "uplift", "half", "generated", "transfer", "infogan", "frontier", "families", "modes",
-    "selection", "sharing", "no_labels", "cleaning", "fuzz", "speed", "throughput", "demo",
+    "index", "uplift", "half", "generated", "transfer", "borrowed", "infogan", "frontier",
+    "families", "modes", "selection", "sharing", "no_labels", "cleaning", "fuzz", "speed",
+    "throughput", "demo",
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 NUMBERS = {int: "whole number", float: "number", str: "text", bool: "true or false"}

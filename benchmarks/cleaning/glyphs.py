@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -52,7 +52,7 @@ class Scans(Sequence[Pixels]):
         """Find the fonts; nothing is drawn yet."""
         if not 2 <= characters <= len(CHARACTERS):
             raise ValueError(f"--characters: 2 to {len(CHARACTERS)}, found {characters}")
-        self.fonts = [_path(name) for name in FONTS]
+        self.fonts = [path_of(name) for name in FONTS]
         self.labels = [letter for letter in CHARACTERS[:characters] for _ in range(scans)]
         self._scans = scans
 
@@ -73,7 +73,7 @@ class Scans(Sequence[Pixels]):
             raise IndexError(place)
         rng = seeding.rng(0, "scan", self.labels[place], place % self._scans)
         font = self.fonts[place % self._scans % len(self.fonts)]
-        return scan(_character(font, self.labels[place]), rng)
+        return scan(character(font, self.labels[place]), rng)
 
     def __iter__(self) -> Iterator[Pixels]:
         """Draw one after another."""
@@ -104,7 +104,7 @@ def kana(fonts: Sequence[Path], rng: np.random.Generator) -> NDArray[np.float32]
     letter = str(rng.choice([*HIRAGANA]))
     for place in rng.permutation(len(fonts)):
         if drawable(fonts[place], letter):
-            return warped(_character(fonts[place], letter), rng)
+            return warped(character(fonts[place], letter), rng)
     raise FontError(f"no font has {letter!r}")
 
 
@@ -134,7 +134,7 @@ def drawable(font: Path, letter: str) -> bool:
     return mask.getbbox() is not None and (mask.size, bytes(mask)) != (box.size, bytes(box))
 
 
-def _character(font: Path, letter: str) -> NDArray[np.float32]:
+def character(font: Path, letter: str) -> NDArray[np.float32]:
     """The letter's mask, its ink in the middle of a square and 0.8 of it at its longer side."""
     page = Image.new("L", (512, 512))
     opened = ImageFont.truetype(str(font), 256)
@@ -152,8 +152,9 @@ def _cloud(shape: tuple[int, ...], across: int, rng: np.random.Generator) -> NDA
     return np.clip(np.asarray(hills.resize(shape[::-1], Image.Resampling.BICUBIC)), 0, 1)
 
 
-def _path(name: str) -> Path:
+def path_of(name: str, packages: Mapping[str, str] = FONTS) -> Path:
+    """The font file ``name``, one of ``packages``; raises FontError naming its package."""
     path = next(FOLDER.rglob(name), None)
     if path is None:
-        raise FontError(f"{name}: not under {FOLDER}; install Debian's {FONTS[name]}")
+        raise FontError(f"{name}: not under {FOLDER}; install Debian's {packages[name]}")
     return path

@@ -1,0 +1,68 @@
+"""What images of elsewhere are worth: ``python -m benchmarks.borrowed --rows letters --seeds 0``.
+
+Without a label: ``small_digits`` and ``large_digits`` are scikit-learn's named by MNIST's, and the
+reverse; ``letters`` and ``characters`` are written by hand and brush, and other fonts name them.
+``unseen`` are characters that no brush wrote, translated from print. ``rare_characters`` and
+``helpers`` are classes of few images, bent as those of other classes differ. ``seasons`` turns
+green patches of photographs into dry ones and back; ``--picture`` names a folder for these.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks import runs
+from benchmarks.borrowed import bent, named, translated
+from benchmarks.results import Row
+
+NAMED = {  # no generator: the steps are those of the other domain's network
+    "network": "own", "width": 32, "steps": 1000, "batch": 64, "each": 100, "teach": 600,
+    "classify": 1500,
+}  # fmt: skip
+CASES: dict[str, tuple[Callable[[int, argparse.Namespace], Row], dict[str, Any]]] = {
+    "small_digits": (named.small_digits, NAMED),
+    "large_digits": (named.large_digits, NAMED),
+    "letters": (named.capitals, NAMED),
+    "characters": (named.characters, NAMED),
+    "unseen": (translated.unseen, {"network": "own", "width": 16, "steps": 600, "batch": 32}),
+    "rare_characters": (
+        bent.characters, {"network": "own", "width": 16, "steps": 400, "batch": 64}
+    ),
+    "helpers": (bent.helpers, {"network": "own", "width": 16, "steps": 400, "batch": 64}),
+    "seasons": (translated.seasons, {"network": "own", "width": 16, "steps": 300, "batch": 32}),
+}  # fmt: skip
+SEEDS = range(3)
+
+
+def measure(row: str, seed: int, options: argparse.Namespace, **setting: Any) -> Row:
+    """A row of the table, by the ``setting`` of its case."""
+    return CASES[row][0](seed, argparse.Namespace(**{**vars(options), **setting}))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, store."""
+    quick = {
+        "rows": ["letters"], "seeds": [0], "steps": 2, "classify": 2, "teach": 2, "classifiers": 1,
+        "files": 2, "each": 4,
+    }  # fmt: skip
+    options = runs.parse(
+        __doc__, argv, quick, rows=list(CASES), seeds=[*SEEDS], width=16, steps=1000,
+        files=200, each=100, teach=600, classify=600, classifiers=1, share=0.8, picture="",
+    )  # fmt: skip
+    keys = [
+        {"row": row, "seed": seed} | ({} if options.quick else CASES[row][1])
+        for row in options.rows
+        for seed in options.seeds
+    ]
+    full_form = [
+        {"row": row, "seed": seed} | setting
+        for row, (_, setting) in CASES.items()
+        for seed in SEEDS
+    ]
+    runs.collect("borrowed", options, keys, measure, full_form, ("row", "seed"))
+
+
+if __name__ == "__main__":
+    main()
