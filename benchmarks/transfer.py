@@ -9,7 +9,7 @@ accuracy on the held-out images of the other eight.
 
 The rival is the better of oversampling under the classic augmentation and under elastic changes of
 twice the amplitude for all classes (*stronger*): the bounds ask for tuned augmentation. Made images
-stand against it under the rival's own augmentation. Controls: *copier* takes a generator that has
+are tuned alike: theirs is the better of the same two. Controls: *copier* takes a generator that has
 learned nothing and all but gives its source; *shuffled* are images made of the other rare digit,
 and must harm.
 """
@@ -173,19 +173,19 @@ def controls(rows: Frame) -> Frame:
 def by_subset(rows: Frame) -> Frame:
     """A row for each subset, the mean over its generators, which are no independent proof.
 
-    ``rival`` is the better of oversampling and of *stronger* in the subset, ``against`` what made
-    images reach under the augmentation of that rival, and ``others_`` tells the other eight.
+    ``rival`` is the better of oversampling and of *stronger* in the subset, ``against`` the better
+    of both with made images, and ``others_`` tells the other eight.
     """
     subset = ["case", "seed", *SETTING, "device", "machine"]
     means = rows.groupby(subset, sort=False, as_index=False).mean(numeric_only=True)
-    stronger = means["stronger"] > means["oversampling"]
-    for before in ("", "others_"):
-        means[f"{before}rival"] = means[f"{before}oversampling"].mask(
-            stronger, means[f"{before}stronger"]
-        )
-        means[f"{before}against"] = means[f"{before}made"].mask(
-            stronger, means[f"{before}made_stronger"]
-        )
+    for arm, classic, stronger in (
+        ("rival", "oversampling", "stronger"),
+        ("against", "made", "made_stronger"),
+    ):
+        better = means[stronger] > means[classic]
+        for before in ("", "others_"):
+            weak, strong = means[before + classic], means[before + stronger]
+            means[before + arm] = weak.mask(better, strong)
     return means.assign(
         gain=means["against"] - means["rival"],
         others_gain=means["others_against"] - means["others_rival"],
