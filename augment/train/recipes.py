@@ -213,6 +213,7 @@ RECIPES: dict[str, Recipe] = {
             "model": "lapgan",
             "generator": "pyramid",
             "conditioning": {"generator": "conditional_norm"},
+            "rate": {"generator": 2e-4},  # as quick as its critics it leaves them behind, all alike
         },
     ),
     "progressive": Recipe(

@@ -109,6 +109,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "model.name": "lapgan",
         "generator.name": "pyramid",
         "conditioning.generator.name": "conditional_norm",
+        "rate.generator": 2e-4,
     },
     "progressive": {
         "model.name": "progressive",
