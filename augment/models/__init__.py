@@ -10,6 +10,8 @@ from augment.models import (  # noqa: F401
     gan,
     infogan,
     pix2pix,
+    projected,
+    ssgan,
     stargan,
     vae,
 )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.models.networks import Shape
+from augment.vision.structure import Structure, structure_of
 
 Ranges = Mapping[int, tuple[float, float]]  # least and greatest value of a code, by its number
 
@@ -60,6 +61,12 @@ class LatentGenerator(nn.Module):
         """Whether the network starts from source images."""
         return bool(getattr(self.network, "source", False))
 
+    @property
+    def structure(self) -> Structure | None:
+        """What the network draws and paints on, where it does: it also paints on a source's."""
+        kind: Structure | None = getattr(self.network, "structure", None)
+        return kind
+
     def note(self, conditions: Tensor, styles: Tensor) -> None:
         """Count the styles (N,) that come with conditions (N,)."""
         ones = self.counts.new_ones(len(styles))
@@ -78,9 +85,20 @@ class LatentGenerator(nn.Module):
     ) -> Tensor:  # fmt: skip
         """(N, inputs), (N,), (N, codes) and styles (N,) to images (N, C, H, W) in [-1, 1].
 
-        ``source`` (N, C, H, W) are the images that a network starts from, where it does. Without
-        ``styles`` the last number of the noise picks them.
+        ``source`` (N, C, H, W) are the images that a network starts from, where it does, or whose
+        structure it paints on. Without ``styles`` the last number of the noise picks them.
         """
+        numbers, vector = self.numbers(noise, conditions, codes, styles)
+        if source is not None and self.structure:
+            source = structure_of(source, self.structure).to(source)
+        start = {} if source is None else {"source": source}
+        images: Tensor = self.network(numbers, vector, **start)
+        return images
+
+    def numbers(
+        self, noise: Tensor, conditions: Tensor, codes: Tensor, styles: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the network is fed with: numbers (N, latent), and a condition (N, condition)."""
         if self.styles > 1:
             if styles is None:
                 styles = self.pick(noise[:, -1], conditions)
@@ -89,9 +107,7 @@ class LatentGenerator(nn.Module):
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)
             joined.append(inputs)
-        start = {} if source is None else {"source": source}
-        images: Tensor = self.network(torch.cat([*joined, codes], 1), vector, **start)
-        return images
+        return torch.cat([*joined, codes], 1), vector
 
 
 def latents(

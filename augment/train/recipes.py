@@ -77,8 +77,28 @@ RECIPES: dict[str, Recipe] = {
             "model": "fastgan",
             "generator": "fastgan",
             "discriminator": "fastgan",
-            "conditioning": {"generator": "embed"},
+            "conditioning": {"generator": "conditional_norm"},
             "loss": "hinge",
+        },
+    ),
+    "projected": Recipe(
+        "For photographs: discriminators on the features of a network that knows ImageNet",
+        "Sauer et al. 2021",
+        {
+            "model": "projected",
+            "generator": "fastgan",
+            "discriminator": {**_JUDGE, "layers": 1},
+            "conditioning": {"generator": "conditional_norm"},
+            "loss": "hinge",
+        },
+    ),
+    "ssgan": Recipe(
+        "Draws a structure, a skeleton or the layout of colours, and paints on it, or on yours",
+        "Wang & Gupta 2016",
+        {
+            "model": "ssgan",
+            "generator": "ssgan",
+            "conditioning": {"generator": "conditional_norm"},
         },
     ),
     "dagan": Recipe(

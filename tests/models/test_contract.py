@@ -30,6 +30,8 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "cartoongan": {"latent": 4, "warm_up": 0.0},
     "animegan": {"latent": 4, "warm_up": 0.0},
     "fastgan": {"noise": 8},
+    "projected": {"noise": 8, "width": 8},
+    "ssgan": {"noise": 12},
 }
 _BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
 STARTING = {  # from a source image
@@ -39,7 +41,12 @@ STARTING = {  # from a source image
         for name in ("pix2pix", "cyclegan", "stargan", "cartoongan", "animegan")
     },
 }
-NETWORKS = {"fastgan": {"discriminator": {"name": "fastgan", "width": 8}}}  # a model's own
+NETWORKS = {  # a model's own
+    "fastgan": {"discriminator": {"name": "fastgan", "width": 8}},
+    "projected": {"discriminator": {"name": "patch", "width": 8, "norm": "none"}},
+    "ssgan": {"generator": {"name": "ssgan", "width": 8}},
+}
+pytestmark = pytest.mark.usefixtures("imagenet")
 each_model = pytest.mark.parametrize("name", ROWS)
 
 

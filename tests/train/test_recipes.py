@@ -20,10 +20,11 @@ from augment.train.settings import ConditioningSettings, RateSettings, TrainSett
 from augment.train.step import Engine
 
 NAMES = list(RECIPES)
+pytestmark = pytest.mark.usefixtures("imagenet")
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 KNOWN_AS = (
     "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
-    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan fastgan"
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan fastgan projected ssgan"
 ).split()
 
 # recipe -> what it is known by, as resolved settings say it
@@ -109,6 +110,22 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "discriminator.name": "fastgan",
         "discriminator.spectral": True,
         "loss.name": "hinge",
+    },
+    "projected": {
+        "model.name": "projected",
+        "model.features": "efficientnet",
+        "generator.name": "fastgan",
+        "discriminator.name": "patch",
+        "discriminator.spectral": True,
+        "loss.name": "hinge",
+    },
+    "ssgan": {
+        "model.name": "ssgan",
+        "generator.name": "ssgan",
+        "generator.structure": "skeleton",
+        "generator.style": 8,
+        "conditioning.generator.name": "conditional_norm",
+        "discriminator.name": "dcgan",
     },
     "vae": {"model.name": "vae", "generator.name": "dcgan", "augment": []},
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},

@@ -39,6 +39,7 @@ from augment.models.networks import (  # noqa: E402  (they register themselves)
     mlp,  # noqa: F401
     patch,  # noqa: F401
     resnet,  # noqa: F401
+    ssgan,  # noqa: F401
     translator,  # noqa: F401
     unet,  # noqa: F401
 )
