@@ -39,6 +39,8 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "fastgan": {"noise": 8},
     "lapgan": {"noise": 4},
     "progressive": {"noise": 8},
+    "projected": {"noise": 8, "width": 8},
+    "ssgan": {"noise": 12},
 }
 _BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
 STARTING = {  # from a source image
@@ -57,7 +59,10 @@ NETWORKS: dict[str, dict[str, Any]] = {  # of models that need their own
     "lapgan": {"generator": {"name": "pyramid", "width": 8}},
     "pixelcnn": {"generator": {"name": "pixelcnn", "width": 8, "layers": 2}},
     "progressive": {"generator": _GROWING, "discriminator": _GROWING},
+    "projected": {"discriminator": {"name": "patch", "width": 8, "norm": "none"}},
+    "ssgan": {"generator": {"name": "ssgan", "width": 8}},
 }
+pytestmark = pytest.mark.usefixtures("imagenet")
 each_model = pytest.mark.parametrize("name", ROWS)
 
 

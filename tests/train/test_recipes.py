@@ -20,7 +20,13 @@ from augment.train.settings import ConditioningSettings, RateSettings, TrainSett
 from augment.train.step import Engine
 
 NAMES = list(RECIPES)
+pytestmark = pytest.mark.usefixtures("imagenet")
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+KNOWN_AS = (
+    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan fastgan projected ssgan"
+).split()
+
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
     "infogan": {"model.name": "infogan", "loss.name": "non_saturating", "penalties": []},
@@ -145,6 +151,22 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "model.prior": "mixture",
         "generator.name": "dcgan",
         "augment": [],
+    },
+    "projected": {
+        "model.name": "projected",
+        "model.features": "efficientnet",
+        "generator.name": "fastgan",
+        "discriminator.name": "patch",
+        "discriminator.spectral": True,
+        "loss.name": "hinge",
+    },
+    "ssgan": {
+        "model.name": "ssgan",
+        "generator.name": "ssgan",
+        "generator.structure": "skeleton",
+        "generator.style": 8,
+        "conditioning.generator.name": "conditional_norm",
+        "discriminator.name": "dcgan",
     },
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }
