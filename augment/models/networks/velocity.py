@@ -66,7 +66,7 @@ class Generator(nn.Module):
         self.up = nn.ModuleList(Block(2 * channels, channels, inner) for channels in levels)
         self.last = nn.Sequential(
             nn.SiLU(),
-            silent(nn.Conv2d(width, shape[0], 3, padding=1)),
+            nn.Conv2d(width, shape[0], 3, padding=1),
         )  # fmt: skip
 
     def forward(self, inputs: Tensor, condition: Tensor | None = None) -> Tensor:
