@@ -127,7 +127,6 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "nice": {
         "model.name": "flow",
         "generator.name": "nice",
-        "generator.preparation": "affine",
         "augment": [],
         "optimiser.betas": (0.9, 0.999),
     },
@@ -136,7 +135,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "generator.name": "realnvp",
         "generator.preparation": "logit",
     },
-    "glow": {"model.name": "flow", "generator.name": "glow", "generator.preparation": "affine"},
+    "glow": {"model.name": "flow", "generator.name": "glow", "generator.steps": 8},
     "flow_matching": {
         "model.name": "flow_matching",
         "generator.name": "velocity",
