@@ -34,7 +34,7 @@ LATENT = 10
 CONDITION = 6
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {  # beside the defaults
     ("generator", "resnet"): [{"norm": "batch"}, {"attention": True}],
-    ("generator", "pyramid"): [{"levels": 2, "layers": 1}],
+    ("generator", "pyramid"): [{"doublings": 1, "layers": 1}],
     ("generator", "unet"): [{"added": True}, {"norm": "layer"}],
     ("discriminator", "mlp"): [{"layers": 2}],
     ("discriminator", "dcgan"): [{"norm": "none"}, {"norm": "none", "spectral": True}],
