@@ -100,7 +100,8 @@ class Bench:
         none = self.workspace.valid.take(np.arange(0))
         study = self._study(self._drawn(room).kept, none, test)
         study = dataclasses.replace(study, policy=self._shared.policy)
-        before, after = (self._answers(study, (name,))[name] for name in (CLASSIC, SAMPLES))
+        answers = self._answers(study, (CLASSIC, SAMPLES))
+        before, after = answers[CLASSIC], answers[SAMPLES]
         gain = results.gain(before, after, test)
         return {
             **vars(gain),
