@@ -76,6 +76,7 @@ def tune(
 
     study.run(bench.judge, seconds=60 * request.minutes, most=request.trials, after=after)
     final = findings()
+    _write(root, study, final)
     if final.best is None:
         whys = dict.fromkeys(trial.why for trial in final.trials if trial.why)
         raise TuneError(f"no trial could be measured; {root / PAGE} says why: {'; '.join(whys)}")

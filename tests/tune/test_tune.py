@@ -71,7 +71,7 @@ def test_trials_are_judged_and_go_on_from_call_to_call(
     assert json.loads((blind / "reports/tune.json").read_text())["best"] == report["best"]
     page = (blind / "reports/tune.html").read_text("utf-8")
     assert "<h2>Best settings</h2>" in page and "train.steps" in page and "data:image/png" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "http://" not in page and "https://" not in page
 
 
 def test_nothing_that_a_stage_declares_is_touched(
