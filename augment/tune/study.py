@@ -94,8 +94,9 @@ class TuneStudy:
         return count
 
     def trials(self) -> list[Trial]:
-        """All trials so far, of all processes, by number."""
-        return [_of(trial) for trial in self._study.get_trials(deepcopy=False)]
+        """All trials that have begun, of all processes, by number."""
+        every = self._study.get_trials(deepcopy=False)
+        return [_of(trial) for trial in every if trial.state.name != "WAITING"]
 
     def importances(self) -> dict[str, float]:
         """Which share of the gain's variance each knob explains by itself, the largest first.
@@ -240,7 +241,10 @@ def _rank(value: float, others: Sequence[float]) -> float | None:
 
 def in_words(trial: Trial) -> str:
     """A line about a trial that is over."""
-    values = ", ".join(f"{name} {value}" for name, value in trial.values.items())
+    values = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in trial.values.items()
+    )
     if trial.outcome is None:
         return f"trial {trial.number} ({values}): {trial.why or trial.state}"
     low, gain, high = (100 * x for x in (trial.outcome.low, trial.outcome.gain, trial.outcome.high))
