@@ -112,6 +112,7 @@ class Bench:
         return self._right(self.shared, arms.classic)
 
     def _outcome(self, kept: Arrays, dose: float, steps: int) -> TrialOutcome:
+        """What the ``kept`` samples gain at ``dose``, and the keys that make as many again."""
         study = dataclasses.replace(self.shared, synthetic=kept)
         after = self._right(study, partial(arms.synthetic, dose=dose))
         gains = np.subtract(after, self._before, dtype=np.float64)
