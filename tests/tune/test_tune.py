@@ -115,10 +115,7 @@ def test_applying_keeps_comments(
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        (
-            ("height",),
-            "known: width, rate.discriminator, rate.generator, penalty.r1, augment, dose",
-        ),
+        (("height",), "known: width, rate.autoencoder, dose, or"),
         (("score.steps=1:9",), "only keys of train and of synth"),
         (("train.batch=9:1",), "LOW must be below HIGH"),
         (("train.ema=a:b",), "LOW and HIGH are numbers"),
