@@ -99,7 +99,12 @@ def test_applying_keeps_comments(
 ) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(COMMENTED)
-    lines = {**tuned[1], "train.batch": 8, "score.uplift.doses": [2.5], "train.rate.generator": 0.1}
+    lines = {
+        **tuned[1],
+        "train.batch": 8,
+        "score.uplift.doses": [2.5],
+        "train.rate.autoencoder": 0.1,
+    }
     assert run.apply_to(path, lines) == f"{path}: {len(lines)} settings written"
     text = path.read_text()
     assert "# tuned by nobody yet\n" in text and "  batch: 8        # of the test\n" in text
