@@ -329,7 +329,7 @@ def tune(
         typer.Option(help="Of training for each trial. Default: a twentieth of --minutes."),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many trials at most in this call.")
+        int | None, typer.Option(min=0, help="How many trials at most in this call; 0: none.")
     ] = None,
     knobs: Annotated[
         list[str],
