@@ -64,7 +64,7 @@ def run(settings: TrainSettings, root: Path = Path(".")) -> dict[str, Any]:
     if needs.key is not None:
         filled = with_keys(filled, root / CLEAN, needs.key)
     for key, others in (("domains", sources), ("helpers", helpers)):
-        if settings.profile == "glyph" and others and opposed(train, others):
+        if settings.profile == "glyph" and others and not needs.key and opposed(train, others):
             progress.say(
                 f"train: ink is light in the set and dark in ingest.{key}, or the reverse, and "
                 "shapes may come out as their counters; the reader fonts draws either (ink: light)"
