@@ -139,6 +139,7 @@ class LatentGenerator(nn.Module):
     def _joined(
         self, noise: Tensor, conditions: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor | None]:
+        """The network's inputs and condition, of numbers that are past styles and prior."""
         shared, vector = [codes], None
         if self.conditioning is not None:
             inputs, vector = self.conditioning(conditions)

@@ -98,7 +98,7 @@ def _part(rows: Frame, key: str, columns: dict[str, str]) -> Frame:
         **{
             title: Column(name, form="{:.1%}") for title, name in columns.items() if name in rows
         },
-        "seconds": Column("seconds", form="{:.0f}"), **{
+        **({"seconds": Column("seconds", form="{:.0f}")} if "seconds" in rows else {}), **{
             name: column for name, column in WHERE.items() if name == "setting"
         },
     })  # fmt: skip

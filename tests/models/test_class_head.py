@@ -136,7 +136,7 @@ def test_half_labels_every_unlabelled_train_image_and_no_other(
     assert sorted(guesses["id"]) == sorted(open_["id"]) and len(guesses) == 40
     assert set(guesses["label"]) <= set(report["classes"]) == {str(digit) for digit in range(10)}
     assert guesses["probability"].between(0.1, 1).all()
-    counts = {"train": 20, "valid": 19, "unlabelled": 40, "by_domain": 0}
+    counts = {"train": 20, "valid": 19, "unlabelled": 40, "by_domain": 0, "helpers": 0}
     assert report["images"] == counts
 
     head = class_head.load(root / GENERATOR, "cpu")
@@ -187,7 +187,7 @@ def test_half_without_unlabelled_images_learns_from_all(
 def test_all_infers_nothing(trained: Callable[..., Any]) -> None:
     root, report = trained("all")
     assert not (root / GENERATOR / "inferred.parquet").exists()
-    counts = {"train": 20, "valid": 19, "unlabelled": 0, "by_domain": 0}
+    counts = {"train": 20, "valid": 19, "unlabelled": 0, "by_domain": 0, "helpers": 0}
     assert report["images"] == counts
 
 

@@ -42,7 +42,7 @@ FROM_NOISE = [
     and name not in FULL_NOISE
     and not getattr(r.describe(name).target, "source", False)
 ]
-NORMED = [name for name in FROM_NOISE if name != "growing"]  # whose norm has no statistics
+NORMED = [name for name in FROM_NOISE if name not in ("growing", "pyramid", "ssgan")]
 IDS = [f"{r.kind.split()[0]}-{name}" for r, name in EVERY]
 LATENT = 10
 CONDITION = 6

@@ -117,7 +117,7 @@ def test_a_picture_s_structure_is_painted_on_and_style_varies() -> None:
     rng = seeding.generator(0, "synth", "b", 0)
     noise = torch.randn(64, model.generator.inputs, generator=rng)
     conditions = torch.full((64,), 1)
-    numbers, vector = model.average.numbers(noise, conditions, noise[:, :0])
+    numbers, vector = model.average.inputs_of(noise, conditions, noise[:, :0])
     canvas = structure_of(seen, "skeleton").expand(64, -1, -1, -1)
     with torch.no_grad():
         expected = model.average.network.painting(numbers, vector, canvas)[:3]
