@@ -1,5 +1,6 @@
 """The winner in params.yaml: what differs is changed, and every other byte stays."""
 
+import re
 from pathlib import Path
 from typing import Any
 
