@@ -143,6 +143,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "augment": [],
     },
     "pixelcnn": {"model.name": "pixelcnn", "generator.name": "pixelcnn", "augment": []},
+    "pixelcnn": {"model.name": "pixelcnn", "generator.name": "pixelcnn", "rate.default": 5e-3},
     "pixelrnn": {"model.name": "pixelcnn", "generator.name": "pixelrnn", "augment": []},
     "autoencoder": {"model.name": "autoencoder", "model.components": 4, "generator.name": "dcgan"},
     "vae": {
