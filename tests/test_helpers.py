@@ -149,10 +149,10 @@ def test_the_reports_count_them(project: Project) -> None:
 def test_batches_hold_pairs_of_each_helper_class(project: Project) -> None:
     """With ``balance: classes`` each class is as frequent; the two classes "0" never pair."""
     root, (trainer,), _ = project
-    own = load_arrays(root / CLEAN, split="train", origin="real")
-    helpers = load_helpers(root / CLEAN, own)
+    mine = load_arrays(root / CLEAN, split="train", origin="real")
+    helpers = load_helpers(root / CLEAN, mine)
     assert helpers is not None and helpers.classes == [*OWN, *(f"helpers: {n}" for n in OTHERS)]
-    kind = {image.tobytes(): label for image, label in zip(own.pixels, own.labels, strict=True)}
+    kind = {image.tobytes(): label for image, label in zip(mine.pixels, mine.labels, strict=True)}
     kind |= {i.tobytes(): n for i, n in zip(helpers.pixels, helpers.labels, strict=True)}
     seen = np.zeros(7, int)
     for number in range(7):
@@ -164,7 +164,7 @@ def test_batches_hold_pairs_of_each_helper_class(project: Project) -> None:
             assert [kind[image.tobytes()] for image in pixels] == batch.labels.tolist()
         seen += np.bincount(batch.labels.numpy(), minlength=7)
     assert seen.tolist() == [16] * 7
-    assert trainer.names == list(OWN) and trainer.sources.ids == own.ids
+    assert trainer.names == list(OWN) and trainer.sources.ids == mine.ids
 
 
 def test_a_model_that_is_told_the_class_leaves_them_out_and_says_so(

@@ -73,7 +73,7 @@ def test_what_needs_a_label_of_its_own_is_not_claimed(
     assert score["uplift"]["verdict"] is None and score["uplift"]["low"] is None
     assert score["label_accuracy"] is not None  # by a judge of the adopted ones
     assert report(root, "train")["images"] == {
-        "train": SCANS, "valid": 0, "unlabelled": 0, "by_domain": SCANS,
+        "train": SCANS, "valid": 0, "unlabelled": 0, "helpers": 0, "by_domain": SCANS,
     }  # fmt: skip
     assert report(root, "write")["adoption"]["why"] == "a class has no other image"
     page = (root / "reports/index.html").read_text()

@@ -108,9 +108,9 @@ def test_partners_of_held_out_images_are_no_sources(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not even by the class: what is made of them would be the very image that tests."""
-    own = [("a/1.jpg", "a", "train"), ("a/2.jpg", "a", "test"), ("b/2.jpg", "b", "train")]
+    photos = [("a/1.jpg", "a", "train"), ("a/2.jpg", "a", "test"), ("b/2.jpg", "b", "train")]
     masks = [("a/1.png", "a"), ("a/2.png", "a"), ("a/3.png", "a"), ("b/2.png", "b")]
-    rows: list[Any] = [(*row, None) for row in own] + [(*row, "train", "mask") for row in masks]
+    rows: list[Any] = [(*row, None) for row in photos] + [(*row, "train", "mask") for row in masks]
     folder = write_pairs(tmp_path / "clean", rows)
     train = load_arrays(folder, split="train")
     sources = load_sources("pair", train, folder, "stem")

@@ -28,6 +28,7 @@ def _step(sources: Sources, stage: str) -> Step:
 
 
 def _ingest(report: Mapping[str, Any]) -> Step:
+    """What was read and kept, by split, and what is kept beside the set's own images."""
     splits = ", ".join(f"{count:,} {name}" for name, count in report["splits"].items())
     aside = f"{report['rejected']:,} rejected; {splits}"
     if report.get("unlabelled"):
