@@ -142,7 +142,6 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "conditioning.generator.name": "embed",
         "augment": [],
     },
-    "pixelcnn": {"model.name": "pixelcnn", "generator.name": "pixelcnn", "augment": []},
     "pixelcnn": {"model.name": "pixelcnn", "generator.name": "pixelcnn", "rate.default": 5e-3},
     "pixelrnn": {"model.name": "pixelcnn", "generator.name": "pixelrnn", "augment": []},
     "autoencoder": {"model.name": "autoencoder", "model.components": 4, "generator.name": "dcgan"},
