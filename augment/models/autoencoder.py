@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from augment.models.base import MODELS, Batch, Losses, Model, Needs, Parts, Phase
+from augment.models.base import MODELS, Batch, Losses, Parts, Phase
 from augment.models.latents import LatentGenerator
+from augment.models.rivals import Labels, Rival
 from augment.registry import Count
 
 
@@ -39,7 +39,7 @@ class CodeEncoder(nn.Module):
     paper="Hinton & Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks; "
     "Ghosh et al. 2020, From Variational to Deterministic Autoencoders (arXiv:1903.12436)",
 )
-class Autoencoder(Model):
+class Autoencoder(Rival):
     """Images are coded and drawn again; a class is a mixture of normal distributions of codes.
 
     The networks are not told the class, and a sample has it by its code alone. Samples are blurred:
@@ -48,7 +48,6 @@ class Autoencoder(Model):
     """
 
     phase_names = ("autoencoder", "density")
-    matched = True
 
     def __init__(
         self,
@@ -56,7 +55,7 @@ class Autoencoder(Model):
         *,
         latent: Count = 16,
         components: Count = 4,
-        labels: Literal["all", "half"] = "all",
+        labels: Labels = "all",
     ):
         """``latent`` numbers code an image; each class has a mixture of ``components`` of codes.
 
@@ -71,11 +70,7 @@ class Autoencoder(Model):
             conditions=parts.classes, components=components,
         )  # fmt: skip
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-
-    @property
-    def needs(self) -> Needs:
-        """A label for every image, which a graph may guess."""
-        return Needs(self.labels, guessed=self.labels == "half")
+        self.coded: tuple[Batch, Tensor] | None = None  # a batch and its codes
 
     def phases(self) -> Sequence[Phase]:
         """Two: the networks learn to draw images again, the density learns their codes."""
@@ -88,19 +83,24 @@ class Autoencoder(Model):
 
     def modules(self) -> dict[str, nn.Module]:
         """All that a checkpoint holds, by name."""
-        return {"encoder": self.encoder, "generator": self.generator, "average": self.average}
+        return {"encoder": self.encoder, **super().modules()}
 
     def losses(self, batch: Batch) -> Losses:
         """The mean squared error of an image that is drawn again."""
         shown = self.parts.augment(batch.real, batch.rng)
         codes = self.encoder(shown)
+        self.coded = batch, codes.detach()
         made = self.generator.decode(codes, batch.labels, codes.new_zeros(len(codes), 0))
         return {"reconstruction": (made.float() - shown).square().mean()}
 
     def density_losses(self, batch: Batch) -> Losses:
         """The surprise of codes under the density of their class, in nats a number of theirs."""
         assert self.generator.prior is not None
-        with torch.no_grad():
-            codes = self.encoder(self.parts.augment(batch.real, batch.rng))
+        last, self.coded = self.coded, None
+        if last and last[0] is batch:  # as they were when the networks learned from it
+            codes = last[1]
+        else:
+            with torch.no_grad():
+                codes = self.encoder(self.parts.augment(batch.real, batch.rng))
         logs = self.generator.prior.log_density(codes, batch.labels)
         return {"surprise": -logs.mean() / codes.shape[1]}

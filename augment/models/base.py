@@ -151,15 +151,17 @@ class Model:
     ``conditions`` is how many conditions the generator takes (0: none); ``matched`` says that they
     are the classes. ``facts`` are numbers of the last step for the log: no loss, but measured with
     them. ``phase_names`` are those of ``phases()``, known before a model is built, so that settings
-    can be checked by them. ``discriminates`` says that it uses the discriminator's network,
+    can be checked by them. ``generators`` and ``discriminators`` are what its networks have to be;
+    ``discriminates`` says that it uses the discriminator's network,
     ``patches`` that this may judge patches, and ``follows_length`` that a step depends on how long
     the run will be.
     """
 
     phase_names: ClassVar[tuple[str, ...]]
+    generators: ClassVar[type[nn.Module]] = nn.Module
+    discriminators: ClassVar[type[nn.Module]] = nn.Module
     discriminates: ClassVar[bool] = True
     patches: ClassVar[bool] = False
-    density: ClassVar[bool] = False
     follows_length: ClassVar[bool] = False
 
     generator: LatentGenerator

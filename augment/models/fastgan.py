@@ -13,9 +13,9 @@ from torch.nn import functional
 from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import MODELS, Batch, Losses, Parts
 from augment.models.critic import Critic
-from augment.models.networks.fastgan import gated
+from augment.models.networks.fastgan import Discriminator, gated
 from augment.models.networks.layers import Flatten
-from augment.registry import Amount, Count, PartError
+from augment.registry import Amount, Count
 
 NARROWEST = 8  # channels of a decoder's finest maps, at least; chosen by hand
 
@@ -46,14 +46,9 @@ class RebuildingCritic(Critic):
     """
 
     def __init__(self, parts: Parts, conditioning: nn.Module | None, members: int):
-        """Raises PartError for a discriminator that does not hand out its maps."""
+        """The discriminator's network hands out its maps."""
         super().__init__(parts.discriminator, parts.shape, conditioning, members)
         network: Any = self.network
-        if not getattr(network, "maps_shown", False):
-            raise PartError(
-                "train.discriminator: train.model 'fastgan' rebuilds images from a "
-                "discriminator's maps, and only 'fastgan' hands them out"
-            )
         pairs = zip(network.channels, network.sizes, strict=True)
         self.shapes = [(*size, channels) for channels, size in pairs][:-3:-1]
         self.decoders = nn.ModuleList(
@@ -114,6 +109,7 @@ class FastGan(AdversarialModel):
 
     matched = True
     told = True
+    discriminators = Discriminator
     discriminator: RebuildingCritic
 
     def __init__(

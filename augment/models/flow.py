@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from augment.models.base import MODELS, Batch, Losses, Model, Needs, Parts, Phase
+from augment.models.base import MODELS, Batch, Losses, Parts, Phase
+from augment.models.density import dequantised, standard
 from augment.models.latents import LatentGenerator
-from augment.models.networks import GENERATORS
 from augment.models.networks.invertible import LEVELS, Flow, to_unit
-from augment.registry import PartError
-
-
-class Transport(Model):
-    """Base of the models of one phase whose noise has a number for each value of an image.
-
-    ``network`` is what their generator's network has to be.
-    """
-
-    matched = True
-    discriminates = False
-    network: ClassVar[type[nn.Module]]
-
-    def assemble(self, parts: Parts, name: str) -> None:
-        """Build the generator. Raises PartError for a network that is none of ``network``."""
-        self.parts = parts
-        self.conditions, self.facts = parts.classes, {}
-        self.generator = LatentGenerator(
-            parts.generator, parts.shape, parts.generator_condition(parts.classes),
-            noise=math.prod(parts.shape), codes=0,
-        )  # fmt: skip
-        if not isinstance(self.generator.network, self.network):
-            fitting = [
-                other
-                for other in GENERATORS.names()
-                if issubclass(GENERATORS.describe(other).target, self.network)  # type: ignore[arg-type]
-            ]
-            raise PartError(
-                f"train.generator: train.model {name!r} needs one of {', '.join(fitting)}"
-            )
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-
-    @property
-    def needs(self) -> Needs:
-        """A label for every image; images without one get a guess."""
-        return Needs(labels="half", guessed=True)
-
-    def modules(self) -> dict[str, nn.Module]:
-        """All that a checkpoint holds, by name."""
-        return {"generator": self.generator, "average": self.average}
+from augment.models.rivals import Labels, Transport
 
 
 @MODELS.register(
@@ -68,11 +27,11 @@ class MaximumLikelihood(Transport):
     """
 
     phase_names = ("flow",)
-    network = Flow
+    generators = Flow
 
-    def __init__(self, parts: Parts):
-        """No options: the networks have them."""
-        self.assemble(parts, "flow")
+    def __init__(self, parts: Parts, *, labels: Labels = "all"):
+        """With ``labels: half`` images without a label are learned too; see ``Rival``."""
+        self.assemble(parts, labels)
 
     def phases(self) -> Sequence[Phase]:
         """One, in full precision: bf16 tells fewer than 256 grey values apart."""
@@ -97,9 +56,7 @@ def bits(
 
     That is log₂ 256 less the logarithm of the density of values in [0, 1]: 8 where it is even.
     """
-    noise = torch.rand(images.shape, generator=rng, device=rng.device).to(images)
     flow: Flow = generator.network  # type: ignore[assignment]
-    latent, log_det = flow.encode(to_unit(images, noise), generator.told(labels))
-    values = latent.shape[1]
-    nats = (latent.square() + math.log(2 * math.pi)).sum(1) / 2 - log_det
-    return nats / (values * math.log(2)) + math.log2(LEVELS)
+    latent, log_det = flow.encode(to_unit(dequantised(images, rng)), generator.told(labels))
+    nats = -standard(latent) - log_det
+    return nats / (latent.shape[1] * math.log(2)) + math.log2(LEVELS)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from augment.models.base import MODELS, Batch, Losses, Parts, Phase
-from augment.models.flow import Transport
 from augment.models.networks.velocity import Generator
+from augment.models.rivals import Labels, Transport
 from augment.registry import Fraction
 
 
@@ -26,12 +26,15 @@ class FlowMatching(Transport):
     """
 
     phase_names = ("velocity",)
-    network = Generator
+    generators = Generator
 
-    def __init__(self, parts: Parts, *, unlabelled: Fraction = 0.1):
-        """The class is withheld from a share ``unlabelled`` of the images, for the guidance."""
+    def __init__(self, parts: Parts, *, unlabelled: Fraction = 0.1, labels: Labels = "all"):
+        """The class is withheld from a share ``unlabelled`` of the images, for the guidance.
+
+        With ``labels: half`` images without a label are learned too; see ``Rival``.
+        """
         self.unlabelled = unlabelled
-        self.assemble(parts, "flow_matching")
+        self.assemble(parts, labels)
 
     def phases(self) -> Sequence[Phase]:
         """One."""

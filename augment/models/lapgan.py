@@ -14,7 +14,7 @@ from augment.models.critic import Critic
 from augment.models.latents import latents
 from augment.models.networks.pyramid import Generator, blurred, scaled
 from augment.models.penalties import Penalty
-from augment.registry import Count, PartError
+from augment.registry import Count
 
 
 class PyramidCritic(nn.Module):
@@ -47,6 +47,8 @@ class PyramidGan(AdversarialModel):
     """
 
     matched = True
+    generators = Generator
+    network: Generator
     discriminator: PyramidCritic  # type: ignore[assignment]
 
     def __init__(self, parts: Parts, *, noise: Count = 32):
@@ -56,16 +58,10 @@ class PyramidGan(AdversarialModel):
 
     def critic(self, conditioning: nn.Module | None) -> PyramidCritic:  # type: ignore[override]
         """A critic for each size, with penalties of its own."""
-        network = self.generator.network
-        if not isinstance(network, Generator):
-            raise PartError(
-                "train.generator: it paints no pyramid, and train.model 'lapgan' needs one that "
-                "does: 'pyramid'"
-            )
-        self.network = network
-        self.names = ["x".join(map(str, size)) for size in network.sizes]
+        self.network = self.generator.network  # type: ignore[assignment]
+        self.names = ["x".join(map(str, size)) for size in self.network.sizes]
         self.level_penalties = [copy.deepcopy(list(self.parts.penalties)) for _ in self.names]
-        return PyramidCritic(self.parts, network.sizes)
+        return PyramidCritic(self.parts, self.network.sizes)
 
     @property
     def penalties(self) -> Sequence[Penalty]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from augment.models.base import MODELS, Batch, Losses, Model, Needs, Parts, Phase
+from augment.models.base import MODELS, Batch, Losses, Parts, Phase
 from augment.models.latents import LatentGenerator
 from augment.models.networks.grey_values import rounded
+from augment.models.networks.pixels import PixelNetwork
+from augment.models.rivals import Labels, Transport
 
 AT_ONCE = 64  # images whose maps are in memory together
 
@@ -22,7 +22,7 @@ AT_ONCE = 64  # images whose maps are in memory together
     paper="van den Oord et al. 2016, Conditional Image Generation with PixelCNN Decoders "
     "(arXiv:1606.05328); the same, Pixel Recurrent Neural Networks (arXiv:1601.06759)",
 )
-class PixelCnn(Model):
+class PixelCnn(Transport):
     """Each value of an image is drawn from a distribution that follows from those before it.
 
     The network is ``pixelcnn`` or ``pixelrnn``. Every image has an exact probability, and a sample
@@ -30,34 +30,15 @@ class PixelCnn(Model):
     """
 
     phase_names = ("likelihood",)
-    density = True
-    matched = True
+    generators = PixelNetwork
 
-    def __init__(self, parts: Parts, *, labels: Literal["all", "half"] = "all"):
-        """With ``labels: half`` images without a label are learned too.
-
-        Theirs is the label that a neighbour graph of all images guesses.
-        """
-        self.parts, self.labels = parts, labels
-        self.conditions, self.facts = parts.classes, {}
-        self.generator = LatentGenerator(
-            parts.generator, parts.shape, parts.generator_condition(parts.classes),
-            noise=math.prod(parts.shape), codes=0,
-        )  # fmt: skip
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-
-    @property
-    def needs(self) -> Needs:
-        """A label for every image, which a graph may guess."""
-        return Needs(self.labels, guessed=self.labels == "half")
+    def __init__(self, parts: Parts, *, labels: Labels = "all"):
+        """With ``labels: half`` images without a label are learned too; see ``Rival``."""
+        self.assemble(parts, labels)
 
     def phases(self) -> Sequence[Phase]:
         """One: the network learns to be less surprised at real images."""
         return (Phase("likelihood", "l", (self.generator,), self.losses),)
-
-    def modules(self) -> dict[str, nn.Module]:
-        """All that a checkpoint holds, by name."""
-        return {"generator": self.generator, "average": self.average}
 
     def losses(self, batch: Batch) -> Losses:
         """The surprise at real images, in nats per pixel value."""
@@ -74,6 +55,5 @@ class PixelCnn(Model):
 
 def surprise(generator: LatentGenerator, images: Tensor, labels: Tensor) -> Tensor:
     """Nats (N, C, H, W) at each value of images in [-1, 1], rounded to grey values."""
-    joined, condition = generator.conditioning(labels)  # type: ignore[misc]
-    nats: Tensor = generator.network.surprise(rounded(images), joined, condition)  # type: ignore[operator]
-    return nats
+    network: PixelNetwork = generator.network  # type: ignore[assignment]
+    return network.surprise(rounded(images), generator.told(labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
@@ -11,7 +11,7 @@ from augment.models.adversarial import Fakes
 from augment.models.base import MODELS, Batch, Parts
 from augment.models.gan import ConditionalGan
 from augment.models.networks.growing import Growing, as_grown
-from augment.registry import Count, PartError
+from augment.registry import Count
 
 Share = Annotated[float, Field(ge=0, le=0.9)]  # of a run; the rest is for the full size
 
@@ -24,6 +24,7 @@ Share = Annotated[float, Field(ge=0, le=0.9)]  # of a run; the rest is for the f
 class ProgressiveGan(ConditionalGan):
     """Both networks grow with the run; real images are as coarse as the generated ones."""
 
+    generators = discriminators = Growing
     follows_length = True
 
     def __init__(self, parts: Parts, *, noise: Count = 62, packing: Count = 1, grown: Share = 0.5):
@@ -34,17 +35,7 @@ class ProgressiveGan(ConditionalGan):
         """
         super().__init__(parts, noise=noise, packing=packing)
         self.grown = grown
-        self.networks: list[Growing] = []
-        for key, network in (
-            ("generator", self.generator.network),
-            ("discriminator", self.discriminator.network),
-        ):
-            if not isinstance(network, Growing):
-                raise PartError(
-                    f"train.{key}: it does not grow, and train.model 'progressive' needs one that "
-                    "does: 'growing'"
-                )
-            self.networks.append(network)
+        self.networks: list[Any] = [self.generator.network, self.discriminator.network]
 
     def generate(self, batch: Batch) -> Fakes:
         """As many images as the batch has, as sharp as the share of the run that is over allows."""

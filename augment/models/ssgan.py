@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,7 +12,8 @@ from augment.models.adversarial import AdversarialModel, Fakes
 from augment.models.base import MODELS, Batch, Losses, Parts
 from augment.models.critic import Critic
 from augment.models.latents import latents
-from augment.registry import Amount, Count, PartError
+from augment.models.networks.ssgan import Generator
+from augment.registry import Amount, Count
 from augment.vision.structure import structure_of
 
 Share = Annotated[float, Field(ge=0, le=1)]  # of a run
@@ -45,6 +46,7 @@ class StructureStyleGan(AdversarialModel):
 
     matched = True
     told = True
+    generators = Generator
     follows_length = True
     discriminator: PairOfCritics
 
@@ -55,21 +57,23 @@ class StructureStyleGan(AdversarialModel):
 
         From the share ``joint`` of the run on the drawing network also learns from how images on
         its structures are judged, the paper's joint learning. ``structure`` weighs the game of
-        structures alone. Raises PartError for a generator that draws none.
+        structures alone.
         """
         self.joint, self.weight = joint, structure
+        self.structured: tuple[Batch, Tensor] | None = None
         self.assemble(parts, noise=noise, conditions=parts.classes)
-        self.network: Any = self.generator.network
-        if self.generator.structure is None:
-            raise PartError(
-                "train.generator: train.model 'ssgan' needs one that draws a structure: 'ssgan'"
-            )
 
     def critic(self, conditioning: nn.Module | None) -> Critic:
         """Both discriminators."""
         parts = self.parts
         alone = parts.discriminator_condition(parts.classes, parts.shape, 1)
         return PairOfCritics(parts, conditioning, alone)
+
+    @property
+    def network(self) -> Generator:
+        """The drawing and the painting network."""
+        network: Generator = self.generator.network  # type: ignore[assignment]
+        return network
 
     def generate(self, batch: Batch) -> Fakes:
         """As many images as ``batch`` has, in its classes, the first half on its structures."""
@@ -80,18 +84,22 @@ class StructureStyleGan(AdversarialModel):
         structures = self.network.drawing(numbers, vector)
         half = len(structures) // 2
         canvas = structures if batch.done >= self.joint else structures.detach()
-        canvas = torch.cat([self.structures(batch.real[:half]).to(canvas), canvas[half:]])
+        canvas = torch.cat([self.structures_of(batch)[:half].to(canvas), canvas[half:]])
         images = self.network.painting(numbers, vector, canvas)
         return Fakes(torch.cat([canvas, images, structures], 1), batch.labels, codes, batch.labels)
 
-    def structures(self, images: Tensor) -> Tensor:
-        """The structures (N, C, H, W) of real images."""
-        return structure_of(images, self.network.structure)
+    def structures_of(self, batch: Batch) -> Tensor:
+        """The structures (N, C, H, W) of the batch's real images, which are found once."""
+        if self.structured is None or self.structured[0] is not batch:
+            self.structured = batch, structure_of(batch.real, self.network.structure)
+        return self.structured[1]
+
+    def real_of(self, batch: Batch) -> Tensor:
+        """The structures of the batch's images, and the images on them (N, 2·C, H, W)."""
+        return torch.cat([self.structures_of(batch), batch.real], 1)
 
     def show(self, images: Tensor, batch: Batch) -> Tensor:
         """Structures and the images on them (N, 2·C, H, W), changed together."""
-        if images is batch.real:
-            images = torch.cat([self.structures(images), images], 1)
         pairs = images[:, : 2 * self.parts.shape[0]]
         return super().show(pairs.contiguous(memory_format=torch.channels_last), batch)
 
@@ -114,6 +122,6 @@ class StructureStyleGan(AdversarialModel):
     def _structure_logits(self, fakes: Fakes, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits (N,) of the structures of real images and of drawn ones."""
         labels, critic = self.packed(batch.labels), self.discriminator.structure
-        structures = self.structures(batch.real), fakes.images[:, -self.parts.shape[0] :]
+        structures = self.structures_of(batch), fakes.images[:, -self.parts.shape[0] :]
         real, fake = (critic(self.show_structures(part, batch), labels) for part in structures)
         return real, fake

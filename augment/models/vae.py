@@ -12,9 +12,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from augment.models.base import MODELS, Batch, Losses, Model, Needs, Parts, Phase
+from augment.models.base import MODELS, Batch, Losses, Parts, Phase
 from augment.models.density import bits_a_dimension, dequantised, standard
 from augment.models.latents import LatentGenerator
+from augment.models.rivals import Labels, Rival
 from augment.registry import Amount, Count
 
 DEVIATION = 0.3  # of a pixel value, from -1 to 1, in images of 64 values
@@ -46,11 +47,10 @@ class Encoder(nn.Module):
     "Sohn et al. 2015, Learning Structured Output Representation (conditional); "
     "Higgins et al. 2017, beta-VAE; Tomczak & Welling 2018, VAE with a VampPrior (learned prior)",
 )
-class ConditionalVae(Model):
+class ConditionalVae(Rival):
     """An image and its class are coded into a normal distribution from which it is drawn again."""
 
     phase_names = ("autoencoder",)
-    matched = True
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class ConditionalVae(Model):
         beta: Amount = 1.0,
         prior: Literal["normal", "mixture"] = "normal",
         components: Count = 4,
-        labels: Literal["all", "half"] = "all",
+        labels: Labels = "all",
     ):
         """``latent`` numbers code an image; ``beta`` weighs the KL term (1: the bound itself).
 
@@ -91,18 +91,13 @@ class ConditionalVae(Model):
         )  # fmt: skip
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
 
-    @property
-    def needs(self) -> Needs:
-        """A label for every image, which a graph may guess."""
-        return Needs(self.labels, guessed=self.labels == "half")
-
     def phases(self) -> Sequence[Phase]:
         """One: both networks minimise the negative bound."""
         return (Phase("autoencoder", "a", (self.encoder, self.generator), self.losses),)
 
     def modules(self) -> dict[str, nn.Module]:
         """All that a checkpoint holds, by name."""
-        return {"encoder": self.encoder, "generator": self.generator, "average": self.average}
+        return {"encoder": self.encoder, **super().modules()}
 
     def losses(self, batch: Batch) -> Losses:
         """The two terms of the negative evidence lower bound, in nats per pixel value."""

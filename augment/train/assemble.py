@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+from torch import nn
 
 from augment.classifiers.fit import CLASSIC
 from augment.classifiers.networks import CLASSIFIERS
@@ -50,6 +51,7 @@ def check(settings: TrainSettings) -> None:
             f"train.penalties: {_per_image(settings)[0]!r} looks at each image by itself, and "
             "train.discriminator.norm 'batch' mixes images; set norm to 'none'"
         )
+    _check_networks(settings)
     name, network = MODELS.resolve(settings.model)["name"], discriminator_of(settings)["name"]
     judged = getattr(DISCRIMINATORS.describe(network).target, "patches", False)
     if judged and not MODELS.describe(name).target.patches:  # type: ignore[attr-defined]
@@ -57,15 +59,31 @@ def check(settings: TrainSettings) -> None:
             f"train.discriminator: {network!r} judges patches, and train.model {name!r} asks about "
             "whole images"
         )
-    drawing = GENERATORS.resolve(settings.generator)["name"]
-    exact = getattr(GENERATORS.describe(drawing).target, "density", False)
-    if exact != MODELS.describe(name).target.density:  # type: ignore[attr-defined]
-        gives, asks = ("gives", "does not ask for") if exact else ("does not give", "asks for")
-        raise PartError(
-            f"train.generator: {drawing!r} {gives} the probability of images, which train.model "
-            f"{name!r} {asks}"
-        )
     check_rates(settings)
+
+
+def _check_networks(settings: TrainSettings) -> None:
+    """Raise PartError for networks that are not of the kind that the model needs."""
+    name = MODELS.resolve(settings.model)["name"]
+    model: Any = MODELS.describe(name).target
+    for key, registry, spec, needed in (
+        ("generator", GENERATORS, settings.generator, model.generators),
+        ("discriminator", DISCRIMINATORS, settings.discriminator, model.discriminators),
+    ):
+        network = registry.resolve(spec)["name"]
+        kind: Any = registry.describe(network).target
+        if not issubclass(kind, needed):
+            every = ((other, registry.describe(other).target) for other in registry.names())
+            fitting = [repr(other) for other, made in every if issubclass(made, needed)]  # type: ignore[arg-type]
+            raise PartError(
+                f"train.{key}: {network!r} does not go with train.model {name!r}, which needs "
+                f"{' or '.join(fitting)}"
+            )
+        if getattr(kind, "noise_for_each_value", False) and needed is nn.Module:
+            raise PartError(
+                f"train.{key}: {network!r} has noise for each value of an image, which train.model "
+                f"{name!r} does not give"
+            )
 
 
 def check_rates(settings: TrainSettings) -> None:
@@ -113,19 +131,11 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
         discriminator_steps=settings.discriminator_steps,
     )
     model: Model = MODELS.build(settings.model, parts)
-    network, name = (
-        registry.resolve(spec)["name"]
-        for registry, spec in ((GENERATORS, settings.generator), (MODELS, settings.model))
-    )
-    values = math.prod(shape)
-    full = getattr(model.generator.network, "noise_for_each_value", False)
-    if full and model.generator.noise != values:
-        raise PartError(
-            f"train.generator: {network!r} takes {values} numbers of noise, as many as an image "
-            f"has values, and train.model {name!r} gives {model.generator.noise}; 'flow' and "
-            "'flow_matching' give as many"
-        )
     if model.generator.source != bool(model.needs.source):
+        network, name = (
+            registry.resolve(spec)["name"]
+            for registry, spec in ((GENERATORS, settings.generator), (MODELS, settings.model))
+        )
         starts = ("noise", "an image") if model.needs.source else ("an image", "noise")
         raise PartError(
             f"train.generator: {network!r} starts from {starts[0]}, train.model {name!r} needs one "

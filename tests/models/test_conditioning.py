@@ -18,21 +18,14 @@ from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
 from augment.registry import PartError
 from augment.runtime import seeding
 
-PARTED = (
-    "nice",
-    "realnvp",
-    "glow",
-    "velocity",
-    "pyramid",
-    "growing",
-    "ssgan",
-)  # tests of their own
-FROM_NOISE = [  # and without a density, whose values are no function with a slope: test_pixels
+PARTED = (  # tests of their own
+    *("pixelcnn", "pixelrnn", "nice", "realnvp", "glow", "velocity"),
+    *("pyramid", "growing", "ssgan"),
+)
+FROM_NOISE = [
     name
     for name in GENERATORS
-    if name not in PARTED
-    and not getattr(GENERATORS.describe(name).target, "source", False)
-    and not getattr(GENERATORS.describe(name).target, "density", False)
+    if name not in PARTED and not getattr(GENERATORS.describe(name).target, "source", False)
 ]
 WHOLE = [  # a discriminator of patches is told no class
     name

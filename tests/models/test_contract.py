@@ -262,14 +262,15 @@ def test_a_network_that_starts_otherwise_than_its_model_is_refused() -> None:
 def test_a_network_of_another_kind_than_its_model_needs_is_refused(
     name: str, key: str, need: str
 ) -> None:
-    with pytest.raises(PartError, match=f"train.{key}: .* '{name}' needs one that does: '{need}'"):
+    with pytest.raises(PartError, match=f"train.{key}: 'mlp' .* '{name}', which needs '{need}'"):
         assemble.build(settings(name, **{key: {"name": "mlp", "width": 8}}), SHAPE, CLASSES)
 
 
 def test_a_network_with_a_density_goes_with_a_model_that_asks_for_it() -> None:
     for name, network, message in (
-        ("pixelcnn", "mlp", "'mlp' does not give the probability of images, .* 'pixelcnn' asks"),
-        ("cgan", "pixelrnn", "'pixelrnn' gives the probability .* 'cgan' does not ask"),
+        ("pixelcnn", "mlp", "'mlp' .* 'pixelcnn', which needs 'pixelcnn' or 'pixelrnn'"),
+        ("pixelcnn", "glow", "'glow' .* 'pixelcnn', which needs 'pixelcnn' or 'pixelrnn'"),
+        ("cgan", "pixelrnn", "'pixelrnn' has noise for each value of an image, .* 'cgan' does not"),
     ):
         with pytest.raises(PartError, match=f"train.generator: {message}"):
             assemble.check(settings(name, generator=network))

@@ -129,7 +129,7 @@ def test_the_decoders_learn_with_the_discriminator_and_reach_its_maps() -> None:
 
 
 def test_it_needs_a_discriminator_with_maps() -> None:
-    with pytest.raises(PartError, match="train.discriminator: .* only 'fastgan' hands them out"):
+    with pytest.raises(PartError, match="train.discriminator: .* 'fastgan', which needs 'fastgan'"):
         build(discriminator="dcgan")
 
 

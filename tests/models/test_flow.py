@@ -10,20 +10,12 @@ import pytest
 import torch
 
 from augment.models.base import Batch
+from augment.models.density import LEVEL
 from augment.models.flow import MaximumLikelihood
 from augment.models.generator import Generator
 from augment.models.networks import GENERATORS, Shape
-from augment.models.networks.invertible import (
-    ActNorm,
-    Flat,
-    Flow,
-    Mix,
-    Prepare,
-    checkerboard,
-    halves,
-    to_images,
-    to_unit,
-)
+from augment.models.networks.bijections import ActNorm, Flat, Mix, Prepare
+from augment.models.networks.invertible import Flow, checkerboard, halves, to_images, to_unit
 from augment.registry import PartError
 from augment.runtime import checkpoint, seeding
 from augment.train import assemble
@@ -105,10 +97,10 @@ def test_bits_of_the_identity_are_those_of_a_normal_density() -> None:
 
 
 def test_grey_values_become_intervals_and_come_back() -> None:
-    levels = torch.arange(256) / 127.5 - 1
-    low, high = to_unit(levels, torch.zeros(256)), to_unit(levels, torch.full((256,), 0.999))
-    assert torch.allclose(low, torch.arange(256) / 256)
-    assert torch.allclose(high, (torch.arange(256) + 0.999) / 256)
+    levels = torch.arange(256).double() / 127.5 - 1
+    low, high = (to_unit(levels + (noise - 0.5) * LEVEL) for noise in (0, 0.999))
+    assert torch.allclose(low, torch.arange(256).double() / 256)
+    assert torch.allclose(high, (torch.arange(256).double() + 0.999) / 256)
     for values in (low, high):
         assert (to_images(values) - levels).abs().max() <= 1.01 / 255  # half a grey value
     assert to_images(torch.tensor([-0.1, 1.1])).tolist() == [-1, 1]
@@ -219,16 +211,13 @@ def test_a_saved_generator_is_rebuilt_with_its_options(network: str, tmp_path: P
 
 
 def test_networks_that_cannot_be_turned_round_are_refused() -> None:
-    with pytest.raises(PartError, match="'flow' needs one of glow, nice, realnvp"):
+    with pytest.raises(PartError, match="'mlp' .* 'flow', which needs 'glow' or 'nice' or"):
         assemble.build(
             TrainSettings.model_validate({"recipe": "glow", "generator": "mlp"}), (1, 8, 8), 3
         )
     gan = TrainSettings.model_validate({"recipe": "cgan", "generator": "glow"})
-    message = r"train.generator: .* takes 64 numbers of noise, .* gives 62; 'flow'"
-    with pytest.raises(PartError, match=message):  # with the class there are 65
+    with pytest.raises(PartError, match="train.generator: 'glow' has noise for each value"):
         assemble.build(gan, (1, 8, 8), 3)
-    with pytest.raises(PartError, match="train.generator: .* takes 784 numbers of noise"):
-        assemble.build(gan, (1, 28, 28), 3)
 
 
 @pytest.mark.parametrize(("shape", "count"), [((1, 28, 28), 2), ((1, 8, 8), 1), ((1, 7, 28), 0)])

@@ -142,8 +142,7 @@ def test_a_value_is_told_of_those_before_it_and_of_no_other(name: str, shape: Sh
 def test_the_condition_reaches_every_pixel(name: str) -> None:
     network, images = build(name, (1, 8, 8)), images_of((1, 8, 8), 1)
     told = torch.randn(1, TOLD).double().requires_grad_()
-    joined, condition = told[:, :-1], told[:, -1:]
-    nats = network.surprise(images, joined, condition)
+    nats = network.surprise(images, told)
     (slope,) = torch.autograd.grad(nats[0, 0, 0, 0], told, retain_graph=True)
     assert slope.all()
     nats.sum().backward()

@@ -73,8 +73,12 @@ def test_half_of_a_batch_is_painted_on_the_structures_of_real_images() -> None:
     assert torch.equal(canvas[:half], structure_of(shown.real[:half], "skeleton"))
     assert torch.equal(canvas[half:], structures[half:])
     assert not torch.equal(images[half:], structures[half:])
-    pairs = model.show(shown.real, shown)
+    pairs = model.show(model.real_of(shown), shown)
     assert torch.equal(pairs, torch.cat([structure_of(shown.real, "skeleton"), shown.real], 1))
+    assert model.structures_of(shown) is model.structures_of(shown)  # found once in a step
+    other = batch(0.5)
+    assert model.structures_of(other) is not model.structures_of(shown)
+    assert torch.equal(model.structures_of(other), structure_of(other.real, "skeleton"))
     made = torch.cat([canvas, images, structures], 1)
     assert torch.equal(model.show(made, shown), made[:, :2])
 
@@ -128,7 +132,7 @@ def test_a_picture_s_structure_is_painted_on_and_style_varies() -> None:
 
 
 def test_who_paints_on_nothing_says_so() -> None:
-    with pytest.raises(PartError, match="train.model 'ssgan' needs one that draws a structure"):
+    with pytest.raises(PartError, match="'dcgan' .* train.model 'ssgan', which needs 'ssgan'"):
         build(generator="dcgan")
     generator = generator_of(build(model="cgan", generator="dcgan"))
     assert not generator.paints

@@ -4,12 +4,11 @@ A generator maps inputs (N, latent), and a condition (N, condition) where it was
 images (N, C, H, W) in [-1, 1]; a discriminator maps images to features (N, ``width``). What labels
 and codes do to them is the business of the conditioning and of the model. A generator whose
 attribute ``source`` is true also takes ``source``, images (N, C, H, W) that it starts from. The
-first C · H · W inputs of one whose attribute ``noise_for_each_value`` is true are noise. A
+first C · H · W inputs of one whose attribute ``noise_for_each_value`` is true are noise; it goes
+only with models that ask for it. A
 discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w).
 A generator whose attribute ``levels`` is above 1 takes inputs (N, ``levels``, latent), with noise
 of each level.
-discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w). A
-generator whose attribute ``density`` is true draws by a probability, which its ``surprise`` tells.
 """
 
 from __future__ import annotations

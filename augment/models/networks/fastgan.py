@@ -110,8 +110,6 @@ class Halving(nn.Module):
 class Discriminator(nn.Module):
     """Halving residual blocks, from whose maps a decoder can make the image again."""
 
-    maps_shown = True  # whether it hands out its maps
-
     def __init__(
         self, shape: Shape, *, width: Count = 32, limit: Count = 8,
         norm: Literal["auto", "batch", "none"] = "auto", spectral: bool = True,

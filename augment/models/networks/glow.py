@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from augment.models.networks import GENERATORS, Shape
-from augment.models.networks.invertible import (
-    ActNorm,
-    Adviser,
-    Bijection,
-    Coupling,
-    Flow,
-    Mix,
-    Preparation,
-    checkerboard,
-    halves,
-    pyramid,
-    told_of,
-)
+from augment.models.networks.bijections import ActNorm, Bijection, Coupling, Mix, Preparation
+from augment.models.networks.invertible import Adviser, Flow, checkerboard, halves, pyramid
+from augment.models.networks.layers import told_of
 from augment.registry import Count, Number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import Literal
 
@@ -11,7 +12,38 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.parametrizations import spectral_norm
 
+from augment.registry import PartError
+
 ImageNorm = Literal["instance", "layer"]
+
+
+def told_of(latent: int, shape: tuple[int, int, int], condition: int) -> int:
+    """How many numbers say of what class an image is, where noise has one for each of its values.
+
+    Raises PartError where there are fewer inputs than values.
+    """
+    values = math.prod(shape)
+    if latent < values:
+        raise PartError(
+            f"generator network: an image {shape} takes {values} numbers of noise, found {latent}"
+        )
+    return latent - values + condition
+
+
+def divide(
+    inputs: Tensor, condition: Tensor | None, shape: tuple[int, int, int]
+) -> tuple[Tensor, Tensor]:
+    """Noise (N, values of an image) and what is told (N, K), of what a generator is given."""
+    values = math.prod(shape)
+    noise, told = inputs[:, :values], inputs[:, values:]
+    return noise, told if condition is None else torch.cat([told, condition], 1)
+
+
+def silent(layer: nn.Module) -> nn.Module:
+    """``layer`` with all its parameters at zero, so that it says nothing at first."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class Conditional(nn.Module):

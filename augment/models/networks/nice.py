@@ -9,16 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from augment.models.networks import GENERATORS, Shape
-from augment.models.networks.invertible import (
-    Bijection,
-    Coupling,
-    Flat,
-    Flow,
-    Preparation,
-    Row,
-    silent,
-    told_of,
-)
+from augment.models.networks.bijections import Bijection, Coupling, Flat, Preparation, Row
+from augment.models.networks.invertible import Flow
+from augment.models.networks.layers import silent, told_of
 from augment.registry import Count
 
 

@@ -6,7 +6,6 @@ C · H · W normal numbers, then what joins them, and a condition.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +14,8 @@ from torch.nn import functional
 
 from augment.models.networks import GENERATORS, Shape
 from augment.models.networks.grey_values import Mixtures, numbers
-from augment.registry import Count, PartError
+from augment.models.networks.layers import divide, told_of
+from augment.registry import Count
 
 REACH = 3  # pixels that the first layer sees above and at either side
 PLANES = 4  # maps of the condition: what it says about places
@@ -167,22 +167,17 @@ class PixelNetwork(nn.Module):
     """Base of both: a first layer, layers, and the distribution of each pixel at the end.
 
     The networks of the papers tell the channels of a pixel apart by masks, here the distribution
-    does (``grey_values``). ``density`` says that ``surprise`` is there.
+    does (``grey_values``).
     """
 
-    density = True
+    noise_for_each_value = True
 
     def __init__(self, latent: int, shape: Shape, condition: int, width: int, mixture: int):
         """``width`` maps; a pixel is a mixture of ``mixture`` distributions."""
         super().__init__()
-        self.shape, self.values = shape, math.prod(shape)
-        if latent < self.values:
-            raise PartError(
-                f"generator network: an image {shape} takes {self.values} numbers of noise, "
-                f"found {latent}"
-            )
+        self.shape = shape
         channels, height, side = shape
-        self.told = latent - self.values + condition
+        self.told = told_of(latent, shape, condition)
         self.above = nn.Conv2d(channels, width, (REACH, 2 * REACH + 1))
         self.left = nn.Conv2d(channels, width, (1, REACH))
         self.place = nn.Linear(self.told, PLANES * height * side)
@@ -194,14 +189,13 @@ class PixelNetwork(nn.Module):
         start[1 : 1 + channels] = torch.linspace(-1, 1, mixture)
         start[1 + channels : 1 + 2 * channels] = -2.0
 
-    def surprise(self, images: Tensor, joined: Tensor, condition: Tensor | None) -> Tensor:
+    def surprise(self, images: Tensor, told: Tensor) -> Tensor:
         """Nats (N, C, H, W) at each value of images in [-1, 1], those before it being known.
 
-        ``joined`` (N, J) is what follows the noise. Values lie where ``grey_values.rounded`` puts
+        ``told`` (N, T) says of what class they are. Values lie where ``grey_values.rounded`` puts
         them.
         """
-        raw = self.raw(images, told_of(joined, condition))
-        return Mixtures(raw, self.shape[0]).surprise(images)
+        return Mixtures(self.raw(images, told), self.shape[0]).surprise(images)
 
     def raw(self, images: Tensor, told: Tensor) -> Tensor:
         """The numbers (N, R, H, W) of each pixel's distribution, from the pixels before it."""
@@ -224,9 +218,8 @@ class PixelNetwork(nn.Module):
         A value is that below which lies the share of its distribution that lies below its number
         of noise in a normal one. Each pixel is computed once.
         """
-        told = told_of(inputs[:, self.values :], condition)
-        uniform = torch.special.ndtr(inputs[:, : self.values].double()).to(inputs)
-        uniform = uniform.view(-1, *self.shape)
+        noise, told = divide(inputs, condition, self.shape)
+        uniform = torch.special.ndtr(noise.double()).to(inputs).view(-1, *self.shape)
         channels, height, side = self.shape
         canvas = inputs.new_zeros(len(inputs), channels, height + REACH, side + 2 * REACH)
         placed = self.placed(self.places(told))
@@ -246,11 +239,6 @@ class PixelNetwork(nn.Module):
                 pixel = Mixtures(raw, channels).draw(uniform[:, :, row, column])
                 canvas[:, :, row + REACH, column + REACH] = pixel
         return canvas[:, :, REACH:, REACH:-REACH].contiguous()
-
-
-def told_of(joined: Tensor, condition: Tensor | None) -> Tensor:
-    """All that a network is told (N, T): what joins the noise, and the condition."""
-    return joined if condition is None else torch.cat([joined, condition], 1)
 
 
 @GENERATORS.register(

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from augment.models.networks import GENERATORS, Shape
-from augment.models.networks.invertible import (
-    ActNorm,
-    Adviser,
-    Bijection,
-    Coupling,
-    Flow,
-    Preparation,
-    checkerboard,
-    halves,
-    pyramid,
-    told_of,
-)
+from augment.models.networks.bijections import ActNorm, Bijection, Coupling, Preparation
+from augment.models.networks.invertible import Adviser, Flow, checkerboard, halves, pyramid
+from augment.models.networks.layers import told_of
 from augment.registry import Count, Number
 
 BOARDS, CHANNELS, LAST = 3, 3, 4  # couplings before and after a halving, and at the last size

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from augment.models.networks import GENERATORS, Shape, sizes, widths
-from augment.models.networks.invertible import divide, silent, told_of
+from augment.models.networks.layers import divide, silent, told_of
 from augment.registry import Amount, Count
 
 Solver = Literal["euler", "heun"]
