@@ -8,18 +8,15 @@ from typing import Any
 
 import yaml
 
-from augment.data import files
 from augment.params import ParamsError, put
 
 
-def write(path: Path, changes: Mapping[str, Any]) -> None:
-    """Put values into the params.yaml at ``path`` by dotted key; see ``edited``."""
+def edited_at(path: Path, changes: Mapping[str, Any]) -> str:
+    """The text of the params.yaml at ``path`` with values by dotted key; see ``edited``."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return edited(path.read_text(encoding="utf-8"), changes)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run in a project folder") from None
-    try:
-        files.write_text(path, edited(text, changes))
     except ParamsError as error:
         raise ParamsError(f"{path}: {error}") from None
 
@@ -68,7 +65,7 @@ def _edited(text: str, steps: list[str], value: Any) -> str:
     if steps:  # a part by its name alone, or nothing
         named = {"name": node.value} if node.tag == "tag:yaml.org,2002:str" else {}
         value = {**named, **_nested(steps, value)}
-    start, end = key.end_mark.index, _end(node)
+    start, end = key.end_mark.index, end_of(node)
     return text[:start] + f": {flow(value)}" + _aligned(text, start, end, len(flow(value)) + 2)
 
 
@@ -78,11 +75,11 @@ def _nested(steps: list[str], value: Any) -> Any:
     return value
 
 
-def _end(node: yaml.Node) -> int:
+def end_of(node: yaml.Node) -> int:
     """Where the text of ``node`` ends; the mark of a block lies behind the comments after it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
-        return _end(last[-1] if isinstance(last, tuple) else last)
+        return end_of(last[-1] if isinstance(last, tuple) else last)
     return int(node.end_mark.index)
 
 
@@ -101,11 +98,11 @@ def _inserted(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
     """``text`` with a further key in a mapping, behind the others."""
     entry = f"{flow(key)}: {flow(value)}"
     if node.flow_style or not node.value:
-        place = _end(node.value[-1][1]) if node.value else node.start_mark.index + 1
+        place = end_of(node.value[-1][1]) if node.value else node.start_mark.index + 1
         return text[:place] + (", " if node.value else "") + entry + text[place:]
     indent = node.start_mark.column
     lines = text.splitlines(keepends=True)
-    count = text.count("\n", 0, _end(node.value[-1][1])) + 1
+    count = text.count("\n", 0, end_of(node.value[-1][1])) + 1
     while count < len(lines) and _goes_on(lines[count], indent):
         count += 1
     place = sum(map(len, lines[:count]))

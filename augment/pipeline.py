@@ -98,6 +98,23 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     return settings
 
 
+def rewrite(path: Path, text: str) -> None:
+    """Put ``text`` in place of the params.yaml at ``path``.
+
+    Where a setting in it is wrong, the file is as it was, and ParamsError names the key.
+    """
+    from augment import params
+    from augment.data import files
+
+    before = path.read_bytes()
+    files.write_bytes(path, text.encode("utf-8"))
+    try:
+        load(root=path.parent)
+    except params.ParamsError:
+        files.write_bytes(path, before)
+        raise
+
+
 def starting_recipes() -> list[str]:
     """The recipes whose generator starts from an image."""
     from augment.models.networks import GENERATORS

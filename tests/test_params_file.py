@@ -83,8 +83,8 @@ def test_the_file_of_every_project_can_be_edited(tmp_path: Path) -> None:
     path = tmp_path / FILES[0]
     path.write_text((Path(__file__).parent.parent / FILES[0]).read_text("utf-8"), "utf-8")
     before = path.read_text("utf-8")
-    params_file.write(path, {"train.generator.width": 48, "train.rate.generator": 0.002})
-    after = path.read_text("utf-8")
+    changes = {"train.generator.width": 48, "train.rate.generator": 0.002}
+    after = params_file.edited_at(path, changes)
     assert yaml.safe_load(after)["train"]["generator"] == {"width": 48}
     assert set(before.splitlines()) <= set(after.splitlines())
 
@@ -93,7 +93,13 @@ def test_what_would_be_read_otherwise_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("a: &x {b: 1}\nc: *x\n")
     with pytest.raises(ParamsError, match=r"params.yaml: cannot be edited here.*c.b: 2"):
-        params_file.write(path, {"c.b": 2})
-    assert path.read_text() == "a: &x {b: 1}\nc: *x\n"
+        params_file.edited_at(path, {"c.b": 2})
     with pytest.raises(ParamsError, match="no such file"):
-        params_file.write(tmp_path / "none.yaml", {})
+        params_file.edited_at(tmp_path / "none.yaml", {})
+
+
+def test_settings_on_one_line_are_yaml() -> None:
+    value = {"a": ["yes", "1.0", "x y", "no-op"], "b": {"c": None, "d": True, "e": 1e-3}}
+    assert yaml.safe_load(params_file.flow(value)) == value
+    assert params_file.flow({"recipe": "acgan", "n": "null"}) == "{recipe: acgan, n: 'null'}"
+    assert yaml.safe_load(params_file.flow(2e-4)) == 2e-4

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from augment import params, pipeline
-from augment.compare.entries import SHARED, Entry, flow
+from augment.compare.entries import SHARED, Entry
 from augment.compare.workspace import CompareError
-from augment.data import files
+from augment.params_file import end_of, flow
 
 GROUP = "train"
 
@@ -34,12 +34,7 @@ def apply_to(path: Path, winner: Entry) -> str:
         raise CompareError(
             f"{path}: its layout is not understood; write it by hand: {winner.line()}"
         )
-    files.write_text(path, changed)
-    try:
-        pipeline.load(root=path.parent)
-    except params.ParamsError:
-        files.write_text(path, text)
-        raise
+    pipeline.rewrite(path, changed)
     return f"{path}: {winner.line()}"
 
 
@@ -60,7 +55,7 @@ def merged(text: str, keys: Mapping[str, Any]) -> str | None:
         return None
     if group.flow_style:
         return _in_braces(text, group, keys)
-    return end.join(_in_lines(text.split(end), group, keys))
+    return end.join(_in_lines(text, text.split(end), group, keys))
 
 
 def _in_braces(text: str, group: yaml.MappingNode, keys: Mapping[str, Any]) -> str | None:
@@ -72,8 +67,10 @@ def _in_braces(text: str, group: yaml.MappingNode, keys: Mapping[str, Any]) -> s
     return text[: group.start_mark.index] + flow(whole) + text[group.end_mark.index :]
 
 
-def _in_lines(lines: list[str], group: yaml.MappingNode, keys: Mapping[str, Any]) -> list[str]:
-    """``lines`` with the keys of ``group`` changed, one below the other.
+def _in_lines(
+    text: str, lines: list[str], group: yaml.MappingNode, keys: Mapping[str, Any]
+) -> list[str]:
+    """``lines`` of ``text`` with the keys of ``group`` changed, one below the other.
 
     New keys follow the recipe and its comments, or come first.
     """
@@ -81,35 +78,21 @@ def _in_lines(lines: list[str], group: yaml.MappingNode, keys: Mapping[str, Any]
     start = group.value[0][0].start_mark
     after = start.line
     for key, value in group.value:
-        first, last = key.start_mark.line, _last_line(value)
+        first, last = key.start_mark.line, text.count("\n", 0, end_of(value))
         if key.value == "recipe":
             after = last + 1
             while after < len(lines) and lines[after].lstrip().startswith("#"):
                 after += 1
         if key.value in left and value.start_mark.line == first == last:
-            head, tail = lines[first][: value.start_mark.column], lines[first][_end(value) :]
+            begins, ends = value.start_mark.column, value.end_mark.column
+            head, tail = lines[first][:begins], lines[first][ends:]
             space = "" if head.endswith(" ") else " "
             if yaml.safe_load(lines[first])[key.value] != left[key.value]:
                 lines[first] = f"{head}{space}{flow(left[key.value])}{tail}"
             del left[key.value]
         elif key.value in left or key.value not in SHARED:
             for row in range(first, last + 1):
-                text = lines[row]
-                lines[row] = f"{text[: start.column]}# {text[start.column :]}" if text else text
+                line = lines[row]
+                lines[row] = f"{line[: start.column]}# {line[start.column :]}" if line else line
     fresh = [" " * start.column + f"{key}: {flow(value)}" for key, value in left.items()]
     return [*lines[:after], *fresh, *lines[after:]]
-
-
-def _end(value: yaml.Node) -> int:
-    column: int = value.end_mark.column
-    return column
-
-
-def _last_line(value: yaml.Node) -> int:
-    """The last line of a value; the mark of a block lies behind it."""
-    if isinstance(value, yaml.CollectionNode) and not value.flow_style and value.value:
-        last = value.value[-1]
-        return _last_line(last[1] if isinstance(last, tuple) else last)
-    block = isinstance(value, yaml.ScalarNode) and value.style in ("|", ">")
-    line: int = value.end_mark.line
-    return line - block

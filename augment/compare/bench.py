@@ -6,8 +6,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from augment import stage_code
 from augment.classifiers.fit import enough_steps
 from augment.classifiers.judge import JudgeRecipe
 from augment.classifiers.networks import CLASSIFIERS
+from augment.compare.classifiers import CLASSIC, Classifiers
 from augment.compare.entries import Entry, remark
 from augment.compare.lines import Line, as_text
 from augment.compare.samples import Drawn, draw
@@ -29,20 +29,18 @@ from augment.errors import AugmentError
 from augment.params import Params
 from augment.runtime import devices
 from augment.score import run as score
-from augment.score.run import ScoreImages
 from augment.score.scores import labels, memorisation
 from augment.score.scores.base import Measured
 from augment.score.scores.fidelity import density_coverage
-from augment.score.uplift import arms, protocol, results, statistics
-from augment.score.uplift.arms import Study
-from augment.score.uplift.results import Result
+from augment.score.uplift import arms, results, statistics
+from augment.score.uplift.protocol import Arm
 from augment.train import assemble
 from augment.train import run as train
 
 NEIGHBOURS = 5  # k of coverage, as in Naeem et al. 2020
 LONGEST = 0.5  # of the minutes of training: what samples may take
 SHOWN, ACROSS, BLOCKS = 6, 3, 10  # samples of a class in a picture, in a row of it; classes
-CLASSIC, SAMPLES, ALONE = "classic", "synthetic", "synthetic_only"
+SAMPLES, ALONE = "synthetic", "synthetic_only"
 STAGES = ("train", "codes", "synth", "score")  # whose code a line follows from
 
 
@@ -54,6 +52,7 @@ class Bench:
         self.workspace, self.settings, self.minutes = workspace, settings, minutes
         self.device = devices.choose_device(settings.score.device)
         self.plan = score.plan_of(settings.score)
+        self.classifiers = Classifiers(workspace, settings.score, self.device, self.plan)
         self.dose = max(self.plan.doses)
         code = {stage: stage_code.digest(stage) for stage in STAGES}
         self.key = _digest(
@@ -96,49 +95,25 @@ class Bench:
 
     def test(self, entry: Entry, test: Arrays) -> dict[str, Any]:
         """The gain of a recipe's accepted samples on ``test`` images, and both accuracies."""
-        room = self.room(entry)
-        none = self.workspace.valid.take(np.arange(0))
-        study = self._study(self._drawn(room).kept, none, test)
-        study = dataclasses.replace(study, policy=self._shared.policy)
-        answers = self._answers(study, (CLASSIC, SAMPLES))
-        before, after = answers[CLASSIC], answers[SAMPLES]
-        gain = results.gain(before, after, test)
+        study = self.classifiers.on_test(self._drawn(self.room(entry)).kept, test)
+        names = CLASSIC, SAMPLES
+        answers = self.classifiers.answers(study, {name: self._arms[name] for name in names})
+        before, after = (answers[name] for name in names)
         return {
-            **vars(gain),
+            **vars(results.gain(before, after, test)),
             CLASSIC: float(results.accuracy(before.test, test).mean()),
             SAMPLES: float(results.accuracy(after.test, test).mean()),
             "images": len(test),
         }
 
-    @cached_property
-    def classic(self) -> Result:
-        """The answers of classifiers of the labelled images alone."""
-        return self._answers(self._shared, (CLASSIC,))[CLASSIC]
-
-    @cached_property
-    def _shared(self) -> Study:
-        """The study of all recipes, without samples; its policy is the best on valid images."""
-        none = self.workspace.train.take(np.arange(0))
-        study = self._study(none, self.workspace.valid, none)
-        return dataclasses.replace(study, policy=protocol.best_policy(study, self.plan))
-
-    def _study(self, synthetic: Arrays, valid: Arrays, test: Arrays) -> Study:
-        data = self._images(synthetic, valid, test)
-        return score.study_of(self.settings.score, self.device, data, self.workspace.home)
-
-    def _images(self, synthetic: Arrays, valid: Arrays, test: Arrays) -> ScoreImages:
-        train = self.workspace.train
-        nothing = train.take(np.arange(0))
-        return ScoreImages(train, valid, test, nothing.pixels, synthetic, nothing)
-
-    def _answers(self, study: Study, names: tuple[str, ...]) -> dict[str, Result]:
-        """What the classifiers of the arms answer; that with samples takes ``dose``."""
-        every: Mapping[str, protocol.Arm] = {
+    @property
+    def _arms(self) -> dict[str, Arm]:
+        """What classifiers learn from; with samples at most ``dose`` for each labelled image."""
+        return {
             CLASSIC: arms.classic,
             SAMPLES: partial(arms.synthetic, dose=self.dose),
             ALONE: arms.synthetic_only,
         }
-        return protocol.answers(study, {name: every[name] for name in names}, self.plan.seeds)
 
     def _trained(self, line: Line, entry: Entry, room: Path) -> Line:
         """The line of a recipe after its minutes of training; an earlier run is taken up."""
@@ -187,16 +162,13 @@ class Bench:
         if not candidates.accepted.any():
             error = f"synth would accept none of its {len(candidates.samples):,} samples"
             return dataclasses.replace(line, error=error)
-        study = dataclasses.replace(self._shared, synthetic=candidates.kept)
-        answers = self._answers(study, (SAMPLES, ALONE))
-        truth = self.workspace.valid.labels
-        before = self.classic.valid == truth
-        after, taught = (answers[name].valid == truth for name in (SAMPLES, ALONE))
-        gains = np.subtract(after, before, dtype=np.float64)
-        low, high = statistics.interval(gains)
+        arms_of_samples = {name: self._arms[name] for name in (SAMPLES, ALONE)}
+        right = self.classifiers.right(candidates.kept, arms_of_samples)
+        after, taught = right[SAMPLES], right[ALONE]
+        gain, low, high = self.classifiers.gain(after)
         return dataclasses.replace(
             line,
-            gain=float(gains.mean()), low=low, high=high,
+            gain=gain, low=low, high=high,
             verdict=statistics.verdict(low, high),
             accuracy=float(after.mean()), taught=float(taught.mean()),
             right={"gain": as_text(after), "taught": as_text(taught)},
@@ -216,7 +188,7 @@ class Bench:
     def _sides(self, samples: Arrays) -> Measured:
         scoring, here = self.settings.score, self.workspace
         data = dataclasses.replace(
-            self._images(samples, here.valid, here.valid.take(np.arange(0))),
+            self.classifiers.images(samples, here.valid, here.valid.take(np.arange(0))),
             unlabelled=here.unlabelled.pixels,
         )
         steps = enough_steps(scoring.steps, len(here.train))

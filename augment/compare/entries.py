@@ -14,6 +14,7 @@ from augment.data import table
 from augment.data.arrays import Arrays
 from augment.models.base import MODELS, Needs
 from augment.models.sources import FOREIGN
+from augment.params_file import flow
 from augment.registry import PartError
 from augment.train import assemble
 from augment.train.recipes import RECIPES
@@ -87,19 +88,6 @@ def remark(needs: Needs, labelled: int, unlabelled: int) -> str:
     if unlabelled and needs.labels == "all":
         return f"learns from the {labelled:,} images with a label; {unlabelled:,} have none"
     return ""
-
-
-def flow(value: Any) -> str:
-    """A setting, or a group of them, as YAML on one line."""
-    text = json.dumps(value, ensure_ascii=False)
-    return re.sub(r'"([A-Za-z_][\w./-]*)"', lambda match: _plain(match[1]), text)
-
-
-def _plain(word: str) -> str:
-    """``word`` without quotes where YAML reads it as the same text."""
-    import yaml
-
-    return word if yaml.safe_load(word) == word else json.dumps(word)
 
 
 def _entry(

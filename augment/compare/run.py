@@ -113,7 +113,7 @@ def _report(
         "rows": [line.as_dict() for line in order],
         "test": tested.get("now"),
         "looks_at_test": tested.get("looks", 0),
-        "classic": float((bench.classic.valid == here.valid.labels).mean()) if winner else None,
+        "classic": float(bench.classifiers.before.mean()) if winner else None,
         "dose": bench.dose,
         "classifiers": {"seeds": len(plan.seeds), "steps": plan.steps},
         "images": {

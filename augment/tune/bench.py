@@ -6,15 +6,15 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
 from augment import pipeline
 from augment.compare.bench import picture
+from augment.compare.classifiers import Classifiers
 from augment.compare.samples import draw
 from augment.compare.workspace import Workspace
 from augment.data import files, images
@@ -25,10 +25,7 @@ from augment.params_file import flow
 from augment.registry import Spec
 from augment.runtime import devices
 from augment.score import run as score
-from augment.score.run import ScoreImages
-from augment.score.uplift import arms, protocol, statistics
-from augment.score.uplift.arms import Study
-from augment.score.uplift.protocol import Arm
+from augment.score.uplift import arms
 from augment.train import run as train
 from augment.tune.base import Changes, Knob, Measure, TrialOutcome, TuneError, Value, Watch
 from augment.tune.knobs import changes_of
@@ -58,6 +55,7 @@ class TrialBench:
         plan = score.plan_of(settings.score)
         policies = plan.policies if len(plan.policies) > 1 else POLICIES
         self.plan = dataclasses.replace(plan, policies=policies)
+        self.classifiers = Classifiers(workspace, settings.score, self.device, self.plan)
 
     def judge(self, folder: Path, values: Mapping[str, Value], watch: Watch) -> TrialOutcome:
         """Train, sample and judge in ``folder``; see study.Judge.
@@ -97,26 +95,11 @@ class TrialBench:
         for name in (CACHE, "data", Path(GENERATOR).parts[0]):
             shutil.rmtree(folder / name, ignore_errors=True)
 
-    @cached_property
-    def shared(self) -> Study:
-        """The study of all trials, without samples; its policy is the best on valid images."""
-        here = self.workspace
-        none = here.train.take(np.arange(0))
-        data = ScoreImages(here.train, here.valid, none, none.pixels, none, none)
-        study = score.study_of(self.settings.score, self.device, data, here.home)
-        return dataclasses.replace(study, policy=protocol.best_policy(study, self.plan))
-
-    @cached_property
-    def _before(self) -> Any:
-        """Which valid images the classifiers without samples read right (S, V)."""
-        return self._right(self.shared, arms.classic)
-
     def _outcome(self, kept: Arrays, dose: float, steps: int) -> TrialOutcome:
         """What the ``kept`` samples gain at ``dose``, and the keys that make as many again."""
-        study = dataclasses.replace(self.shared, synthetic=kept)
-        after = self._right(study, partial(arms.synthetic, dose=dose))
-        gains = np.subtract(after, self._before, dtype=np.float64)
-        low, high = statistics.interval(gains)
+        arm = partial(arms.synthetic, dose=dose)
+        after = self.classifiers.right(kept, {"tune": arm})["tune"]
+        gain, low, high = self.classifiers.gain(after)
         largest = int(np.bincount(self.workspace.train.labels).max())
         settings: Changes = {"train.steps": steps}
         quota = self.settings.synth.per_class
@@ -124,13 +107,9 @@ class TrialBench:
         if isinstance(quota, int) and quota < needed:
             settings["synth.per_class"] = needed
         return TrialOutcome(
-            float(gains.mean()), low, high, float(self._before.mean()), float(after.mean()),
+            gain, low, high, float(self.classifiers.before.mean()), float(after.mean()),
             steps, len(kept), settings,
         )  # fmt: skip
-
-    def _right(self, study: Study, arm: Arm) -> Any:
-        answers = protocol.answers(study, {"tune": arm}, self.plan.seeds)["tune"]
-        return answers.valid == study.valid.labels
 
 
 def _measure(row: Mapping[str, float]) -> Measure:

@@ -88,13 +88,7 @@ def apply_to(path: Path, lines: Changes) -> str:
 
     Raises ParamsError where the file cannot be changed so, and leaves it as it was.
     """
-    before = path.read_text(encoding="utf-8")
-    params_file.write(path, lines)
-    try:
-        pipeline.load(root=path.parent)
-    except ParamsError:
-        files.write_text(path, before)
-        raise
+    pipeline.rewrite(path, params_file.edited_at(path, lines))
     return f"{path}: {counted(len(lines), 'setting')} written"
 
 

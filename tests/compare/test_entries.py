@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from augment import params
-from augment.compare.entries import KINDS, Entry, entries, flow, remark
+from augment.compare.entries import KINDS, Entry, entries, remark
 from augment.data import table
 from augment.data.arrays import load_arrays
 from augment.models.base import Needs
@@ -99,10 +98,3 @@ def test_a_wrong_name_is_an_error_before_any_work(
 ) -> None:
     with pytest.raises(params.ParamsError, match=message):
         of(root, *names)
-
-
-def test_settings_on_one_line_are_yaml() -> None:
-    value = {"a": ["yes", "1.0", "x y", "no-op"], "b": {"c": None, "d": True, "e": 1e-3}}
-    assert yaml.safe_load(flow(value)) == value
-    assert flow({"recipe": "acgan", "n": "null"}) == '{recipe: acgan, n: "null"}'
-    assert np.isclose(yaml.safe_load(flow(2e-4)), 2e-4)
