@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -310,11 +311,8 @@ def compare(
 
     if not minutes > 0:
         raise typer.BadParameter(f"--minutes: above 0, found {minutes:g}")
-    try:
+    with _going_on():
         report, winner = run.compare(recipes or [], minutes=minutes, overrides=overrides)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from the last checkpoint", err=True)
-        raise typer.Exit(130) from None
     _print(report, "compare", as_json)
     typer.echo(f"{report['page']}: samples side by side", err=True)
     if apply:
@@ -360,11 +358,8 @@ def tune(
         if number is not None and not 0 < number < float("inf"):
             raise typer.BadParameter(f"{name}: above 0, found {number:g}")
     request = run.Request(minutes, trial_minutes, trials, knobs, seed, dvc)
-    try:
+    with _going_on():
         report, lines = run.tune(request, overrides)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on with the study", err=True)
-        raise typer.Exit(130) from None
     _print(report, "tune", as_json)
     typer.echo(f"{report['page']}: what each knob is worth", err=True)
     if apply:
@@ -449,6 +444,16 @@ def _run(stage: str, overrides: list[str]) -> dict[str, Any]:
     from augment import pipeline
 
     return pipeline.run(stage, overrides)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Say after ctrl-C that nothing is lost; exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from the last checkpoint", err=True)
+        raise typer.Exit(130) from None
 
 
 def _print(report: Any, stage: str, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from augment.models.generator import Generator
 from augment.models.networks import DISCRIMINATORS, GENERATORS
 from augment.runtime import progress, seeding
 from augment.train import guessed_labels, rules
-from augment.train.feed import Feed
+from augment.train.feed import feed_of
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
 
@@ -70,11 +70,7 @@ class Training:
         upright = settings.profile == "glyph"
         pool = guessed_labels.fill(self.model.needs, pool, upright=upright, seed=settings.seed)
         self.pool = pool
-        batches = settings.length * self.engine.batches
-        self.feed = Feed(
-            pool, settings.batch, batches, settings.seed, device, settings.balance,
-            rule=self.model.needs.source, sources=sources,
-        )  # fmt: skip
+        self.feed = feed_of(self.engine, pool, sources)
         self.step, self.seconds = 0, 0.0
         meta = {
             "classes": pool.classes, "shape": pool.shape,

@@ -93,7 +93,7 @@ def fetch(address: str, home: Path) -> Path:
     marks: dict[str, str] = files.read_json(notes) if notes.exists() else {}
     content.mkdir(parents=True, exist_ok=True)
     for name in marks.keys() - listed.keys():
-        (content / name).unlink(missing_ok=True)
+        _forget(content, name)
     changed = [
         name
         for name, (_, mark) in listed.items()
@@ -123,31 +123,33 @@ def fetch(address: str, home: Path) -> Path:
 def send(folder: Path, address: str, *, overwrite: bool = False) -> None:
     """Copy all files of ``folder`` to ``address``, and then a list of them, SENT.
 
-    A reader elsewhere that waits for the list finds a whole set. Files of an older list that
-    ``folder`` does not have are removed; nothing else ever is. Raises RemoteError for an address
-    that cannot be written, or that ``free`` refuses.
+    A reader elsewhere that waits for the list finds a whole set. Files there that stand in an older
+    list and that ``folder`` does not have are removed; nothing else ever is. Raises RemoteError for
+    an address that cannot be written, or that ``free`` refuses.
     """
-    free(address, overwrite=overwrite)
+    there = free(address, overwrite=overwrite)
     place = _place(address)
-    older = _sent(place, address)
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
 
     def put(name: str) -> str:
-        _again(lambda: _put(place, (folder / name).read_bytes(), name), address)
+        _again(lambda: _put(place, folder / name, name), address)
         return name
 
     list(_each(put, names, f"send {address}"))
-    for name in sorted(older - set(names)):
-        _again(functools.partial(_remove, place, name), address)
-    _again(lambda: _put(place, json.dumps(names).encode(), SENT), address)
+    for name in sorted(there - {SENT, *names}):
+        _again(functools.partial(place.storage.rm_file, f"{place.path}/{name}"), address)
+    with tempfile.TemporaryDirectory() as temporary:
+        files.write_json(Path(temporary) / SENT, names)
+        _again(lambda: _put(place, Path(temporary) / SENT, SENT), address)
 
 
-def free(address: str, *, overwrite: bool = False) -> None:
-    """Raise RemoteError for an address that holds files which must not be replaced.
+def free(address: str, *, overwrite: bool = False) -> set[str]:
+    """The names at an address, all of which may be replaced.
 
-    Those are all of them without ``overwrite``; with it those that ``send`` did not write.
+    Raises RemoteError for files that must not be: any without ``overwrite``, with it those that
+    ``send`` did not write.
     """
     place = _place(address)
     names = _listed(place, address, needed=False).keys()
@@ -159,6 +161,7 @@ def free(address: str, *, overwrite: bool = False) -> None:
             f"{address} holds files that augment did not write, such as {foreign[0]!r}; name "
             "another folder"
         )
+    return set(names)
 
 
 @contextmanager
@@ -256,6 +259,16 @@ def _name(path: str) -> str:
     return PurePosixPath(unquote(urlsplit(path).path) if "://" in path else path).name
 
 
+def _forget(content: Path, name: str) -> None:
+    """Remove a copy, and the folders that it leaves empty: an empty one would count as a class."""
+    path = content / name
+    path.unlink(missing_ok=True)
+    for folder in path.parents:
+        if folder == content or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
 def _copied(storage: Any, path: str, mark: str, draft: Path, address: str) -> None:
     """Copy a file; raises RemoteError where it is no longer the one that was listed."""
     storage.get_file(path, str(draft))
@@ -266,15 +279,15 @@ def _copied(storage: Any, path: str, mark: str, draft: Path, address: str) -> No
         raise RemoteError(f"{address}: {path} changed while it was read; run it again")
 
 
-def _put(place: _Place, data: bytes, name: str) -> None:
-    """Write a file of a storage, and look whether all of it arrived."""
+def _put(place: _Place, source: Path, name: str) -> None:
+    """Copy a file to a storage, and look whether all of it arrived."""
     target = f"{place.path}/{name}"
     place.storage.makedirs(target.rpartition("/")[0], exist_ok=True)
-    place.storage.pipe_file(target, data)
+    place.storage.put_file(str(source), target)
     place.storage.invalidate_cache()
     size = place.storage.info(target).get("size")
-    if size != len(data):
-        raise OSError(f"{target} has {size} bytes of {len(data)}")
+    if size != source.stat().st_size:
+        raise OSError(f"{target} has {size} bytes of {source.stat().st_size}")
 
 
 def _sent(place: _Place, address: str) -> set[str]:
@@ -282,14 +295,11 @@ def _sent(place: _Place, address: str) -> set[str]:
     path = f"{place.path}/{SENT}"
     if not _again(lambda: place.storage.isfile(path), address):
         return set()
-    names = json.loads(_again(lambda: place.storage.cat_file(path), address))
-    return {str(name) for name in names}
-
-
-def _remove(place: _Place, name: str) -> None:
-    path = f"{place.path}/{name}"
-    if place.storage.isfile(path):
-        place.storage.rm_file(path)
+    try:
+        names = json.loads(_again(lambda: place.storage.cat_file(path), address))
+    except ValueError:
+        raise RemoteError(f"{address}/{SENT} is damaged; name another folder") from None
+    return {str(name) for name in names} if isinstance(names, list) else set()
 
 
 def _each(work: Callable[[str], str], names: list[str], title: str) -> Iterable[str]:

@@ -12,8 +12,10 @@ from torch import Tensor
 from augment.data import images
 from augment.data.arrays import Arrays, DatasetError
 from augment.models.base import Batch, Source
+from augment.models.sources import FOREIGN
 from augment.runtime import seeding
 from augment.train.settings import Balance
+from augment.train.step import Engine
 
 ON_DEVICE = 8 << 30  # bytes of pixels that may lie on a GPU, at most; chosen by hand
 LEAST = {  # what a class needs for a partner
@@ -91,6 +93,15 @@ class Feed:
     def _samples_at(self, places: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) in [-1, 1] and labels (N,) at ``places`` (N,), on the device."""
         return samples_at(self.pixels, self.labels, places, self.device)
+
+
+def feed_of(engine: Engine, data: Arrays, sources: Arrays | None = None) -> Feed:
+    """The batches of a whole run of ``engine``; ``sources`` count where the model's are foreign."""
+    settings, rule = engine.settings, engine.model.needs.source
+    return Feed(
+        data, settings.batch, settings.length * engine.batches, settings.seed, engine.device,
+        settings.balance, rule=rule, sources=sources if rule in FOREIGN else None,
+    )  # fmt: skip
 
 
 class Partners:

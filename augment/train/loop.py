@@ -20,10 +20,10 @@ from torch import Tensor
 from augment.classifiers.classifier import Classifier, Floats
 from augment.data import contact_sheets, files, images
 from augment.data.arrays import Arrays
-from augment.models.sources import FOREIGN, source_places
+from augment.models.sources import source_places
 from augment.runtime import checkpoint, progress, seeding
 from augment.train import rules, watch
-from augment.train.feed import Feed, samples_at
+from augment.train.feed import feed_of, samples_at
 from augment.train.log import Log
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
@@ -73,12 +73,7 @@ class Trainer:
         self.settings, self.train, self.valid = settings, train, valid
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
         self.engine = Engine(settings, train.shape, len(train.classes), device)
-        batches = settings.length * self.engine.batches
-        rule = self.engine.model.needs.source
-        self.feed = Feed(
-            pool or train, settings.batch, batches, settings.seed, device, settings.balance,
-            rule=rule, sources=sources if rule in FOREIGN else None,
-        )  # fmt: skip
+        self.feed = feed_of(self.engine, pool or train, sources)
         self.model = self.engine.model
         self.sources = sources or train
         self.history = History()

@@ -23,7 +23,7 @@ from augment.models.base import MODELS, Needs
 from augment.models.sources import load_sources, opposed, with_keys
 from augment.runtime import devices, progress, seeding
 from augment.train import assemble, guessed_labels, pace, rules
-from augment.train.feed import Feed
+from augment.train.feed import feed_of
 from augment.train.log import open_log
 from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
@@ -124,10 +124,7 @@ def _lasting(
     path = root / CACHE / "train" / f"pace-{_digest(key)[:16]}.json"
     if not path.exists():
         engine = Engine(plain, pool.shape, len(pool.classes), device)
-        feed = Feed(
-            pool, plain.batch, plain.length * engine.batches, plain.seed, device, plain.balance,
-            rule=engine.model.needs.source, sources=sources,
-        )  # fmt: skip
+        feed = feed_of(engine, pool, sources)
         files.write_json(path, {"seconds": pace.seconds_a_step(engine, feed)})
     return pace.lasting(settings, max(1, round(60 * minutes / files.read_json(path)["seconds"])))
 

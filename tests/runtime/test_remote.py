@@ -48,18 +48,21 @@ def test_what_an_address_is(name: str, address: bool) -> None:
 def test_a_folder_is_copied_once_and_follows_its_source(
     s3: fsspec.AbstractFileSystem, tmp_path: Path
 ) -> None:
-    for name, data in (("a/1.png", b"one"), ("b/2 ü.png", b"two"), ("b/3.png", b"three")):
+    sent = {"a/1.png": b"one", "b/2 ü.png": b"two", "b/3.png": b"three", "c/d/4.png": b"four"}
+    for name, data in sent.items():
         s3.pipe_file(f"bucket/photos/{name}", data)
     s3.pipe_file("bucket/photos-of-others/a/9.png", b"not below the address")
     folder = remote.fetch("s3://bucket/photos", tmp_path)
-    assert content(folder) == {"a/1.png": b"one", "b/2 ü.png": b"two", "b/3.png": b"three"}
+    assert content(folder) == sent
     before = (folder / "a/1.png").stat().st_mtime_ns
     s3.pipe_file("bucket/photos/b/3.png", b"threE")  # of the same size
     s3.rm_file("bucket/photos/b/2 ü.png")
+    s3.rm_file("bucket/photos/c/d/4.png")
     assert remote.fetch("s3://bucket/photos/", tmp_path).name == "files"
     folder = remote.fetch("s3://bucket/photos", tmp_path)
     assert content(folder) == {"a/1.png": b"one", "b/3.png": b"threE"}
     assert (folder / "a/1.png").stat().st_mtime_ns == before
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]  # no class without images
 
 
 def test_marks_change_with_a_file_alone(s3: fsspec.AbstractFileSystem) -> None:
@@ -247,3 +250,18 @@ def write(folder: Path, texts: dict[str, bytes]) -> None:
 def write_memory(memory: fsspec.AbstractFileSystem, texts: dict[str, bytes]) -> None:
     for name, data in texts.items():
         memory.pipe_file(f"/set/{name}", data)
+
+
+def test_a_list_of_what_was_sent_removes_nothing_elsewhere(tmp_path: Path) -> None:
+    """Whoever may write to the destination could have made the list."""
+    folder, destination = tmp_path / "set", tmp_path / "destination"
+    write(folder, {"1.png": b"one"})
+    write(destination, {"old.png": b"old"})
+    write(tmp_path, {"thesis.tex": b"all of it"})
+    (destination / remote.SENT).write_text(json.dumps(["old.png", "../thesis.tex"]))
+    remote.send(folder, str(destination), overwrite=True)
+    assert (tmp_path / "thesis.tex").read_bytes() == b"all of it"
+    assert set(content(destination)) == {"1.png", remote.SENT}
+    (destination / remote.SENT).write_text("{")
+    with pytest.raises(RemoteError, match="is damaged"):
+        remote.send(folder, str(destination), overwrite=True)
