@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augment.train.recipes import RECIPES
 from benchmarks import mnist, runs
 from benchmarks.results import Row
 from benchmarks.tables import WHERE, Column, Frame, by_recipe, first, met, summary
-from benchmarks.training import DEFAULT, Training, settings
+from benchmarks.training import DEFAULT, WITHIN, Training, settings
 
 CHECKS = 15  # looks at the label accuracy during a run
 BETTER_KID = 10.0  # times, than at step 0
@@ -69,9 +68,9 @@ TABLES = (families,)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
-    options = runs.parse(__doc__, argv, {}, steps=1500, width=32, recipes=list(RECIPES))
+    options = runs.parse(__doc__, argv, {}, steps=1500, width=32, recipes=WITHIN)
     keys = runs.grid(recipe=options.recipes, seed=options.seeds)
-    full_form = runs.grid(options.full, recipe=RECIPES, seed=[0])
+    full_form = runs.grid(options.full, recipe=WITHIN, seed=[0])
     full_form.append({"recipe": DEFAULT, "device": "cuda"})
     key = ("recipe", "seed")
     runs.collect("families", options, keys, measure, full_form, key, mnist.judge_facts)

@@ -21,12 +21,11 @@ from augment.runtime import seeding
 from augment.score.scores import diversity, memorisation
 from augment.score.scores.base import Measured
 from augment.train.pace import TIMED, seconds_a_step
-from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
 from benchmarks import mnist, photographs, runs
 from benchmarks.results import Row
 from benchmarks.tables import MACHINE, SEEDS, Column, Frame, by_recipe, first, met, summary
-from benchmarks.training import DEFAULT, Training
+from benchmarks.training import DEFAULT, WITHIN, Training
 
 SETS = {"digits": mnist.digits, "photographs": photographs.patches}
 BUDGETS = (60, 240, 900)  # seconds of training
@@ -158,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     whole = {**options.full, "images": "digits"}
     full_form = [
         *runs.grid(whole, recipe=[DEFAULT], count=[MANY, FEW], budget=[60, 240], seed=range(3)),
-        *runs.grid(whole, recipe=RECIPES, count=COUNTS, budget=BUDGETS, seed=[0]),
+        *runs.grid(whole, recipe=WITHIN, count=COUNTS, budget=BUDGETS, seed=[0]),
         *runs.grid(
             {**whole, "images": "photographs"},
             recipe=[DEFAULT],

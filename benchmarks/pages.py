@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from augment.data import files
-from augment.train.recipes import RECIPES
 from benchmarks import results, tables
+from benchmarks.training import WITHIN
 
 EVIDENCE = Path(__file__).parent.parent / "docs/evidence"
 PAGES = (
@@ -82,7 +82,7 @@ def in_words(rows: Iterable[Mapping[str, Any]]) -> str:
         groups = frame.groupby([*frame.columns.drop(key)], sort=False, as_index=False)
         joined = groups[key].agg(lambda values: ", ".join(dict.fromkeys(values)))
         frame = joined[frame.columns]
-    every = ", ".join(RECIPES)
+    every = ", ".join(WITHIN)
     lines = [
         [
             f"every {key}" if value == every else f"{key} {value}"

@@ -24,12 +24,11 @@ from torch.utils.flop_counter import flop_registry
 
 from augment.data.arrays import Arrays
 from augment.runtime import seeding
-from augment.train.recipes import RECIPES
 from benchmarks import runs
 from benchmarks.mnist import CLASSES
 from benchmarks.results import Row
 from benchmarks.tables import MACHINE, Frame, by_recipe, first, met, summary
-from benchmarks.training import DEFAULT, Training, settings
+from benchmarks.training import DEFAULT, WITHIN, Training, settings
 
 REAL_RATE, SAMPLE_RATE = 30_000, 200_000  # images a second on a GPU, at RATED
 RATED = {"recipe": DEFAULT, "size": 32, "width": 64}
@@ -143,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
     options = runs.parse(
         __doc__, argv, {"steps": 2, "sizes": [min(SIZES)]},
-        steps=5, width=32, recipes=list(RECIPES), sizes=[*SIZES], compile="none",
+        steps=5, width=32, recipes=WITHIN, sizes=[*SIZES], compile="none",
     )  # fmt: skip
     keys = runs.grid(
         size=options.sizes, recipe=options.recipes, compile=[options.compile], seed=options.seeds
@@ -152,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         row
         for device, compilers in COMPILERS.items()
         for row in runs.grid(
-            options.full | {"device": device}, compile=compilers, size=SIZES, recipe=RECIPES
+            options.full | {"device": device}, compile=compilers, size=SIZES, recipe=WITHIN
         )
     ]
     full_form.append({**RATED, "device": "cuda"})

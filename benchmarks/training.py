@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from augment.data.arrays import Arrays
 from augment.data.images import Pixels
+from augment.models.base import MODELS
 from augment.models.class_head import Head
 from augment.models.generator import Generator
 from augment.models.networks import DISCRIMINATORS, GENERATORS
 from augment.runtime import progress, seeding
 from augment.train import guessed_labels, rules
 from augment.train.feed import feed_of
+from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
 
@@ -28,6 +30,12 @@ NETWORKS: dict[str, dict[str, dict[str, Any]]] = {
     "resnet": {side: {"name": "resnet"} for side in SIDES},
 }
 DEFAULT = "infogan"  # the default recipe
+FROM_A_DOMAIN = ("pix2pix", "cyclegan", "cartoongan", "animegan")  # models
+WITHIN = [  # the recipes that need no further domain
+    name
+    for name in RECIPES
+    if MODELS.resolve(TrainSettings(recipe=name).model)["name"] not in FROM_A_DOMAIN
+]
 PAPER: dict[str, Any] = {  # the training of InfoGAN's paper, beside its networks
     "conditioning": {"generator": "concat"},
     "loss": "non_saturating",

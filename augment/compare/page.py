@@ -72,11 +72,12 @@ def _terms(report: Mapping[str, Any]) -> str:
     if seen["held_out"]:
         valid += " (held out of train, because no valid image has a label)"
     pile = f" and {seen['unlabelled']:,} without a label" if seen["unlabelled"] else ""
+    samples = "1 sample" if report["dose"] == 1 else f"{report['dose']:g} samples"
     return (
         f"{report['minutes']:g} min of training for each recipe on {report['device']} "
         f"({counted(report['cores'], 'core')}), seed {report['seed']}; "
         f"{counted(seen['train'], 'labelled train image')}{pile}; judged on {valid} by "
-        f"{counted(fits['seeds'], 'classifier')} an arm, {report['dose']:g} samples at most for "
+        f"{counted(fits['seeds'], 'classifier')} an arm, {samples} at most for "
         f"each labelled image. {RULE}"
     )
 
