@@ -118,6 +118,10 @@ def synth(
         ),
     ] = [],  # noqa: B006
     truncation: Annotated[float | None, typer.Option(help="Bound of the noise.")] = None,
+    structure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A picture whose structure is painted on (ssgan)."),
+    ] = None,
     no_filter: Annotated[bool, typer.Option("--no-filter", help="Accept everything.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite")] = False,
     overrides: Overrides = [],  # noqa: B006
@@ -125,7 +129,13 @@ def synth(
 ) -> None:
     """Fill the quotas of params.yaml; or, with --class and --n, make samples of one class."""
     if name is None:
-        alone = {"--n": count, "--out": out, "--code": code, "--no-filter": no_filter}
+        alone = {
+            "--n": count,
+            "--out": out,
+            "--code": code,
+            "--no-filter": no_filter,
+            "--structure": structure,
+        }
         wrong = [option for option, value in alone.items() if value]
         if wrong:
             raise typer.BadParameter(f"{wrong[0]} needs --class")
@@ -152,7 +162,8 @@ def synth(
     with remote.outgoing(out, overwrite=overwrite) as folder:
         report = fulfil(
             settings.synth, Order(name, count), draw, writer=writer, out=folder,
-            filtered=not no_filter, overwrite=overwrite,
+            filtered=not no_filter, overwrite=overwrite, structure=structure,
+            resize=settings.clean.resize,
         )  # fmt: skip
     if out is not None:
         report["out"] = out
@@ -318,7 +329,7 @@ def tune(
         typer.Option(help="Of training for each trial. Default: a twentieth of --minutes."),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many trials at most in this call.")
+        int | None, typer.Option(min=0, help="How many trials at most in this call; 0: none.")
     ] = None,
     knobs: Annotated[
         list[str],

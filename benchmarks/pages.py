@@ -77,8 +77,8 @@ def in_words(rows: Iterable[Mapping[str, Any]]) -> str:
     frame = pd.DataFrame(rows, dtype=object)
     setting = [key for key in results.SETTING if key in frame]
     frame.loc[frame.notna().sum(axis=1) > len(setting), setting] = None
-    frame = frame.fillna("").astype(str).assign(row="")
-    for key in frame.columns.drop("row"):
+    frame = frame.fillna("").astype(str).assign(all="")
+    for key in frame.columns.drop("all"):
         groups = frame.groupby([*frame.columns.drop(key)], sort=False, as_index=False)
         joined = groups[key].agg(lambda values: ", ".join(dict.fromkeys(values)))
         frame = joined[frame.columns]

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from typing import Any
 
 import fsspec
 import pytest
+import torch
 import yaml
+from torch import Tensor
 
 from augment import pipeline
 from augment.data import images, table
@@ -32,6 +35,7 @@ from augment.data.reports import (
 )
 from augment.readers import builtin
 from augment.runtime import precision
+from augment.vision import content
 from benchmarks import mnist, pages, results
 
 # Networks compute in float32, here and in the processes that tests start, so that numbers are much
@@ -205,3 +209,56 @@ def s3() -> Iterator[fsspec.AbstractFileSystem]:
         yield storage
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@pytest.fixture
+def plausible() -> Callable[[int], dict[str, Tensor]]:
+    """Gives weights for so many blocks of EfficientNet, which hand on what they get."""
+    return _weights
+
+
+@pytest.fixture(scope="session")
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A package of the extra ``features`` for all tests that follow, with weights at random."""
+    folder = tmp_path_factory.mktemp("site") / content.PACKAGE
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    rng = torch.Generator().manual_seed(0)
+    weights = {
+        name: torch.randn(value.shape, generator=rng) * value[0].numel() ** -0.5
+        if value.ndim == 4
+        else value
+        for name, value in _weights(len(content.BLOCKS)).items()
+    }
+    torch.save(weights, folder / "models/efficientnet-lite0-00000000.pth")
+    sys.path.insert(0, str(folder.parent))
+
+
+def _weights(blocks: int) -> dict[str, Tensor]:
+    """Weights of ``blocks`` named and laid out as in the package; what goes in comes out."""
+    weights: dict[str, Tensor] = {}
+
+    def norm(name: str, width: int) -> None:
+        for part, value in zip(
+            ("weight", "bias", "running_mean", "running_var"), (1.0, 0.0, 0.0, 0.999), strict=True
+        ):
+            weights[f"{name}.{part}"] = torch.full((width,), value)
+        weights[f"{name}.num_batches_tracked"] = torch.tensor(1)
+
+    weights["_conv_stem.weight"] = torch.zeros(32, 3, 3, 3)
+    weights["_conv_stem.weight"][0, :, 0, 0] = 1.0  # the sum of colours at the filter's corner
+    norm("_bn0", 32)
+    for number, (kernel, _, growth, inputs, outputs) in enumerate(content.BLOCKS[:blocks]):
+        inner = inputs * growth
+        block, norms = f"_blocks.{number}", iter(range(3) if growth > 1 else range(1, 3))
+        if growth > 1:
+            weights[f"{block}._expand_conv.weight"] = torch.eye(inner, inputs)[..., None, None]
+            norm(f"{block}._bn{next(norms)}", inner)
+        depthwise = torch.zeros(inner, 1, kernel, kernel)
+        depthwise[:, :, kernel // 2, kernel // 2] = 1.0
+        weights[f"{block}._depthwise_conv.weight"] = depthwise
+        norm(f"{block}._bn{next(norms)}", inner)
+        weights[f"{block}._project_conv.weight"] = torch.eye(outputs, inner)[..., None, None]
+        norm(f"{block}._bn{next(norms)}", outputs)
+    weights["_fc.bias"] = torch.zeros(1000)  # of a layer that is not built
+    return weights

@@ -100,7 +100,8 @@ class Bench:
         none = self.workspace.valid.take(np.arange(0))
         study = self._study(self._drawn(room).kept, none, test)
         study = dataclasses.replace(study, policy=self._shared.policy)
-        before, after = (self._answers(study, (name,))[name] for name in (CLASSIC, SAMPLES))
+        answers = self._answers(study, (CLASSIC, SAMPLES))
+        before, after = answers[CLASSIC], answers[SAMPLES]
         gain = results.gain(before, after, test)
         return {
             **vars(gain),
@@ -174,19 +175,19 @@ class Bench:
 
     def _measured(self, line: Line, room: Path) -> Line:
         """The line of a trained recipe, with all that is measured of its samples."""
-        drawn = self._drawn(room)
-        files.write_bytes(room / "samples.png", images.encode(picture(drawn.samples)))
+        candidates = self._drawn(room)
+        files.write_bytes(room / "samples.png", images.encode(picture(candidates.samples)))
         line = dataclasses.replace(
             line,
-            samples=len(drawn.samples),
-            accepted=float(drawn.accepted.mean()),
-            seconds_per_thousand=1000 * drawn.seconds / len(drawn.samples),
-            **self._scores(drawn.samples),
+            samples=len(candidates.samples),
+            accepted=float(candidates.accepted.mean()),
+            seconds_per_thousand=1000 * candidates.seconds / len(candidates.samples),
+            **self._scores(candidates.samples),
         )
-        if not drawn.accepted.any():
-            error = f"synth would accept none of its {len(drawn.samples):,} samples"
+        if not candidates.accepted.any():
+            error = f"synth would accept none of its {len(candidates.samples):,} samples"
             return dataclasses.replace(line, error=error)
-        study = dataclasses.replace(self._shared, synthetic=drawn.kept)
+        study = dataclasses.replace(self._shared, synthetic=candidates.kept)
         answers = self._answers(study, (SAMPLES, ALONE))
         truth = self.workspace.valid.labels
         before = self.classic.valid == truth

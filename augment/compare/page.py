@@ -82,6 +82,7 @@ def _terms(report: Mapping[str, Any]) -> str:
 
 
 def _table(rows: list[Mapping[str, Any]]) -> Figure:
+    """A line for each recipe, then why one failed and what one leaves unused."""
     body = [list(line.values()) for line in map(compared, range(1, len(rows) + 1), rows)]
     caption = (
         "Gain: of labelled images with accepted samples over the images alone. Taught: accuracy on "
@@ -95,6 +96,7 @@ def _table(rows: list[Mapping[str, Any]]) -> Figure:
 
 
 def _gains(rows: list[Mapping[str, Any]]) -> Figure | None:
+    """The gains with their intervals; None where none was measured."""
     measured = [row for row in rows if row["gain"] is not None]
     if not measured:
         return None

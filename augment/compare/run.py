@@ -104,6 +104,7 @@ def _tested(bench: Bench, winner: Entry, root: Path) -> dict[str, Any]:
 def _report(
     bench: Bench, order: Sequence[Line], winner: Entry | None, tested: dict[str, Any]
 ) -> dict[str, Any]:
+    """What reports/compare.json holds."""
     here, plan = bench.workspace, bench.plan
     return {
         "winner": None if winner is None else winner.name,

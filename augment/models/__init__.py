@@ -16,6 +16,8 @@ from augment.models import (  # noqa: F401
     pix2pix,
     pixelcnn,
     progressive,
+    projected,
+    ssgan,
     stargan,
     vae,
 )

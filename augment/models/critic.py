@@ -49,12 +49,14 @@ class Critic(nn.Module):
     def logits_of(self, features: Tensor, labels: Tensor) -> Tensor:
         """Features (N, width) and classes (N, members) to logits (N,).
 
-        Of features (N, width, h, w) there is one for each patch: (N · h · w,).
+        Of features (N, width, h, w) there is one for each patch: (N · h · w,). The class then adds
+        to all of them by the mean of their features.
         """
-        logits: Tensor = self.logit(features).flatten()
+        logits: Tensor = self.logit(features)
         if self.conditioning is not None:
-            logits = logits + self.conditioning.logit(features, labels)  # type: ignore[operator]
-        return logits
+            whole = features.mean((2, 3)) if features.dim() > 2 else features
+            logits = logits + self.conditioning.logit(whole, labels)[:, None]  # type: ignore[operator]
+        return logits.flatten()
 
     def logit_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters on which the logit depends: none of other heads."""

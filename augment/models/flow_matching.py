@@ -38,7 +38,11 @@ class FlowMatching(Transport):
         return (Phase("velocity", "v", (self.generator,), self.losses),)
 
     def losses(self, batch: Batch) -> Losses:
-        """The mean square by which velocities are wrong, at times that fill 0 to 1 evenly."""
+        """The mean square by which expected images are wrong, at times that fill 0 to 1 evenly.
+
+        That is the error of velocities times what is left of the time. Weighed alike at all times,
+        the last steps, which remove specks and know the class by sight, would count for most.
+        """
         real, rng = self.parts.augment(batch.real, batch.rng), batch.rng
         count, place = len(real), rng.device
         noise = torch.randn(real.shape, generator=rng, device=place).to(real)
@@ -47,5 +51,5 @@ class FlowMatching(Transport):
         told = self.generator.told(batch.labels) * (shares[1] >= self.unlabelled)[:, None]
         at = torch.lerp(noise, real, time[:, None, None, None])
         network: Generator = self.generator.network  # type: ignore[assignment]
-        guess: Tensor = network.velocity(at, time, told)
-        return {"squares": (guess.float() - (real - noise)).square().mean()}
+        expected: Tensor = network.expected(at, time, told)
+        return {"squares": (expected.float() - real).square().mean()}

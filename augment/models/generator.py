@@ -116,6 +116,11 @@ class Generator:
         digest = checkpoint.digest_of_checkpoint(folder, name)
         return cls(network, meta, digest, _codes(folder.parent / Path(CODES).name, digest))
 
+    @property
+    def paints(self) -> bool:
+        """Whether it paints on a structure, its own or that of a picture."""
+        return self.network.structure is not None
+
     def start_from(self, sources: Arrays) -> None:
         """Take the real train images that candidates start from, where the network needs them.
 
@@ -142,9 +147,9 @@ class Generator:
     ) -> torch.Tensor:
         """The first ``n`` candidates of class ``label``, unfiltered: uint8 (n, C, H, W).
 
-        With ``source``, uint8 (C, H, W), all start from that image. ``codes`` maps a continuous
-        code's number to (low, high). Raises GeneratorError for a class or a code that the generator
-        does not have.
+        With ``source``, uint8 (C, H, W), all start from that image, or are painted on its
+        structure. ``codes`` maps a continuous code's number to (low, high). Raises GeneratorError
+        for a class or a code that the generator does not have.
         """
         if n < 1:
             raise GeneratorError(f"n: at least 1, found {n}")
@@ -173,13 +178,15 @@ class Generator:
         then the one that has this source.
         """
         self.check(label, codes, truncation)
+        if source is not None and not (self.rule or self.paints):
+            raise GeneratorError("the generator starts from noise and takes no image")
         conditions = torch.tensor(self._conditions(label)).repeat(CHUNK)[:CHUNK]
         number = first
         while True:
             rng = seeding.generator(seed, "synth", label, number)
             noise, values = latents(self.network, CHUNK, rng, ranges=codes, truncation=truncation)
             start, names = None, None
-            if self.rule and source is not None:
+            if source is not None:
                 start = np.broadcast_to(source, (CHUNK, *source.shape))
             elif self.rule:
                 start, names = self._starts(conditions.numpy(), seeding.derive(seed, label), number)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from augment.models.density import ClassMixture, picked
 from augment.models.networks import Shape
+from augment.vision.structure import Structure, structure_of
 
 Ranges = Mapping[int, tuple[float, float]]  # least and greatest value of a code, by its number
 
@@ -87,6 +88,12 @@ class LatentGenerator(nn.Module):
         inputs, vector = self.conditioning(conditions)
         return inputs if vector is None else torch.cat([inputs, vector], 1)
 
+    @property
+    def structure(self) -> Structure | None:
+        """What the network draws and paints on, where it does: it also paints on a source's."""
+        kind: Structure | None = getattr(self.network, "structure", None)
+        return kind
+
     def note(self, conditions: Tensor, styles: Tensor) -> None:
         """Count the styles (N,) that come with conditions (N,)."""
         ones = self.counts.new_ones(len(styles))
@@ -102,8 +109,8 @@ class LatentGenerator(nn.Module):
     ) -> Tensor:  # fmt: skip
         """(N, inputs), (N,), (N, codes) and styles (N,) to images (N, C, H, W) in [-1, 1].
 
-        ``source`` (N, C, H, W) are the images that a network starts from, where it does. Without
-        ``styles`` the last number of the noise picks them.
+        ``source`` (N, C, H, W) are the images that a network starts from, where it does, or whose
+        structure it paints on. Without ``styles`` the last number of the noise picks them.
         """
         return self._painted(*self.inputs_of(noise, conditions, codes, styles), source)
 
@@ -142,6 +149,8 @@ class LatentGenerator(nn.Module):
         return torch.cat([noise, *shared], -1), vector
 
     def _painted(self, joined: Tensor, vector: Tensor | None, source: Tensor | None) -> Tensor:
+        if source is not None and self.structure:
+            source = structure_of(source, self.structure).to(source)
         start = {} if source is None else {"source": source}
         images: Tensor = self.network(joined, vector, **start)
         return images

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -148,10 +148,12 @@ def compare_board(report: Mapping[str, Any]) -> Group:
     """compare.json as a table, a line for each recipe, best first; below it what is to be said."""
     minutes = report["minutes"]
     title = f"{minutes:g} {'minute' if minutes == 1 else 'minutes'} each; gain in points, on valid"
-    board = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    board = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     for title in NARROW.values():
         right = title not in ("recipe", "95 %")
-        board.add_column(title, justify="right" if right else "left", overflow="fold")
+        whole = title != "recipe"  # a name may be long
+        justify: JustifyMethod = "right" if right else "left"
+        board.add_column(title, justify=justify, overflow="fold", no_wrap=whole)
     for place, row in enumerate(report["rows"], 1):
         cells = compared(place, row)
         board.add_row(*(escape(number(cells[key])) for key in NARROW))

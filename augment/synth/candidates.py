@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,16 @@ from augment.synth.selectors import Floats, Selection
 
 @dataclass(frozen=True)
 class Draw:
-    """How candidates are drawn, and how many of them for each sample of a quota at most."""
+    """How candidates are drawn, and how many of them for each sample of a quota at most.
+
+    With ``source``, uint8 (C, H, W), all are painted on that image's structure.
+    """
 
     seed: int = 0
     codes: Ranges = field(default_factory=dict)
     truncation: float | None = None
     max_candidates: float = 20.0
+    source: images.Pixels | None = None
 
 
 class AcceptedChunk(NamedTuple):
@@ -134,6 +139,7 @@ def _fill(
             seed=draw.seed,
             codes=draw.codes,
             truncation=draw.truncation,
+            source=draw.source,
         ):
             room = target - accepted
             if candidate_filter:
@@ -188,8 +194,11 @@ def _row(
     """The row of the candidate at ``place`` of a chunk, without its image."""
     index = chunk.start + place
     channels, height, width = generator.shape
+    origin = generator.digest
+    if draw.source is not None:
+        origin += hashlib.sha256(draw.source.tobytes()).hexdigest()
     row: table.Row = {
-        "id": table.sample_id(generator.digest, draw.seed, label, index),
+        "id": table.sample_id(origin, draw.seed, label, index),
         "label": label,
         "split": "train",
         "origin": "synthetic",

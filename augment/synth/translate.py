@@ -70,7 +70,7 @@ def translate(
         to = None
     label, count = _decided(generator, to, count, recipes)
     seed = settings.seed if seed is None else seed
-    sources = _sources(pictures, generator, resize)
+    sources = sources_of(pictures, generator, resize)
     rows: dict[str, Pixels] = {}
     temporary = files.temporary_beside(out)
     try:
@@ -127,7 +127,7 @@ def _decided(
     A generator that is not told the class takes any of them as a name.
     """
     classes = ", ".join(generator.classes)
-    if generator.rule is None:
+    if generator.rule is None and not generator.paints:
         raise TranslateError(
             "the generator starts from noise and not from an image; train one that does: "
             f"train.recipe {', '.join(recipes)}"
@@ -152,7 +152,7 @@ def _decided(
     return label, COUNT if count is None else count
 
 
-def _sources(pictures: Sequence[Path], generator: Generator, resize: str) -> list[Pixels]:
+def sources_of(pictures: Sequence[Path], generator: Generator, resize: str) -> list[Pixels]:
     """The pictures as the generator takes them, uint8 (C, H, W) each.
 
     Raises TranslateError, which names the pictures that cannot be read.

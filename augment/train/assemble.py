@@ -16,6 +16,8 @@ from augment.registry import PartError
 from augment.train.settings import TrainSettings
 from augment.vision import augmentations
 
+STRUCTURES = {"glyph": "skeleton", "natural": "layout"}  # what a set has, by its profile
+
 
 def augment_of(settings: TrainSettings) -> list[Any]:
     """The augmentations of a run: those of the settings, or the defaults of the profile."""
@@ -29,6 +31,14 @@ def discriminator_of(settings: TrainSettings) -> dict[str, Any]:
     spec = DISCRIMINATORS.resolve(settings.discriminator)
     if spec.get("norm") == "auto":
         spec["norm"] = "none" if _per_image(settings) else "batch"
+    return spec
+
+
+def generator_of(settings: TrainSettings) -> dict[str, Any]:
+    """The generator's part with ``structure: auto`` decided by the profile."""
+    spec = GENERATORS.resolve(settings.generator)
+    if spec.get("structure") == "auto":
+        spec["structure"] = STRUCTURES[settings.profile]
     return spec
 
 
@@ -83,7 +93,7 @@ def build(settings: TrainSettings, shape: Shape, classes: int) -> Model:
     parts = Parts(
         shape=shape,
         classes=classes,
-        generator=lambda *sizes: GENERATORS.build(settings.generator, *sizes),
+        generator=lambda *sizes: GENERATORS.build(generator_of(settings), *sizes),
         discriminator=lambda size: DISCRIMINATORS.build(discriminator_of(settings), size),
         generator_condition=lambda count: GENERATOR_CONDITIONS.build(
             settings.conditioning.generator, count
@@ -134,5 +144,6 @@ def resolved_settings(settings: TrainSettings) -> dict[str, Any]:
     decided = {
         "augment": augment_of(settings),
         "discriminator": discriminator_of(settings),
+        "generator": generator_of(settings),
     }
     return settings.model_copy(update=decided).resolved()

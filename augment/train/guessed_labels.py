@@ -28,9 +28,10 @@ def fill(needs: Needs, pool: Arrays, *, upright: bool, seed: int) -> Arrays:
     ``upright`` says that images keep their class only upright (``profile: glyph``). Raises
     PartError where there are no more images than clusters.
     """
-    if needs.guessed or needs.styles > 1:
+    guessed = needs.guessed and bool((pool.labels < 0).any())
+    if guessed or needs.styles > 1:
         described = describe(pool.pixels, upright=upright)
-    if needs.guessed:
+    if guessed:
         labels = _guess(needs, pool, described, seed)
         pool = dataclasses.replace(pool, labels=labels)
     if needs.styles > 1:

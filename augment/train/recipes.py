@@ -99,7 +99,7 @@ RECIPES: dict[str, Recipe] = {
             "model": "fastgan",
             "generator": "fastgan",
             "discriminator": "fastgan",
-            "conditioning": {"generator": "embed"},
+            "conditioning": {"generator": "conditional_norm"},
             "loss": "hinge",
         },
     ),
@@ -122,6 +122,26 @@ RECIPES: dict[str, Recipe] = {
         "Noise flows to images along learned velocities, under guidance by the class",
         "Lipman et al. 2023; Liu et al. 2023; Ho & Salimans 2022",
         {**_FLOW, "model": "flow_matching", "generator": "velocity"},
+    ),
+    "projected": Recipe(
+        "For photographs: discriminators on the features of a network that knows ImageNet",
+        "Sauer et al. 2021",
+        {
+            "model": "projected",
+            "generator": "fastgan",
+            "discriminator": {**_JUDGE, "layers": 1},
+            "conditioning": {"generator": "conditional_norm"},
+            "loss": "hinge",
+        },
+    ),
+    "ssgan": Recipe(
+        "Draws a structure, a skeleton or the layout of colours, and paints on it, or on yours",
+        "Wang & Gupta 2016",
+        {
+            "model": "ssgan",
+            "generator": "ssgan",
+            "conditioning": {"generator": "conditional_norm"},
+        },
     ),
     "dagan": Recipe(
         "Bends a real image into another one of its class",
@@ -213,6 +233,7 @@ RECIPES: dict[str, Recipe] = {
             "model": "lapgan",
             "generator": "pyramid",
             "conditioning": {"generator": "conditional_norm"},
+            "rate": {"generator": 2e-4},  # as quick as its critics it leaves them behind, all alike
         },
     ),
     "progressive": Recipe(

@@ -77,7 +77,7 @@ def run(
     guessed = needs.guessed and needs.labels == "half"
     labeller = _labeller(settings, filled if guessed else train, home, device)
     for key, others in (("domains", sources), ("helpers", helpers)):
-        if settings.profile == "glyph" and others and opposed(train, others):
+        if settings.profile == "glyph" and others and not needs.key and opposed(train, others):
             progress.say(
                 f"train: ink is light in the set and dark in ingest.{key}, or the reverse, and "
                 "shapes may come out as their counters; the reader fonts draws either (ink: light)"

@@ -59,7 +59,11 @@ class Knob:
         if self.step:
             ends = int(self.low), int(self.high)
             return trial.suggest_int(self.name, *ends, step=self.step, log=False)
-        return float(f"{trial.suggest_float(self.name, self.low, self.high, log=self.log):.3g}")
+        return self.written(trial.suggest_float(self.name, self.low, self.high, log=self.log))
+
+    def written(self, value: Value) -> Value:
+        """``value`` as a trial takes it and params.yaml gets it: a float has three digits."""
+        return float(f"{value:.3g}") if isinstance(value, float) else value
 
     @property
     def described(self) -> str:

@@ -40,7 +40,7 @@ FAR = 10**9  # steps between two measurements of a trial: as few as its length a
 POLICIES: tuple[Spec, ...] = ("affine", "elastic", {"name": "elastic", "amplitude": 0.16})
 
 
-class Bench:
+class TrialBench:
     """The set, the terms on which trials are judged, and the classifiers without samples.
 
     These learn under the best of the settings' policies, or of POLICIES where there is but one:
@@ -72,11 +72,11 @@ class Bench:
             watch=lambda share, row: watch(share, _measure(row)),
         )  # fmt: skip
         seconds = LONGEST * 60 * self.minutes
-        drawn = draw(settings.synth, settings.codes, room, self.workspace.train, dose, seconds)
-        files.write_bytes(folder / PICTURE, images.encode(picture(drawn.samples)))
-        if not drawn.accepted.any():
-            raise TuneError(f"synth would accept none of its {len(drawn.samples):,} samples")
-        outcome = self._outcome(drawn.kept, dose, report["steps"])
+        samples = draw(settings.synth, settings.codes, room, self.workspace.train, dose, seconds)
+        files.write_bytes(folder / PICTURE, images.encode(picture(samples.samples)))
+        if not samples.accepted.any():
+            raise TuneError(f"synth would accept none of its {len(samples.samples):,} samples")
+        outcome = self._outcome(samples.kept, dose, report["steps"])
         self.clear(folder)
         return outcome
 
@@ -112,6 +112,7 @@ class Bench:
         return self._right(self.shared, arms.classic)
 
     def _outcome(self, kept: Arrays, dose: float, steps: int) -> TrialOutcome:
+        """What the ``kept`` samples gain at ``dose``, and the keys that make as many again."""
         study = dataclasses.replace(self.shared, synthetic=kept)
         after = self._right(study, partial(arms.synthetic, dose=dose))
         gains = np.subtract(after, self._before, dtype=np.float64)

@@ -136,6 +136,7 @@ def write_page(root: Path, findings: Findings, samples: Path) -> None:
 
 
 def _headline(findings: Findings) -> Headline:
+    """Whether the samples help, by how much, and which knob matters most."""
     verdict, sentences = findings.verdict(), in_words(findings)
     if findings.best is None or findings.best.outcome is None:
         return Headline("No trial could be measured.", "bad", sentences, source=SOURCE)

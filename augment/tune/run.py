@@ -19,7 +19,7 @@ from augment.report.words import counted
 from augment.runtime import progress
 from augment.tune import experiments, page
 from augment.tune.base import Changes, Knob, TuneError
-from augment.tune.bench import PICTURE, Bench
+from augment.tune.bench import PICTURE, TrialBench
 from augment.tune.knobs import changes_of, default_knobs, parse
 from augment.tune.page import PAGE, Findings
 from augment.tune.study import Trial, TuneStudy
@@ -58,7 +58,7 @@ def tune(
     name = _digest(settings, knobs, request.seed)
     study = TuneStudy(here.home / f"tune-{name}", knobs, request.seed)
     minutes = _trial_minutes(study, request)
-    bench = Bench(here, settings, knobs, minutes, overrides, root)
+    bench = TrialBench(here, settings, knobs, minutes, overrides, root)
     for knob in knobs:  # a wrong key or value is said before any work
         for value in knob.choices or (knob.low, knob.high):
             bench.settings_of(knob.changes(value))
@@ -76,6 +76,7 @@ def tune(
 
     study.run(bench.judge, seconds=60 * request.minutes, most=request.trials, after=after)
     final = findings()
+    _write(root, study, final)
     if final.best is None:
         whys = dict.fromkeys(trial.why for trial in final.trials if trial.why)
         raise TuneError(f"no trial could be measured; {root / PAGE} says why: {'; '.join(whys)}")
@@ -147,7 +148,7 @@ def _trial_minutes(study: TuneStudy, request: Request) -> float:
     return minutes
 
 
-def _announce(bench: Bench, study: TuneStudy, minutes: float) -> None:
+def _announce(bench: TrialBench, study: TuneStudy, minutes: float) -> None:
     tried = ", ".join(f"{knob.name} ({knob.described})" for knob in bench.knobs)
     progress.say(
         f"tune: {counted(len(study.trials()), 'trial')} so far in {study.folder}; {minutes:g} "
@@ -155,7 +156,7 @@ def _announce(bench: Bench, study: TuneStudy, minutes: float) -> None:
     )
 
 
-def _findings(study: TuneStudy, bench: Bench, seed: int) -> Findings:
+def _findings(study: TuneStudy, bench: TrialBench, seed: int) -> Findings:
     """The state of the study; the best trial is that with the highest lower end."""
     trials = study.trials()
     finished = [trial for trial in trials if trial.outcome]
@@ -181,7 +182,7 @@ def _order(trial: Trial) -> tuple[float, float, int]:
     return trial.outcome.low, trial.outcome.gain, -trial.number
 
 
-def _lines(best: Trial, bench: Bench) -> Changes:
+def _lines(best: Trial, bench: TrialBench) -> Changes:
     """The keys of params.yaml that the best trial, and the overrides it ran under, change."""
     before = {
         key: value
@@ -203,7 +204,7 @@ def _write(root: Path, study: TuneStudy, findings: Findings) -> None:
     page.write_page(root, findings, study.folder / folder / PICTURE)
 
 
-def _experiments(root: Path, request: Request, bench: Bench, name: str) -> Any:
+def _experiments(root: Path, request: Request, bench: TrialBench, name: str) -> Any:
     """A function that keeps a trial as an experiment of DVC's; None where DVC is not in use."""
     if not request.dvc or not experiments.in_use(root):
         return None

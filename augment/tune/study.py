@@ -94,8 +94,9 @@ class TuneStudy:
         return count
 
     def trials(self) -> list[Trial]:
-        """All trials so far, of all processes, by number."""
-        return [_of(trial) for trial in self._study.get_trials(deepcopy=False)]
+        """All trials that have begun, of all processes, by number."""
+        every = self._study.get_trials(deepcopy=False)
+        return [self._of(trial) for trial in every if trial.state.name != "WAITING"]
 
     def importances(self) -> dict[str, float]:
         """Which share of the gain's variance each knob explains by itself, the largest first.
@@ -141,7 +142,7 @@ class TuneStudy:
             except AugmentError as error:
                 trial.set_user_attr("why", str(error))
             trial.set_user_attr("seconds", time.monotonic() - start)
-            return _of(self._study.tell(trial, value, state=state))
+            return self._of(self._study.tell(trial, value, state=state))
 
     @contextmanager
     def _next(self) -> Iterator[optuna.Trial]:
@@ -201,6 +202,24 @@ class TuneStudy:
 
         return watch
 
+    def _of(self, trial: Any) -> Trial:
+        """A trial of Optuna's in our words."""
+        attributes = trial.user_attrs
+        outcome = attributes.get("outcome")
+        measured = {
+            float(key.removeprefix("at ")): Measure(*(math.nan if x is None else x for x in value))
+            for key, value in attributes.items()
+            if key.startswith("at ")
+        }
+        knobs = {knob.name: knob for knob in self.knobs}
+        values = {name: knobs[name].written(value) for name, value in trial.params.items()}
+        names = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "stopped"}
+        return Trial(
+            trial.number, names.get(trial.state.name, "running"), values,
+            None if outcome is None else TrialOutcome(**outcome), attributes.get("why", ""),
+            attributes.get("seconds", math.nan), measured, _folder(trial),
+        )  # fmt: skip
+
     def _alone(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.folder / ".study.lock")
 
@@ -240,28 +259,14 @@ def _rank(value: float, others: Sequence[float]) -> float | None:
 
 def in_words(trial: Trial) -> str:
     """A line about a trial that is over."""
-    values = ", ".join(f"{name} {value}" for name, value in trial.values.items())
+    values = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in trial.values.items()
+    )
     if trial.outcome is None:
         return f"trial {trial.number} ({values}): {trial.why or trial.state}"
     low, gain, high = (100 * x for x in (trial.outcome.low, trial.outcome.gain, trial.outcome.high))
     return f"trial {trial.number} ({values}): gain {gain:+.2f} points ({low:+.2f} to {high:+.2f})"
-
-
-def _of(trial: Any) -> Trial:
-    """A trial of Optuna's in our words."""
-    attributes = trial.user_attrs
-    outcome = attributes.get("outcome")
-    measured = {
-        float(key.removeprefix("at ")): Measure(*(math.nan if x is None else x for x in value))
-        for key, value in attributes.items()
-        if key.startswith("at ")
-    }
-    names = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "stopped"}
-    return Trial(
-        trial.number, names.get(trial.state.name, "running"), dict(trial.params),
-        None if outcome is None else TrialOutcome(**outcome), attributes.get("why", ""),
-        attributes.get("seconds", math.nan), measured, _folder(trial),
-    )  # fmt: skip
 
 
 def _folder(trial: Any) -> str:

@@ -74,8 +74,9 @@ def _gaps(images: Pixels, candidates: Pixels) -> Doubles:
     size = math.prod(images.shape[1:])
     centred = np.subtract(candidates, np.float32(128)).reshape(*candidates.shape[:2], size)
     middle = np.subtract(images, np.float32(128))
-    back = np.stack([_returned(middle, *at) for at in _PLACES]).reshape(len(_PLACES), -1, size)
-    ones = np.ones_like(middle[:1])
+    back = np.stack([_returned(middle, *at) for at in _PLACES])
+    back = back.reshape(len(_PLACES), len(images), size)
+    ones = np.ones((1, *images.shape[1:]), np.float32)
     weights = np.stack([_returned(ones, *at) for at in _PLACES]).reshape(len(_PLACES), size)
     twice = 2 * (centred @ back.transpose(1, 2, 0))
     squares = np.square(centred) @ weights.T + np.square(middle).sum((1, 2, 3))[:, None, None]

@@ -15,7 +15,7 @@ from augment.compare.workspace import CompareError
 from augment.data import images, table
 from augment.data.arrays import load_arrays
 from augment.report.terminal import NARROW, compare_in_words
-from augment.train import pace
+from augment.train import loop, pace
 from augment.train.settings import TrainSettings
 
 SETTINGS: dict[str, Any] = {
@@ -120,15 +120,15 @@ def test_a_run_that_was_stopped_goes_on(
     """Killed in the second recipe after its first checkpoint."""
     monkeypatch.setattr(bench.train.pace, "seconds_a_step", lambda *_: MINUTES * 60 / 8)
     saved: list[int] = []
-    write = bench.train.Trainer._save
+    write = loop.checkpoint.write_step
 
-    def stopping(trainer: Any, where: str) -> None:
-        write(trainer, where)
-        saved.append(trainer.history.step)
+    def stopping(folder: Path, step: int, *state: Any) -> None:
+        write(folder, step, *state)
+        saved.append(step)
         if len(saved) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench.train.Trainer, "_save", stopping)
+    monkeypatch.setattr(loop.checkpoint, "write_step", stopping)
     command = ["compare", *NAMES, "--minutes", str(MINUTES)]
     assert exit_code(*command) == 130
     assert "the same command goes on" in capsys.readouterr().err

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from augment.models.base import MODELS, Batch, Model, Phase
+from augment.models.generator import Generator
+from augment.models.latents import latents
 from augment.registry import PartError
-from augment.runtime import seeding
+from augment.runtime import checkpoint, seeding
 from augment.train import assemble
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
@@ -36,6 +39,8 @@ ROWS: dict[str, dict[str, Any]] = {  # the model's options: one row a model
     "fastgan": {"noise": 8},
     "lapgan": {"noise": 4},
     "progressive": {"noise": 8},
+    "projected": {"noise": 8, "width": 8},
+    "ssgan": {"noise": 12},
 }
 _BEND, _UNET = {"name": "bend", "width": 8}, {"name": "unet", "width": 8}
 STARTING = {  # from a source image
@@ -54,7 +59,10 @@ NETWORKS: dict[str, dict[str, Any]] = {  # of models that need their own
     "lapgan": {"generator": {"name": "pyramid", "width": 8}},
     "pixelcnn": {"generator": {"name": "pixelcnn", "width": 8, "layers": 2}},
     "progressive": {"generator": _GROWING, "discriminator": _GROWING},
+    "projected": {"discriminator": {"name": "patch", "width": 8, "norm": "none"}},
+    "ssgan": {"generator": {"name": "ssgan", "width": 8}},
 }
+pytestmark = pytest.mark.usefixtures("imagenet")
 each_model = pytest.mark.parametrize("name", ROWS)
 
 
@@ -192,6 +200,27 @@ def test_samples_are_images_that_follow_from_the_seed(name: str) -> None:
     assert first.shape == (5, *SHAPE) and first.abs().max() <= 1
     assert torch.equal(first, same) and not torch.equal(first, other)
     assert model.matched == (model.conditions == CLASSES)
+
+
+@each_model
+def test_a_generator_is_rebuilt_from_its_options_and_weights(name: str, tmp_path: Path) -> None:
+    model, resolved = build(name), assemble.resolved_settings(settings(name))
+    average = model.average
+    meta = {
+        "generator": resolved["generator"], "noise": average.noise, "codes": average.codes,
+        "styles": average.styles, "conditions": model.conditions, "matched": model.matched,
+        "source": model.needs.source, "shape": SHAPE, "classes": [*"abc"],
+        "conditioning": average.conditioning and resolved["conditioning"]["generator"],
+    }  # fmt: skip
+    checkpoint.save_state(tmp_path, "generator", average.state_dict(), meta)
+    network = Generator.load(tmp_path, device="cpu").network
+    conditions, source = torch.arange(5) % CLASSES, batch(0, name).real[:5]
+    noise, codes = latents(average, 5, torch.Generator().manual_seed(0))
+    given_source = source if model.needs.source else None
+    first, second = (
+        part.eval()(noise, conditions, codes, given_source) for part in (average, network)
+    )
+    assert torch.allclose(first, second, atol=1e-5) and average.grown == network.grown
 
 
 @each_model

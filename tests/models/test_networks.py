@@ -48,7 +48,8 @@ LATENT = 10
 CONDITION = 6
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {  # beside the defaults
     ("generator", "resnet"): [{"norm": "batch"}, {"attention": True}],
-    ("generator", "pyramid"): [{"levels": 2, "layers": 1}],
+    ("generator", "pyramid"): [{"doublings": 1, "layers": 1}],
+    ("generator", "ssgan"): [{"structure": "layout"}],
     ("generator", "unet"): [{"added": True}, {"norm": "layer"}],
     ("discriminator", "fastgan"): [{"norm": "none", "spectral": False}],
     ("discriminator", "mlp"): [{"layers": 2}],

@@ -20,7 +20,13 @@ from augment.train.settings import ConditioningSettings, RateSettings, TrainSett
 from augment.train.step import Engine
 
 NAMES = list(RECIPES)
+pytestmark = pytest.mark.usefixtures("imagenet")
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+KNOWN_AS = (
+    "gan dcgan cgan acgan infogan lsgan fgan wgan wgan_gp sngan r3gan vae dagan "
+    "pix2pix cyclegan dualgan discogan stargan cartoongan animegan fastgan projected ssgan"
+).split()
+
 # recipe -> what it is known by, as resolved settings say it
 KNOWN_BY: dict[str, dict[str, Any]] = {
     "infogan": {"model.name": "infogan", "loss.name": "non_saturating", "penalties": []},
@@ -109,6 +115,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "model.name": "lapgan",
         "generator.name": "pyramid",
         "conditioning.generator.name": "conditional_norm",
+        "rate.generator": 2e-4,
     },
     "progressive": {
         "model.name": "progressive",
@@ -120,7 +127,6 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "nice": {
         "model.name": "flow",
         "generator.name": "nice",
-        "generator.preparation": "affine",
         "augment": [],
         "optimiser.betas": (0.9, 0.999),
     },
@@ -129,7 +135,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "generator.name": "realnvp",
         "generator.preparation": "logit",
     },
-    "glow": {"model.name": "flow", "generator.name": "glow", "generator.preparation": "affine"},
+    "glow": {"model.name": "flow", "generator.name": "glow", "generator.steps": 8},
     "flow_matching": {
         "model.name": "flow_matching",
         "generator.name": "velocity",
@@ -144,6 +150,22 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
         "model.prior": "mixture",
         "generator.name": "dcgan",
         "augment": [],
+    },
+    "projected": {
+        "model.name": "projected",
+        "model.features": "efficientnet",
+        "generator.name": "fastgan",
+        "discriminator.name": "patch",
+        "discriminator.spectral": True,
+        "loss.name": "hinge",
+    },
+    "ssgan": {
+        "model.name": "ssgan",
+        "generator.name": "ssgan",
+        "generator.structure": "skeleton",
+        "generator.style": 8,
+        "conditioning.generator.name": "conditional_norm",
+        "discriminator.name": "dcgan",
     },
     "sngan": {"loss.name": "hinge", "discriminator.spectral": True, "discriminator.norm": "none"},
 }

@@ -20,6 +20,7 @@ from augment.train.settings import TrainSettings
 from augment.train.step import Engine
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("imagenet")
 SHAPE = (1, 8, 8)
 CLASSES = 3
 COUNT = 8

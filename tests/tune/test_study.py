@@ -42,6 +42,8 @@ def test_the_settings_themselves_come_first_and_the_best_is_looked_for(tmp_path:
     assert len({trial.values["height"] for trial in others}) == 15  # nothing is drawn twice
     finished = [trial.outcome.gain for trial in others if trial.outcome]
     assert max(finished) > 0.9 and sum(finished[-5:]) > sum(finished[:5])
+    rates = [trial.values["height"] for trial in others]
+    assert rates == [float(f"{rate:.3g}") for rate in rates]  # what was tried is what is written
     importances = study.importances()
     assert list(importances) == ["height", "letter"] and importances["height"] > 0.9
 

@@ -71,7 +71,7 @@ def test_trials_are_judged_and_go_on_from_call_to_call(
     assert json.loads((blind / "reports/tune.json").read_text())["best"] == report["best"]
     page = (blind / "reports/tune.html").read_text("utf-8")
     assert "<h2>Best settings</h2>" in page and "train.steps" in page and "data:image/png" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "http://" not in page and "https://" not in page
 
 
 def test_nothing_that_a_stage_declares_is_touched(
@@ -99,7 +99,12 @@ def test_applying_keeps_comments(
 ) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(COMMENTED)
-    lines = {**tuned[1], "train.batch": 8, "score.uplift.doses": [2.5], "train.rate.generator": 0.1}
+    lines = {
+        **tuned[1],
+        "train.batch": 8,
+        "score.uplift.doses": [2.5],
+        "train.rate.autoencoder": 0.1,
+    }
     assert run.apply_to(path, lines) == f"{path}: {len(lines)} settings written"
     text = path.read_text()
     assert "# tuned by nobody yet\n" in text and "  batch: 8        # of the test\n" in text
@@ -115,10 +120,7 @@ def test_applying_keeps_comments(
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        (
-            ("height",),
-            "known: width, rate.discriminator, rate.generator, penalty.r1, augment, dose",
-        ),
+        (("height",), "known: width, rate.autoencoder, dose, or"),
         (("score.steps=1:9",), "only keys of train and of synth"),
         (("train.batch=9:1",), "LOW must be below HIGH"),
         (("train.ema=a:b",), "LOW and HIGH are numbers"),

