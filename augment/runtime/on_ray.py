@@ -70,9 +70,7 @@ def _joined(address: str | None, processes: int) -> Any:
     try:
         import ray
     except ImportError:
-        raise RayError(
-            "runtime.name: ray is not installed: pip install 'augment[ray]'"
-        ) from None
+        raise RayError("runtime.name: ray is not installed: pip install 'augment[ray]'") from None
     if ray.is_initialized():
         return ray
     here = {

@@ -66,9 +66,9 @@ def _follow_parent() -> None:
 def pool(processes: int, items: int) -> Iterator[Executor | None]:
     """Processes for ``items`` small pieces of work, or None where starting them costs more.
 
-    With ``processes`` 0 every core gets a process; a Ray cluster has as many as it has. This process is never forked, because a fork
-    would cut off its threads; so a script that calls this needs the guard
-    ``if __name__ == "__main__"``.
+    With ``processes`` 0 every core gets a process; a Ray cluster has as many as it has. This
+    process is never forked, because a fork would cut off its threads; so a script that calls this
+    needs the guard ``if __name__ == "__main__"``.
     """
     processes = processes or os.cpu_count() or 1
     if items < INLINE:
