@@ -7,6 +7,7 @@ unpickled; Ray on this machine listens on 127.0.0.1 alone and has no dashboard.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -80,7 +81,7 @@ def _joined(address: str | None, processes: int) -> Any:
     }
     there = {"address": address}
     try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **(there if address else here))
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **(there if address else here))
     except Exception as error:  # Ray has many
         why = " ".join(str(error).split())
         raise RayError(f"runtime.address: {address or 'this machine'}: {why}") from None
