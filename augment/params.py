@@ -20,6 +20,7 @@ from augment.errors import AugmentError
 from augment.ingest.settings import IngestSettings
 from augment.report.settings import ReportSettings
 from augment.runtime.precision import Precision
+from augment.runtime.workers import Runtime
 from augment.score.settings import ScoreSettings
 from augment.settings import Profile, Settings
 from augment.synth.settings import SynthSettings
@@ -31,6 +32,30 @@ PROFILE = "profile"
 
 class ParamsError(AugmentError, ValueError):
     """A setting that is unknown, missing or out of range; the message names its key."""
+
+
+class RuntimeSettings(Settings):
+    """Where pieces of work run; its name alone stands for all of it."""
+
+    name: Runtime = "processes"
+    """`processes` of this machine, or `ray`: workers of a Ray cluster, which the extra `ray` needs.
+    Results are the same to the byte.
+    """
+    address: str | None = None
+    """Of the Ray cluster: `auto` for the one that this machine belongs to, `ray://HOST:PORT`, or
+    null, which starts Ray on this machine, on 127.0.0.1 alone and without its dashboard.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, values: Any) -> Any:
+        return {"name": values} if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def _address_is_of_ray(self) -> RuntimeSettings:
+        if self.address is not None and self.name != "ray":
+            raise ValueError(f"address {self.address!r} goes with name: ray")
+        return self
 
 
 class Params(Settings):
@@ -45,6 +70,10 @@ class Params(Settings):
     """What networks compute in: `auto` takes bf16 on a GPU, and on a processor that is faster in
     it, measured once for a machine; `full` is float32 everywhere. Samples are always drawn in
     float32, so that other machines can draw them again.
+    """
+    runtime: RuntimeSettings = RuntimeSettings()
+    """What works on many images or classifiers beside one another: `processes` of this machine, or
+    `{name: ray}`.
     """
     ingest: IngestSettings
     """Where the images come from, and how they are split."""

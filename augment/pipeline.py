@@ -80,7 +80,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     """
     from augment import params
     from augment.registry import PartError
-    from augment.runtime import precision
+    from augment.runtime import precision, workers
     from augment.train.assemble import check_rates
 
     settings = params.load(root / "params.yaml", overrides)
@@ -95,6 +95,7 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     except PartError as error:
         raise params.ParamsError(str(error)) from None
     precision.use(settings.precision)
+    workers.use(settings.runtime.name, settings.runtime.address)
     return settings
 
 

@@ -1,11 +1,12 @@
-"""Worker processes: the same task for many chunks of work, in order and in bounded memory.
+"""Workers: the same task for many chunks of work, in order and in bounded memory.
 
 Small pieces of work go to a ``pool``; a few long ones, each of which a core can do alone, run
-``side_by_side``.
+``side_by_side``. Workers are processes of this machine or, where ``use`` says so, of Ray.
 """
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -17,9 +18,10 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.context import BaseContext
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from augment.runtime import precision, progress
+from augment.runtime.on_ray import RayExecutor
 
 A = TypeVar("A")
 C = TypeVar("C")
@@ -27,6 +29,18 @@ R = TypeVar("R")
 
 INLINE = 2000  # items, about as many as are done while processes start; chosen by hand
 WAITING = 2  # chunks for each process, so that no process waits for its next chunk
+
+
+Runtime = Literal["processes", "ray"]
+
+_runtime: Runtime = "processes"
+_address: str | None = None  # of Ray's cluster; None: Ray on this machine
+
+
+def use(runtime: Runtime, address: str | None = None) -> None:
+    """Let all further work of this program run there."""
+    global _runtime, _address
+    _runtime, _address = runtime, address
 
 
 def _read_from_a_pipe() -> bool:
@@ -52,12 +66,18 @@ def _follow_parent() -> None:
 def pool(processes: int, items: int) -> Iterator[Executor | None]:
     """Processes for ``items`` small pieces of work, or None where starting them costs more.
 
-    With ``processes`` 0 every core gets a process. This process is never forked, because a fork
-    would cut off its threads; so a script that calls this needs the guard
-    ``if __name__ == "__main__"``.
+    With ``processes`` 0 every core gets a process; a Ray cluster has as many as it has. This
+    process is never forked, because a fork would cut off its threads; so a script that calls this
+    needs the guard ``if __name__ == "__main__"``.
     """
     processes = processes or os.cpu_count() or 1
-    if processes == 1 or items < INLINE or _read_from_a_pipe():
+    if items < INLINE:
+        yield None
+        return
+    if _runtime == "ray":
+        yield RayExecutor(_address, processes)
+        return
+    if processes == 1 or _read_from_a_pipe():
         yield None
         return
     context = _context("augment.data.images")  # what every task needs
@@ -116,6 +136,18 @@ def _begin(task: Callable[..., Any], threads: int, setting: precision.Precision)
     _follow_parent()
 
 
+def _alone(
+    task: Callable[..., R], threads: int, setting: precision.Precision, arguments: tuple[Any, ...]
+) -> R:
+    """``task(*arguments)`` in a worker of Ray, on so many threads."""
+    import torch
+
+    torch.set_num_threads(threads)
+    precision.use(setting)
+    progress.silence()
+    return task(*arguments)
+
+
 def _done(arguments: tuple[Any, ...]) -> Any:
     return _task(*arguments)
 
@@ -133,9 +165,14 @@ def side_by_side(
     ``pool``.
     """
     processes = min(processes, count)
+    threads = max(1, (os.cpu_count() or 1) // max(1, processes))
+    if _runtime == "ray" and count > 1:
+        alone = functools.partial(_alone, task, threads, precision.decided("cpu"))
+        ray = RayExecutor(_address, max(1, processes) * threads, threads)
+        results = mapped(alone, ((None, arguments) for arguments in work), ray)
+        return [result for _, result in progress.track(results, title, count)]
     if processes < 2 or _read_from_a_pipe():
         return [task(*arguments) for arguments in work]
-    threads = max(1, (os.cpu_count() or 1) // processes)
     function = task.func if isinstance(task, partial) else task
     context = _context(function.__module__, "torch._dynamo")  # an optimiser imports it, in 3 s
     others = multiprocessing.active_children()

@@ -1,0 +1,149 @@
+"""Real Ray on this machine: the same results in the same order, workers that die, errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from augment import params
+from augment.data import images
+from augment.data.places import INGESTED
+from augment.ingest import run as ingest
+from augment.ingest.settings import IngestSettings
+from augment.runtime import on_ray, workers
+
+TASKS = """
+import os
+import signal
+from pathlib import Path
+
+
+def dies_once(path: str) -> int:
+    # Kill the worker that comes first; the next one gives the length of the path.
+    if not os.path.exists(path):
+        Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(path)
+
+
+def dies(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def divide(number: int) -> float:
+    return 6 / number
+
+
+def process(_: int) -> int:
+    return os.getpid()
+"""
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The tasks of this file as a module; all work goes to two workers of Ray."""
+    folder = tmp_path_factory.mktemp("tasks")
+    (folder / "ray_tasks.py").write_text(TASKS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+        patch.syspath_prepend(folder)
+        patch.setattr(workers, "INLINE", 0)
+        workers.use("ray")
+        yield importlib.import_module("ray_tasks")
+        workers.use("processes")
+        import ray as module
+
+        module.shutdown()
+
+
+def test_results_come_in_order_from_other_processes(ray: Any) -> None:
+    work = [(f"c{number}", -number) for number in range(40)]
+    with workers.pool(2, 40) as executor:
+        assert isinstance(executor, on_ray.RayExecutor)
+        assert list(workers.mapped(abs, work, executor)) == [(name, -x) for name, x in work]
+        ran = {number for _, number in workers.mapped(ray.process, work, executor)}
+    assert os.getpid() not in ran
+
+
+def test_a_worker_that_is_killed_costs_its_piece_alone(ray: Any, tmp_path: Path) -> None:
+    paths = [str(tmp_path / str(number)) for number in range(3)]
+    with workers.pool(2, 3) as executor:
+        done = list(workers.mapped(ray.dies_once, ((path, path) for path in paths), executor))
+    assert done == [(path, len(path)) for path in paths]
+
+
+def test_work_that_kills_every_worker_stops_with_the_error_of_processes(
+    ray: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "AGAIN", 0)
+    with workers.pool(2, 1) as executor, pytest.raises(BrokenProcessPool):
+        list(workers.mapped(ray.dies, [(None, 0)], executor))
+
+
+def test_an_error_of_the_task_arrives_as_it_was_raised(ray: Any) -> None:
+    with workers.pool(2, 2) as executor, pytest.raises(ZeroDivisionError):
+        list(workers.mapped(ray.divide, [(None, 2), (None, 0)], executor))
+
+
+def test_long_pieces_run_side_by_side(ray: Any) -> None:
+    work = [(number,) for number in (1, 2, 3)]
+    done = workers.side_by_side(ray.divide, work, count=3, processes=2, title="")
+    assert done == [6.0, 3.0, 2.0]
+
+
+def test_ingest_gives_the_same_bytes_as_with_processes(ray: Any, tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / "source" / label).mkdir(parents=True)
+        for number in range(30):
+            picture = np.random.default_rng(number).integers(0, 256, (9, 7), dtype=np.uint8)
+            data = images.encode(picture)[: None if number else 20]  # one is damaged
+            (tmp_path / "source" / label / f"{number}.png").write_bytes(data)
+    settings = IngestSettings(source=str(tmp_path / "source"), max_rejected=0.5)
+    reports = {}
+    for runtime in ("ray", "processes"):
+        workers.use(runtime)  # type: ignore[arg-type]
+        reports[runtime] = ingest.run(settings, tmp_path / runtime)
+    workers.use("ray")
+    assert reports["ray"] == reports["processes"] and reports["ray"]["rejected"] == 2
+    for path in (tmp_path / "ray" / INGESTED).iterdir():
+        assert path.read_bytes() == (tmp_path / "processes" / INGESTED / path.name).read_bytes()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/net/tcp6"), reason="listeners are read from /proc")
+def test_ray_of_this_machine_listens_on_this_machine_alone(ray: Any) -> None:
+    import psutil
+
+    with workers.pool(2, 2) as executor:
+        list(workers.mapped(abs, [(None, 1), (None, 2)], executor))
+        listening = [
+            connection.laddr.ip
+            for process in psutil.Process().children(recursive=True)
+            if "ray" in " ".join(process.cmdline())
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert listening and {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(
+        on_ray.RayError, match=r"ray is not installed: pip install 'augment\[ray\]'"
+    ):
+        on_ray.RayExecutor(None, 1)
+
+
+def test_settings_take_a_name_or_an_address() -> None:
+    tree = {"ingest": {"source": "x"}}
+    assert params.Params.model_validate(tree).runtime.name == "processes"
+    assert params.Params.model_validate({**tree, "runtime": "ray"}).runtime.name == "ray"
+    with pytest.raises(ValueError, match="address 'auto' goes with name: ray"):
+        params.Params.model_validate({**tree, "runtime": {"address": "auto"}})
