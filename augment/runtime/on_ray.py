@@ -27,12 +27,12 @@ class RayError(AugmentError):
 class RayExecutor(Executor):
     """Runs tasks on Ray's workers, each with ``cores`` to itself.
 
-    Entering it starts Ray or joins the cluster at ``address``, once for a program; this machine's
-    Ray gets ``processes`` cores. Raises RayError where that fails.
+    Ray is started, or the cluster at ``address`` joined, once for a program and until its end; this
+    machine's Ray gets ``processes`` cores.
     """
 
     def __init__(self, address: str | None, processes: int, cores: int = 1):
-        """Start or join Ray."""
+        """Start or join Ray. Raises RayError where that fails."""
         ray = _joined(address, processes)
         options = ray.remote(num_cpus=cores, max_retries=AGAIN)
         self._errors = ray.exceptions

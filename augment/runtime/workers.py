@@ -125,26 +125,27 @@ _task: Callable[..., Any]  # of a process that runs beside others
 
 
 def _begin(task: Callable[..., Any], threads: int, setting: precision.Precision) -> None:
-    """Make this process ready for its share of ``side_by_side``: torch gets ``threads`` cores."""
-    import torch
-
+    """Make this process ready for its share of ``side_by_side``."""
     global _task
     _task = task
+    _settle(threads, setting)
+    _follow_parent()
+
+
+def _settle(threads: int, setting: precision.Precision) -> None:
+    """Give torch ``threads`` cores, and no bar to this process."""
+    import torch
+
     torch.set_num_threads(threads)
     precision.use(setting)
     progress.silence()
-    _follow_parent()
 
 
 def _alone(
     task: Callable[..., R], threads: int, setting: precision.Precision, arguments: tuple[Any, ...]
 ) -> R:
     """``task(*arguments)`` in a worker of Ray, on so many threads."""
-    import torch
-
-    torch.set_num_threads(threads)
-    precision.use(setting)
-    progress.silence()
+    _settle(threads, setting)
     return task(*arguments)
 
 

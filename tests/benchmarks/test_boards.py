@@ -14,7 +14,6 @@ from augment.classifiers.networks import FEATURES
 from augment.codes import probe
 from augment.data.arrays import Arrays
 from augment.data.reports import ClassGain, UpliftReport
-from augment.train.recipes import RECIPES
 from benchmarks import (
     costs,
     families,
@@ -34,6 +33,7 @@ from benchmarks import (
     transfer,
     uplift,
 )
+from benchmarks.training import WITHIN
 
 SETTING = {"network": "own", "width": 8, "steps": 2, "batch": 64, "device": "cpu"}
 CPU = torch.device("cpu")
@@ -132,7 +132,7 @@ def test_rows_are_collected_and_the_rest_is_owed(
     assert pages.in_words([*full_form, full_form[2]]) == (
         "recipe gan, cgan, seed 0, device cpu; recipe gan, device cuda"
     )
-    assert pages.in_words([{"recipe": name, "size": 8} for name in RECIPES]) == (
+    assert pages.in_words([{"recipe": name, "size": 8} for name in WITHIN]) == (
         "every recipe, size 8"
     )
     assert pages.in_words([{"part": "speed"}]) == "part speed"
