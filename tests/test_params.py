@@ -91,7 +91,7 @@ def test_the_last_override_counts_and_the_file_stays(file: Path) -> None:
         ("train.recipe=stylegan", r"train: .*unknown recipe 'stylegan'; known: infogan, r3gan"),
         (
             "trian.steps=3",
-            r"trian: unknown key; known: profile, precision, runtime, ingest, clean, train, codes, adopt",
+            r"trian: unknown key; known: profile, precision, runtime, ingest, clean, train, codes",
         ),
         ("train.steps=0", r"train\.steps: .*greater than or equal to 1 \(found 0\)"),
         ("train.steps=many", r"train\.steps: .*integer.* \(found 'many'\)"),

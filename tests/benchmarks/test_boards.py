@@ -14,6 +14,7 @@ from augment.classifiers.networks import FEATURES
 from augment.codes import probe
 from augment.data.arrays import Arrays
 from augment.data.reports import ClassGain, UpliftReport
+from augment.train.recipes import RECIPES
 from benchmarks import (
     costs,
     families,
