@@ -52,7 +52,7 @@ def test_params_yaml_of_the_repository_is_whole() -> None:
     settings = pipeline.load(root=REPOSITORY)
     tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     assert list(tree) == ["profile", *pipeline.STAGES]
-    assert list(params.Params.model_fields) == ["profile", "precision", *pipeline.STAGES]
+    assert list(params.Params.model_fields) == ["profile", "precision", "runtime", *pipeline.STAGES]
     assert list(pipeline.STAGES) == list(STAGE_NAMES)
     assert settings.ingest.source == "builtin:mnist-few"
 
