@@ -14,7 +14,7 @@ from augment.registry import Registry, Spec
 PartSpec = str | dict[str, Any]
 Profile = Literal["glyph", "natural"]
 
-WHERE_IT_RUNS = frozenset({"device", "workers"})  # keys that change no result
+WHERE_IT_RUNS = frozenset({"device", "devices", "workers"})  # keys that change no result
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ from augment.data import contact_sheets, files, images
 from augment.data.arrays import Arrays
 from augment.models.sources import source_places
 from augment.runtime import checkpoint, progress, seeding
+from augment.runtime.process_group import ProcessGroup
 from augment.train import rules, watch
-from augment.train.feed import feed_of, samples_at
+from augment.train.feed import samples_at
+from augment.train.follow import engine_of
 from augment.train.log import Log
 from augment.train.settings import TrainSettings
-from augment.train.step import Engine
 from augment.vision.kernel_distance import kid
 
 # Chosen by hand.
@@ -63,17 +64,19 @@ class Trainer:
         log: Log,
         pool: Arrays | None = None,
         sources: Arrays | None = None,
+        group: ProcessGroup | None = None,
     ):
         """Build model and optimisers, and resume from the newest checkpoint in ``home``.
 
         The model learns from ``pool`` (default: ``train``) and, where it starts from images, from
-        ``sources`` (the same). Raises TrainingTrouble where the
-        checkpoint is of a run that trouble stopped.
+        ``sources`` (the same). The processes of ``group`` share its steps.
+
+        Raises TrainingTrouble where the checkpoint is of a run that trouble stopped.
         """
         self.settings, self.train, self.valid = settings, train, valid
         self.labeller, self.home, self.device, self.log = labeller, home, device, log
-        self.engine = Engine(settings, train.shape, len(train.classes), device)
-        self.feed = feed_of(self.engine, pool or train, sources)
+        classes = len(train.classes)
+        self.engine, self.feed = engine_of(settings, pool or train, sources, classes, device, group)
         self.model = self.engine.model
         self.sources = sources or train
         self.history = History()

@@ -21,8 +21,9 @@ from augment.data.places import CACHE, CLEAN, REPORTS
 from augment.errors import AugmentError
 from augment.models.base import MODELS, Needs
 from augment.models.sources import load_sources, opposed, with_keys
-from augment.runtime import devices, progress, seeding
-from augment.train import assemble, guessed_labels, pace, rules
+from augment.runtime import devices, process_group, progress, seeding
+from augment.runtime.process_group import ProcessGroup
+from augment.train import assemble, follow, guessed_labels, pace, rules
 from augment.train.feed import feed_of
 from augment.train.log import open_log
 from augment.train.loop import Trainer
@@ -48,9 +49,20 @@ def run(
 
     With ``minutes`` a few timed steps decide how many there are, whatever ``settings`` say.
     ``watch`` gets the share of the steps that are done, and each measured row; an error that it
-    raises ends the run.
+    raises ends the run. Processes that only share its steps (``train.devices``) end here.
     """
-    device = devices.choose_device(settings.device)
+    with process_group.group(settings.devices, settings.device, follow.__name__) as group:
+        if group is None or not group.rank:
+            return _run(settings, root, minutes, watch, group)
+        follow.obey(group)
+    raise SystemExit(0)
+
+
+def _run(
+    settings: TrainSettings, root: Path, minutes: float | None,
+    watch: Callable[[float, Mapping[str, float]], None] | None, group: ProcessGroup | None,
+) -> dict[str, Any]:  # fmt: skip
+    device = group.device if group else devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN, settings, device)
     sizes = train.shape, len(train.classes)
@@ -72,6 +84,8 @@ def run(
     if minutes is not None:
         settings = _lasting(settings, minutes, taught, sources, data, root, device)
     progress.say(f"train: {rules.in_words(settings, *size, train.shape, device, needs.styles)}")
+    if group:
+        progress.say(f"train: {group.size} processes share each batch")
     resolved = assemble.resolved_settings(settings)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
     guessed = needs.guessed and needs.labels == "half"
@@ -89,7 +103,9 @@ def run(
             watch(row["step"] / length, row)
 
     with open_log(root / REPORTS / "dvclive", watching) as log:
-        trainer = Trainer(settings, train, valid, labeller, home, device, log, taught, sources)
+        trainer = Trainer(
+            settings, train, valid, labeller, home, device, log, taught, sources, group
+        )
         trainer.fit()
     return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()))
 

@@ -169,6 +169,11 @@ class TrainSettings(Settings):
     """
     device: str = "auto"
     """Where networks run: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:1`."""
+    devices: Count | Literal["auto"] = 1
+    """How many devices of this machine share each batch, a process each: GPUs, or processes that
+    share the cores; `auto` is every GPU, or one process where there is none. What is learned is the
+    same but for rounding. `torchrun` and SLURM decide it where they start the processes.
+    """
     seed: int = 0
     """Seed of the networks' first weights and of all randomness in training."""
 

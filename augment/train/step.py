@@ -15,7 +15,10 @@ from torch import Tensor
 
 from augment.models.base import Batch, Phase
 from augment.models.networks import Shape
+from augment.registry import PartError
 from augment.runtime import checkpoint, precision, seeding
+from augment.runtime.process_group import ProcessGroup
+from augment.train import split
 from augment.train.assemble import build
 from augment.train.optimisers import OPTIMISERS, SCHEDULES
 from augment.train.settings import TrainSettings
@@ -28,14 +31,24 @@ class Engine:
     the penalties. A watch over training may change both (``adjust``).
     """
 
-    def __init__(self, settings: TrainSettings, shape: Shape, classes: int, device: torch.device):
-        """Fresh weights that follow from the seed, for images of ``shape``."""
-        self.settings, self.device = settings, device
+    def __init__(
+        self, settings: TrainSettings, shape: Shape, classes: int, device: torch.device,
+        group: ProcessGroup | None = None,
+    ):  # fmt: skip
+        """Fresh weights that follow from the seed, for images of ``shape``.
+
+        The processes of ``group`` share every step; each has an engine, and the leader's tells the
+        others what to do. Raises PartError where they cannot.
+        """
+        self.settings, self.device, self.group = settings, device, group
         seeding.everything(settings.seed, "model")
         self.model = build(settings, shape, classes)
         for module in self.model.modules().values():
             module.to(device).to(memory_format=torch.channels_last)
         self.phases = {phase.name: phase for phase in self.model.phases()}
+        if group:
+            shared_evenly(settings, group.size)
+            split.split(self.phases.values())
         if settings.compile != "none":
             for phase in self.phases.values():
                 for module in phase.modules:  # what they are called and saved as stays the same
@@ -52,6 +65,11 @@ class Engine:
         ``feed`` gives the batches of the step, each by its number; a phase that takes fewer steps
         than another sees the last of them.
         """
+        self._tell("step", number)
+        with self.group.together() if self.group else nullcontext():
+            return self._step(number, feed)
+
+    def _step(self, number: int, feed: Callable[[int], Batch]) -> dict[str, Tensor]:
         settings, model = self.settings, self.model
         seeding.everything(settings.seed, "step", number)
         share = self.schedule(number / settings.length)
@@ -64,7 +82,7 @@ class Engine:
                 batch = seen[place]
                 safe = not phase.second_order(batch.step)
                 with precision.training(self.device) if safe else nullcontext():
-                    with self.precision(safe), self.compiled(safe):
+                    with self.precision(safe), self.compiled(safe), self._split():
                         terms = phase.losses(batch)
                     row[f"gradient_{phase.prefix}"] = self._descend(phase, terms, share)
                 phase.after()
@@ -75,6 +93,7 @@ class Engine:
     def adjust(self, remedies: Iterable[Mapping[str, Any]]) -> None:
         """Multiply the settings' rates and penalty weights by those of ``remedies``."""
         remedies = list(remedies)
+        self._tell("adjust", remedies)
         for name in self.phases:
             self.rates[name] = math.prod(remedy["rates"].get(name, 1.0) for remedy in remedies)
         factor = math.prod(remedy["penalties"] for remedy in remedies)
@@ -93,6 +112,7 @@ class Engine:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Load a copy of the tensors that ``state`` gave."""
+        self._tell("load", tensors)
         for name, module in self.model.modules().items():
             module.load_state_dict(checkpoint.part_of(tensors, name))
         for name, optimiser in self.optimisers.items():
@@ -105,6 +125,10 @@ class Engine:
                         torch.empty_like(parameter).copy_(value) if alike else value.clone()
                     )
 
+    def _tell(self, *order: Any) -> None:
+        if self.group and not self.group.rank:
+            self.group.tell(order)
+
     def _descend(self, phase: Phase, terms: Mapping[str, Tensor], share: float) -> Tensor:
         """One step of the phase's optimiser down the sum of ``terms``; the gradient's norm."""
         optimiser = self.optimisers[phase.name]
@@ -116,6 +140,8 @@ class Engine:
         torch.autograd.backward(
             torch.stack([term.float() for term in terms.values()]).sum(), inputs=weights
         )
+        if self.group:
+            split.average_gradients(weights)
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         optimiser.step()
@@ -127,6 +153,10 @@ class Engine:
         )()
         return optimiser
 
+    def _split(self) -> Any:
+        """Networks that take their share of the rows, where several processes share a step."""
+        return split.step() if self.group else nullcontext()
+
     def precision(self, safe: bool) -> Any:
         """bf16, where it is faster, for passes without double backward; otherwise float32."""
         return precision.autocast(self.device) if safe else nullcontext()
@@ -134,3 +164,13 @@ class Engine:
     def compiled(self, safe: bool) -> Any:
         """Compiled networks for passes without double backward, which compiled ones have not."""
         return nullcontext() if safe else torch.compiler.set_stance("force_eager")
+
+
+def shared_evenly(settings: TrainSettings, size: int) -> None:
+    """Raise PartError where ``size`` processes cannot share a batch."""
+    if settings.batch % size:
+        raise PartError(f"train.batch: {settings.batch} images are no multiple of {size} processes")
+    if settings.compile != "none":
+        raise PartError(
+            f"train.compile: {settings.compile!r} is for one device; found {size} processes"
+        )

@@ -9,6 +9,10 @@ only with models that ask for it. A
 discriminator whose attribute ``patches`` is true gives features of patches, (N, ``width``, h, w).
 A generator whose attribute ``levels`` is above 1 takes inputs (N, ``levels``, latent), with noise
 of each level.
+
+Several processes may share the rows of a batch (``augment.train.split``). Beside ``forward``,
+``by_rows`` names the methods of a network that treat each row of their tensors by itself. The
+attribute ``mixes_images`` of a layer other than a batch norm names the method that does not.
 """
 
 from __future__ import annotations

@@ -140,6 +140,8 @@ class ActNorm(Bijection):
     Source: Kingma & Dhariwal 2018. ``seen`` is 0 until that batch and goes with the state.
     """
 
+    mixes_images = "begin"
+
     seen: Tensor
 
     def __init__(self, channels: int):

@@ -110,6 +110,8 @@ class Halving(nn.Module):
 class Discriminator(nn.Module):
     """Halving residual blocks, from whose maps a decoder can make the image again."""
 
+    by_rows = ("forward", "maps")
+
     def __init__(
         self, shape: Shape, *, width: Count = 32, limit: Count = 8,
         norm: Literal["auto", "batch", "none"] = "auto", spectral: bool = True,

@@ -59,6 +59,8 @@ class BatchDeviation(nn.Module):
     So a discriminator sees that fakes are too much alike (Karras et al. 2018, section 3).
     """
 
+    mixes_images = "forward"
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C + 1, H, W); the new map is one number."""
         deviation = (x.float().var(0, correction=0) + TINY).sqrt().mean()

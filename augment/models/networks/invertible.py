@@ -44,6 +44,8 @@ class Flow(nn.Module):
     Noise has a number for each value of the image.
     """
 
+    by_rows = ("forward", "encode")
+
     noise_for_each_value = True
 
     def __init__(

@@ -170,6 +170,8 @@ class PixelNetwork(nn.Module):
     does (``grey_values``).
     """
 
+    by_rows = ("forward", "surprise")
+
     noise_for_each_value = True
 
     def __init__(self, latent: int, shape: Shape, condition: int, width: int, mixture: int):

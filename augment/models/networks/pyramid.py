@@ -80,6 +80,8 @@ class Generator(nn.Module):
     Each size has noise of its own: inputs (N, ``levels``, latent), the smallest size's first.
     """
 
+    by_rows = ("forward", "each")
+
     def __init__(
         self, latent: int, shape: Shape, condition: int = 0, *,
         width: Count = 32, layers: Count = 3, doublings: Count = 3,

@@ -18,6 +18,8 @@ from augment.registry import Count, PartError
 class Generator(nn.Module):
     """DCGAN's generator draws a structure, and a U-Net paints on it; each has noise of its own."""
 
+    by_rows = ("forward", "drawing", "painting")
+
     def __init__(
         self, latent: int, shape: Shape, condition: int = 0, *,
         width: Count = 32, limit: Count = 4, style: Count = 8,

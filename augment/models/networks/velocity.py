@@ -33,6 +33,8 @@ class Generator(nn.Module):
     Noise has a number for each value of the image; nothing else is random on the way.
     """
 
+    by_rows = ("forward", "expected")
+
     noise_for_each_value = True
 
     def __init__(
