@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from augment.runtime import progress
 
 BEAT = 2.0  # seconds between two signs of life
 SILENCE = 40.0  # seconds after which a process counts as hanging
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 PATIENCE = timedelta(days=1)  # that followers wait for an order: the leader may measure for long
 ENDING = 10.0  # seconds that followers have to end by themselves
 READY = b"ready\n"
@@ -65,7 +65,7 @@ class ProcessGroup:
     def __init__(self, fabric: Any, store: Any, children: Sequence[subprocess.Popen[bytes]]):
         """``children`` are the processes that this one started, from rank 1 on."""
         self.rank, self.size, self.device = fabric.global_rank, fabric.world_size, fabric.device
-        self._fabric, self._store, self._children = fabric, store, children
+        self._fabric, self._store, self.children = fabric, store, children
         self._alone = True  # the leader, at what it does alone
         self._lost = ""
         self._over = threading.Event()
@@ -108,7 +108,7 @@ class ProcessGroup:
         if not failed and not self.rank:
             self.tell(None)
         self._over.set()
-        for child in self._children:
+        for child in self.children:
             if failed:
                 child.kill()
             try:
@@ -125,13 +125,13 @@ class ProcessGroup:
                 dist.destroy_process_group()
 
     def _ended(self) -> str:
-        for rank, child in enumerate(self._children, 1):
+        for rank, child in enumerate(self.children, 1):
             if child.poll():
                 return f"{self._named(rank)} ended ({_reason(child.returncode)})"
         return ""
 
     def _named(self, rank: int) -> str:
-        pid = f", pid {self._children[rank - 1].pid}," if self._children and rank else ""
+        pid = f", pid {self.children[rank - 1].pid}," if self.children and rank else ""
         return f"train.devices: process {rank} of {self.size}{pid}"
 
     def _pulse(self, beat: int) -> str:
@@ -169,8 +169,8 @@ class ProcessGroup:
         if self._over.is_set():
             return
         self._lost = f"{self._named(rank)} {why}"
-        if self._children and rank:
-            self._children[rank - 1].kill()  # which ends what this process waits for
+        if self.children and rank:
+            self.children[rank - 1].kill()  # which ends what this process waits for
         else:
             progress.say(f"error: {self._lost}")
             os._exit(1)
@@ -239,6 +239,7 @@ def follow(arguments: Sequence[str]) -> ProcessGroup:
     """
     meeting, rank, size, kind = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def end_with_leader() -> None:
         os.read(0, 1)  # nothing comes; it returns when the leader's end is closed
         os._exit(1)
@@ -264,7 +265,7 @@ def _here(
 ) -> ProcessGroup:
     """The group of ``size`` processes of this machine that meet in a folder."""
     for transport in ("GLOO", "NCCL"):
-        os.environ.setdefault(f"{transport}_SOCKET_IFNAME", _loopback())
+        os.environ.setdefault(f"{transport}_SOCKET_IFNAME", LOOPBACK)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
     fabric = _fabric()
 
@@ -332,10 +333,6 @@ def _fabric() -> Any:
     for name in ("lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return lightning_fabric
-
-
-def _loopback() -> str:
-    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
 
 
 def _meet() -> None:

@@ -62,6 +62,7 @@ def _run(
     settings: TrainSettings, root: Path, minutes: float | None,
     watch: Callable[[float, Mapping[str, float]], None] | None, group: ProcessGroup | None,
 ) -> dict[str, Any]:  # fmt: skip
+    """``run`` in the one process that reads, measures and writes; ``group`` shares its steps."""
     device = group.device if group else devices.choose_device(settings.device)
     assemble.check(settings)
     train, valid = _data(root / CLEAN, settings, device)

@@ -70,6 +70,7 @@ class Engine:
             return self._step(number, feed)
 
     def _step(self, number: int, feed: Callable[[int], Batch]) -> dict[str, Tensor]:
+        """``step`` in each process."""
         settings, model = self.settings, self.model
         seeding.everything(settings.seed, "step", number)
         share = self.schedule(number / settings.length)

@@ -1,0 +1,213 @@
+"""Processes that start, end, hang and are found again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from augment.runtime import process_group
+from augment.runtime.process_group import GroupError
+from augment.train import follow
+
+SMALL = {
+    "generator": {"name": "dcgan", "width": 8},
+    "discriminator": {"name": "dcgan", "width": 8},
+    "steps": 40,
+    "every": 10,
+    "batch": 16,
+    "labeller": {"steps": 20},
+    "device": "cpu",
+}
+AUGMENT = [sys.executable, "-m", "augment.cli"]
+TIMEOUT = 120
+
+
+@pytest.fixture
+def root(tmp_path: Path, digits_table: Any) -> Path:
+    digits_table(tmp_path / "data/clean")
+    groups = {"precision": "full", "ingest": {"source": "builtin:digits"}, "train": SMALL}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(groups))
+    return tmp_path
+
+
+def training(root: Path, *changes: str) -> list[str]:
+    return [*AUGMENT, "train", *(part for change in changes for part in ("-S", change))]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that ``pid`` started to follow it."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    every = [int(child) for task in tasks for child in task.read_text().split()]
+    return [child for child in every if b"follow" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def running(root: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long training on two processes that has written its first checkpoint."""
+    process = subprocess.Popen(
+        training(root, "train.devices=2", "train.steps=100000"),
+        cwd=root,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    end = time.monotonic() + TIMEOUT
+    while not list(root.glob(".augment/train/*/steps/step-*")) and time.monotonic() < end:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.1)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_follower_that_is_killed_is_named_and_the_run_goes_on_with_another_number(
+    root: Path, running: subprocess.Popen[str]
+) -> None:
+    (follower,) = children(running.pid)
+    os.kill(follower, signal.SIGKILL)
+    _, said = running.communicate(timeout=TIMEOUT)
+    assert running.returncode == 1
+    assert f"process 1 of 2, pid {follower}, ended (SIGKILL)" in said.splitlines()[-1]
+    assert not alive(follower)
+    for devices in (1, 2):
+        settings = (f"train.devices={devices}", f"train.steps={100_000 + devices}")
+        again = subprocess.Popen(
+            training(root, *settings), cwd=root, stderr=subprocess.PIPE, text=True
+        )
+        assert again.stderr is not None
+        lines = []
+        while "goes on from step" not in (line := again.stderr.readline()):
+            lines.append(line)
+            assert line, lines
+        again.kill()
+        again.communicate()
+
+
+def test_no_follower_outlives_its_leader(running: subprocess.Popen[str]) -> None:
+    (follower,) = children(running.pid)
+    running.kill()
+    end = time.monotonic() + 20
+    while alive(follower) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive(follower)
+
+
+def test_ctrl_c_ends_all_of_them(running: subprocess.Popen[str]) -> None:
+    (follower,) = children(running.pid)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=TIMEOUT)
+    assert running.returncode == 130
+    assert not alive(follower)
+
+
+def test_a_follower_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped, it gives no sign of life and takes no order."""
+    monkeypatch.setattr(process_group, "SILENCE", 3.0)
+    monkeypatch.setattr(process_group, "BEAT", 0.2)
+    with (
+        pytest.raises(GroupError, match="process 1 of 2, pid .* (hangs|gave no sign).* for 3 s"),
+        process_group.group(2, "cpu", follow.__name__) as group,
+    ):
+        assert group is not None
+        child = group.children[0]
+        os.kill(child.pid, signal.SIGSTOP)
+        with group.together():
+            torch.distributed.barrier()
+    assert not alive(child.pid)
+
+
+def test_a_process_that_does_not_start_is_said() -> None:
+    with (
+        pytest.raises(GroupError, match=r"process 1 of 2 did not start \(exit code 1\)"),
+        process_group.group(2, "cpu", "augment.no_such_module"),
+    ):
+        pass
+
+
+def test_one_process_needs_no_group_and_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    with process_group.group(1, "cpu", follow.__name__) as group:
+        assert group is None
+    with (
+        pytest.raises(GroupError, match=r"pip install 'augment\[devices\]'"),
+        process_group.group(2, "cpu", follow.__name__),
+    ):
+        pass
+
+
+def test_one_device_is_not_several() -> None:
+    with (
+        pytest.raises(GroupError, match="train.device: 'cuda:1' is one device"),
+        process_group.group(2, "cuda:1", follow.__name__),
+    ):
+        pass
+
+
+def started(command: list[str], root: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=root, env=os.environ | environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def steps(root: Path) -> int:
+    report = json.loads((root / "reports/train.json").read_text())
+    return int(report["steps"])
+
+
+def test_torchrun_starts_the_processes(root: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    local = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--no-python"]
+    process = started([*torchrun, *local, *training(root)], root)
+    said, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, said
+    assert "train: 2 processes share each batch" in said
+    assert said.count("best.step") == 1  # one of them reports
+    assert steps(root) == 40
+
+
+def test_slurm_starts_the_processes(root: Path) -> None:
+    """By the variables that ``srun`` sets."""
+    slurm = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "augment",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    both = [
+        started(training(root), root, **slurm, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank))
+        for rank in range(2)
+    ]
+    leader, follower = (process.communicate(timeout=TIMEOUT)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0], leader + follower
+    assert "train: 2 processes share each batch" in leader
+    assert follower == ""
+    assert steps(root) == 40
