@@ -35,7 +35,7 @@ REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
     "index", "uplift", "half", "generated", "transfer", "borrowed", "infogan", "frontier",
     "families", "modes", "selection", "sharing", "no_labels", "cleaning", "fuzz", "speed",
-    "throughput", "demo",
+    "throughput", "devices", "demo",
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 NUMBERS = {int: "whole number", float: "number", str: "text", bool: "true or false"}

@@ -266,7 +266,7 @@ def _here(
     """The group of ``size`` processes of this machine that meet in a folder."""
     for transport in ("GLOO", "NCCL"):
         os.environ.setdefault(f"{transport}_SOCKET_IFNAME", LOOPBACK)
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) // size)))
     fabric = _fabric()
 
     class Here(fabric.plugins.environments.LightningEnvironment):  # type: ignore[name-defined,misc]

@@ -17,6 +17,7 @@ from augment.data.reports import ClassGain, UpliftReport
 from augment.train.recipes import RECIPES
 from benchmarks import (
     costs,
+    devices,
     families,
     frontier,
     generated,
@@ -90,6 +91,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
         (generated, ["--cases", "20 per class: digits", "--width", "4"], "shuffled harm in"),
         (transfer, ["--width", "4"], "shuffled"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
+        (devices, ["--width", "4"], "share of a linear speed-up"),
     ],
 )
 def test_quick_form_prints_and_stores_nothing(
