@@ -86,9 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             options.full | {"device": device}, processes=counts, size=SIZES, recipe=RECIPES
         )
     ]
-    runs.collect(
-        "devices", options, keys, measure, full_form, ("recipe", "size", "processes", "seed")
-    )
+    key = ("recipe", "size", "processes", "seed")
+    runs.collect("devices", options, keys, measure, full_form, key)
 
 
 if __name__ == "__main__":
