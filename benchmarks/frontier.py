@@ -22,12 +22,18 @@ from augment.score.scores import diversity, memorisation
 from augment.score.scores.base import Measured
 from augment.train.pace import TIMED, seconds_a_step
 from augment.train.settings import TrainSettings
-from benchmarks import mnist, photographs, runs
+from benchmarks import mnist, photographs, runs, scans
 from benchmarks.results import Row
 from benchmarks.tables import MACHINE, SEEDS, Column, Frame, by_recipe, first, met, summary
 from benchmarks.training import DEFAULT, WITHIN, Training
 
-SETS = {"digits": mnist.digits, "photographs": photographs.patches}
+SETS = {
+    "digits": mnist.digits,
+    "photographs": photographs.patches,
+    "calligraphy": scans.calligraphy,
+    "words": scans.words,
+    "many": scans.many,
+}
 BUDGETS = (60, 240, 900)  # seconds of training
 COUNTS = (10, 40, 100, 400)  # images a class
 MANY, FEW = 400, 20  # images a class, of the bounds
@@ -79,8 +85,8 @@ def measure(
 ) -> Row:  # fmt: skip
     """A row of the table."""
     _, held = SETS[images]()
-    judge = mnist.judge(options.judge, options.device, SETS[images])
-    data, profile = few(count, seed, images), "glyph" if images == "digits" else "natural"
+    judge = judge_of(images, options)
+    data, profile = few(count, seed, images), "natural" if images == "photographs" else "glyph"
     settings = TrainSettings(recipe=recipe, seed=seed, profile=profile, **json.loads(changes))
     run = trained(settings, data, budget * options.speed, options.device, options.pace)
     made = samples(run, options.samples, data.classes)
@@ -102,6 +108,11 @@ def measure(
         "near_copies_floor": copies["floor"]["near_copy_fraction"],
         "taught": mnist.accuracy(taught, held),
     }
+
+
+def judge_of(images: str, options: argparse.Namespace) -> mnist.Judge:
+    """The judge of a set."""
+    return mnist.judge(options.judge, options.device, SETS[images])
 
 
 def frontier(rows: Frame) -> Frame:

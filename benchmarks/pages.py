@@ -22,7 +22,7 @@ from benchmarks.training import WITHIN
 
 EVIDENCE = Path(__file__).parent.parent / "docs/evidence"
 PAGES = (
-    "frontier", "families", "infogan", "half", "throughput", "modes", "uplift", "generated",
+    "frontier", "sizes", "families", "infogan", "half", "throughput", "modes", "uplift", "generated",
     "transfer", "borrowed", "selection", "sharing", "no_labels", "cleaning", "fuzz", "costs",
     "speed", "devices", "demo",
 )  # fmt: skip

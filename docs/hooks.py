@@ -33,7 +33,7 @@ from augment.settings import PartSpec, Settings
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
-    "index", "uplift", "half", "generated", "transfer", "borrowed", "infogan", "frontier",
+    "index", "uplift", "half", "generated", "transfer", "borrowed", "infogan", "frontier", "sizes",
     "families", "modes", "selection", "sharing", "no_labels", "cleaning", "fuzz", "speed",
     "throughput", "devices", "demo",
 )  # fmt: skip

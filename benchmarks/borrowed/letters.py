@@ -64,7 +64,7 @@ def written(
 
     def image(label: int, number: int) -> Pixels:
         rng = seeding.rng(seed, "hand", characters[label], number)
-        mask = _mask(files[(number + label) % len(files)], characters[label], FINE)
+        mask = inked(files[(number + label) % len(files)], characters[label], FINE)
         return _small(glyphs.warped(mask, rng), side)
 
     places = [(label, number) for label in range(len(characters)) for number in range(each)]
@@ -79,7 +79,7 @@ def printed(files: Sequence[Path], characters: Sequence[str], side: int) -> Arra
     """An image of every one of ``characters`` by each of the font ``files``, as ``written``."""
     places = [(label, number) for label in range(len(characters)) for number in range(len(files))]
     pixels = [
-        _small(_mask(files[number], characters[label], FINE), side) for label, number in places
+        _small(inked(files[number], characters[label], FINE), side) for label, number in places
     ]
     ids = [f"{files[number].name} {label}" for label, number in places]
     return _arrays(pixels, places, ids, characters)
@@ -117,7 +117,7 @@ def _has(path: Path, characters: tuple[str, ...]) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _mask(path: Path, character: str, side: int) -> np.ndarray:
+def inked(path: Path, character: str, side: int) -> np.ndarray:
     """Ink (``side``, ``side``) from 0 to 1."""
     page = Image.fromarray((glyphs.character(path, character) * 255).astype(np.uint8))
     return np.asarray(page.resize((side, side), Image.Resampling.BOX), np.float32) / 255

@@ -29,6 +29,7 @@ from benchmarks import (
     runs,
     selection,
     sharing,
+    sizes,
     tables,
     throughput,
     training,
@@ -81,6 +82,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     [
         (families, ["--recipes", "cgan", "--steps", "2"], "coverage"),
         (frontier, [], "taught"),
+        (sizes, [], "the judge's of real images"),
         (costs, [], "adopt"),
         (sharing, [], "AUC by loss"),
         (infogan, ["--steps", "2", "--width", "4"], "purity"),
