@@ -7,12 +7,13 @@ Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 faile
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -22,11 +23,25 @@ from augment.pipeline import STAGES
 
 
 class _Commands(TyperGroup):
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command; with JSON on stderr wrong usage is an object too."""
+        words = list(options.get("args") or (arguments[0] if arguments else None) or [])
+        if "json" not in (os.environ.get("AUGMENT_LOG"), _log_of(words)):
+            return super().main(*arguments, **options)
+        os.environ["AUGMENT_LOG"] = "json"
+        try:
+            code = super().main(*arguments, **options | {"standalone_mode": False})
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            _fail(error.format_message(), error.exit_code)  # type: ignore[attr-defined]
+        raise SystemExit(code)
+
     def invoke(self, context: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            typer.echo("stopped; nothing half-written is left", err=True)
+            _say("stopped; nothing half-written is left")
             raise typer.Exit(130) from None
 
 
@@ -37,6 +52,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    log: Annotated[
+        str, typer.Option(envvar="AUGMENT_LOG", metavar="text|json", help="Lines on stderr.")
+    ] = "text",
+) -> None:
+    """Decide how lines on stderr look."""
+    from augment.runtime import progress
+
+    if log not in ("text", "json"):
+        raise typer.BadParameter(f"--log: text or json, found {log!r}")
+    os.environ["AUGMENT_LOG"] = log  # which processes that are started inherit
+    progress.name(context.invoked_subcommand)
+
 
 Overrides = Annotated[
     list[str], typer.Option("-S", "--set", metavar="GROUP.KEY=VALUE", help="Override a setting.")
@@ -63,12 +95,12 @@ def init(
     from augment import new_project
 
     for remark in new_project.init(folder, data):
-        typer.echo(remark, err=True)
+        _say(remark)
     if data is not None:
         try:
             inspect(data)
         except AugmentError as error:  # a setting of the new project may help
-            typer.echo(f"warning: ingest will stop: {error}", err=True)
+            _say(f"ingest will stop: {error}", "warning")
     first = "dvc repro" if new_project.has_dvc() else "augment ingest"
     typer.echo(f"{folder} is ready: cd {shlex.quote(str(folder))} && {first}")
 
@@ -182,7 +214,7 @@ def write(
     report = pipeline.write(overrides, force=force)
     _print(report, "write", as_json)
     if report["remark"]:
-        typer.echo(report["remark"], err=True)
+        _say(report["remark"])
 
 
 _WITH_OPTIONS: dict[str, Callable[..., None]] = {"synth": synth, "write": write}
@@ -281,7 +313,7 @@ def uplift(
     begun = time.monotonic()
     report = score.prove(pipeline.load([*changes, *overrides]).score)
     _print(report, "uplift", as_json)
-    typer.echo(f"{(time.monotonic() - begun) / 60:.1f} minutes", err=True)
+    _say(f"{(time.monotonic() - begun) / 60:.1f} minutes")
 
 
 @app.command()
@@ -314,9 +346,9 @@ def compare(
     with _going_on():
         report, winner = run.compare(recipes or [], minutes=minutes, overrides=overrides)
     _print(report, "compare", as_json)
-    typer.echo(f"{report['page']}: samples side by side", err=True)
+    _say(f"{report['page']}: samples side by side")
     if apply:
-        typer.echo(apply_to(Path("params.yaml"), winner), err=True)
+        _say(apply_to(Path("params.yaml"), winner))
 
 
 @app.command()
@@ -361,9 +393,9 @@ def tune(
     with _going_on():
         report, lines = run.tune(request, overrides)
     _print(report, "tune", as_json)
-    typer.echo(f"{report['page']}: what each knob is worth", err=True)
+    _say(f"{report['page']}: what each knob is worth")
     if apply:
-        typer.echo(run.apply_to(Path("params.yaml"), lines), err=True)
+        _say(run.apply_to(Path("params.yaml"), lines))
 
 
 @app.command()
@@ -452,7 +484,7 @@ def _going_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from the last checkpoint", err=True)
+        _say("stopped; the same command goes on from the last checkpoint")
         raise typer.Exit(130) from None
 
 
@@ -462,7 +494,7 @@ def _print(report: Any, stage: str, as_json: bool) -> None:
 
     if isinstance(report, dict):
         for line in terminal.warnings(report):
-            typer.echo(f"warning: {line}", err=True)
+            _say(line, "warning")
     if as_json:
         _json(report)
         return
@@ -505,8 +537,25 @@ def _code(text: str) -> tuple[int, tuple[float, float]]:
     return index, (sign * first, sign * last)
 
 
+def _say(text: str, level: Literal["info", "warning", "error"] = "info") -> None:
+    from augment.runtime import progress
+
+    progress.say(text, level)
+
+
+def _log_of(words: list[str]) -> str | None:
+    """What ``--log`` says before the command."""
+    for place, word in enumerate(words):
+        if not word.startswith("-"):
+            break
+        name, equals, value = word.partition("=")
+        if name == "--log":
+            return value if equals else "".join(words[place + 1 : place + 2])
+    return None
+
+
 def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    _say(message, "error")
     raise SystemExit(code)
 
 

@@ -54,9 +54,9 @@ def measure(recipe: str, size: int, processes: int, seed: int, options: argparse
 def devices(rows: Frame) -> Frame:
     """A line for each row, beside that of one process."""
     rows = by_recipe(rows, "recipe", "machine", "size", "processes").reset_index(drop=True)
-    one = rows[rows["processes"] == 1]
+    single = rows[rows["processes"] == 1]
     case = ["recipe", "machine", "size", "batch", "width"]
-    alone = rows[case].merge(one[[*case, "step"]], on=case, how="left")["step"]
+    alone = rows[case].merge(single[[*case, "step"]], on=case, how="left")["step"]
     rows = rows.assign(milliseconds=1000 * rows["step"], share=alone / rows["step"]
                        / rows["processes"]).reset_index()  # fmt: skip
     return summary(rows, ["index"], {

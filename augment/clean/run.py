@@ -9,7 +9,6 @@ be traced to its original bytes, which no repair touches.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,7 +28,7 @@ from augment.data import decisions, files, normalise, table
 from augment.data.images import Pixels
 from augment.data.normalise import Form
 from augment.data.places import INGESTED, REPORTS
-from augment.runtime import workers
+from augment.runtime import progress, workers
 
 _NOTES = ["suggested_label", "probability", "cluster"]  # columns that learned checks may add
 
@@ -158,7 +157,7 @@ def _abstained(evidence: Evidence, measures: pd.DataFrame) -> str | None:
         return None
     silent = [str(name) for name in measures if measures[name].isna().all()]
     text = f"{', '.join(silent) or 'the models'} abstained: {evidence.abstained}"
-    print(f"clean: {text}", file=sys.stderr)
+    progress.say(f"clean: {text}")
     return text
 
 

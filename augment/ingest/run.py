@@ -18,7 +18,6 @@ import itertools
 import operator
 import re
 import shutil
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -213,7 +212,7 @@ def _named(
 def _say(remarks: list[str]) -> list[str]:
     """``remarks``, printed on stderr."""
     for remark in remarks:
-        print(f"ingest: {visible(remark)}", file=sys.stderr)
+        progress.say(f"ingest: {visible(remark)}")
     return remarks
 
 

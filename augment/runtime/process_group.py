@@ -172,7 +172,7 @@ class ProcessGroup:
         if self.children and rank:
             self.children[rank - 1].kill()  # which ends what this process waits for
         else:
-            progress.say(f"error: {self._lost}")
+            progress.say(self._lost, "error")
             os._exit(1)
 
 

@@ -56,5 +56,5 @@ if __name__ == "__main__":
     try:
         obey(follow(sys.argv[1:]))
     except RuntimeError as error:  # of a process that others cannot reach
-        print(f"train: a process that follows ended: {error}", file=sys.stderr)
+        progress.say(f"train: a process that follows ended: {error}", "error")
         os._exit(1)
