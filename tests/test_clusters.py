@@ -64,8 +64,8 @@ def test_the_container_runs_as_no_root_and_holds_no_address_or_secret(
 def test_the_slurm_script_starts_a_process_a_gpu(tmp_path: Path) -> None:
     """Run with an ``srun`` that only says what it was told."""
     script = CLUSTER / "train.sbatch"
-    asked = dict(re.findall(r"(?m)^#SBATCH --([\w-]+)=(\S+)$", script.read_text()))
-    assert asked["ntasks-per-node"] == asked["gpus-per-node"]
+    options = dict(re.findall(r"(?m)^#SBATCH --([\w-]+)=(\S+)$", script.read_text()))
+    assert options["ntasks-per-node"] == options["gpus-per-node"]
     srun = tmp_path / "srun"
     srun.write_text('#!/bin/sh\necho "$AUGMENT_LOG: $*"\n')
     srun.chmod(0o755)

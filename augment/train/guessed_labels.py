@@ -11,13 +11,13 @@ from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from augment.data.arrays import Arrays
+from augment.data.arrays import Arrays, in_blocks
 from augment.data.types import Doubles, Labels
 from augment.models.base import STYLE, Needs
 from augment.registry import PartError
 from augment.runtime import seeding
 from augment.vision.factors import FACTORS
-from augment.vision.gradients import describe
+from augment.vision.gradients import MOST, describe
 from augment.vision.label_graph import clusters, graph, propagate_labels
 
 
@@ -48,7 +48,7 @@ def ranks(data: Arrays, factors: Sequence[str]) -> NDArray[np.float32]:
     """
     places = np.full((len(data), len(factors)), np.nan, np.float32)
     for column, name in enumerate(factors):
-        values = FACTORS.build(name)(data.pixels)
+        values = in_blocks(FACTORS.build(name), data.pixels)
         for label in np.unique(data.labels):
             rows = np.flatnonzero((data.labels == label) & np.isfinite(values))
             if len(rows):
@@ -59,7 +59,8 @@ def ranks(data: Arrays, factors: Sequence[str]) -> NDArray[np.float32]:
 def styles(described: Doubles, labels: Labels, most: int, seed: int) -> Labels:
     """Clusters (N,) of the descriptors (N, D) within each label (N,): 0 to ``most`` - 1.
 
-    A label has one for each STYLE images.
+    A label has one for each STYLE images; of more than MOST images so many, spread evenly, make
+    the clusters.
     """
     clusters = np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
@@ -67,7 +68,11 @@ def styles(described: Doubles, labels: Labels, most: int, seed: int) -> Labels:
         kinds = min(most, max(1, len(rows) // STYLE))
         method = KMeans(kinds, n_init=2, random_state=seeding.derive(seed, "styles") % 2**32)
         with threadpool_limits(1):  # the order of sums, and with it the clusters, stays the same
-            clusters[rows] = method.fit_predict(described[rows])
+            if len(rows) <= MOST:
+                clusters[rows] = method.fit_predict(described[rows])
+            else:
+                spread = np.linspace(0, len(rows) - 1, MOST).astype(np.int64)
+                clusters[rows] = method.fit(described[rows[spread]]).predict(described[rows])
     return clusters
 
 

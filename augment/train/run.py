@@ -77,6 +77,9 @@ def _run(
     needs = assemble.build(settings, *sizes).needs
     upright = settings.profile == "glyph"
     sources = load_sources(needs.source, train, root / CLEAN, needs.key)
+    if pool.file:
+        gib = f"{pool.pixels.nbytes / 2**30:.1f} GiB"
+        progress.say(f"train: {gib} of pixels are mapped from {CACHE}/pixels, not in memory")
     data = files.digest_of_folder(root / CLEAN)
     filled = guessed_labels.fill(needs, pool, upright=upright, seed=settings.seed)
     taught = filled if needs.key is None else with_keys(filled, root / CLEAN, needs.key)

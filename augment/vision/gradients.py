@@ -8,6 +8,7 @@ from scipy import ndimage
 from sklearn.decomposition import PCA
 from torch.nn import functional
 
+from augment.data.arrays import in_blocks
 from augment.data.images import Pixels
 from augment.data.types import Doubles
 from augment.vision.factors import moments
@@ -15,15 +16,25 @@ from augment.vision.factors import moments
 SIDE = 28  # pixels; images of any size are described at this one
 BINS = 9  # directions
 SPACING = 2  # pixels between pools, and standard deviation of a pool
+MOST = 20_000  # images from which the components are learned
 COMPONENTS = 60  # numbers that describe an image, at most; chosen by hand
 
 
 def describe(pixels: Pixels, *, upright: bool) -> Doubles:
-    """Descriptors (N, D), D ≤ 60, of uint8 images (N, C, H, W): PCA of their ``gradients``."""
-    roots = gradients(pixels, upright=upright)
-    count = min(COMPONENTS, *roots.shape)
-    described: Doubles = PCA(count, random_state=0).fit_transform(roots)
-    return described
+    """Descriptors (N, D), D ≤ 60, of uint8 images (N, C, H, W): PCA of their ``gradients``.
+
+    Of more than MOST images the components are those of so many, spread evenly.
+    """
+    if len(pixels) <= MOST:
+        roots = gradients(pixels, upright=upright)
+        count = min(COMPONENTS, *roots.shape)
+        described: Doubles = PCA(count, random_state=0).fit_transform(roots)
+        return described
+    spread = np.linspace(0, len(pixels) - 1, MOST).astype(np.int64)
+    method = PCA(COMPONENTS, random_state=0).fit(gradients(pixels[spread], upright=upright))
+    return in_blocks(
+        lambda block: np.asarray(method.transform(gradients(block, upright=upright))), pixels
+    )
 
 
 def gradients(pixels: Pixels, *, upright: bool) -> Doubles:

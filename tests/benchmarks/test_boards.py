@@ -23,6 +23,7 @@ from benchmarks import (
     generated,
     half,
     infogan,
+    memory,
     mnist,
     pages,
     results,
@@ -93,6 +94,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
         (generated, ["--cases", "20 per class: digits", "--width", "4"], "shuffled harm in"),
         (transfer, ["--width", "4"], "shuffled"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
+        (memory, ["--width", "4"], "GiB beside the networks"),
         (devices, ["--width", "4"], "share of a linear speed-up"),
     ],
 )

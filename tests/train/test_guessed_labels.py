@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
 
+from augment.data import arrays
 from augment.data.arrays import Arrays
 from augment.readers import builtin
 from augment.registry import PartError
 from augment.train import assemble, guessed_labels
 from augment.train.settings import TrainSettings
-from augment.vision import label_graph
+from augment.vision import gradients, label_graph
 from augment.vision.gradients import describe
 from augment.vision.label_graph import ALPHA
 
@@ -218,3 +219,21 @@ def test_styles_are_those_of_a_label() -> None:
     described = np.arange(99.0)[:, None]
     assert guessed_labels.styles(described, rare, 4, 0)[:49].max() == 0
     assert set(guessed_labels.styles(described, rare, 4, 0)[49:]) == {0, 1}
+
+
+def test_more_images_than_most_are_described_and_clustered_by_a_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two kinds of images in a class: a bar upright and one across."""
+    pixels = np.zeros((300, 1, 8, 8), np.uint8)
+    kinds = np.arange(300) % 2
+    pixels[kinds == 0, :, :, 3:5] = 200
+    pixels[kinds == 1, :, 3:5] = 200
+    pixels += np.random.default_rng(0).integers(0, 9, pixels.shape, dtype=np.uint8) // 4
+    for module in (gradients, guessed_labels):
+        monkeypatch.setattr(module, "MOST", 100)
+    monkeypatch.setattr(arrays, "BLOCK", 70)
+    described = gradients.describe(pixels, upright=False)
+    assert described.shape == (300, gradients.COMPONENTS)
+    styles = guessed_labels.styles(described, np.zeros(300, np.int64), 2, seed=0)
+    assert np.array_equal(styles == styles[0], kinds == 0)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import yaml
 from augment import params
 from augment.classifiers.classifier import Classifier
 from augment.classifiers.fit import fit_classifier
-from augment.data import files, table
+from augment.data import arrays, files, table
 from augment.data.files import finite
 from augment.data.images import decode
 from augment.models.generator import Generator
@@ -240,6 +241,19 @@ def test_wrong_part_is_found_before_any_work(root: Path, key: str) -> None:
 def test_missing_data(tmp_path: Path) -> None:
     with pytest.raises(table.TableError, match="data/clean"):
         train.run(settings(tmp_path), tmp_path)
+
+
+def test_a_set_that_is_mapped_trains_the_same(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its batches, the labeller and all that is measured."""
+    in_memory = train.run(settings(root), root)
+    assert "mapped" not in capsys.readouterr().err
+    shutil.rmtree(root / ".augment")
+    monkeypatch.setattr(arrays, "LARGE", 0)
+    mapped = train.run(settings(root), root)
+    assert "GiB of pixels are mapped from .augment/pixels" in capsys.readouterr().err
+    assert mapped == in_memory
 
 
 def test_runs_without_dvclive(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
