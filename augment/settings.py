@@ -14,7 +14,8 @@ from augment.registry import Registry, Spec
 PartSpec = str | dict[str, Any]
 Profile = Literal["glyph", "natural"]
 
-WHERE_IT_RUNS = frozenset({"device", "devices", "workers"})  # keys that change no result
+# keys that change no result
+WHERE_IT_RUNS = frozenset({"device", "devices", "trackers", "workers"})
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Settings(BaseModel):
         tree: dict[str, Any] = self.model_dump(mode="json", exclude=set(WHERE_IT_RUNS))
         for key, kind, specs in self.parts():
             *groups, name = key.split(".")
+            if name in WHERE_IT_RUNS:
+                continue
             node = tree
             for group in groups:
                 node = node[group]

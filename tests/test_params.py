@@ -201,7 +201,7 @@ def test_a_profile_in_a_group_is_told_where_it_belongs(file: Path, group: str) -
 def test_every_part_setting_says_its_kind_once() -> None:
     settings = Params.model_validate({"ingest": {"source": "images"}})
     kinds = {key: kind for key, kind, _ in settings.parts()}
-    assert len(kinds) == 22
+    assert len(kinds) == 23
     assert kinds["train.loss"].load().names() and kinds["train.rate.schedule"].load().names()
     assert {key for key, kind in kinds.items() if kind.automatic} == {
         "ingest.reader",

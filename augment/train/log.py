@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from augment.train.trackers import Tracker
 
 Watch = Callable[[Mapping[str, float]], None]
 
 
 class Log:
-    """Rows of numbers to dvclive, where it is installed, and to whoever watches the run."""
+    """Rows of numbers to dvclive, where it is installed, to trackers, and to whoever watches."""
 
-    def __init__(self, start: Callable[[], Any] | None = None, watch: Watch | None = None):
-        """Log to the empty log that ``start`` opens, or nowhere; ``watch`` gets each row too."""
-        self._start, self._watch = start, watch
+    def __init__(
+        self, start: Callable[[], Any] | None = None, watch: Watch | None = None,
+        trackers: Sequence[Tracker] = (),
+    ):  # fmt: skip
+        """Log to the empty log that ``start`` opens, or nowhere; the others get each row too."""
+        self._start, self._watch, self._trackers = start, watch, trackers
         self._live = start() if start else None
 
     def row(self, row: Mapping[str, float]) -> None:
         """Log one measurement. An error that the watch raises ends the run."""
+        self._note(row)
+        for tracker in self._trackers:
+            tracker.row(row)
+
+    def _note(self, row: Mapping[str, float]) -> None:
         if self._watch:
             self._watch(row)
         if self._live is not None:
@@ -31,28 +41,39 @@ class Log:
 
     def restart(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Log ``rows`` and forget all others."""
-        if self._start:
-            self.close()
+        rows = list(rows)
+        if self._start and self._live is not None:
+            self._live.end()
             self._live = self._start()
         for row in rows:
-            self.row(row)
+            self._note(row)
+        for tracker in self._trackers:
+            tracker.restart(rows)
 
     def close(self) -> None:
         """Finish."""
         if self._live is not None:
             self._live.end()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 @contextmanager
-def open_log(folder: Path, watch: Watch | None = None) -> Iterator[Log]:
+def open_log(
+    folder: Path, watch: Watch | None = None, trackers: Sequence[Tracker] = ()
+) -> Iterator[Log]:
     """A log in ``folder`` through dvclive, or one that forgets where it is not installed.
 
-    Each row goes to ``watch`` as well, and those of before where a run is resumed.
+    Each row goes to ``watch`` and ``trackers`` as well, and those of before where a run is resumed.
     """
     try:
         from dvclive.live import Live
     except ImportError:  # an extra: a GPU box may lack it
-        yield Log(watch=watch)
+        log = Log(watch=watch, trackers=trackers)
+        try:
+            yield log
+        finally:
+            log.close()
         return
 
     class Files(Live):  # type: ignore[misc, unused-ignore]
@@ -64,7 +85,7 @@ def open_log(folder: Path, watch: Watch | None = None) -> Iterator[Log]:
             self._save_dvc_exp = False
 
     folder.mkdir(parents=True, exist_ok=True)
-    log = Log(lambda: Files(str(folder), save_dvc_exp=False, dvcyaml=False), watch)
+    log = Log(lambda: Files(str(folder), save_dvc_exp=False, dvcyaml=False), watch, trackers)
     try:
         yield log
     finally:

@@ -30,6 +30,8 @@ from augment.train.loop import Trainer
 from augment.train.publish import publish_generator
 from augment.train.settings import TrainSettings
 from augment.train.step import Engine
+from augment.train.trackers import TRACKERS
+from augment.train.trackers import check as check_trackers
 from augment.vision.gradients import describe
 from augment.vision.label_graph import graph
 
@@ -65,6 +67,7 @@ def _run(
     """``run`` in the one process that reads, measures and writes; ``group`` shares its steps."""
     device = group.device if group else devices.choose_device(settings.device)
     assemble.check(settings)
+    check_trackers(settings.trackers)
     train, valid = _data(root / CLEAN, settings, device)
     sizes = train.shape, len(train.classes)
     needs = assemble.build(settings, *sizes).needs  # says now what does not fit
@@ -106,7 +109,8 @@ def _run(
         if watch:
             watch(row["step"] / length, row)
 
-    with open_log(root / REPORTS / "dvclive", watching) as log:
+    trackers = [TRACKERS.build(spec, root, home) for spec in settings.trackers]
+    with open_log(root / REPORTS / "dvclive", watching, trackers) as log:
         trainer = Trainer(
             settings, train, valid, labeller, home, device, log, taught, sources, group
         )

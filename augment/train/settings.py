@@ -174,6 +174,8 @@ class TrainSettings(Settings):
     share the cores; `auto` is every GPU, or one process where there is none. What is learned is the
     same but for rounding. `torchrun` and SLURM decide it where they start the processes.
     """
+    trackers: Annotated[list[PartSpec], Kind("augment.train.trackers", "TRACKERS")] = []
+    """Where measurements go beside dvclive: `tensorboard` or `mlflow`, by extras of these names."""
     seed: int = 0
     """Seed of the networks' first weights and of all randomness in training."""
 
