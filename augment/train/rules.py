@@ -17,7 +17,8 @@ from augment.train.settings import TrainSettings
 from augment.vision import augmentations
 
 STEPS = {"cpu": 2000, "cuda": 8000}  # of a run, by device
-MANY = 100  # images a class, from which on the discriminator sees them as they are
+MANY = 200  # images a class, from which on the discriminator sees them as they are
+PASSES = 120  # times that a run shows each image, beyond which it sees no image as it is
 FEW = 10  # images a class; of 4 the default draws copies, see docs/evidence/costs.md
 LONG = 30.0  # minutes, beyond which a run says what would be cheaper
 
@@ -27,15 +28,16 @@ def decide(
 ) -> TrainSettings:
     """``settings`` with all that is left open decided for ``images`` train images in all.
 
-    Those of the settings stay. A small set is augmented before the discriminator, by the profile,
-    so that it cannot learn the images by heart (Zhao et al. 2020, arXiv:2006.10738); in a larger
-    one that costs coverage.
+    Those of the settings stay. What the discriminator sees is augmented, by the profile, where
+    images are few or a run is long, so that it cannot learn them by heart (Zhao et al. 2020,
+    arXiv:2006.10738); elsewhere that costs coverage.
     """
     steps = settings.steps if settings.steps != "auto" else STEPS[device.type]
     augment = settings.augment
     if augment is None:
-        many = images >= MANY * classes
-        augment = [] if many else list(augmentations.DEFAULTS[settings.profile])
+        short = steps * settings.batch <= PASSES * images
+        as_they_are = images >= MANY * classes and short
+        augment = [] if as_they_are else list(augmentations.DEFAULTS[settings.profile])
     model = MODELS.resolve(settings.model)
     model = MODELS.describe(model["name"]).target.decide(model, images / classes)  # type: ignore[attr-defined]
     return settings.model_copy(update={"steps": steps, "augment": augment, "model": model})

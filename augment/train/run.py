@@ -76,7 +76,8 @@ def _run(
     size = len(pool), len(train.classes)
     if helpers:
         size = len(pool) + len(helpers), len(helpers.classes)
-    settings = rules.decide(settings, *size, device)
+    undecided = settings
+    settings = rules.decide(undecided, *size, device)
     needs = assemble.build(settings, *sizes).needs
     upright = settings.profile == "glyph"
     sources = load_sources(needs.source, train, root / CLEAN, needs.key)
@@ -90,6 +91,8 @@ def _run(
         taught = dataclasses.replace(join(taught, helpers), classes=helpers.classes)
     if minutes is not None:
         settings = _lasting(settings, minutes, taught, sources, data, root, device)
+        lasting = {"steps": settings.steps, "every": settings.every}
+        settings = rules.decide(undecided.model_copy(update=lasting), *size, device)
     progress.say(f"train: {rules.in_words(settings, *size, train.shape, device, needs.styles)}")
     if group:
         progress.say(f"train: {group.size} processes share each batch")

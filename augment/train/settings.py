@@ -119,8 +119,9 @@ class TrainSettings(Settings):
         list[PartSpec] | None, Kind("augment.vision.augmentations", "AUGMENTATIONS")
     ] = None
     """Augmentations of all that the discriminator sees, in this order. null takes those of the
-    profile where a class has fewer than 100 images on average, and none where it has more; an
-    empty list is none. An augmentation that may change a label under the profile is refused.
+    profile where a class has fewer than 200 images on average or each image comes more than 120
+    times, and none elsewhere; an empty list is none. An augmentation that may change a label under
+    the profile is refused.
     """
     ada: AdaSettings | None = None
     """Augment with a probability that follows the discriminator's certainty (adaptive discriminator

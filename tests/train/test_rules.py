@@ -17,8 +17,11 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("changes", "images", "steps", "augment"),
     [
-        ({}, 1000, rules.STEPS["cpu"], []),
-        ({}, 999, rules.STEPS["cpu"], augmentations.DEFAULTS["glyph"]),
+        ({}, 2000, rules.STEPS["cpu"], []),
+        ({}, 1999, rules.STEPS["cpu"], augmentations.DEFAULTS["glyph"]),
+        ({"steps": 3750}, 2000, 3750, []),
+        ({"steps": 3751}, 2000, 3751, augmentations.DEFAULTS["glyph"]),
+        ({"steps": 3751, "augment": []}, 2000, 3751, []),
         ({"profile": "natural"}, 20, rules.STEPS["cpu"], augmentations.DEFAULTS["natural"]),
         ({"steps": 7, "augment": ["shift"]}, 20, 7, ["shift"]),
         ({"augment": []}, 20, rules.STEPS["cpu"], []),
