@@ -24,7 +24,7 @@ EVIDENCE = Path(__file__).parent.parent / "docs/evidence"
 PAGES = (
     "frontier", "sizes", "families", "infogan", "half", "throughput", "modes", "uplift",
     "generated", "transfer", "borrowed", "selection", "sharing", "no_labels", "cleaning", "fuzz",
-    "costs", "speed", "devices", "memory", "demo",
+    "costs", "speed", "devices", "memory", "scale", "demo",
 )  # fmt: skip
 WIDE = 200  # letters of a printed table, which would be of no use when folded
 MARKED = re.compile(r"(?s)<!-- table (\w+) -->\n.*?<!-- /table \1 -->")

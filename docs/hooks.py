@@ -35,7 +35,7 @@ REPOSITORY = HERE.parent
 EVIDENCE = (  # the order of the pages; others follow by name
     "index", "uplift", "half", "generated", "transfer", "borrowed", "infogan", "frontier", "sizes",
     "families", "modes", "selection", "sharing", "no_labels", "cleaning", "fuzz", "speed",
-    "throughput", "devices", "memory", "demo",
+    "throughput", "devices", "memory", "scale", "demo",
 )  # fmt: skip
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 NUMBERS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
