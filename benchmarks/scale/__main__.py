@@ -8,17 +8,15 @@ largest worker. ``benchmarks.scale.cluster`` carries the seconds of a shard to m
 from __future__ import annotations
 
 import argparse
-import resource
-import time
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from augment.clean.checks.base import CHECKS
-from augment.data import files
 from augment.runtime import workers
 from benchmarks import costs, runs, stages
 from benchmarks.results import Row
@@ -27,7 +25,6 @@ from benchmarks.speed import temporary
 
 SHARDS = (1, 4, 16)
 MILLION = 245  # shards
-STAGES = ("ingest", "clean")
 
 
 def write_idx(folder: Path, count: int) -> None:
@@ -42,20 +39,6 @@ def write_idx(folder: Path, count: int) -> None:
     (folder / "train-labels-idx1-ubyte").write_bytes(labels)
 
 
-def timed(root: Path, runtime: workers.Runtime) -> dict[str, float | str]:
-    """Seconds of each stage in this process, GiB of memory, and the digest of the table."""
-    workers.use(runtime)
-    made: dict[str, float | str] = {}
-    for stage in STAGES:
-        start = time.perf_counter()
-        stages.run(stage, root)
-        made[stage] = time.perf_counter() - start
-    for key, whose in (("memory", resource.RUSAGE_SELF), ("worker", resource.RUSAGE_CHILDREN)):
-        made[key] = resource.getrusage(whose).ru_maxrss / 2**20
-    made["digest"] = files.digest_of_folder(root / "data/clean")
-    return made
-
-
 def measure(shards: int, runtime: workers.Runtime, seed: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
     with temporary() as root:
@@ -64,8 +47,9 @@ def measure(shards: int, runtime: workers.Runtime, seed: int, options: argparse.
                  and "glyph" in CHECKS.describe(name).facts["profiles"]]  # fmt: skip
         clean = {"checks": names, "on_doubt": "keep"}
         stages.project(root, clean=clean, ingest={"reader": "idx"})
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-            return dict(executor.submit(timed, root, runtime).result())
+        command = [sys.executable, "-m", "benchmarks.scale.shards", str(root), runtime]
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return dict(json.loads(run.stdout))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ def scale(rows: Frame) -> Frame:
         "images": first("images", "{:,.0f}"), "ingest, s": first("ingest", "{:.1f}"),
         "clean, s": first("clean", "{:.1f}"), "images/s": first("rate", "{:,.0f}"),
         "GiB": first("memory", "{:.2f}"), "GiB of a worker": first("worker", "{:.2f}"),
-        "same bytes": first("alike", ""), **MACHINE,
+        "same bytes": first("alike"), **MACHINE,
     })  # fmt: skip
 
 
@@ -43,11 +43,11 @@ def cluster(rows: Frame) -> Frame:
         courses = [simulate(Work(LARGE, SHARD, seconds), Cluster(nodes), seed) for seed in range(3)]
         course = sorted(courses, key=lambda run: run.seconds)[1]
         lines.append({
-            "nodes of 16 cores": nodes, "listing, s": f"{course.listing:.0f}",
+            "nodes of 16 cores": f"{nodes:,}", "listing, s": f"{course.listing:.0f}",
             "shards, s": f"{course.shards:.0f}", "shuffle, s": f"{course.shuffle:.1f}",
             "gathering, s": f"{course.gathering:.0f}", "whole, minutes":
             f"{course.seconds / 60:.1f}", "node hours": f"{course.node_hours:.1f}",
-            "again": course.again, "bottleneck": course.bottleneck,
+            "again": f"{course.again:,}", "bottleneck": course.bottleneck,
         })  # fmt: skip
     return Frame(lines)
 

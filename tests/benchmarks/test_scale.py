@@ -54,7 +54,7 @@ def test_a_shard_goes_through_both_stages(tmp_path: Path) -> None:
     row = scale.measure(1, "processes", 0, options)
     assert row["ingest"] > 0 and row["clean"] > 0
     signed = {"runtime": "processes", "shards": 1, "seed": 0, "machine": "m", "date": "2026-01-01"}
-    signed |= {"network": "own", "width": 0, "steps": 0, "batch": 64}
+    signed |= {"network": "own", "width": 0, "steps": 0, "batch": 64, "device": "cpu"}
     rows = [{**signed, **row}, {**signed, **row, "runtime": "ray"}]
     lines = board.scale(board.Frame(rows))
     assert lines["same bytes"].tolist() == ["yes", "yes"]
