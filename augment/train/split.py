@@ -174,23 +174,31 @@ def _batch_norm(norm: _BatchNorm, plain: Callable[[Tensor], Tensor]) -> Callable
             return plain(maps)
         axes = [0, *range(2, maps.dim())]
         count = maps.numel() // maps.shape[1] * dist.get_world_size()
-        shape = (1, -1, *[1] * (maps.dim() - 2))
         values = maps.float()
-        mean: Tensor = Total.apply(values.sum(axes)) / count
-        centred = values - mean.view(shape)
-        variance: Tensor = Total.apply(centred.square().sum(axes)) / count
+        mean, variance = _over_all(*torch.var_mean(values, axes, correction=0)[::-1])
         if norm.running_mean is not None and norm.running_var is not None:
             assert norm.momentum is not None and norm.num_batches_tracked is not None
             with torch.no_grad():
                 norm.num_batches_tracked += 1
                 norm.running_mean.lerp_(mean, norm.momentum)
                 norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
-        made = centred * (variance + norm.eps).rsqrt().view(shape)
-        if norm.affine:
-            made = torch.addcmul(norm.bias.view(shape), made, norm.weight.view(shape))
-        return made.to(maps.dtype)
+        scale = (variance + norm.eps).rsqrt()
+        scale = norm.weight * scale if norm.affine else scale
+        shift = (norm.bias if norm.affine else 0) - mean * scale
+        shape = (1, -1, *[1] * (maps.dim() - 2))
+        return torch.addcmul(shift.view(shape), values, scale.view(shape)).to(maps.dtype)
 
     return forward
+
+
+def _over_all(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) of the rows of all processes, from those of this one's."""
+    here = torch.stack([mean, variance])
+    others = torch.zeros_like(here)
+    placed = [here if rank == dist.get_rank() else others for rank in range(dist.get_world_size())]
+    means, variances = Total.apply(torch.stack(placed)).unbind(1)
+    whole = means.mean(0)
+    return whole, variances.mean(0) + (means - whole).square().mean(0)
 
 
 def _rows(whole: Tensor) -> Tensor:
