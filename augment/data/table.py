@@ -212,6 +212,7 @@ def stream(
                 missing = read - there - {*LATER}
                 if missing:
                     raise TableError(f"{path}: columns missing: {', '.join(sorted(missing))}")
+                _check_types(path, file.schema_arrow, read & there)
                 for batch in file.iter_batches(batch_size=rows, columns=sorted(read & there)):
                     for name in sorted(read - there):
                         batch = batch.append_column(
@@ -224,6 +225,14 @@ def stream(
                         yield batch.select(selected)
         except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
+
+
+def _check_types(path: Path, schema: pa.Schema, names: Iterable[str]) -> None:
+    """Raise TableError for a column that is of another type than a table's."""
+    for name in sorted(names):
+        expected, kind = SCHEMA.field(name).type, schema.field(name).type
+        if kind != expected:
+            raise TableError(f"{path}: column {name!r} is {kind}, not {expected}")
 
 
 def _of_domain(batch: pa.RecordBatch, domain: str | None) -> pa.RecordBatch:

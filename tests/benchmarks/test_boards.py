@@ -83,7 +83,7 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     [
         (families, ["--recipes", "cgan", "--steps", "2"], "coverage"),
         (frontier, [], "taught"),
-        (sizes, [], "the judge's of real images"),
+        (sizes, [], "taught"),
         (costs, [], "adopt"),
         (sharing, [], "AUC by loss"),
         (infogan, ["--steps", "2", "--width", "4"], "purity"),

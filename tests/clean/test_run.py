@@ -342,7 +342,9 @@ def test_a_repair_of_one_fault_of_two_is_none(tmp_path: Path) -> None:
     root = ingested(tmp_path, [*good(), row(both.astype(np.uint8), "a", path="both.png")])
     clean.run(settings(), root)
     (line,) = (line for line in listed(root) if line["verdict"] != "keep")
-    assert line["reasons"].split(";") == ["ruling_line", "low_contrast"] and line["repairs"] == ""
+    border, contrast = line["reasons"].split(";")  # a line at the border is either, by its strokes
+    assert border in ("ruling_line", "cut_off") and contrast == "low_contrast"
+    assert line["repairs"] == ""
     assert stored(root, "quarantine").keys() == {"both.png"}
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -207,6 +208,32 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="columns missing: split$"):
         list(table.stream(tmp_path / "t", ["id"], split="train"))
     assert table.frame(tmp_path / "t", ["id"])["id"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("label", [7, 8], "column 'label' is int64, not string"),
+        ("width", ["8", "8"], "column 'width' is string, not int32"),
+        ("height", [2**40, 8], "column 'height' is int64, not int32"),
+        (
+            "image",
+            [b"P", b"K"],
+            "column 'image' is binary, not struct<bytes: binary, path: string>",
+        ),
+        ("codes", [[None], ["x"]], "column 'codes' is list<element: string>, not list"),
+    ],
+)
+def test_a_shard_of_other_types_is_refused(
+    name: str, values: list[object], message: str, folder: Path
+) -> None:
+    path = folder / "part-00000.parquet"
+    shard = pq.read_table(path).slice(0, 2)
+    place = shard.schema.get_field_index(name)
+    pq.write_table(shard.set_column(place, name, pa.array(values)), path)
+    with pytest.raises(TableError, match=rf"part-00000.parquet: {re.escape(message)}"):
+        list(table.stream(folder, [name]))
+    assert len(list(table.stream(folder, ["id"]))) > 0  # what is not read is not asked about
 
 
 def test_a_column_that_came_later_is_null_in_an_older_table(folder: Path) -> None:

@@ -63,8 +63,8 @@ def alive(pid: int) -> bool:
 @pytest.fixture
 def running(root: Path) -> Iterator[subprocess.Popen[str]]:
     """A long training on two processes that has written its first checkpoint."""
-    process = subprocess.Popen(
-        training(root, "train.devices=2", "train.steps=100000"),
+    process = subprocess.Popen(  # an autoencoder: it does not collapse meanwhile, as a GAN may
+        training(root, "train.recipe=vae", "train.devices=2", "train.steps=100000"),
         cwd=root,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -89,7 +89,9 @@ def test_a_follower_that_is_killed_is_named_and_the_run_goes_on_with_another_num
     assert f"process 1 of 2, pid {follower}, ended (SIGKILL)" in said.splitlines()[-1]
     assert not alive(follower)
     for devices in (1, 2):
-        settings = (f"train.devices={devices}", f"train.steps={100_000 + devices}")
+        settings = (
+            "train.recipe=vae", f"train.devices={devices}", f"train.steps={100_000 + devices}",
+        )  # fmt: skip
         again = subprocess.Popen(
             training(root, *settings), cwd=root, stderr=subprocess.PIPE, text=True
         )
