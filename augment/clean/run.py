@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from augment.clean import verdicts
@@ -30,6 +31,7 @@ from augment.data.normalise import Form
 from augment.data.places import INGESTED, REPORTS
 from augment.runtime import progress, workers
 
+_LINES = "most images are lines or words, and these checks suppose one character an image"
 _NOTES = ["suggested_label", "probability", "cluster"]  # columns that learned checks may add
 
 
@@ -63,11 +65,14 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
             measures[name] = checks[name](facts)
         for name, check in pixel_checks.items():
             measures[name] = check(facts, small)
+        unread = _of_lines(facts, settings, measures.columns)
+        measures[unread] = np.nan
         limits = verdicts.limits(measures, facts, settings)
         requested = facts["id"].isin({id_ for id_, d in decided.items() if d.action == "repair"})
         mended = passes.mend(measured, limits, pixel_checks, requested)
         notes = pd.DataFrame(index=facts.index, columns=_NOTES)
-        resembled, abstained = facts["label"], None
+        resembled = facts["label"]
+        abstained = [f"{', '.join(unread)} abstained: {_LINES}"] if unread else []
         if learned:
             sound = ~verdicts.faults(measures, limits, mended, facts).any(axis=1)
             reads = any(CHECKS.describe(name).facts.get("reads") for name in learned)
@@ -79,7 +84,9 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
             limits |= verdicts.limits(measures[learned], facts, settings)
             names = pd.Series([*evidence.classes, None], dtype=object)
             resembled = resembled.fillna(names.take(evidence.resembled).set_axis(facts.index))
-            abstained = _abstained(evidence, measures[learned])
+            abstained += _abstained(evidence, measures[learned])
+        for text in abstained:
+            progress.say(f"clean: {text}")
         measures = measures[[spec["name"] for spec in specs if spec["name"] in measures]]
         judged = verdicts.decide_verdicts(facts, measures, limits, mended, decided, settings)
         _write_verdicts(root / REPORTS / "clean.csv", facts, judged, notes, measures)
@@ -91,7 +98,7 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
     report = verdicts.report(facts, judged, limits, form, decided) | {
         "domains": further,
         "helpers": table.count(root / INGESTED, domain=table.HELPERS),
-        "abstained": abstained,
+        "abstained": "; ".join(abstained) or None,
         "set": survey(facts, specs),
         "settings": settings.resolved(),
     }
@@ -151,14 +158,25 @@ def _evidence(
     return gather(frame, pixels, seed=settings.seed, glyph=glyph, models=models)
 
 
-def _abstained(evidence: Evidence, measures: pd.DataFrame) -> str | None:
-    """The learned checks that judge nothing for want of images, in words; also told on stderr."""
+def _of_lines(facts: pd.DataFrame, settings: CleanSettings, names: Iterable[str]) -> list[str]:
+    """The checks among ``names`` that suppose one character, where most images are lines or words.
+
+    Images are lines where ``clean.size: auto`` takes a rectangle. None where the user lists checks;
+    a check with a threshold of the user's is no such check.
+    """
+    height, width = normalise.auto_shape(facts["height"].to_numpy(), facts["width"].to_numpy())
+    if settings.checks != "auto" or height == width:
+        return []
+    alone = [name for name in names if CHECKS.describe(name).facts.get("alone")]
+    return [name for name in alone if name not in settings.thresholds]
+
+
+def _abstained(evidence: Evidence, measures: pd.DataFrame) -> list[str]:
+    """The learned checks that judge nothing for want of images, in words, at most one text."""
     if not evidence.abstained:
-        return None
+        return []
     silent = [str(name) for name in measures if measures[name].isna().all()]
-    text = f"{', '.join(silent) or 'the models'} abstained: {evidence.abstained}"
-    progress.say(f"clean: {text}")
-    return text
+    return [f"{', '.join(silent) or 'the models'} abstained: {evidence.abstained}"]
 
 
 def _write_verdicts(

@@ -616,6 +616,35 @@ def test_a_small_set_is_told_that_models_abstain(
     assert clean.run(settings(checks=["near_duplicate"]), tmp_path)["abstained"] is None
 
 
+def word(thin: int) -> np.ndarray:
+    """Five letters on paper of 32 × 128; the strokes of the last are ``thin`` pixels wide."""
+    image = np.full((32, 128), 255, np.uint8)
+    for place in range(5):
+        letter = image[6:26, 24 * place + 3 :][:, :20]
+        wide = thin if place == 4 else 4
+        for strokes in (letter, letter.T):
+            start = RNG.integers(3, 13)
+            strokes[start : start + wide] = RNG.integers(0, 60)
+    return image
+
+
+def test_no_letter_of_a_word_is_taken_for_a_second_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    widths = [4] * 16 + [1] * 2
+    words = [row(word(thin), label, path=f"{n}") for label in "ab" for n, thin in enumerate(widths)]
+    report = clean.run(settings(checks="auto"), ingested(tmp_path, words))
+    lines = "secondary_content, corner_content abstained: most images are lines or words"
+    assert report["abstained"].startswith(lines)
+    assert f"clean: {lines}" in capsys.readouterr().err
+    assert (report["size"], report["verdicts"]["repair"]) == ([32, 128], 0)
+    limits = {"secondary_content": 0.5}
+    assert (
+        clean.run(settings(checks="auto", thresholds=limits), tmp_path)["verdicts"]["repair"] == 4
+    )
+    assert clean.run(settings(), tmp_path)["verdicts"]["repair"] == 4
+
+
 def test_near_duplicates_alone_need_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -487,6 +487,16 @@ def test_every_arm_has_words_of_its_own(dose: str) -> None:
     assert len(titles) == len(ARMS.names()) and not titles & {*ARMS.names()}
 
 
+def test_confusion_of_many_classes_draws_what_was_counted() -> None:
+    names = [str(place) for place in range(300)]
+    counts = [[2 * (row == column) for column in range(300)] for row in range(300)]
+    counts[0][7] = 1
+    svg = charts.confusion("t", "d", names, counts)
+    assert svg.count("<rect") == 301
+    assert "<title>0 taken for 7: 1</title>" in svg
+    assert charts.confusion("t", "d", names[:24], [[0] * 24] * 24).count("<rect") == 24**2
+
+
 def test_confusion_is_shaded_by_share() -> None:
     svg = charts.confusion("t", "d", ["a", "b"], [[3, 1], [0, 0]])
     assert re.findall(r'class="(\w+)" x[^>]*fill-opacity="([\d.]+)"', svg) == [

@@ -20,6 +20,7 @@ Registered facts:
   measures of the whole set. A set check has none. A learned check is judged at 0.5; it scales its
   measures so that this is the threshold that it found from train and valid images.
 - profiles: the profiles that have the check by default.
+- alone: the check supposes one character an image; `auto` does not judge lines of them by it.
 - certain: the fault is a fact, such as an equal copy, so that ``on_doubt`` does not keep it.
 - reads: the learned check needs models that read images; without one that does none is fitted.
 - module: the optional library that the check needs.
@@ -57,7 +58,12 @@ class Outlier:
     most: float = 1.0  # a measure, 0 … 1: the threshold is at most this
 
     def __call__(self, measures: NDArray[np.float64]) -> float:
-        """min(median - deviations · 1.4826 · MAD, share · median, most), at least 0."""
+        """min(median - deviations · 1.4826 · MAD, share · median, most), at least 0.
+
+        0, which all pass, where there are no measures.
+        """
+        if not len(measures):
+            return 0.0
         median = float(np.median(measures))
         spread = 1.4826 * float(np.median(np.abs(measures - median)))
         low = median - self.deviations * spread

@@ -27,7 +27,13 @@ _LEAST = 16  # pixels: the corners of an image with a shorter side are not judge
 # were chosen by hand, but for that of cut_off.
 
 
-@CHECKS.register("secondary_content", kind="image", threshold=Outlier(share=0.55), profiles=_GLYPH)
+@CHECKS.register(
+    "secondary_content",
+    kind="image",
+    threshold=Outlier(share=0.55),
+    profiles=_GLYPH,
+    alone=True,
+)
 def secondary_content(image: Pixels, *, size: Fraction = 0.1) -> float:
     """1 less how strange the strangest piece of ink is: a second character, a seal, a smudge.
 
@@ -137,6 +143,7 @@ def inverted(table: pd.DataFrame, pixels: Pixels, *, minority: Fraction = 0.25) 
     kind="pixels",
     threshold=Outlier(share=1.0, deviations=2.0, most=0.5),
     profiles=_GLYPH,
+    alone=True,
 )
 def corner_content(table: pd.DataFrame, pixels: Pixels) -> pd.Series:
     """How little the ink in any corner looks like a second character, though it touches the first.
