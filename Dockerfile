@@ -20,7 +20,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home augment
 COPY --from=build /opt/augment /opt/augment
-ENV PATH=/opt/augment/bin:$PATH OMP_WAIT_POLICY=PASSIVE
+# DVC asks for the user's name and home, which a number handed to --user has not.
+ENV PATH=/opt/augment/bin:$PATH OMP_WAIT_POLICY=PASSIVE HOME=/tmp USER=augment
 USER augment
 WORKDIR /work
 CMD ["augment", "--help"]

@@ -26,9 +26,11 @@ class _Commands(TyperGroup):
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run a command; with JSON on stderr wrong usage is an object too."""
         words = list(options.get("args") or (arguments[0] if arguments else None) or [])
-        if "json" not in (os.environ.get("AUGMENT_LOG"), _log_of(words)):
+        log = _log_of(words) or os.environ.get("AUGMENT_LOG", "text")
+        if log in ("text", "json"):  # others are wrong usage
+            os.environ["AUGMENT_LOG"] = log
+        if log != "json":
             return super().main(*arguments, **options)
-        os.environ["AUGMENT_LOG"] = "json"
         try:
             code = super().main(*arguments, **options | {"standalone_mode": False})
         except Exception as error:

@@ -52,6 +52,8 @@ def test_the_container_runs_as_no_root_and_holds_no_address_or_secret(
     assert users and users[-1] not in ("root", "0")
     after = [word for word, _ in instructions][-3:]
     assert "USER" in after and "RUN" not in after
+    environment = " ".join(rest for word, rest in instructions[last:] if word == "ENV")
+    assert "HOME=/tmp" in environment and "USER=" in environment  # for a user without a name
     text = (REPOSITORY / "Dockerfile").read_text()
     assert not re.search(r"https?://|(?i:token|password|secret)", text)
     allowed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]

@@ -50,12 +50,12 @@ class Log:
         for tracker in self._trackers:
             tracker.restart(rows)
 
-    def close(self) -> None:
-        """Finish."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Finish; ``error`` is what ended the run before its last step."""
         if self._live is not None:
             self._live.end()
         for tracker in self._trackers:
-            tracker.close()
+            tracker.close(error)
 
 
 @contextmanager
@@ -66,15 +66,23 @@ def open_log(
 
     Each row goes to ``watch`` and ``trackers`` as well, and those of before where a run is resumed.
     """
+    log = Log(_files(folder), watch, trackers)
+    error: BaseException | None = None
+    try:
+        yield log
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        log.close(error)
+
+
+def _files(folder: Path) -> Callable[[], Any] | None:
+    """What opens an empty log in ``folder``, or None where dvclive is not installed."""
     try:
         from dvclive.live import Live
     except ImportError:  # an extra: a GPU box may lack it
-        log = Log(watch=watch, trackers=trackers)
-        try:
-            yield log
-        finally:
-            log.close()
-        return
+        return None
 
     class Files(Live):  # type: ignore[misc, unused-ignore]
         def _init_dvc(self) -> None:
@@ -85,8 +93,4 @@ def open_log(
             self._save_dvc_exp = False
 
     folder.mkdir(parents=True, exist_ok=True)
-    log = Log(lambda: Files(str(folder), save_dvc_exp=False, dvcyaml=False), watch, trackers)
-    try:
-        yield log
-    finally:
-        log.close()
+    return lambda: Files(str(folder), save_dvc_exp=False, dvcyaml=False)

@@ -285,6 +285,7 @@ class Trainer:
         if reason:
             progress.say(f"train: {reason}: begun anew")
             shutil.rmtree(self.home / "steps")
+            self.log.restart([])
             saved = None
         if saved is None:  # a best checkpoint would be of another course
             shutil.rmtree(self.home / "best", ignore_errors=True)

@@ -6,6 +6,7 @@ Servers and credentials are named by the environment variables of each tool, nev
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import time
@@ -35,8 +36,8 @@ class Tracker(Protocol):
     def restart(self, rows: Iterable[Mapping[str, float]]) -> None:
         """The run goes on after ``rows``; what was kept of later steps does not count."""
 
-    def close(self) -> None:
-        """Finish."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Finish; ``error`` is what ended the run before its last step."""
 
 
 def check(specs: Sequence[Spec]) -> None:
@@ -81,7 +82,7 @@ class TensorBoard:
         for row in rows:
             self.row(row)
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Finish the files."""
         if self._writer is not None:
             self._writer.close()
@@ -96,6 +97,8 @@ class MLflow:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        for library in ("mlflow", "alembic"):  # which tell of their tables on stderr
+            logging.getLogger(library).setLevel(logging.WARNING)
         self._error = MlflowException
         (root / CACHE).mkdir(parents=True, exist_ok=True)
         here = f"sqlite:///{(root / CACHE / 'mlflow.db').resolve()}"
@@ -120,15 +123,20 @@ class MLflow:
     def restart(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Go on with the run, or begin another one where it has later steps than ``rows``."""
         rows = list(rows)
-        if rows and int(rows[-1]["step"]) < self._done:
+        if self._done > (int(rows[-1]["step"]) if rows else 0):
             self._ask(self._client.set_terminated, self._run, "KILLED")
             self._run, self._done = self._begun(), 0
         for row in rows:
             self.row(row)
 
-    def close(self) -> None:
-        """Say that the run is over; a training that is longer after all goes on with it."""
-        self._ask(self._client.set_terminated, self._run)
+    def close(self, error: BaseException | None = None) -> None:
+        """Say how the run ended; a training that goes on after all goes on with it."""
+        status = "FINISHED"
+        if error is not None:
+            status = (
+                "FAILED" if isinstance(error, Exception) else "KILLED"
+            )  # ctrl-C is no Exception
+        self._ask(self._client.set_terminated, self._run, status)
 
     def _taken_up(self) -> tuple[str, int]:
         if self._note.exists():

@@ -105,6 +105,42 @@ def test_errors_keep_their_exit_codes(
         assert line["level"] == "error"
 
 
+def test_a_gate_that_says_no_and_ctrl_c_keep_their_exit_codes(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv(progress.LOG, "text")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(
+        "ingest: {source: 'builtin:digits'}\nwrite: {gates: [label_accuracy >= 0.9]}\n"
+    )
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/score.json").write_text('{"label_accuracy": 0.5}')
+    with pytest.raises(SystemExit) as no:
+        main(["--log", "json", "gate", "--json"])
+    told = capsys.readouterr()
+    assert no.value.code == 3 and not any(gate["passed"] for gate in json.loads(told.out))
+    assert objects(told.err) == []
+    monkeypatch.setattr("augment.pipeline.run", stopped)
+    with pytest.raises(SystemExit) as killed:
+        main(["--log", "json", "train"])
+    (line,) = objects(capsys.readouterr().err)
+    assert killed.value.code == 130 and line["message"].startswith("stopped")
+
+
+def test_the_option_goes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(progress.LOG, "json")
+    with pytest.raises(SystemExit) as stopped:
+        main(["--log", "text", "nothing"])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "No such command" in said and not said.startswith("{")
+
+
 def test_the_environment_asks_for_json_too(tmp_path: Any) -> None:
     """So it does under DVC, which starts the stages."""
     run = subprocess.run(

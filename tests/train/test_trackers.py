@@ -87,6 +87,36 @@ def test_steps_that_were_taken_back_do_not_count(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", READ)
+def test_a_run_that_is_begun_anew_keeps_nothing_of_the_old_one(name: str, tmp_path: Path) -> None:
+    tracker = opened(name, tmp_path)
+    tracker.row(row(10))
+    tracker.close()
+    again = opened(name, tmp_path)
+    again.restart([])
+    again.row(row(5))
+    again.close()
+    assert READ[name](tmp_path) == {5: 0.625}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, "FINISHED"), (ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")],
+)
+def test_mlflow_is_told_how_a_run_ended(
+    error: BaseException | None, status: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    tracker = opened("mlflow", tmp_path)
+    tracker.row(row(10))
+    tracker.close(error)
+    client = MlflowClient(f"sqlite:///{tmp_path / '.augment/mlflow.db'}")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == status
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", READ)
 def test_a_missing_package_is_said_before_any_work(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
