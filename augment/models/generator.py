@@ -8,6 +8,7 @@ size changes an image.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -120,6 +121,20 @@ class Generator:
     def paints(self) -> bool:
         """Whether it paints on a structure, its own or that of a picture."""
         return self.network.structure is not None
+
+    @property
+    def device(self) -> str:
+        """Where the network runs, such as cpu or cuda; other kinds round otherwise."""
+        return next(self.network.parameters()).device.type
+
+    @property
+    def starts(self) -> bytes:
+        """The digest of the images that candidates start from; of nothing where there are none."""
+        total = hashlib.sha256()
+        if self._sources is not None:
+            total.update("".join(self._sources.ids).encode())
+            total.update(self._sources.pixels.tobytes())
+        return total.digest()
 
     def start_from(self, sources: Arrays) -> None:
         """Take the real train images that candidates start from, where the network needs them.

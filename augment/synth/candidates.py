@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,8 +17,11 @@ from augment.models.generator import CHUNK, Chunk, Generator
 from augment.models.latents import Ranges
 from augment.runtime import progress, workers
 from augment.synth.filter import Filter, FilterResult
+from augment.synth.journal import KEPT, Journal, KeptPart, Place
 from augment.synth.quotas import Order, SynthError
 from augment.synth.selectors import Floats, Selection
+
+BLOCK = 10_000  # samples of a class that a selection keeps at a time; chosen by hand
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,15 @@ class Draw:
 
 
 class AcceptedChunk(NamedTuple):
-    """Rows of the accepted candidates of a chunk, without images yet, and their features (N, F)."""
+    """Rows of accepted candidates, without images yet, their features (N, F), where they end.
+
+    Those of the journal have their images, and their ``place`` is None.
+    """
 
     order: Order
     rows: list[table.Row]
     features: Floats
+    place: Place | None
 
 
 @dataclass
@@ -69,12 +76,14 @@ def synthesise(
     draw: Draw,
     tally: Tally,
     selection: Selection | None = None,
+    journal: Journal | None = None,
 ) -> Iterator[table.Row]:
     """Accepted samples as rows of the table; encoding overlaps generation on all cores.
 
     Without ``candidate_filter`` every candidate is accepted. A ``selection`` needs the filter, and
-    holds the surplus of a class in memory. Raises SynthError with the numbers when a class's
-    budget of candidates is spent, FilterError for a selection in a class without train images.
+    keeps the best of the surplus of every BLOCK samples, which it holds in memory. What ``journal``
+    has is not made again. Raises SynthError with the numbers when a class's budget of candidates is
+    spent, FilterError for a selection in a class without train images.
     """
     total = sum(_surplus(order, selection) for order in orders)
     with ThreadPoolExecutor() as pool, progress.bar() as display:  # compression leaves the GIL
@@ -82,24 +91,65 @@ def synthesise(
         work = (
             pair
             for order in orders
-            for pair in _fill(generator, candidate_filter, order, draw, tally, selection)
+            for pair in _fill(generator, candidate_filter, order, draw, tally, selection, journal)
         )
         encoded = workers.mapped(images.encode_many, work, pool)
         for order, chunks in itertools.groupby(encoded, key=lambda pair: pair[0].order):
-            surplus: list[table.Row] = []
-            features: list[Floats] = []
-            for chunk, data in chunks:
-                rows = [_with_image(*pair) for pair in zip(chunk.rows, data, strict=True)]
-                display.advance(task, len(rows))
-                if selection:
-                    surplus += rows
-                    features.append(chunk.features)
-                else:
-                    yield from rows
+            complete = _complete(chunks, order, journal, lambda n: display.advance(task, n))
             if selection and candidate_filter:
                 real = candidate_filter.real_features(order.label)
-                best = selection.best(np.concatenate(features), real, order.count)
-                yield from (surplus[place] for place in best)
+                yield from _best(complete, order, selection, real)
+            else:
+                for rows, _ in complete:
+                    yield from rows
+
+
+def _complete(
+    chunks: Iterable[tuple[AcceptedChunk, list[bytes]]], order: Order, journal: Journal | None,
+    advance: Callable[[int], None],
+) -> Iterator[tuple[list[table.Row], Floats]]:  # fmt: skip
+    """Rows with their images and features (N, F), chunk by chunk, which go to the journal."""
+    rows: list[table.Row] = []
+    features: list[Floats] = []
+    for chunk, data in chunks:
+        done = chunk.rows
+        if chunk.place:
+            done = [_with_image(*pair) for pair in zip(chunk.rows, data, strict=True)]
+            rows += done if journal else []
+            features.append(chunk.features)
+        advance(len(done))
+        yield done, chunk.features
+        if journal and chunk.place and len(rows) >= KEPT:
+            lengths = [len(values) for values in features]
+            journal.keep(
+                order.label, KeptPart(rows, np.concatenate(features), lengths, chunk.place)
+            )
+            rows, features = [], []
+
+
+def _best(
+    complete: Iterable[tuple[list[table.Row], Floats]], order: Order, selection: Selection,
+    real: Floats,
+) -> Iterator[table.Row]:  # fmt: skip
+    """The rows that a selection keeps: of each BLOCK samples' surplus, and of what is left."""
+    surplus: list[table.Row] = []
+    features: list[Floats] = []
+    left, full = order.count, math.ceil(BLOCK * selection.surplus)
+    for rows, values in complete:
+        surplus += rows
+        features.append(values)
+        while left > BLOCK and len(surplus) >= full:
+            every = np.concatenate(features)
+            best = selection.best(every[:full], real, BLOCK)
+            yield from (surplus[place] for place in best)
+            surplus, features, left = surplus[full:], [every[full:]], left - BLOCK
+    if left > len(surplus):
+        raise SynthError(
+            f"class {order.label!r}: the budget of candidates was spent before the surplus of "
+            "every sample was there; lower synth.surplus or raise synth.max_candidates"
+        )
+    best = selection.best(np.concatenate(features), real, left)
+    yield from (surplus[place] for place in best)
 
 
 def _with_image(row: table.Row, data: bytes) -> table.Row:
@@ -118,27 +168,37 @@ def _fill(
     draw: Draw,
     tally: Tally,
     selection: Selection | None,
+    journal: Journal | None,
 ) -> Iterator[tuple[AcceptedChunk, images.Pixels]]:
     """Accepted candidates of an order, chunk by chunk, and their pixels (N, H, W, C).
 
-    When the budget is spent, the quota without the surplus is enough.
+    First those that the journal has, without pixels. When the budget is spent, the quota without
+    the surplus is enough.
     """
     target = _surplus(order, selection)
     # a generator without a condition draws the other classes as well
     turns = 1 if generator.categories else len(generator.classes)
     budget = max(CHUNK, math.ceil(draw.max_candidates * turns * order.count))
     label = generator.classes.index(order.label)
-    accepted = seen = 0
+    before = journal.place(order.label) if journal else Place()
+    accepted, seen = before.accepted, before.seen
     rejected: Mapping[str, int] = {}
     if candidate_filter:
         candidate_filter.start_class()
+        candidate_filter.rejected |= before.rejected
         rejected = candidate_filter.rejected  # counts as candidates are seen
     try:
+        if journal and accepted:
+            progress.say(f"synth: class {order.label!r} goes on after {accepted} samples")
+            yield from _again(journal, candidate_filter, order, draw)
+        if accepted == target:
+            return
         for chunk in generator.candidates(
             order.label,
             seed=draw.seed,
             codes=draw.codes,
             truncation=draw.truncation,
+            first=before.chunk,
             source=draw.source,
         ):
             room = target - accepted
@@ -156,13 +216,27 @@ def _fill(
                     for place in places
                 ]
                 pixels = images.channels_last(chunk.pixels[places])
-                yield AcceptedChunk(order, rows, result.features[places]), pixels
+                place = Place(chunk.start // CHUNK + 1, seen, accepted, dict(rejected))
+                yield AcceptedChunk(order, rows, result.features[places], place), pixels
             if full or (seen >= budget and accepted >= order.count):
                 return
             if seen >= budget:
                 raise SynthError(_spent(order, accepted, seen, rejected))
     finally:
         tally.note(order, accepted, seen, rejected)
+
+
+def _again(
+    journal: Journal, candidate_filter: Filter | None, order: Order, draw: Draw
+) -> Iterator[tuple[AcceptedChunk, images.Pixels]]:
+    """What the journal has of an order; the filter compares later candidates with it."""
+    nothing = np.empty((0, 1, 1, 1), np.uint8)
+    for part in journal.parts(order.label):
+        if candidate_filter:
+            for features in np.split(part.features, np.cumsum(part.lengths)[:-1]):
+                candidate_filter.remember(features)
+        rows = [row | {"truncation": draw.truncation} for row in part.rows]  # not rounded
+        yield AcceptedChunk(order, rows, part.features, None), nothing
 
 
 def _spent(order: Order, accepted: int, seen: int, rejected: Mapping[str, int]) -> str:
@@ -216,5 +290,5 @@ def _row(
     if candidate_filter:
         row["label_probability"] = float(result.probability[place])
         row["nearest_real"] = candidate_filter.train.ids[result.nearest[place]]
-        row["nearest_distance"] = float(result.distance[place])
+        row["nearest_distance"] = float(np.float32(result.distance[place]))  # as tables hold it
     return row

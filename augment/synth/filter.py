@@ -16,6 +16,9 @@ from augment.errors import AugmentError
 from augment.vision.lookalikes import Lookalikes, pixel_gaps
 from augment.vision.neighbours import nearest
 
+REMEMBERED = 2**17  # accepted candidates of a class that later ones are compared with, at least
+LARGEST = 2**15  # of them in a block that is forgotten as a whole, at least
+
 
 class FilterError(AugmentError):
     """Data that candidates cannot be compared with."""
@@ -43,6 +46,8 @@ class Filter:
     A candidate is a copy of a train image where the Euclidean distance of their labeller features
     is below ``threshold``, or where their pixels, moved by up to one either way, differ by no more
     than ``visible``. Both bounds are the same quantile of the train images' own nearest distances.
+    A duplicate is as near to one of the REMEMBERED candidates that were accepted before it, at
+    least; so memory and time do not grow with the number of samples.
     By the latter it must not copy the image that it started from either, one of ``starts`` by its
     id, where that is no train image.
     Train images without a label, -1, must not be copied either. ``reference`` (M, F) are the train
@@ -130,16 +135,21 @@ class Filter:
                 accepted[place] = True
                 fresh[count] = features[place]
                 count += 1
-        self._remember(fresh[:count])
+        self.remember(fresh[:count])
         return FilterResult(accepted, probability, places[:, 0], distances[:, 0], features)
 
-    def _remember(self, features: Floats) -> None:
-        """Keep accepted features in few large blocks, each at least double the next."""
+    def remember(self, features: Floats) -> None:
+        """Compare later candidates with these accepted ones (N, F) too.
+
+        They are kept in few large blocks, each at least double the next, up to LARGEST.
+        """
         blocks = self._accepted_features
         blocks.append(features)
-        while len(blocks) > 1 and len(blocks[-2]) < 2 * len(blocks[-1]):
+        while len(blocks) > 1 and len(blocks[-2]) < min(2 * len(blocks[-1]), LARGEST):
             last = blocks.pop()
             blocks[-1] = np.concatenate([blocks[-1], last])
+        if sum(map(len, blocks[1:])) >= REMEMBERED:
+            del blocks[0]
 
 
 def _near(feature: Floats, others: Floats, threshold: float) -> bool:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augment import __version__
 from augment.classifiers.classifier import load_classifier
 from augment.data.arrays import Arrays, load_arrays, with_adopted
 from augment.data.places import CLEAN, GENERATOR
-from augment.models.generator import Generator
+from augment.models.generator import CHUNK, Generator
 from augment.models.sources import FOREIGN, load_sources
 from augment.runtime import devices
+from augment.synth.candidates import Draw
 from augment.synth.filter import Filter
-from augment.synth.quotas import recalls
+from augment.synth.journal import Journal
+from augment.synth.quotas import Order, recalls
+from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings
 
 
@@ -41,6 +46,22 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
         quantile=settings.copy_quantile, sources=sources if generator.rule in FOREIGN else None,
     )  # fmt: skip
     return generator, candidate_filter, train
+
+
+def journal_of(
+    root: Path, generator: Generator, candidate_filter: Filter | None, orders: Sequence[Order],
+    draw: Draw, selection: Selection | None,
+) -> Journal:  # fmt: skip
+    """Where the candidates of a request are kept until it is done."""
+    facts: list[object] = [__version__, CHUNK, generator.digest, generator.device, orders]
+    facts += [draw.seed, dict(draw.codes), draw.truncation, draw.max_candidates]
+    facts += [b"" if draw.source is None else draw.source.tobytes(), generator.starts]
+    facts += [selection.surplus if selection else 1]
+    if candidate_filter:
+        facts += [candidate_filter.probability, candidate_filter.threshold]
+        facts += [candidate_filter.visible, candidate_filter.reference.tobytes()]
+        facts += ["".join(candidate_filter.train.ids)]
+    return Journal(root, *facts)
 
 
 def valid_recalls(

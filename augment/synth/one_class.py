@@ -9,7 +9,7 @@ from typing import Any
 
 from augment.data import files
 from augment.synth.candidates import Draw, Tally, synthesise
-from augment.synth.inputs import prepare
+from augment.synth.inputs import journal_of, prepare
 from augment.synth.quotas import Order, SynthError
 from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings
@@ -35,9 +35,10 @@ def fulfil(
 
     ``out`` is synthetic/NAME-N-seedS by default. With ``structure``, a picture that is brought to
     the generator's form by ``resize``, all are painted on its structure, and its file's name joins
-    that of ``out``. Gives the counts of candidates by outcome. Raises SynthError for a destination
-    that is not empty, a budget that is spent or a generator that does not paint, TranslateError for
-    a picture that cannot be read, GeneratorError for an unknown class or code.
+    that of ``out``. A request that was killed goes on where it was. Gives the counts of candidates
+    by outcome. Raises SynthError for a destination that is not empty, a budget that is spent or a
+    generator that does not paint, TranslateError for a picture that cannot be read, GeneratorError
+    for an unknown class or code.
     """
     write = WRITERS.build(writer)
     name = Folders("").of(order.label)
@@ -54,12 +55,14 @@ def fulfil(
     selection = Selection.build(settings) if filtered else None
     tally = Tally()
     temporary = files.temporary_beside(out)
+    request = (generator, candidate_filter if filtered else None, [order], draw)
+    journal = journal_of(root, *request, selection)
     try:
-        used_filter = candidate_filter if filtered else None
-        write(synthesise(generator, used_filter, [order], draw, tally, selection), temporary)
+        write(synthesise(*request, tally, selection, journal), temporary)
         files.publish(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    journal.remove()
     return {
         "class": order.label,
         **tally.per_class[order.label],

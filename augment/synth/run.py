@@ -9,7 +9,7 @@ from augment.data import contact_sheets, files, images, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import REPORTS, SYNTHETIC
 from augment.synth.candidates import Draw, Tally, synthesise
-from augment.synth.inputs import prepare, valid_recalls
+from augment.synth.inputs import journal_of, prepare, valid_recalls
 from augment.synth.quotas import quotas
 from augment.synth.selectors import SELECTORS, Selection
 from augment.synth.settings import SynthSettings
@@ -20,8 +20,9 @@ SHOWN = 10  # images in a row of the picture; chosen by hand
 def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:
     """Fill the quotas of ``settings`` into data/synthetic; write reports/synth.json.
 
-    Gives the report, which is written even where a quota cannot be filled. Raises SynthError for
-    quotas that make no sense or a budget that is spent.
+    A run that was killed goes on where it was. Gives the report, which is written even where a
+    quota cannot be filled. Raises SynthError for quotas that make no sense or a budget that is
+    spent.
     """
     generator, candidate_filter, train = prepare(settings, root)
     orders = quotas(settings, train, valid_recalls(settings, candidate_filter, root))
@@ -29,6 +30,8 @@ def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:
         settings.seed, truncation=settings.truncation, max_candidates=settings.max_candidates
     )
     selection = Selection.build(settings)
+    request = (generator, candidate_filter, orders, draw)
+    journal = journal_of(root, *request, selection)
     tally = Tally()
     report = {
         "generator": generator.digest,
@@ -41,8 +44,9 @@ def run(settings: SynthSettings, root: Path = Path(".")) -> dict[str, Any]:
     }
     try:
         with table.TableWriter(root / SYNTHETIC, overwrite=True) as out:
-            for row in synthesise(generator, candidate_filter, orders, draw, tally, selection):
+            for row in synthesise(*request, tally, selection, journal):
                 out.add(row)
+        journal.remove()
     finally:
         report["accepted"] = sum(counts["accepted"] for counts in tally.per_class.values())
         files.write_json(root / REPORTS / "synth.json", report)
