@@ -63,7 +63,7 @@ class Journal:
             state = files.read_json(folder / "place.json")
             yield KeptPart(
                 list(table.rows(folder)),
-                np.load(folder / "features.npy", allow_pickle=False),
+                np.load(folder / "features.npy"),
                 state["lengths"],
                 Place(**state["place"]),
             )

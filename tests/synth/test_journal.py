@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from augment.data import files, table
+from augment.data.arrays import Arrays
 from augment.models.generator import Generator
 from augment.synth import candidates, filter, journal, one_class
 from augment.synth import run as synth
 from augment.synth.candidates import Draw
+from augment.synth.filter import Filter
 from augment.synth.inputs import prepare
 from augment.synth.quotas import Order
 from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings
 
-SETTINGS = SynthSettings(per_class=30, probability=0.0, copy_quantile=0.0, max_candidates=100)
+SETTINGS = SynthSettings(per_class={"3": 150, "7": 100}, probability=0.0)
 CHOICE = SETTINGS.model_copy(update={"select": ["coverage"], "surplus": 2.0})
 
 
@@ -33,6 +35,15 @@ def root(project: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a few candidates, and a filter that rejects none."""
+
+    def mild(*arguments: Any) -> tuple[Generator, Filter, Arrays]:
+        generator, candidate_filter, train = prepare(*arguments)
+        candidate_filter.threshold, candidate_filter.visible = 0.0, -1.0
+        return generator, candidate_filter, train
+
+    monkeypatch.setattr(synth, "prepare", mild)
+    monkeypatch.setattr(one_class, "prepare", mild)
     monkeypatch.setattr(journal, "KEPT", 8)
     monkeypatch.setattr(candidates, "KEPT", 8)
 
@@ -96,7 +107,7 @@ def test_other_settings_begin_anew(root: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_class_on_demand_goes_on_with_the_same_bytes(
     writer: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order, draw = Order("3", 24), Draw(4, truncation=0.7, max_candidates=100)
+    order, draw = Order("3", 150), Draw(4, truncation=0.7)
     for filtered in (True, False):
         options: dict[str, Any] = {"writer": writer, "filtered": filtered, "root": root}
         outs = [root / f"{name}-{filtered}" for name in ("whole", "again")]
@@ -121,11 +132,11 @@ def test_a_selection_of_many_works_in_blocks(root: Path, monkeypatch: pytest.Mon
         return best(self, features, real, count)
 
     monkeypatch.setattr(Selection, "best", noted)
-    monkeypatch.setattr(candidates, "BLOCK", 4)
-    one_class.fulfil(CHOICE, Order("3", 10), Draw(0, max_candidates=100), root=root,
+    monkeypatch.setattr(candidates, "BLOCK", 40)
+    one_class.fulfil(CHOICE, Order("3", 100), Draw(0), root=root,
                      writer="parquet", out=root / "out")  # fmt: skip
-    assert counts == [(8, 4), (8, 4), (4, 2)]
-    assert table.count(root / "out") == 10
+    assert counts == [(80, 40), (80, 40), (40, 20)]
+    assert table.count(root / "out") == 100
 
 
 def test_the_filter_forgets_the_oldest_of_many(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
