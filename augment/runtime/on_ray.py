@@ -28,13 +28,14 @@ class RayExecutor(Executor):
     """Runs tasks on Ray's workers, each with ``cores`` to itself.
 
     Ray is started, or the cluster at ``address`` joined, once for a program and until its end; this
-    machine's Ray gets ``processes`` cores.
+    machine's Ray gets ``processes`` cores. ``workers`` is how many tasks run at a time.
     """
 
     def __init__(self, address: str | None, processes: int, cores: int = 1):
         """Start or join Ray. Raises RayError where that fails."""
         ray = _joined(address, processes)
         options = ray.remote(num_cpus=cores, max_retries=AGAIN)
+        self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)) // cores)
         self._errors = ray.exceptions
         self._call = options(_called)
 

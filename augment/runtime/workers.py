@@ -28,7 +28,7 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 INLINE = 2000  # items, about as many as are done while processes start; chosen by hand
-WAITING = 2  # chunks for each process, so that no process waits for its next chunk
+WAITING = 2  # chunks for each worker, so that none waits for its next chunk
 
 
 Runtime = Literal["processes", "ray"]
@@ -111,10 +111,11 @@ def mapped(
         for companion, argument in work:
             yield companion, task(argument)
         return
+    at_once = executor.workers if isinstance(executor, RayExecutor) else os.cpu_count() or 1
     waiting: deque[tuple[C, Future[R]]] = deque()
     for companion, argument in work:
         waiting.append((companion, executor.submit(task, argument)))
-        if len(waiting) > WAITING * (os.cpu_count() or 1):
+        if len(waiting) > WAITING * at_once:
             companion, future = waiting.popleft()
             yield companion, future.result()
     for companion, future in waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -11,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from augment import params
-from augment.data import images
-from augment.data.places import INGESTED
+from augment.clean import run as clean
+from augment.clean.checks.base import CHECKS
+from augment.clean.settings import CleanSettings
+from augment.data import files, images, table
+from augment.data.places import CLEAN, INGESTED
+from augment.errors import AugmentError
 from augment.ingest import run as ingest
 from augment.ingest.settings import IngestSettings
 from augment.runtime import on_ray, workers
@@ -67,7 +74,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def test_results_come_in_order_from_other_processes(ray: Any) -> None:
     work = [(f"c{number}", -number) for number in range(40)]
     with workers.pool(2, 40) as executor:
-        assert isinstance(executor, on_ray.RayExecutor)
+        assert isinstance(executor, on_ray.RayExecutor) and executor.workers == 2
         assert list(workers.mapped(abs, work, executor)) == [(name, -x) for name, x in work]
         ran = {number for _, number in workers.mapped(ray.process, work, executor)}
     assert os.getpid() not in ran
@@ -97,6 +104,61 @@ def test_long_pieces_run_side_by_side(ray: Any) -> None:
     work = [(number,) for number in (1, 2, 3)]
     done = workers.side_by_side(ray.divide, work, count=3, processes=2, title="")
     assert done == [6.0, 3.0, 2.0]
+
+
+def test_as_many_pieces_wait_as_the_cluster_has_workers(ray: Any) -> None:
+    """A cluster is larger than the machine that hands out its work."""
+    taken: list[int] = []
+
+    def work() -> Iterator[tuple[None, int]]:
+        for number in range(100):
+            taken.append(number)
+            yield None, number
+
+    with workers.pool(2, 100) as executor:
+        assert isinstance(executor, on_ray.RayExecutor)
+        executor.workers = 20
+        next(workers.mapped(abs, work(), executor))
+    assert len(taken) == workers.WAITING * 20 + 1
+
+
+@pytest.mark.parametrize("runtime", ["processes", "ray"])
+def test_a_poisoned_shard_is_refused_on_every_runtime(
+    runtime: Any, ray: Any, tmp_path: Path
+) -> None:
+    """Another type of labels, a label that is a path, an image that is none."""
+    sample = {"id": "a", "split": "train", "origin": "real", "label": "x", "width": 4, "height": 4,
+              "mode": "L", "image": {"bytes": b"no image", "path": "a.png"}}  # fmt: skip
+    workers.use(runtime)
+    try:
+        with table.TableWriter(tmp_path / INGESTED) as out:
+            out.add(sample)
+        with pytest.raises(AugmentError, match="part-00000|a.png|image"):
+            clean.run(CleanSettings(), tmp_path)
+        assert not (tmp_path / CLEAN).exists()
+        schema = table.SCHEMA.set(table.COLUMNS.index("label"), pa.field("label", pa.int64()))
+        shard = tmp_path / INGESTED / "part-00000.parquet"
+        pq.write_table(schema.empty_table(), shard)
+        with pytest.raises(table.TableError, match=r"part-00000.parquet: column 'label' is int64"):
+            clean.run(CleanSettings(), tmp_path)
+        assert not (tmp_path / CLEAN).exists()
+    finally:
+        workers.use("ray")
+
+
+def test_clean_gives_the_same_bytes_as_with_processes(ray: Any, tmp_path: Path) -> None:
+    checks = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "image"]
+    settings = CleanSettings(checks=checks, max_dropped=1.0)
+    ingest.run(IngestSettings(source="builtin:digits"), tmp_path / "processes")
+    shutil.copytree(tmp_path / "processes", tmp_path / "ray")
+    reports = {}
+    for runtime in ("ray", "processes"):
+        workers.use(runtime)  # type: ignore[arg-type]
+        reports[runtime] = clean.run(settings, tmp_path / runtime)
+    workers.use("ray")
+    assert reports["ray"] == reports["processes"]
+    digests = [files.digest_of_folder(tmp_path / name / "data") for name in reports]
+    assert digests[0] == digests[1]
 
 
 def test_ingest_gives_the_same_bytes_as_with_processes(ray: Any, tmp_path: Path) -> None:
