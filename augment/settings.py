@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from augment.registry import Registry, Spec
+from augment.registry import Count, Registry, Spec
 
 PartSpec = str | dict[str, Any]
 Profile = Literal["glyph", "natural"]
+
+MOST = 100_000  # images of a large set that a classifier is fitted to; chosen by hand
+MostImages = Annotated[Count, Field(exclude_if=lambda images: images == MOST)]
+"""How many images are looked at; MOST stands in no report, and so begins no run anew."""
 
 # keys that change no result
 WHERE_IT_RUNS = frozenset({"device", "devices", "trackers", "workers"})

@@ -189,9 +189,9 @@ class Bench:
         scoring, here = self.settings.score, self.workspace
         data = dataclasses.replace(
             self.classifiers.images(samples, here.valid, here.valid.take(np.arange(0))),
-            unlabelled=here.unlabelled.pixels,
+            unlabelled=self.classifiers.unlabelled.pixels,
         )
-        steps = enough_steps(scoring.steps, len(here.train))
+        steps = enough_steps(scoring.steps, len(data.train))
         recipe = JudgeRecipe(CLASSIFIERS.resolve(scoring.judge), steps, scoring.batch, self.device)
         return score.measure(here.home / CACHE / "score", recipe, data, scoring.seed, dict)
 
@@ -200,7 +200,7 @@ def picture(samples: Arrays) -> Pixels:
     """The first samples of each class in a block over its name; BLOCKS classes at most."""
     blocks = []
     for label in range(min(BLOCKS, len(samples.classes))):
-        tiles = samples.pixels[samples.labels == label][:SHOWN]
+        tiles = samples.pixels[np.flatnonzero(samples.labels == label)[:SHOWN]]
         blank = np.full((SHOWN, *samples.shape), contact_sheets.PAPER, np.uint8)
         blank[: len(tiles)] = tiles
         block = contact_sheets.grid(blank, ACROSS, target=28).transpose(2, 0, 1)

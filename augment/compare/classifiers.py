@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from augment.compare.workspace import Workspace
 from augment.data.arrays import Arrays
+from augment.runtime.sampling import sampled
 from augment.score import run as score
 from augment.score.run import ScoreImages
 from augment.score.settings import ScoreSettings
@@ -32,6 +33,18 @@ class Classifiers:
     ):
         """Nothing is fitted before it is asked for."""
         self.workspace, self.settings, self.device, self.plan = workspace, settings, device, plan
+
+    @cached_property
+    def train(self) -> Arrays:
+        """The labelled train images, or a sample of so many as ``score.images`` says."""
+        told = "compare: judged on {} train images (score.images)"
+        return sampled(self.workspace.train, self.settings.images, self.settings.seed, told)
+
+    @cached_property
+    def unlabelled(self) -> Arrays:
+        """The train images without a label, or a sample of as many."""
+        told = "compare: judged on {} images without a label (score.images)"
+        return sampled(self.workspace.unlabelled, self.settings.images, self.settings.seed, told)
 
     @cached_property
     def shared(self) -> Study:
@@ -71,6 +84,5 @@ class Classifiers:
 
     def images(self, synthetic: Arrays, valid: Arrays, test: Arrays) -> ScoreImages:
         """These beside the labelled train images, as ``score`` takes them."""
-        train = self.workspace.train
-        nothing = train.take(np.arange(0))
-        return ScoreImages(train, valid, test, nothing.pixels, synthetic, nothing)
+        nothing = self.train.take(np.arange(0))
+        return ScoreImages(self.train, valid, test, nothing.pixels, synthetic, nothing)

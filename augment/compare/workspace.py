@@ -71,7 +71,7 @@ def prepare(root: Path) -> Workspace:
             for batch in table.stream(clean, domain=table.EVERY):
                 out.add_batch(_without_test(batch, ids))
     every = load_arrays(home / CLEAN, split="train", origin="real", unlabelled=True)
-    train = every.take(np.flatnonzero(every.labels >= 0))
+    train = every.labelled()
     like = {"classes": train.classes, "shape": train.shape}
     valid = load_arrays(home / CLEAN, split="valid", origin="real", **like)  # type: ignore[arg-type]
     if not len(valid):

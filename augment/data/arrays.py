@@ -78,6 +78,11 @@ class Arrays:
         ids = [self.ids[row] for row in rows]
         return Arrays(self.pixels[rows], self.labels[rows], ids, self.classes)
 
+    def labelled(self) -> Arrays:
+        """The images with a label: these very ones, not copied, where all have one."""
+        rows = np.flatnonzero(self.labels >= 0)
+        return self if len(rows) == len(self) else self.take(rows)
+
 
 def join(*parts: Arrays) -> Arrays:
     """All images of ``parts``, part after part; all parts have the same classes."""
@@ -213,16 +218,18 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def with_adopted(train: Arrays, root: Path) -> tuple[Arrays, bool]:
+def with_adopted(
+    train: Arrays, root: Path, part: Callable[[Arrays], Arrays] = lambda adopted: adopted
+) -> tuple[Arrays, bool]:
     """The labelled train images, and whether the adopted ones of the project had to join them.
 
-    They do where some class has no image with a label of its own.
+    They do where some class has no image with a label of its own; ``part`` says how many of them.
     """
     lacking = not np.bincount(train.labels, minlength=len(train.classes)).all()
     if not lacking or not (root / ADOPTED).exists():
         return train, False
     adopted = load_arrays(root / ADOPTED, classes=train.classes, shape=train.shape)
-    return join(train, adopted), len(adopted) > 0
+    return join(train, part(adopted)), len(adopted) > 0
 
 
 def classes_of_all(folder: Path) -> list[str]:

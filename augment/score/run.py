@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from augment.data.images import Pixels
 from augment.data.places import ADOPTED, CACHE, CLEAN, REPORTS, SYNTHETIC
 from augment.registry import Spec
 from augment.runtime import devices
+from augment.runtime.sampling import sampled
 from augment.score.scores.base import SCORES, Measured, Numbers, ScoreError, Side, merge, require
 from augment.score.settings import ScoreSettings
 from augment.score.uplift import protocol
@@ -49,7 +50,7 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     device = devices.choose_device(settings.device)
     specs = _specs(settings, root, device.type == "cuda")
     network = CLASSIFIERS.resolve(settings.judge)
-    data = _read(root)
+    data = _read(settings, root)
     steps = enough_steps(settings.steps, len(data.train))
     recipe = JudgeRecipe(network, steps, settings.batch, device)
     study, plan = study_of(settings, device, data, root), plan_of(settings)
@@ -60,7 +61,8 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     for spec in specs:
         merge(report, SCORES.build(spec)(measured))
     plain_first = sorted(report, key=lambda key: isinstance(report[key], dict))
-    report = {key: report[key] for key in plain_first} | {"settings": settings.resolved()}
+    report = {key: report[key] for key in plain_first} | data.facts
+    report["settings"] = settings.resolved()
     _write_tables(root / REPORTS, measured, report.get("per_class", {}))
     files.write_json(root / REPORTS / "score.json", report)
     return report
@@ -73,9 +75,9 @@ def prove(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     with ``score`` where the steps are the same. Raises AugmentError like run.
     """
     device = devices.choose_device(settings.device)
-    study = study_of(settings, device, _read(root), root)
-    uplift = protocol.measure(study, plan_of(settings))
-    report: dict[str, Any] = files.finite(uplift.as_dict())
+    data = _read(settings, root)
+    uplift = protocol.measure(study_of(settings, device, data, root), plan_of(settings))
+    report: dict[str, Any] = files.finite(uplift.as_dict()) | data.facts
     files.write_json(root / REPORTS / "uplift.json", report)
     return report
 
@@ -97,7 +99,10 @@ def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreImages:
-    """All images that something is measured on; those of ``unlabelled`` are of the train split."""
+    """All images that something is measured on; those of ``unlabelled`` are of the train split.
+
+    ``sampled`` says, by their name, which are a sample: how many ``images``, and ``of`` how many.
+    """
 
     train: Arrays
     valid: Arrays
@@ -105,28 +110,58 @@ class ScoreImages:
     unlabelled: Pixels
     synthetic: Arrays
     adopted: Arrays
+    sampled: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a report says of these images: ``sampled``, where any are a sample."""
+        return {"sampled": self.sampled} if self.sampled else {}
 
 
-def _read(root: Path) -> ScoreImages:
+def _read(settings: ScoreSettings, root: Path) -> ScoreImages:
     """The images of all tables; raises ScoreError where no train image has a label.
 
-    Where a class has no label of its own, adopted images are train images.
+    Where a class has no label of its own, adopted images are train images. More than
+    ``score.images`` of a kind are a sample; where the train images are, the adopted and synthetic
+    ones are the same share of theirs, so that the doses stay what they are.
     """
+    said: dict[str, dict[str, int]] = {}
+
+    def part(
+        kind: str, most: float, images: Arrays, rows: NDArray[np.int64] | None = None
+    ) -> Arrays:
+        told = f"score: judged on {{}} {kind} images (score.images)"
+        taken = sampled(images, math.ceil(most), settings.seed, told, rows)
+        whole = len(images if rows is None else rows)
+        if len(taken) < whole:
+            said[kind] = {"images": len(taken), "of": whole}
+        return taken
+
+    def share(kind: str, most: float, images: Arrays) -> Arrays:
+        return part(kind, min(most, len(images) * kept), images)
+
+    most = settings.images
     table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
     every = load_arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
-    train, joined = with_adopted(every.take(np.flatnonzero(every.labels >= 0)), root)
+    rows = np.flatnonzero(every.labels >= 0)
+    labelled = part("train", most, every, rows)
+    kept = len(labelled) / max(len(rows), 1) or 1.0
+    train, joined = with_adopted(labelled, root, partial(share, "adopted", most))
     if not len(train):
         raise ScoreError(f"{root / CLEAN}: no labelled image in the train split")
     like = partial(load_arrays, classes=train.classes, shape=train.shape)
+    used = set(train.ids)
+    rest = [row for row in np.flatnonzero(every.labels < 0) if every.ids[row] not in used]
     return ScoreImages(
         train,
         like(root / CLEAN, split="valid", origin="real"),
         like(root / CLEAN, split="test", origin="real"),
-        every.pixels[(every.labels < 0) & ~np.isin(every.ids, train.ids)],
-        like(root / SYNTHETIC),
-        like(root / ADOPTED)
+        part("unlabelled", most, every, np.array(rest, np.int64)).pixels,
+        share("synthetic", most * max(1.0, *settings.uplift.doses), like(root / SYNTHETIC)),
+        share("adopted", most, like(root / ADOPTED))
         if (root / ADOPTED).exists() and not joined
         else train.take(np.arange(0)),
+        said,
     )
 
 

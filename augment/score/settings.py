@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from augment.registry import Count
-from augment.settings import Kind, PartSpec, Profile, Settings
+from augment.settings import MOST, Kind, MostImages, PartSpec, Profile, Settings
 
 
 class UpliftSettings(Settings):
@@ -85,6 +85,13 @@ class ScoreSettings(Settings):
     """Training steps of the judge at most: a set of n labelled train images gets 100 + 2 n."""
     batch: Count = 64
     """Images in a batch of the judge, and of the uplift's classifiers."""
+    images: MostImages = MOST
+    """Labelled train images at most that the judge and the uplift look at. Of more they get a
+    seeded sample: the same share of every class, and never fewer than 10 of one. Of adopted and
+    synthetic images they then get that share too. Of adopted ones, and of images without a label,
+    they get as many at most; of synthetic ones as many times the largest dose, where that is
+    above 1. Valid and test images stay whole.
+    """
     uplift: UpliftSettings = UpliftSettings()
     """Whether the samples help a classifier: which arms are compared, and for how long."""
     inception: str | None = None

@@ -36,7 +36,7 @@ def prepare(settings: SynthSettings, root: Path) -> tuple[Generator, Filter, Arr
     every = load_arrays(
         root / CLEAN, split="train", origin="real", classes=generator.classes, unlabelled=True
     )
-    train, _ = with_adopted(every.take(np.flatnonzero(every.labels >= 0)), root)
+    train, _ = with_adopted(every.labelled(), root)
     label_of = dict(zip(train.ids, train.labels, strict=True))
     labels = np.array([label_of.get(name, -1) for name in every.ids], np.int64)
     sources = load_sources(generator.rule, train, root / CLEAN, generator.key)

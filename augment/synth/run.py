@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from augment.data import contact_sheets, files, images, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import REPORTS, SYNTHETIC
@@ -58,7 +60,10 @@ def _picture(root: Path, train: Arrays) -> None:
     """reports/samples.png: real images beside accepted ones, a row a class."""
     synthetic = load_arrays(root / SYNTHETIC, classes=train.classes, shape=train.shape)
     real, accepted = (
-        {name: data.pixels[data.labels == index][:SHOWN] for index, name in enumerate(data.classes)}
+        {
+            name: data.pixels[np.flatnonzero(data.labels == index)[:SHOWN]]
+            for index, name in enumerate(data.classes)
+        }
         for data in (train, synthetic)
     )
     picture = contact_sheets.beside(real, accepted, SHOWN, ("real", "synthetic"))

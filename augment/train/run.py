@@ -23,6 +23,7 @@ from augment.models.base import MODELS, Needs
 from augment.models.sources import load_sources, opposed, with_keys
 from augment.runtime import devices, process_group, progress, seeding
 from augment.runtime.process_group import ProcessGroup
+from augment.runtime.sampling import sampled
 from augment.train import assemble, follow, guessed_labels, pace, rules
 from augment.train.feed import feed_of
 from augment.train.log import open_log
@@ -267,6 +268,8 @@ def _labeller(
     """
     if (home / "labeller.safetensors").exists() and (home / "labeller.json").exists():
         return load_classifier(home, "labeller", device)
+    told = "train: the labeller learns from {} images (train.labeller.images)"
+    train = sampled(train, settings.labeller.images, settings.seed, told)
     labeller = fit_classifier(
         train.pixels,
         train.labels,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from augment.registry import Count, Fraction
-from augment.settings import Kind, PartSpec, Profile, Settings
+from augment.settings import MOST, Kind, MostImages, PartSpec, Profile, Settings
 from augment.train import recipes
 
 Balance = Literal["none", "classes"]
@@ -83,6 +83,10 @@ class LabellerSettings(Settings):
     """Training steps of the labeller at most: a set of n labelled images gets 100 + 2 n."""
     batch: Count = 64
     """Images in a batch of the labeller."""
+    images: MostImages = MOST
+    """Labelled images at most that the labeller learns from. Of more it gets a seeded sample: the
+    same share of every class, and never fewer than 10 of one.
+    """
 
 
 class TrainSettings(Settings):

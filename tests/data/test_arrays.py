@@ -111,3 +111,13 @@ def test_blocks_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> No
     whole = arrays.in_blocks(mean, pixels)
     monkeypatch.setattr(arrays, "BLOCK", 3)
     assert np.array_equal(arrays.in_blocks(mean, pixels), whole)
+
+
+@pytest.mark.usefixtures("large")
+def test_labelled_images_are_not_copied_where_all_are(clean: Path) -> None:
+    every = load_arrays(clean, split="train", unlabelled=True)
+    assert every.labelled() is every
+    every.labels[[0, 4]] = -1
+    part = every.labelled()
+    assert part.file is None and len(part) == len(every) - 2
+    assert part.ids == [*every.ids[1:4], *every.ids[5:]]

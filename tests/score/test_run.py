@@ -11,7 +11,7 @@ import pytest
 
 from augment.classifiers import judge
 from augment.classifiers.fit import fit_classifier
-from augment.data import images, table
+from augment.data import arrays, images, table
 from augment.data.arrays import DatasetError
 from augment.data.table import TableError
 from augment.errors import AugmentError
@@ -278,6 +278,50 @@ def test_unlabelled_and_adopted_images_make_arms(root, fits):
     report = score.prove(params(uplift={"arms": arms, "seeds": 1, "doses": [1]}), root)
     assert list(report["arms"]) == ["classic", "pseudo_labels"] and report["adopted"] is False
     assert list(report["parts"]) == ["pseudo_labels"] and report["samples"] is None
+
+
+def test_more_images_than_the_setting_are_a_sample(root, fits, monkeypatch, capsys):
+    write_real(root, train=120)
+    write_synthetic(root, count=240)
+    plain = params(scores=["labels", "uplift"], uplift={"doses": [1, 2], "seeds": 1})
+    whole = score.run(plain, root)
+    assert "sampled" not in whole and "images" not in whole["settings"]
+    assert "score:" not in capsys.readouterr().err
+    monkeypatch.setattr(arrays, "LARGE", 0)
+    few = plain.model_copy(update={"images": 60})
+    del fits[:]
+    report = score.run(few, root)
+    judged = {"train": {"images": 60, "of": 120}, "synthetic": {"images": 120, "of": 240}}
+    assert report["sampled"] == judged
+    assert report["settings"] == whole["settings"] | {"images": 60}
+    assert "score: judged on 60 of 120 train images (score.images)\n" in capsys.readouterr().err
+    assert [len(pixels) for pixels in fits] == [60] * 2 + [120, 180]  # judge, classic, doses
+    assert not any(isinstance(pixels, np.memmap) for pixels in fits)
+    before = outputs(root)
+    score.run(few, root)
+    assert outputs(root) == before
+    assert score.prove(few, root)["sampled"] == judged
+    score.run(few.model_copy(update={"seed": 1}), root)
+    assert outputs(root)["confusion.csv"] != before["confusion.csv"]
+
+
+def test_adopted_and_unlabelled_images_are_a_sample_too(root, capsys):
+    """Class é/b has adopted images alone, which join the train images."""
+    pixels, labels = banded(120, 0)
+    labels = [None if label == CLASSES[2] else label for label in labels]
+    held = [(split, *banded(12, seed)) for seed, split in ((1, "valid"), (2, "test"))]
+    write(root / "data/clean", "real", [("train", pixels, labels), *held])
+    more, names = banded(90, 6)
+    write(root / "data/adopted", "adopted", [("train", more[2::3], names[2::3])])
+    uplift = {"arms": ["pseudo_labels"], "seeds": 1}
+    report = score.run(params(scores=["uplift"], images=20, uplift=uplift), root)
+    assert report["sampled"] == {
+        "train": {"images": 20, "of": 80},
+        "adopted": {"images": 10, "of": 30},
+        "unlabelled": {"images": 20, "of": 40},
+        "synthetic": {"images": 30, "of": 33},
+    }
+    assert "score: judged on 10 of 30 adopted images (score.images)" in capsys.readouterr().err
 
 
 def test_a_class_without_samples(root):

@@ -256,6 +256,27 @@ def test_a_set_that_is_mapped_trains_the_same(
     assert mapped == in_memory
 
 
+def test_the_labeller_learns_from_a_sample_of_more_images(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default number stands in no digest: a run from before there was one goes on."""
+    sizes: list[int] = []
+
+    def note(pixels: Any, *rest: Any, **options: Any) -> Classifier:
+        sizes.append(len(pixels))
+        return fit_classifier(pixels, *rest, **options)
+
+    monkeypatch.setattr(train, "fit_classifier", note)
+    assert "images" not in assemble.resolved_settings(settings(root))["labeller"]
+    train.run(settings(root, steps=10), root)
+    assert "labeller learns" not in capsys.readouterr().err
+    whole, labeller = sizes[0], {"steps": 20, "images": 100}
+    report = train.run(settings(root, steps=10, labeller=labeller), root)
+    said = f"train: the labeller learns from 100 of {whole:,} images (train.labeller.images)\n"
+    assert said in capsys.readouterr().err
+    assert sizes == [whole, 100] and report["settings"]["labeller"]["images"] == 100
+
+
 def test_runs_without_dvclive(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dvclive.live", None)
     train.run(settings(root, steps=10), root)
