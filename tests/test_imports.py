@@ -56,6 +56,7 @@ OPTIONAL = (
     "cleanlab",
     "dvc",
     "dvclive",
+    "faiss",
     "torch_fidelity",
     "lmdb",
     "mlxtend",

@@ -14,7 +14,7 @@ from augment.data import images
 from augment.data.arrays import Arrays
 from augment.errors import AugmentError
 from augment.vision.lookalikes import Lookalikes, pixel_gaps
-from augment.vision.neighbours import nearest
+from augment.vision.neighbours import Neighbours, nearest
 
 REMEMBERED = 2**17  # accepted candidates of a class that later ones are compared with, at least
 LARGEST = 2**15  # of them in a block that is forgotten as a whole, at least
@@ -63,7 +63,12 @@ class Filter:
     visible: float
     starts: Mapping[str, images.Pixels] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
+    _neighbours: Neighbours = field(init=False, repr=False)
     _accepted_features: list[Floats] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make the reference ready for the search."""
+        self._neighbours = Neighbours(self.reference)
 
     @classmethod
     def fit(
@@ -77,12 +82,14 @@ class Filter:
         reference = labeller.features(train.pixels)
         if len(reference) < 2:
             raise FilterError("a filter needs at least two train images")
-        threshold = float(np.quantile(nearest(reference, reference, same=True)[1], quantile))
         lookalikes = Lookalikes(train.pixels)
         gaps = lookalikes.gaps(train.pixels, self_places=np.arange(len(train)))
         visible = float(np.quantile(gaps, quantile))
         starts = dict(zip(sources.ids, sources.pixels, strict=True)) if sources else {}
-        return cls(labeller, reference, train, lookalikes, probability, threshold, visible, starts)
+        fitted = cls(labeller, reference, train, lookalikes, probability, 0.0, visible, starts)
+        apart = fitted._neighbours.nearest(reference, same=True)[1]
+        fitted.threshold = float(np.quantile(apart, quantile))
+        return fitted
 
     def start_class(self) -> None:
         """Forget the samples and counts of the class before."""
@@ -107,7 +114,7 @@ class Filter:
         features, probabilities = self.labeller.both(pixels)
         probability = probabilities[:, label]
         agrees = probability >= self.probability
-        places, distances = nearest(features, self.reference)
+        places, distances = self._neighbours.nearest(features)
         copies = distances[:, 0] < self.threshold
         unseen = agrees & ~copies
         copies[unseen] = self.lookalikes.gaps(pixels[unseen]) <= self.visible

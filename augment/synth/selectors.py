@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from augment.registry import Count, Registry
 from augment.synth.settings import SynthSettings
-from augment.vision.neighbours import nearest
+from augment.vision.neighbours import Neighbours
 
 SELECTORS = Registry("selector")
 
@@ -70,8 +70,9 @@ def coverage(features: Floats, real: Floats, *, neighbours: Count = 5) -> Scores
     the regions where real images are sparse are filled first, and none of them by many candidates.
     """
     count = min(neighbours, len(real) - 1)
-    rooms = nearest(real, real, count, same=True)[1][:, -1] if count else np.ones(1)
-    places, distances = nearest(features, real)
+    among = Neighbours(real)
+    rooms = among.nearest(real, count, same=True)[1][:, -1] if count else np.ones(1)
+    places, distances = among.nearest(features)
     owners = places[:, 0]
     order = np.lexsort((distances[:, 0], owners))
     nearer = np.empty(len(owners))

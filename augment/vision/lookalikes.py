@@ -10,7 +10,7 @@ from scipy.ndimage import uniform_filter
 
 from augment.data.images import Pixels
 from augment.data.types import Doubles, Floats
-from augment.vision.neighbours import nearest
+from augment.vision.neighbours import Neighbours
 
 SIDE = 14  # pixels; larger images are looked up at about this size
 CANDIDATES = 8  # images a query that are compared pixel by pixel; chosen by hand
@@ -23,7 +23,7 @@ class Lookalikes:
     def __init__(self, pixels: Pixels):
         """Keep ``pixels`` and make the small images by which the nearest are looked up."""
         self.pixels = pixels
-        self._small = _small(pixels)
+        self._small = Neighbours(_small(pixels))
 
     def gaps(self, others: Pixels, *, self_places: NDArray[np.int64] | None = None) -> Doubles:
         """Root mean squared difference of each of ``others`` (N, C, H, W) to the nearest image.
@@ -35,7 +35,7 @@ class Lookalikes:
         """
         small = max(others.shape[2:]) <= SIDE  # then a pixel counts, and every place is looked up
         looked = [
-            nearest(_small(_moved(others, *at)), self._small, 2 if any(at) else CANDIDATES)
+            self._small.nearest(_small(_moved(others, *at)), 2 if any(at) else CANDIDATES)
             for at in (_PLACES if small else _PLACES[:1])
         ]
         places, far = (np.hstack(part) for part in zip(*looked, strict=True))

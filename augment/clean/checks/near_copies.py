@@ -23,7 +23,7 @@ from augment.clean.checks.copies import HELD_OUT
 from augment.clean.checks.evidence import Evidence, Floats
 from augment.data.images import Pixels
 from augment.registry import Amount, Count, Fraction
-from augment.vision.neighbours import nearest
+from augment.vision.neighbours import Neighbours, nearest
 
 # Chosen by hand, like the defaults of the options.
 BLUR = 0.7  # pixels, standard deviation: a slope then says where an edge moved to
@@ -208,10 +208,10 @@ def _limits(
             limits[labels == label] = limit(logs[members])
         else:
             unsure |= labels == label
-    references, count = evidence.features[rows], min(ALIKE, len(rows))
+    references, count = Neighbours(evidence.features[rows]), min(ALIKE, len(rows))
     for start in range(0, len(limits), _IMAGES):
         block = slice(start, start + _IMAGES)
-        alike, _ = nearest(evidence.features[block], references, count)
+        alike, _ = references.nearest(evidence.features[block], count)
         limits[block] = np.minimum(limits[block], limit(logs[rows][alike]))
     limits[unsure] = np.minimum(limits[unsure], SURE)
     return limits

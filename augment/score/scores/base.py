@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from augment.data.reports import SCORE_KEYS, ScoreKey
 from augment.errors import AugmentError
 from augment.registry import Registry, Spec
-from augment.vision.neighbours import nearest
+from augment.vision.neighbours import Neighbours
 
 SCORES = Registry("score")
 Floats = NDArray[np.float32]
@@ -51,9 +51,14 @@ class Side:
         return len(self.labels)
 
     @cached_property
+    def neighbours(self) -> Neighbours:
+        """The features, for a search among them."""
+        return Neighbours(self.features)
+
+    @cached_property
     def apart(self) -> NDArray[np.float64]:
         """Distance (N,) of every image to the nearest other one, in features."""
-        return nearest(self.features, self.features, same=True)[1][:, 0]
+        return self.neighbours.nearest(self.features, same=True)[1][:, 0]
 
     def of(self, label: int) -> Side:
         """The images of one class."""

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from augment.score.scores.base import SCORES, Measured, Numbers, Side, evenly_spaced, keys_of, share
 from augment.vision.lookalikes import Lookalikes
-from augment.vision.neighbours import nearest
 
 
 @SCORES.register(
@@ -45,7 +44,7 @@ def memorisation(
 
     def compare(other: Side) -> Callable[[int | None], Numbers]:
         """The numbers of ``other``, as a function of the class; None stands for all classes."""
-        places, gaps = (column[:, 0] for column in nearest(other.features, train.features))
+        places, gaps = (column[:, 0] for column in train.neighbours.nearest(other.features))
         authentic = gaps > train.apart[places]
         sampled = evenly_spaced(np.arange(len(other)), most)
         copies = lookalikes.gaps(other.pixels[sampled]) <= limit
