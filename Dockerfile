@@ -1,18 +1,17 @@
-# augment with DVC, cleaning and scores, for one user who is not root. For processors alone, hand in
-# the address of PyTorch's index of CPU wheels as TORCH_INDEX; without it torch brings CUDA.
+# augment with DVC, cleaning and scores, for one user who is not root. For processors alone, hand
+# in the options by which pip takes PyTorch's CPU wheels as PIP_OPTIONS; without it torch brings CUDA.
 #
 #   docker build --tag augment .
 #   docker run --rm --user "$(id -u)" --volume "$PWD:/work" augment dvc repro
 FROM python:3.12-slim AS build
-ARG TORCH_INDEX=""
+ARG PIP_OPTIONS=""
 ARG EXTRAS="clean,dvc,score,devices"
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE params.yaml dvc.yaml .dvcignore ./
 COPY stages stages
 COPY augment augment
 RUN python -m venv /opt/augment \
- && /opt/augment/bin/pip install --no-cache-dir --no-compile \
-    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[$EXTRAS]"
+ && /opt/augment/bin/pip install --no-cache-dir --no-compile $PIP_OPTIONS ".[$EXTRAS]"
 
 FROM python:3.12-slim
 RUN apt-get update \

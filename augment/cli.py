@@ -28,7 +28,7 @@ class _Commands(TyperGroup):
         words = list(options.get("args") or (arguments[0] if arguments else None) or [])
         log = _log_of(words) or os.environ.get("AUGMENT_LOG", "text")
         if log in ("text", "json"):  # others are wrong usage
-            os.environ["AUGMENT_LOG"] = log
+            os.environ["AUGMENT_LOG"] = log  # which processes that are started inherit
         if log != "json":
             return super().main(*arguments, **options)
         try:
@@ -68,7 +68,6 @@ def _options(
 
     if log not in ("text", "json"):
         raise typer.BadParameter(f"--log: text or json, found {log!r}")
-    os.environ["AUGMENT_LOG"] = log  # which processes that are started inherit
     progress.name(context.invoked_subcommand)
 
 

@@ -55,7 +55,7 @@ def test_the_container_runs_as_no_root_and_holds_no_address_or_secret(
     environment = " ".join(rest for word, rest in instructions[last:] if word == "ENV")
     assert "HOME=/tmp" in environment and "USER=" in environment  # for a user without a name
     text = (REPOSITORY / "Dockerfile").read_text()
-    assert not re.search(r"https?://|(?i:token|password|secret)", text)
+    assert not re.search(r"https?://|--(extra-)?index|(?i:token|password|secret)", text)
     allowed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     low, high = re.findall(r"3\.(\d+)", allowed["requires-python"])
     for image in (rest for word, rest in instructions if word == "FROM"):

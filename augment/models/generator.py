@@ -133,7 +133,9 @@ class Generator:
         total = hashlib.sha256()
         if self._sources is not None:
             total.update("".join(self._sources.ids).encode())
-            total.update(self._sources.pixels.tobytes())
+            total.update(
+                np.ascontiguousarray(self._sources.pixels).data
+            )  # no copy: it may be large
         return total.digest()
 
     def start_from(self, sources: Arrays) -> None:

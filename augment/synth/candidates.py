@@ -115,8 +115,9 @@ def _complete(
         done = chunk.rows
         if chunk.place:
             done = [_with_image(*pair) for pair in zip(chunk.rows, data, strict=True)]
-            rows += done if journal else []
-            features.append(chunk.features)
+            if journal:
+                rows += done
+                features.append(chunk.features)
         advance(len(done))
         yield done, chunk.features
         if journal and chunk.place and len(rows) >= KEPT:
@@ -187,11 +188,17 @@ def _fill(
         candidate_filter.start_class()
         candidate_filter.rejected |= before.rejected
         rejected = candidate_filter.rejected  # counts as candidates are seen
+
+    def over() -> bool:
+        if seen >= budget and accepted < order.count:
+            raise SynthError(_spent(order, accepted, seen, rejected))
+        return accepted == target or seen >= budget
+
     try:
         if journal and accepted:
             progress.say(f"synth: class {order.label!r} goes on after {accepted} samples")
             yield from _again(journal, candidate_filter, order, draw)
-        if accepted == target:
+        if over():
             return
         for chunk in generator.candidates(
             order.label,
@@ -218,10 +225,8 @@ def _fill(
                 pixels = images.channels_last(chunk.pixels[places])
                 place = Place(chunk.start // CHUNK + 1, seen, accepted, dict(rejected))
                 yield AcceptedChunk(order, rows, result.features[places], place), pixels
-            if full or (seen >= budget and accepted >= order.count):
+            if over():
                 return
-            if seen >= budget:
-                raise SynthError(_spent(order, accepted, seen, rejected))
     finally:
         tally.note(order, accepted, seen, rejected)
 

@@ -59,7 +59,7 @@ def journal_of(
     facts += [selection.surplus if selection else 1]
     if candidate_filter:
         facts += [candidate_filter.probability, candidate_filter.threshold]
-        facts += [candidate_filter.visible, candidate_filter.reference.tobytes()]
+        facts += [candidate_filter.visible, np.ascontiguousarray(candidate_filter.reference).data]
         facts += ["".join(candidate_filter.train.ids)]
     return Journal(root, *facts)
 

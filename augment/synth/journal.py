@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -52,30 +52,24 @@ class Journal:
         """A request of a project, told from others by ``facts``, whose bytes or text are hashed."""
         total = hashlib.sha256()
         for fact in facts:
-            data = fact if isinstance(fact, bytes) else str(fact).encode()
+            data = fact if isinstance(fact, bytes | memoryview) else str(fact).encode()
             total.update(hashlib.sha256(data).digest())
         self.folder = root / CACHE / "synth" / total.hexdigest()[:16]
 
     def parts(self, label: str) -> Iterator[KeptPart]:
         """What is kept of a class, in order."""
-        for number in range(len(self._numbered(label))):
-            folder = self._of(label) / f"{number:06d}"
-            state = files.read_json(folder / "place.json")
-            yield KeptPart(
-                list(table.rows(folder)),
-                np.load(folder / "features.npy"),
-                state["lengths"],
-                Place(**state["place"]),
-            )
+        for folder, lengths, place in self._in_order(label):
+            features = np.load(folder / "features.npy")
+            yield KeptPart(list(table.rows(folder)), features, lengths, place)
 
     def place(self, label: str) -> Place:
         """Where the parts of a class end."""
-        folders = self._numbered(label)
-        return Place(**files.read_json(folders[-1] / "place.json")["place"]) if folders else Place()
+        places = [place for *_, place in self._in_order(label)]
+        return places[-1] if places else Place()
 
     def keep(self, label: str, part: KeptPart) -> None:
         """Add a part to a class."""
-        folder = self._of(label) / f"{len(self._numbered(label)):06d}"
+        folder = self._of(label) / f"{part.place.accepted:012d}"
         with table.TableWriter(temporary := files.temporary_beside(folder)) as out:
             for row in part.rows:
                 out.add(row)
@@ -91,5 +85,13 @@ class Journal:
     def _of(self, label: str) -> Path:
         return self.folder / hashlib.sha256(label.encode()).hexdigest()[:16]
 
-    def _numbered(self, label: str) -> Sequence[Path]:
-        return sorted(self._of(label).glob("[0-9]" * 6))
+    def _in_order(self, label: str) -> Iterator[tuple[Path, list[int], Place]]:
+        """The folders of parts from the first on; none behind a gap, which another run may leave."""
+        accepted = 0
+        for folder in sorted(self._of(label).glob("[0-9]" * 12)):
+            state = files.read_json(folder / "place.json")
+            lengths, place = state["lengths"], Place(**state["place"])
+            if place.accepted - sum(lengths) != accepted:
+                return
+            accepted = place.accepted
+            yield folder, lengths, place

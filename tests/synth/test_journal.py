@@ -25,14 +25,6 @@ SETTINGS = SynthSettings(per_class={"3": 150, "7": 100}, probability=0.0)
 CHOICE = SETTINGS.model_copy(update={"select": ["coverage"], "surplus": 2.0})
 
 
-@pytest.fixture
-def root(project: Path, tmp_path: Path) -> Path:
-    for place in ("data/clean", "models/generator"):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).symlink_to(project / place)
-    return tmp_path
-
-
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a few candidates, and a filter that rejects none."""
@@ -44,7 +36,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(synth, "prepare", mild)
     monkeypatch.setattr(one_class, "prepare", mild)
-    monkeypatch.setattr(journal, "KEPT", 8)
     monkeypatch.setattr(candidates, "KEPT", 8)
 
 
@@ -64,17 +55,17 @@ def stops_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("settings", [SETTINGS, CHOICE], ids=["first", "selection"])
 @pytest.mark.parametrize("parts", [0, 4])
 def test_the_stage_goes_on_with_the_same_bytes(
-    settings: SynthSettings, parts: int, root: Path, monkeypatch: pytest.MonkeyPatch,
+    settings: SynthSettings, parts: int, beside: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    unbroken = synth.run(settings, root)
-    digest = files.digest_of_folder(root / "data/synthetic")
-    assert not list((root / ".augment/synth").glob("*"))
+    unbroken = synth.run(settings, beside)
+    digest = files.digest_of_folder(beside / "data/synthetic")
+    assert not list((beside / ".augment/synth").glob("*"))
     with monkeypatch.context() as patch:
         stops_after(parts, patch)
         with pytest.raises(KeyboardInterrupt):
-            synth.run(settings, root)
-    assert files.digest_of_folder(root / "data/synthetic") == digest  # the one of before
+            synth.run(settings, beside)
+    assert files.digest_of_folder(beside / "data/synthetic") == digest  # the one of before
     firsts: list[int] = []
     draw = Generator.candidates
 
@@ -84,33 +75,33 @@ def test_the_stage_goes_on_with_the_same_bytes(
 
     monkeypatch.setattr(Generator, "candidates", noted)
     capsys.readouterr()
-    assert synth.run(settings, root) == unbroken
-    assert files.digest_of_folder(root / "data/synthetic") == digest
+    assert synth.run(settings, beside) == unbroken
+    assert files.digest_of_folder(beside / "data/synthetic") == digest
     assert "goes on after" in capsys.readouterr().err
     assert firsts.count(0) < len(unbroken["per_class"])
-    assert not list((root / ".augment/synth").glob("*"))
+    assert not list((beside / ".augment/synth").glob("*"))
 
 
-def test_other_settings_begin_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_begin_anew(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = SETTINGS.model_copy(update={"seed": 1})
-    synth.run(other, root)
-    digest = files.digest_of_folder(root / "data/synthetic")
+    synth.run(other, beside)
+    digest = files.digest_of_folder(beside / "data/synthetic")
     with monkeypatch.context() as patch:
         stops_after(1, patch)
         with pytest.raises(KeyboardInterrupt):
-            synth.run(SETTINGS, root)
-    synth.run(other, root)
-    assert files.digest_of_folder(root / "data/synthetic") == digest
+            synth.run(SETTINGS, beside)
+    synth.run(other, beside)
+    assert files.digest_of_folder(beside / "data/synthetic") == digest
 
 
 @pytest.mark.parametrize("writer", ["image_folder", "parquet"])
 def test_a_class_on_demand_goes_on_with_the_same_bytes(
-    writer: str, root: Path, monkeypatch: pytest.MonkeyPatch
+    writer: str, beside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order, draw = Order("3", 150), Draw(4, truncation=0.7)
     for filtered in (True, False):
-        options: dict[str, Any] = {"writer": writer, "filtered": filtered, "root": root}
-        outs = [root / f"{name}-{filtered}" for name in ("whole", "again")]
+        options: dict[str, Any] = {"writer": writer, "filtered": filtered, "root": beside}
+        outs = [beside / f"{name}-{filtered}" for name in ("whole", "again")]
         whole = one_class.fulfil(SETTINGS, order, draw, out=outs[0], **options)
         with monkeypatch.context() as patch:
             stops_after(0, patch)
@@ -122,7 +113,20 @@ def test_a_class_on_demand_goes_on_with_the_same_bytes(
         assert files.digest_of_folder(outs[0]) == files.digest_of_folder(outs[1])
 
 
-def test_a_selection_of_many_works_in_blocks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_behind_a_gap_do_not_count(beside: Path) -> None:
+    """Another run of the same request may have ended in between, and removed the first ones."""
+    kept = journal.Journal(beside, "request")
+    place = journal.Place(3, 192, 20, {})
+    rows: list[table.Row] = []
+    features = np.zeros((10, 2), np.float32)
+    kept.keep("3", journal.KeptPart(rows, features, [4, 6], place))
+    assert kept.place("3") == journal.Place() and not list(kept.parts("3"))
+    kept.keep("3", journal.KeptPart(rows, features, [10], journal.Place(1, 64, 10, {})))
+    assert kept.place("3") == place and len(list(kept.parts("3"))) == 2
+    assert journal.Journal(beside, "another").place("3") == journal.Place()
+
+
+def test_a_selection_of_many_works_in_blocks(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block keeps the best of its own surplus."""
     counts: list[tuple[int, int]] = []
     best = Selection.best
@@ -133,14 +137,16 @@ def test_a_selection_of_many_works_in_blocks(root: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Selection, "best", noted)
     monkeypatch.setattr(candidates, "BLOCK", 40)
-    one_class.fulfil(CHOICE, Order("3", 100), Draw(0), root=root,
-                     writer="parquet", out=root / "out")  # fmt: skip
+    one_class.fulfil(CHOICE, Order("3", 100), Draw(0), root=beside,
+                     writer="parquet", out=beside / "out")  # fmt: skip
     assert counts == [(80, 40), (80, 40), (40, 20)]
-    assert table.count(root / "out") == 100
+    assert table.count(beside / "out") == 100
 
 
-def test_the_filter_forgets_the_oldest_of_many(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator, candidate_filter, _ = prepare(SETTINGS, root)
+def test_the_filter_forgets_the_oldest_of_many(
+    beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator, candidate_filter, _ = prepare(SETTINGS, beside)
     candidate_filter.threshold, candidate_filter.visible = 1e-3, -1.0
     chunks = generator.candidates("3", seed=0)
     first = next(chunks).pixels[:4]

@@ -88,15 +88,6 @@ def loaded(project: Path) -> params.Params:
     return params.load(project / "params.yaml")
 
 
-@pytest.fixture
-def beside(project: Path, tmp_path: Path) -> Path:
-    """A project with the data and the generator of ``project``, and nothing made yet."""
-    for place in ("data/clean", "models/generator"):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).symlink_to(project / place)
-    return tmp_path
-
-
 def rows(root: Path) -> list[table.Row]:
     return list(table.rows(root / SYNTHETIC))
 
