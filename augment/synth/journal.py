@@ -86,7 +86,7 @@ class Journal:
         return self.folder / hashlib.sha256(label.encode()).hexdigest()[:16]
 
     def _in_order(self, label: str) -> Iterator[tuple[Path, list[int], Place]]:
-        """The folders of parts from the first on; none behind a gap, which another run may leave."""
+        """The parts from the first one on; none behind a gap, which another run may leave."""
         accepted = 0
         for folder in sorted(self._of(label).glob("[0-9]" * 12)):
             state = files.read_json(folder / "place.json")
