@@ -133,9 +133,7 @@ class Generator:
         total = hashlib.sha256()
         if self._sources is not None:
             total.update("".join(self._sources.ids).encode())
-            total.update(
-                np.ascontiguousarray(self._sources.pixels).data
-            )  # no copy: it may be large
+            total.update(np.ascontiguousarray(self._sources.pixels).data)  # mapped: no copy
         return total.digest()
 
     def start_from(self, sources: Arrays) -> None:
