@@ -40,11 +40,11 @@ def refusing(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
 def temporary_beside(destination: Path) -> Path:
     """A new empty folder on the file system of ``destination``, under a hidden, temporary name.
 
-    Removes the temporary folders of runs that were killed.
+    Removes the temporary folders of runs that were killed, and those beside these.
     """
     parent = destination.parent
     parent.mkdir(parents=True, exist_ok=True)
-    owned = re.compile(re.escape(f".{destination.name}.") + r"(\d+)\.\w+")
+    owned = re.compile(rf"\.+{re.escape(destination.name)}\.(\d+)\.\w+(\.\d+\.\w+)*")
     for path in parent.iterdir():
         if (match := owned.fullmatch(path.name)) and not _runs(int(match[1])):
             shutil.rmtree(path, ignore_errors=True)

@@ -359,12 +359,14 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
         pass
     left = [f".out.{gone.pid}.abcd1234", f".out.{os.getppid()}.abcd1234", ".out.x.abcd1234"]
     left += [f".outer.{gone.pid}.abcd1234", f"out.{gone.pid}.abcd1234"]
+    beside_a_temporary_one = f"..out.{gone.pid}.abcd1234.{gone.pid}.efgh5678"
+    left.insert(0, beside_a_temporary_one)
     for name in left:
         (tmp_path / name).mkdir()
         (tmp_path / name / "part-00000.parquet").touch()
     mine = files.temporary_beside(tmp_path / "out")
     again = files.temporary_beside(tmp_path / "out")
-    assert names(tmp_path) == sorted([*left[1:], mine.name, again.name])
+    assert names(tmp_path) == sorted([*left[2:], mine.name, again.name])
 
 
 def test_sample_ids_depend_on_each_part() -> None:
