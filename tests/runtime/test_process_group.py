@@ -60,6 +60,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def hears_ctrl_c() -> None:
+    """Tests in the background of a shell ignore it, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def running(root: Path) -> Iterator[subprocess.Popen[str]]:
     """A long training on two processes that has written its first checkpoint."""
@@ -69,6 +74,7 @@ def running(root: Path) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        preexec_fn=hears_ctrl_c,
     )
     end = time.monotonic() + TIMEOUT
     while not list(root.glob(".augment/train/*/steps/step-*")) and time.monotonic() < end:
