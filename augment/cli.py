@@ -182,7 +182,7 @@ def synth(
     codes = dict(_code(text) for text in code)
     from augment import pipeline
     from augment.runtime import remote
-    from augment.synth.candidates import Draw
+    from augment.synth.measured import Draw
     from augment.synth.one_class import fulfil
     from augment.synth.quotas import Order
 

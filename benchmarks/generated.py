@@ -45,7 +45,7 @@ from augment.score.uplift.answers import fitted_answers
 from augment.score.uplift.arms import Outcome, Study, Training
 from augment.score.uplift.learners import Terms
 from augment.score.uplift.protocol import Plan, measure
-from augment.synth.candidates import Draw
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order, SynthError, quotas
 from augment.synth.settings import SynthSettings
 from augment.write import dose as doses_

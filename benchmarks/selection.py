@@ -17,7 +17,7 @@ import numpy as np
 
 from augment.data.arrays import Arrays, join
 from augment.runtime import seeding
-from augment.synth.candidates import Draw
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order
 from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings

@@ -19,7 +19,7 @@ from augment.data.images import Pixels
 from augment.runtime import seeding
 from augment.score.scores import memorisation
 from augment.score.scores.base import Measured
-from augment.synth.candidates import Draw
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order
 from augment.vision.lookalikes import Lookalikes
 from benchmarks import frontier, mnist, runs

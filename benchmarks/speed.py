@@ -28,7 +28,7 @@ from augment.data.arrays import load_arrays
 from augment.models.generator import CHUNK, Generator
 from augment.models.latents import latents
 from augment.score.settings import ScoreSettings
-from augment.synth import candidates, quotas
+from augment.synth import candidates, measured, quotas
 from augment.train.settings import TrainSettings
 from benchmarks import mnist, pages, results, stages
 from benchmarks.bare import read
@@ -173,7 +173,7 @@ def synth_speed(count: int) -> Row:
 
         def to_disk() -> None:
             with table.TableWriter(root / "out", overwrite=True) as out:
-                draw, tally = candidates.Draw(), candidates.Tally()
+                draw, tally = measured.Draw(), candidates.Tally()
                 for row in candidates.synthesise(generator, None, order, draw, tally):
                     out.add(row)
 
@@ -224,7 +224,7 @@ RUN = {"imports": "from benchmarks import stages", "call": "stages.run({stage!r}
 ORDER = {  # unfiltered: of a generator this raw hardly any candidate would be accepted
     "imports": """from augment import params
 from augment.synth import one_class
-from augment.synth.candidates import Draw
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order""",
     "call": """settings, order = params.load(root / 'params.yaml').synth, Order('3', {count})
 one_class.fulfil(settings, order, Draw(), writer='parquet', filtered=False, root=root)""",

@@ -12,8 +12,9 @@ from augment.classifiers.judge import JudgeRecipe
 from augment.data import images
 from augment.data.arrays import Arrays
 from augment.synth import candidates
-from augment.synth.candidates import Draw, Tally
+from augment.synth.candidates import Tally
 from augment.synth.filter import Filter
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order
 from augment.synth.selectors import Selection
 from benchmarks import training

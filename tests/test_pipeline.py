@@ -27,6 +27,7 @@ from augment.data.places import (
     SYNTHETIC,
 )
 from augment.new_project import init
+from augment.runtime import workers
 from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
 
@@ -114,11 +115,21 @@ def test_dvc_yaml_names_stages_and_places() -> None:
     assert follow == ["clean", "write"]
 
 
-def test_every_stage_twice_gives_the_same_bytes(project: Path, tmp_path: Path, small) -> None:
+def test_every_stage_again_on_ray_gives_the_same_bytes(
+    project: Path, tmp_path: Path, small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     again = tmp_path / "again"
     small(again)
-    for stage in pipeline.STAGES:
-        pipeline.run(stage, root=again)
+    monkeypatch.setattr(workers, "INLINE", 0)
+    try:
+        for stage in pipeline.STAGES:
+            pipeline.run(stage, ["runtime=ray"], again)
+        import ray
+
+        assert ray.is_initialized()
+        ray.shutdown()
+    finally:
+        workers.use("processes")
     for folder in ("data", "models", "reports"):
         first, second = ({
             path.relative_to(root).as_posix(): path.read_bytes()

@@ -17,13 +17,14 @@ import pyarrow.compute as pc
 
 from augment.clean import verdicts
 from augment.clean.checks.base import CHECKS
-from augment.clean.inspection import SIDE, Inspector, Names
+from augment.clean.inspection import SIDE, Inspected, Inspector, Names
 from augment.clean.repairs import REPAIRS
 from augment.clean.verdicts import CleanError
 from augment.data import table
 from augment.data.images import Pixels
 from augment.data.normalise import Form
 from augment.data.places import CLEAN, INGESTED, QUARANTINE
+from augment.data.types import Doubles
 from augment.runtime import progress, workers
 
 _CHUNK = 64  # images a task
@@ -64,23 +65,22 @@ class Passes:
         batches = table.stream(self.root / INGESTED, columns, rows=_CHUNK)
         work = ((batch, _bytes(batch)) for batch in batches)
         small = _room(scratch, total if self.inspector.small else 0)
-        facts: list[pd.DataFrame] = []
-        seen: list[tuple[str, bool]] = []
-        values: list[tuple[float, ...]] = []
+        facts: list[pa.RecordBatch] = []
+        values: list[Doubles] = []
+        filled = 0
         done = workers.mapped(self.inspector.measure, work, self.executor)
         for batch, inspected in _shown(done, "measure", total):
-            facts.append(_facts(batch))
-            for image in inspected:
+            for place, image in enumerate(inspected, filled):
                 if image.small is not None:
-                    small[len(seen)] = image.small
-                seen.append((image.pixels, image.grey))
-                values.append(image.measures)
+                    small[place] = image.small
+            filled += len(inspected)
+            facts.append(_facts(batch, inspected))
+            values.append(np.array([image.measures for image in inspected], np.float64))
         if not facts:
             raise CleanError(f"{self.root / INGESTED}: no images")
-        frame = pd.concat(facts, ignore_index=True)
-        frame[["pixels", "grey"]] = pd.DataFrame(seen)
-        names = list(self.inspector.checks)
-        return Measurements(frame, pd.DataFrame(np.array(values, np.float64), columns=names), small)
+        frame: pd.DataFrame = pa.Table.from_batches(facts).to_pandas()
+        measures = pd.DataFrame(np.concatenate(values), columns=list(self.inspector.checks))
+        return Measurements(frame, measures, small)
 
     def mend(
         self,
@@ -197,9 +197,16 @@ def _room(folder: Path, count: int) -> Pixels:
     return np.memmap(folder / "small", np.uint8, "w+", shape=shape)
 
 
-def _facts(batch: pa.RecordBatch) -> pd.DataFrame:
-    path = pc.struct_field(batch.column("image"), "path")
-    facts: pd.DataFrame = batch.drop_columns(["image"]).append_column("path", path).to_pandas()
+def _facts(batch: pa.RecordBatch, inspected: Sequence[Inspected]) -> pa.RecordBatch:
+    """All but the image itself; many small frames of pandas would take ten times the memory."""
+    columns = {
+        "path": pc.struct_field(batch.column("image"), "path"),
+        "pixels": pa.array([image.pixels for image in inspected], pa.string()),
+        "grey": pa.array([image.grey for image in inspected], pa.bool_()),
+    }
+    facts = batch.drop_columns(["image"])
+    for name, values in columns.items():
+        facts = facts.append_column(name, values)
     return facts
 
 

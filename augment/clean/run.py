@@ -188,11 +188,17 @@ def _write_verdicts(
 ) -> None:
     """Write clean.csv, a row for each image, lines as in RFC 4180 (a label may hold a break)."""
     typed = notes.astype({"probability": float, "cluster": float}).astype({"cluster": "Int64"})
-    sheet = facts[["id", "path", "label", "split"]].join(judged[["verdict", "reasons"]]).join(typed)
-    sheet["repairs"] = judged["repairs"].map(";".join)
-    sheet["decided"] = judged["decided"]
-    text = sheet.join(measures).to_csv(index=False, lineterminator="\r\n", float_format="%.6g")
-    files.write_text(path, text)
+    parts = (facts[["id", "path", "label", "split"]], judged[["verdict", "reasons"]], typed,
+             judged["repairs"], judged["decided"], measures)  # fmt: skip
+
+    def text(start: int) -> bytes:
+        sheet = pd.concat([part.iloc[start : start + table.ROWS] for part in parts], axis=1)
+        sheet["repairs"] = sheet["repairs"].map(";".join)
+        head = start == 0
+        lines = sheet.to_csv(index=False, header=head, lineterminator="\r\n", float_format="%.6g")
+        return str(lines).encode()
+
+    files.write_parts(path, map(text, range(0, len(facts), table.ROWS)))
 
 
 def _form(kept: pd.DataFrame, settings: CleanSettings) -> Form:

@@ -103,12 +103,12 @@ def _of_class(
         chunk = next(candidates)
         seconds = time.perf_counter() - start
         spent += seconds
-        judged = candidate_filter.accept(chunk.pixels, label, CHUNK, chunk.sources)
+        accepted = candidate_filter.accept(chunk.pixels, label, CHUNK, chunk.sources)
         chunks.append(
             {
                 "pixels": chunk.pixels,
                 "labels": np.full(CHUNK, label),
-                "accepted": judged.accepted,
+                "accepted": accepted,
                 "seconds": np.array([seconds]),
             }
         )

@@ -7,14 +7,17 @@ unpickled; Ray on this machine listens on 127.0.0.1 alone and has no dashboard.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from augment.errors import AugmentError
+
+V = TypeVar("V")
 
 STORE = 256 << 20  # bytes of Ray's object store on this machine
 AGAIN = 3  # times that a piece of work is given to another worker after its own died
@@ -25,17 +28,22 @@ class RayError(AugmentError):
 
 
 class RayExecutor(Executor):
-    """Runs tasks on Ray's workers, each with ``cores`` to itself.
+    """Runs tasks on Ray's workers, each with ``cores``, or a core and a GPU, to itself.
 
     Ray is started, or the cluster at ``address`` joined, once for a program and until its end; this
     machine's Ray gets ``processes`` cores. ``workers`` is how many tasks run at a time.
     """
 
-    def __init__(self, address: str | None, processes: int, cores: int = 1):
-        """Start or join Ray. Raises RayError where that fails."""
+    def __init__(self, address: str | None, processes: int, cores: int = 1, *, gpu: bool = False):
+        """Start or join Ray. Raises RayError where that fails, or where there is no such GPU."""
         ray = _joined(address, processes)
-        options = ray.remote(num_cpus=cores, max_retries=AGAIN)
-        self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)) // cores)
+        options = ray.remote(num_cpus=cores, num_gpus=int(gpu), max_retries=AGAIN)
+        there = ray.cluster_resources()
+        self.workers = max(1, int(there.get("CPU", 1)) // cores)
+        if gpu:
+            self.workers = int(there.get("GPU", 0))
+            if not self.workers:
+                raise RayError(f"runtime.address: {address or 'this machine'}: Ray has no GPU")
         self._errors = ray.exceptions
         self._call = options(_called)
 
@@ -57,6 +65,28 @@ class RayExecutor(Executor):
 
         self._call.remote(task, *arguments, **options).future().add_done_callback(settle)
         return answer
+
+
+class Sent(Generic[V]):
+    """A value that each worker of Ray gets once, however many tasks read it."""
+
+    def __init__(self, value: V):
+        """Put ``value`` into Ray's store. A RayExecutor has to be there."""
+        import ray
+
+        self._reference = ray.put(value)
+
+    def get(self) -> V:
+        """The value; in a worker the one that it has got already."""
+        value: V = _received(self._reference)
+        return value
+
+
+@functools.lru_cache(maxsize=1)  # the last one: another request has another value
+def _received(reference: Any) -> Any:
+    import ray
+
+    return ray.get(reference)
 
 
 def _called(task: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

@@ -1,7 +1,8 @@
 """Workers: the same task for many chunks of work, in order and in bounded memory.
 
 Small pieces of work go to a ``pool``; a few long ones, each of which a core can do alone, run
-``side_by_side``. Workers are processes of this machine or, where ``use`` says so, of Ray.
+``side_by_side``; small ones that all need the same networks go to a ``crew``. Workers are processes
+of this machine or, where ``use`` says so, of Ray.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.context import BaseContext
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
 from augment.runtime import precision, progress
-from augment.runtime.on_ray import RayExecutor
+from augment.runtime.on_ray import RayExecutor, Sent
 
 A = TypeVar("A")
 C = TypeVar("C")
+P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V")
 
 INLINE = 2000  # items, about as many as are done while processes start; chosen by hand
 WAITING = 2  # chunks for each worker, so that none waits for its next chunk
@@ -192,3 +195,37 @@ def side_by_side(
                 if process not in others:
                     process.terminate()
             raise
+
+
+class Crew(Generic[V]):
+    """Workers of Ray that each hold ``value``, on one thread each or on a GPU each."""
+
+    def __init__(self, value: V, device: str):
+        """Send ``value`` to those who will need it. Raises RayError where ``device`` is missing."""
+        self._executor = RayExecutor(_address, os.cpu_count() or 1, gpu=device == "cuda")
+        self._sent = Sent(value)
+        self._setting = precision.decided(device)
+
+    def mapped(
+        self, task: Callable[Concatenate[V, P], R], work: Iterable[tuple[Any, ...]]
+    ) -> Iterator[R]:
+        """``task(value, *arguments)`` for each of ``work``, in order; a few are done ahead."""
+        held = functools.partial(_held, task, self._sent, self._setting)
+        pairs = ((None, arguments) for arguments in work)
+        yield from (result for _, result in mapped(held, pairs, self._executor))
+
+
+def crew(value: V, device: str) -> Crew[V] | None:
+    """A crew whose networks run on a kind of ``device``, cpu or cuda; None without Ray.
+
+    Networks use all cores of this machine by their threads, so that processes would gain nothing.
+    """
+    return Crew(value, device) if _runtime == "ray" else None
+
+
+def _held(
+    task: Callable[..., R], sent: Sent[V], setting: precision.Precision, arguments: tuple[Any, ...]
+) -> R:
+    """``task`` on the value that this worker holds."""
+    _settle(1, setting)
+    return task(sent.get(), *arguments)

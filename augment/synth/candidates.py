@@ -14,28 +14,14 @@ import numpy as np
 
 from augment.data import images, table
 from augment.models.generator import CHUNK, Chunk, Generator
-from augment.models.latents import Ranges
 from augment.runtime import progress, workers
-from augment.synth.filter import Filter, FilterResult
+from augment.synth.filter import Filter, Measures
 from augment.synth.journal import KEPT, Journal, KeptPart, Place
+from augment.synth.measured import Draw, Maker, measured
 from augment.synth.quotas import Order, SynthError
 from augment.synth.selectors import Floats, Selection
 
 BLOCK = 10_000  # samples of a class that a selection keeps at a time; chosen by hand
-
-
-@dataclass(frozen=True)
-class Draw:
-    """How candidates are drawn, and how many of them for each sample of a quota at most.
-
-    With ``source``, uint8 (C, H, W), all are painted on that image's structure.
-    """
-
-    seed: int = 0
-    codes: Ranges = field(default_factory=dict)
-    truncation: float | None = None
-    max_candidates: float = 20.0
-    source: images.Pixels | None = None
 
 
 class AcceptedChunk(NamedTuple):
@@ -80,18 +66,21 @@ def synthesise(
 ) -> Iterator[table.Row]:
     """Accepted samples as rows of the table; encoding overlaps generation on all cores.
 
-    Without ``candidate_filter`` every candidate is accepted. A ``selection`` needs the filter, and
-    keeps the best of the surplus of every BLOCK samples, which it holds in memory. What ``journal``
-    has is not made again. Raises SynthError with the numbers when a class's budget of candidates is
+    Ray's workers make the candidates, where Ray is the runtime and they are many. Without
+    ``candidate_filter`` every candidate is accepted. A ``selection`` needs the filter, and keeps
+    the best of the surplus of every BLOCK samples, which it holds in memory. What ``journal`` has
+    is not made again. Raises SynthError with the numbers when a class's budget of candidates is
     spent, FilterError for a selection in a class without train images.
     """
     total = sum(_surplus(order, selection) for order in orders)
+    maker = Maker(generator, candidate_filter, draw)
+    crew = workers.crew(maker, generator.device) if total >= workers.INLINE else None
     with ThreadPoolExecutor() as pool, progress.bar() as display:  # compression leaves the GIL
         task = display.add_task("synth", total=total, note="")
         work = (
             pair
             for order in orders
-            for pair in _fill(generator, candidate_filter, order, draw, tally, selection, journal)
+            for pair in _fill(maker, crew, order, tally, selection, journal)
         )
         encoded = workers.mapped(images.encode_many, work, pool)
         for order, chunks in itertools.groupby(encoded, key=lambda pair: pair[0].order):
@@ -163,10 +152,9 @@ def _surplus(order: Order, selection: Selection | None) -> int:
 
 
 def _fill(
-    generator: Generator,
-    candidate_filter: Filter | None,
+    maker: Maker,
+    crew: workers.Crew[Maker] | None,
     order: Order,
-    draw: Draw,
     tally: Tally,
     selection: Selection | None,
     journal: Journal | None,
@@ -176,11 +164,11 @@ def _fill(
     First those that the journal has, without pixels. When the budget is spent, the quota without
     the surplus is enough.
     """
+    generator, candidate_filter, draw = maker.generator, maker.candidate_filter, maker.draw
     target = _surplus(order, selection)
     # a generator without a condition draws the other classes as well
     turns = 1 if generator.categories else len(generator.classes)
     budget = max(CHUNK, math.ceil(draw.max_candidates * turns * order.count))
-    label = generator.classes.index(order.label)
     before = journal.place(order.label) if journal else Place()
     accepted, seen = before.accepted, before.seen
     rejected: Mapping[str, int] = {}
@@ -200,31 +188,21 @@ def _fill(
             yield from _again(journal, candidate_filter, order, draw)
         if over():
             return
-        for chunk in generator.candidates(
-            order.label,
-            seed=draw.seed,
-            codes=draw.codes,
-            truncation=draw.truncation,
-            first=before.chunk,
-            source=draw.source,
-        ):
+        last = math.ceil(budget / CHUNK) - 1
+        for chunk, measures in measured(maker, crew, order.label, before.chunk, last):
             room = target - accepted
             if candidate_filter:
-                result = candidate_filter.accept(chunk.pixels, label, room, chunk.sources)
+                places = np.flatnonzero(candidate_filter.judge(measures, room))
             else:
-                result = _unfiltered(room)
-            places = np.flatnonzero(result.accepted)
+                places = np.arange(min(room, CHUNK))
             accepted += len(places)
             full = accepted == target
             seen = chunk.start + (int(places[-1]) + 1 if full else CHUNK)
             if len(places):
-                rows = [
-                    _row(generator, candidate_filter, order.label, draw, chunk, result, int(place))
-                    for place in places
-                ]
+                rows = [_row(maker, order.label, chunk, measures, int(place)) for place in places]
                 pixels = images.channels_last(chunk.pixels[places])
                 place = Place(chunk.start // CHUNK + 1, seen, accepted, dict(rejected))
-                yield AcceptedChunk(order, rows, result.features[places], place), pixels
+                yield AcceptedChunk(order, rows, measures.features[places], place), pixels
             if over():
                 return
     finally:
@@ -254,23 +232,9 @@ def _spent(order: Order, accepted: int, seen: int, rejected: Mapping[str, int]) 
     )
 
 
-def _unfiltered(room: int) -> FilterResult:
-    """The first ``room`` candidates of a chunk, accepted without a look at them."""
-    nan, nowhere = np.full(CHUNK, np.nan), np.zeros(CHUNK, np.int64)
-    no_features = np.zeros((CHUNK, 0), np.float32)
-    return FilterResult(np.arange(CHUNK) < room, nan.astype(np.float32), nowhere, nan, no_features)
-
-
-def _row(
-    generator: Generator,
-    candidate_filter: Filter | None,
-    label: str,
-    draw: Draw,
-    chunk: Chunk,
-    result: FilterResult,
-    place: int,
-) -> table.Row:
+def _row(maker: Maker, label: str, chunk: Chunk, measures: Measures, place: int) -> table.Row:
     """The row of the candidate at ``place`` of a chunk, without its image."""
+    generator, candidate_filter, draw = maker.generator, maker.candidate_filter, maker.draw
     index = chunk.start + place
     channels, height, width = generator.shape
     origin = generator.digest
@@ -293,7 +257,7 @@ def _row(
     if chunk.sources:
         row["source"] = chunk.sources[place]
     if candidate_filter:
-        row["label_probability"] = float(result.probability[place])
-        row["nearest_real"] = candidate_filter.train.ids[result.nearest[place]]
-        row["nearest_distance"] = float(np.float32(result.distance[place]))  # as tables hold it
+        row["label_probability"] = float(measures.probability[place])
+        row["nearest_real"] = candidate_filter.train.ids[measures.nearest[place]]
+        row["nearest_distance"] = float(np.float32(measures.distance[place]))  # as tables hold it
     return row

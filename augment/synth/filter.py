@@ -24,16 +24,16 @@ class FilterError(AugmentError):
     """Data that candidates cannot be compared with."""
 
 
-class FilterResult(NamedTuple):
-    """Which candidates of a chunk are accepted (N,), and what was measured of each.
+class Measures(NamedTuple):
+    """What a filter measures of each candidate of a chunk by itself.
 
-    ``probability`` (N,) is the labeller's of the right class, 0 … 1; ``nearest`` (N,) the place of
-    the nearest train image and ``distance`` (N,) how far it is; ``features`` (N, F) are the
-    labeller's.
+    ``probability`` (N,) is the labeller's of the right class, 0 … 1; ``copies`` (N,), whether a
+    candidate of the right class copies a real image; ``nearest`` (N,) the place of the nearest
+    train image and ``distance`` (N,) how far it is; ``features`` (N, F) are the labeller's.
     """
 
-    accepted: NDArray[np.bool_]
     probability: Floats
+    copies: NDArray[np.bool_]
     nearest: NDArray[np.int64]
     distance: NDArray[np.float64]
     features: Floats
@@ -105,34 +105,47 @@ class Filter:
 
     def accept(
         self, pixels: images.Pixels, label: int, room: int, sources: Sequence[str] | None = None
-    ) -> FilterResult:
-        """Accept candidates (N, C, H, W) of class ``label`` in order, up to ``room`` of them.
+    ) -> NDArray[np.bool_]:
+        """Which of the candidates (N, C, H, W) of class ``label`` are accepted (N,): ``judge``.
 
         ``sources`` (N,) are the ids of the images that they started from, where they did.
-        Candidates behind the last accepted one are neither accepted nor counted as rejected.
         """
+        return self.judge(self.measure(pixels, label, sources), room)
+
+    def measure(
+        self, pixels: images.Pixels, label: int, sources: Sequence[str] | None = None
+    ) -> Measures:
+        """The measures of candidates (N, C, H, W) of class ``label``, whatever came before them."""
         features, probabilities = self.labeller.both(pixels)
         probability = probabilities[:, label]
-        agrees = probability >= self.probability
         places, distances = self._neighbours.nearest(features)
         copies = distances[:, 0] < self.threshold
-        unseen = agrees & ~copies
+        unseen = (probability >= self.probability) & ~copies
         copies[unseen] = self.lookalikes.gaps(pixels[unseen]) <= self.visible
         if self.starts and sources:
             started = np.stack([self.starts[name] for name in sources])
             copies[unseen] |= pixel_gaps(pixels[unseen], started[unseen]) <= self.visible
-        accepted = np.zeros(len(pixels), bool)
+        return Measures(probability, copies, places[:, 0], distances[:, 0], features)
+
+    def judge(self, measures: Measures, room: int) -> NDArray[np.bool_]:
+        """Which of the measured candidates are accepted (N,): in order, up to ``room`` of them.
+
+        Candidates behind the last accepted one are neither accepted nor counted as rejected.
+        """
+        features = measures.features
+        agrees = measures.probability >= self.probability
+        accepted = np.zeros(len(features), bool)
         fresh = np.empty_like(features)
         count = 0
-        to_accepted = np.full(len(pixels), np.inf)  # distance to those of earlier chunks
+        to_accepted = np.full(len(features), np.inf)  # distance to those of earlier chunks
         for block in self._accepted_features:
             to_accepted = np.minimum(to_accepted, nearest(features, block)[1][:, 0])
-        for place in range(len(pixels)):
+        for place in range(len(features)):
             if count == room:
                 break
             if not agrees[place]:
                 self.rejected["label"] += 1
-            elif copies[place]:
+            elif measures.copies[place]:
                 self.rejected["copy"] += 1
             elif to_accepted[place] < self.threshold or _near(
                 features[place], fresh[:count], self.threshold
@@ -143,7 +156,7 @@ class Filter:
                 fresh[count] = features[place]
                 count += 1
         self.remember(fresh[:count])
-        return FilterResult(accepted, probability, places[:, 0], distances[:, 0], features)
+        return accepted
 
     def remember(self, features: Floats) -> None:
         """Compare later candidates with these accepted ones (N, F) too.

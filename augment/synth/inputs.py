@@ -16,9 +16,9 @@ from augment.data.places import CLEAN, GENERATOR
 from augment.models.generator import CHUNK, Generator
 from augment.models.sources import FOREIGN, load_sources
 from augment.runtime import devices
-from augment.synth.candidates import Draw
 from augment.synth.filter import Filter
 from augment.synth.journal import Journal
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order, recalls
 from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from augment.data import files
-from augment.synth.candidates import Draw, Tally, synthesise
+from augment.synth.candidates import Tally, synthesise
 from augment.synth.inputs import journal_of, prepare
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order, SynthError
 from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings

@@ -10,8 +10,9 @@ import numpy as np
 from augment.data import contact_sheets, files, images, table
 from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import REPORTS, SYNTHETIC
-from augment.synth.candidates import Draw, Tally, synthesise
+from augment.synth.candidates import Tally, synthesise
 from augment.synth.inputs import journal_of, prepare, valid_recalls
+from augment.synth.measured import Draw
 from augment.synth.quotas import quotas
 from augment.synth.selectors import SELECTORS, Selection
 from augment.synth.settings import SynthSettings

@@ -1,4 +1,4 @@
-"""Ingest and clean of more and more shards: ``python -m benchmarks.scale``.
+"""Ingest, clean and write of more and more shards: ``python -m benchmarks.scale``.
 
 On processes and on Ray; a shard is 4,096 digits of 28 × 28. The checks are those of
 single images. Each row is a process of its own, whose memory is its largest, beside that of its
@@ -46,7 +46,7 @@ def measure(shards: int, runtime: workers.Runtime, seed: int, options: argparse.
         names = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "image"
                  and "glyph" in CHECKS.describe(name).facts["profiles"]]  # fmt: skip
         clean = {"checks": names, "on_doubt": "keep"}
-        stages.project(root, clean=clean, ingest={"reader": "idx"})
+        stages.project(root, clean=clean, ingest={"reader": "idx"}, write={"gates": []})
         command = [sys.executable, "-m", "benchmarks.scale.shards", str(root), runtime]
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return dict(json.loads(run.stdout))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.scale.cluster import Cluster, Work, simulate
+from benchmarks.scale.shards import STAGES
 from benchmarks.tables import MACHINE, Frame, first, summary
 
 SHARD = 4096  # images
@@ -20,12 +21,13 @@ def scale(rows: Frame) -> Frame:
     both = rows.groupby(["shards", "seed", "machine"])["runtime"].transform("nunique")
     alike = [("yes" if kinds == 1 else "**no**") if count > 1 else ""
              for kinds, count in zip(digests, both, strict=True)]  # fmt: skip
-    rate = images / (rows["ingest"] + rows["clean"])
+    rate = images / rows[[*STAGES]].sum(axis=1)
     rows = rows.assign(images=images, rate=rate, alike=alike).reset_index()
     return summary(rows, ["index"], {
         "runtime": first("runtime"), "shards": first("shards"),
         "images": first("images", "{:,.0f}"), "ingest, s": first("ingest", "{:.1f}"),
-        "clean, s": first("clean", "{:.1f}"), "images/s": first("rate", "{:,.0f}"),
+        "clean, s": first("clean", "{:.1f}"), "write, s": first("write", "{:.1f}"),
+        "images/s": first("rate", "{:,.0f}"),
         "GiB": first("memory", "{:.2f}"), "GiB of a worker": first("worker", "{:.2f}"),
         "same bytes": first("alike"), **MACHINE,
     })  # fmt: skip
@@ -37,7 +39,7 @@ def cluster(rows: Frame) -> Frame:
     if largest.empty:
         return Frame()
     (row,) = largest.to_dict("records")
-    seconds = 2 * (row["ingest"] + row["clean"]) / row["shards"]  # of the two cores
+    seconds = 2 * sum(row[stage] for stage in STAGES) / row["shards"]  # of the two cores
     lines = []
     for nodes in NODES:
         courses = [simulate(Work(LARGE, SHARD, seconds), Cluster(nodes), seed) for seed in range(3)]
@@ -45,9 +47,11 @@ def cluster(rows: Frame) -> Frame:
         lines.append({
             "nodes of 16 cores": f"{nodes:,}", "listing, s": f"{course.listing:.0f}",
             "shards, s": f"{course.shards:.0f}", "shuffle, s": f"{course.shuffle:.1f}",
-            "gathering, s": f"{course.gathering:.0f}", "whole, minutes":
-            f"{course.seconds / 60:.1f}", "node hours": f"{course.node_hours:.1f}",
-            "again": f"{course.again:,}", "bottleneck": course.bottleneck,
+            "comparing, s": f"{course.comparing:.0f}",
+            "gathering, s": f"{course.gathering:.0f}",
+            "whole, minutes": f"{course.seconds / 60:.1f}",
+            "node hours": f"{course.node_hours:.1f}", "again": f"{course.again:,}",
+            "bottleneck": course.bottleneck,
         })  # fmt: skip
     return Frame(lines)
 

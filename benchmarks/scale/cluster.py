@@ -3,8 +3,8 @@
 Shards are handed out in order to whichever worker is free first. A shard takes a log-normal time
 around its mean; some attempts fail after a random part of it and are made again. Between reading
 and judging, the search for near duplicates moves a signature of every image to the worker that
-compares its kind (a shuffle), which waits for all shards. One process lists the files first and
-gathers the facts of all shards last.
+compares its kind (a shuffle), which waits for all shards, puts it into an index and looks it up
+there. One process lists the files first and gathers the facts of all shards last.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Cluster:
     bandwidth: float = 1.25e9  # bytes a second of a node's network
     listed: float = 2000.0  # files a second that one process lists in a bucket
     gathered: float = 5e5  # rows of facts a second that one process joins
+    compared: float = 1 / 3000  # seconds for a signature in an index of a million
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Course:
     listing: float
     shards: float
     shuffle: float
+    comparing: float
     gathering: float
     nodes: int
     again: int  # attempts that were made again
@@ -62,12 +64,12 @@ class Course:
     @property
     def seconds(self) -> float:
         """From start to end."""
-        return self.listing + self.shards + self.shuffle + self.gathering
+        return self.listing + self.shards + self.shuffle + self.comparing + self.gathering
 
     @property
     def bottleneck(self) -> str:
         """The part that takes longest."""
-        parts = ("listing", "shards", "shuffle", "gathering")
+        parts = ("listing", "shards", "shuffle", "comparing", "gathering")
         return max(parts, key=lambda name: float(getattr(self, name)))
 
     @property
@@ -98,6 +100,7 @@ def simulate(work: Work, cluster: Cluster, seed: int) -> Course:
         listing=(work.shards if work.archives else work.images) / cluster.listed,
         shards=float(np.max(workers)),
         shuffle=work.images * work.signature / cluster.nodes / cluster.bandwidth,
+        comparing=work.images * cluster.compared / len(workers),
         gathering=work.images / cluster.gathered,
         nodes=cluster.nodes,
         again=again,

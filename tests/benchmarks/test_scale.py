@@ -49,10 +49,15 @@ def test_a_shard_that_always_fails_ends_the_run() -> None:
         simulate(Work(10, 1, 1.0), Cluster(failing=1.0), 0)
 
 
-def test_a_shard_goes_through_both_stages(tmp_path: Path) -> None:
+def test_signatures_are_compared_on_every_core() -> None:
+    cluster = Cluster(nodes=5, cores=4, compared=0.002, **CALM)  # type: ignore[arg-type]
+    assert simulate(Work(1e6, 1000, 0.001), cluster, 0).comparing == pytest.approx(100.0)
+
+
+def test_a_shard_goes_through_all_stages(tmp_path: Path) -> None:
     options = argparse.Namespace(scale=0.03)
     row = scale.measure(1, "processes", 0, options)
-    assert row["ingest"] > 0 and row["clean"] > 0
+    assert min(row[stage] for stage in ("ingest", "clean", "write")) > 0
     signed = {"runtime": "processes", "shards": 1, "seed": 0, "machine": "m", "date": "2026-01-01"}
     signed |= {"network": "own", "width": 0, "steps": 0, "batch": 64, "device": "cpu"}
     rows = [{**signed, **row}, {**signed, **row, "runtime": "ray"}]

@@ -66,6 +66,6 @@ def test_an_image_without_a_label_may_not_be_copied(root: Path) -> None:
     every = load_arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
     without = every.pixels[every.labels < 0]
     candidate_filter.start_class()
-    result = candidate_filter.accept(without, 0, len(without))
-    assert not result.accepted.any() and candidate_filter.rejected["copy"] == len(without) == 100
+    accepted = candidate_filter.accept(without, 0, len(without))
+    assert not accepted.any() and candidate_filter.rejected["copy"] == len(without) == 100
     assert len(candidate_filter.real_features("3")) == LABELLED

@@ -14,9 +14,9 @@ from augment.data.arrays import Arrays
 from augment.models.generator import Generator
 from augment.synth import candidates, filter, journal, one_class
 from augment.synth import run as synth
-from augment.synth.candidates import Draw
 from augment.synth.filter import Filter
 from augment.synth.inputs import prepare
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order
 from augment.synth.selectors import Selection
 from augment.synth.settings import SynthSettings
@@ -157,7 +157,7 @@ def test_the_filter_forgets_the_oldest_of_many(
         candidate_filter.accept(first, 3, 4)
         for start in range(0, len(others), 4):
             candidate_filter.accept(others[start : start + 4], 3, 4)
-        return int(candidate_filter.accept(first, 3, 4).accepted.sum())
+        return int(candidate_filter.accept(first, 3, 4).sum())
 
     assert again() == 0
     monkeypatch.setattr(filter, "REMEMBERED", 16)

@@ -14,9 +14,10 @@ from augment.models.generator import CHUNK, Generator, GeneratorError
 from augment.runtime.checkpoint import CheckpointError
 from augment.synth import candidates
 from augment.synth import run as synth
-from augment.synth.candidates import Draw, Tally
+from augment.synth.candidates import Tally
 from augment.synth.filter import Filter, FilterError
 from augment.synth.inputs import prepare
+from augment.synth.measured import Draw
 from augment.synth.quotas import Order, SynthError, quotas, recalls
 from augment.synth.settings import SynthSettings
 from augment.vision.neighbours import nearest
@@ -111,22 +112,22 @@ def test_filter_rejects_copies_duplicates_and_wrong_labels(
     _, candidate_filter, train = prepare(loaded, project)
     copies = train.pixels[train.labels == 3][:20]
     candidate_filter.start_class()
-    assert not candidate_filter.accept(copies, 3, 20).accepted.any()
+    assert not candidate_filter.accept(copies, 3, 20).any()
     assert candidate_filter.rejected["copy"] + candidate_filter.rejected["label"] == 20
     assert candidate_filter.rejected["copy"] >= 15
     by_eye = dataclasses.replace(candidate_filter, threshold=0.0, probability=0.0)
     by_eye.start_class()
-    assert not by_eye.accept(copies, 3, 20).accepted.any()
+    assert not by_eye.accept(copies, 3, 20).any()
     assert by_eye.rejected["copy"] == 20
     lenient = dataclasses.replace(
         candidate_filter, reference=candidate_filter.reference[:0], visible=0.0, probability=0.0
     )
     lenient.start_class()
     twice = np.concatenate([copies[:5], copies[:5]])
-    assert lenient.accept(twice, 3, 10).accepted.tolist()[5:] == [False] * 5
+    assert lenient.accept(twice, 3, 10).tolist()[5:] == [False] * 5
     doubtful = dataclasses.replace(lenient, probability=0.5)
     doubtful.start_class()
-    assert doubtful.accept(copies, 4, 20).accepted.sum() <= 2
+    assert doubtful.accept(copies, 4, 20).sum() <= 2
     assert doubtful.rejected["label"] >= 18
 
 

@@ -15,9 +15,10 @@ from augment.models.generator import CHUNK, Generator
 from augment.params import ParamsError
 from augment.synth import candidates
 from augment.synth import run as synth
-from augment.synth.candidates import Draw, Tally
+from augment.synth.candidates import Tally
 from augment.synth.filter import FilterError
 from augment.synth.inputs import prepare
+from augment.synth.measured import Draw
 from augment.synth.one_class import fulfil
 from augment.synth.quotas import Order
 from augment.synth.selectors import SELECTORS, Selection, highest_ranked

@@ -21,9 +21,10 @@ from augment.report import run as report
 from augment.report.settings import ReportSettings
 from augment.runtime import checkpoint
 from augment.synth import run as synth
-from augment.synth.candidates import Draw, Tally, synthesise
+from augment.synth.candidates import Tally, synthesise
 from augment.synth.filter import Filter
 from augment.synth.inputs import prepare
+from augment.synth.measured import Draw
 from augment.synth.one_class import fulfil
 from augment.synth.quotas import Order, SynthError
 from augment.synth.settings import SynthSettings
@@ -139,9 +140,9 @@ def test_what_repeats_the_image_of_a_domain_that_it_started_from_is_a_copy() -> 
     candidate_filter = Filter.fit(judge, real, probability=0.5, quantile=0.0, sources=fonts)
     candidates = np.concatenate([glyphs[:3], other[:3]])
     candidate_filter.start_class()
-    accepted = candidate_filter.accept(candidates, 0, 6, fonts.ids).accepted
+    accepted = candidate_filter.accept(candidates, 0, 6, fonts.ids)
     assert accepted.tolist() == [False] * 3 + [True] * 3
     assert candidate_filter.rejected["copy"] == 3
     candidate_filter.start_class()
     swapped = [*fonts.ids[1:3], fonts.ids[0], *fonts.ids[3:]]  # each looks like another's start
-    assert candidate_filter.accept(candidates, 0, 6, swapped).accepted.all()
+    assert candidate_filter.accept(candidates, 0, 6, swapped).all()
