@@ -281,3 +281,12 @@ def _read(hint: Any, value: Any, where: str) -> Any:
 
 def _wrong(where: str, expected: str, value: Any) -> ReportShapeError:
     return ReportShapeError(f"{where or 'the report'}: expected {expected}, found {value!r:.60}")
+
+
+def sample_in_words(score: Mapping[str, Any]) -> str:
+    """What score.json says of the sample that it is about, as a sentence; "" where that is all."""
+    parts = [
+        f"{counts['images']:,} of {counts['of']:,} {kind} images"
+        for kind, counts in score.get("sampled", {}).items()
+    ]
+    return f"Judged on a sample: {', '.join(parts)}." if parts else ""

@@ -10,7 +10,14 @@ from rich.console import Group, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from augment.data.reports import SCORE_KEYS, Gain, ScoreKey, Spread, UpliftReport
+from augment.data.reports import (
+    SCORE_KEYS,
+    Gain,
+    ScoreKey,
+    Spread,
+    UpliftReport,
+    sample_in_words,
+)
 
 FIRST = "label_accuracy"  # of the scores, because it says most to a newcomer
 BOARD: Mapping[str, ScoreKey] = {FIRST: SCORE_KEYS[FIRST], **SCORE_KEYS}
@@ -29,7 +36,8 @@ def scoreboard(score: Mapping[str, Any]) -> Table:
 
     Raises ReportShapeError for an ``uplift`` that is not as the stage score writes it.
     """
-    board = Table(title="scoreboard", title_justify="left")
+    sample = sample_in_words(score) or None
+    board = Table(title="scoreboard", caption=sample, title_justify="left")
     board.add_column("score")
     for name in ("synthetic", "floor"):
         board.add_column(name, justify="right")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from augment.data.reports import SCORE_KEYS, Gain, UpliftReport
+from augment.data.reports import SCORE_KEYS, Gain, UpliftReport, sample_in_words
 from augment.data.table import SPLITS
 from augment.write import gates
 
@@ -134,7 +134,8 @@ def _scores(scores: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     floor_is = "The floor is the same number for real train images against real held-out ones."
-    return ["## Scores", floor_is, _table(("score", "value", "floor"), rows)]
+    said = f"{floor_is} {sample_in_words(scores)}".rstrip()
+    return ["## Scores", said, _table(("score", "value", "floor"), rows)]
 
 
 def _uplift(uplift: UpliftReport, as_measured: bool) -> list[str]:

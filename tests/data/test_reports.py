@@ -17,6 +17,7 @@ from augment.data.reports import (
     PartGain,
     ReportShapeError,
     UpliftReport,
+    sample_in_words,
 )
 
 Made = Callable[..., UpliftReport]
@@ -97,3 +98,11 @@ def test_how_scores_are_to_be_read() -> None:
     assert hints["fid"] == hints["kid"] == "lower is better"
     assert hints["near_copy_fraction"] == "0 is best"
     assert hints["density"] == hints["diversity"] == "about 1"
+
+
+def test_a_sample_is_told_in_words() -> None:
+    assert sample_in_words({"fid": 1.0}) == ""
+    sampled = {"train": {"images": 100_000, "of": 1_200_000}, "adopted": {"images": 5, "of": 60}}
+    assert sample_in_words({"sampled": sampled}) == (
+        "Judged on a sample: 100,000 of 1,200,000 train images, 5 of 60 adopted images."
+    )

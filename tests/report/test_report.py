@@ -284,6 +284,12 @@ def test_a_hostile_label_is_text(built: Built) -> None:
     assert not seen & {"script", "style"}
 
 
+def test_a_sample_is_said_beside_its_scores(built: Built) -> None:
+    reports = stages()
+    reports["score"]["sampled"] = {"train": {"images": 36, "of": 360}}
+    assert "Judged on a sample: 36 of 360 train images." in render(built(reports)).text()
+
+
 def test_the_numbers_of_the_uplift_are_on_the_page(built: Built) -> None:
     text = render(built(stages())).text()
     for words_ in (

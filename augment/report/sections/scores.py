@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from augment.data import table
 from augment.data.places import CLEAN, SYNTHETIC
+from augment.data.reports import sample_in_words
 from augment.report import charts, pictures
 from augment.report.elements import Cell, Chart, Figure, Pairs, Section, Table
 from augment.report.sources import SCORES_FILE, Sources
@@ -25,9 +26,11 @@ def scores(sources: Sources) -> Section:
     head = ("score", "synthetic", "floor", "how to read it")
     lead = (
         "The floor is the same number for real train images against real held-out ones: no "
-        "generator can be expected to beat it by more than chance."
+        f"generator can be expected to beat it by more than chance. {sample_in_words(report)}"
     )
-    return Section(key, title, lead, [Figure("All classes", [Table(head, rows)], SCORES_FILE)])
+    return Section(
+        key, title, lead.rstrip(), [Figure("All classes", [Table(head, rows)], SCORES_FILE)]
+    )
 
 
 def per_class(sources: Sources) -> Section:
