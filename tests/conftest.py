@@ -23,6 +23,7 @@ import yaml
 from torch import Tensor
 
 from augment import pipeline
+from augment.clean.checks.base import CHECKS, defaults
 from augment.data import images, table
 from augment.data.reports import (
     ArmResult,
@@ -48,9 +49,11 @@ precision.notes().write_text(json.dumps({precision.machine(): 0.0}))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")  # Debian's name first
 IN_TURN = ("train", "train", "valid", "train", "test")  # splits of the images of each class
 
+# All but those for which models read the images: these take minutes, and tests/clean has them.
+QUICK = [name for name in defaults("glyph") if not CHECKS.describe(name).facts.get("reads")]
 SMALL = {
     "ingest": {"source": "builtin:digits", "split": {"valid": 0.1, "test": 0.333}},
-    "clean": {"size": "auto"},
+    "clean": {"size": "auto", "checks": QUICK},
     "train": {
         "model": {"name": "infogan", "noise": 16},
         "conditioning": {"generator": {"name": "embed", "width": 8}},

@@ -58,21 +58,27 @@ def test_params_yaml_of_the_repository_is_whole() -> None:
     assert settings.ingest.source == "builtin:mnist-few"
 
 
-def test_a_project_of_its_own_has_none_of_the_demo_s_settings(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as ``augment init`` makes it; not to be changed."""
+    root = tmp_path_factory.mktemp("fresh") / "mine"
+    assert new_project.init(root, "builtin:digits") == []
+    return root
+
+
+def test_a_project_of_its_own_has_none_of_the_demo_s_settings(fresh: Path) -> None:
     """What suits ten labels a class would leave others without a valid split."""
-    new_project.init(tmp_path / "mine", "builtin:digits")
-    settings = pipeline.load(root=tmp_path / "mine")
-    assert "demo" not in (tmp_path / "mine/params.yaml").read_text()
+    settings = pipeline.load(root=fresh)
+    assert "demo" not in (fresh / "params.yaml").read_text()
     assert (settings.ingest.split.valid, settings.ingest.split.test) == (0.1, 0.2)
     assert (settings.train.model, settings.train.steps) == ({"name": "infogan"}, "auto")
     assert (settings.score.uplift.doses, settings.score.uplift.steps) == ([0.5, 1.0], None)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_project_of_its_own_takes_every_recipe(recipe: str, tmp_path: Path) -> None:
+def test_a_project_of_its_own_takes_every_recipe(recipe: str, fresh: Path) -> None:
     """No option in its params.yaml belongs to one model alone."""
-    new_project.init(tmp_path / "mine", "builtin:digits")
-    settings = pipeline.load([f"train.recipe={recipe}"], tmp_path / "mine").train
+    settings = pipeline.load([f"train.recipe={recipe}"], fresh).train
     model = {"name": settings.model} if isinstance(settings.model, str) else settings.model
     resolved = TrainSettings(recipe=recipe).resolved()["model"]
     assert model["name"] == resolved["name"]
