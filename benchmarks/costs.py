@@ -30,6 +30,8 @@ LABELLED = 5  # one image in so many has a label, where adopt is timed
 VARIED = {"name": "elastic", "amplitude": 0.08}  # of the images above 5,000
 FEW = 500  # images: of fewer a generator draws copies, at which synth stops; so none are drawn
 CHUNK = 1000  # images varied at once
+BRIEFLY = {"steps": 60, "uplift": {"steps": 20, "seeds": 2}}  # of the quick form
+ONCE = {"steps": 60, "rounds": 1}
 
 
 def digits(count: int) -> Arrays:
@@ -75,13 +77,13 @@ def measure(count: int, seed: int, options: argparse.Namespace) -> Row:
     with temporary() as root:
         write_files(root, data)
         groups = {"synth": {"per_class": 0}} if count < FEW else {}
-        groups = {"train": BRIEF, **groups} if options.quick else groups
+        groups = {"train": BRIEF, "score": BRIEFLY, **groups} if options.quick else groups
         stages.project(root, ingest={"seed": seed}, write={"gates": []}, **groups)
         row = timed(root, STAGES)
     with temporary() as root:
         write_files(root, data, LABELLED)
         others = {"seed": seed, "unlabelled": str(root / "others")}
-        stages.project(root, ingest=others)
+        stages.project(root, ingest=others, **({"adopt": ONCE} if options.quick else {}))
         row["adopt"] = timed(root, ("ingest", "clean", "adopt"))["adopt"]
     return row
 

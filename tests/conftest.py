@@ -67,7 +67,7 @@ SMALL = {
     },
     "codes": {"device": "cpu"},
     "adopt": {"device": "cpu"},
-    "synth": {"per_class": 12, "probability": 0.2, "max_candidates": 300.0, "device": "cpu"},
+    "synth": {"per_class": 12, "probability": 0.2, "max_candidates": 1000.0, "device": "cpu"},
     "score": {"steps": 60, "device": "cpu"},
     "write": {"writer": "parquet", "dose": None},
     "report": {"images": 4},

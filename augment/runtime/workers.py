@@ -169,11 +169,15 @@ def side_by_side(
     ``title`` is for the progress bar of the others. A script that calls this needs the guard of
     ``pool``.
     """
-    processes = min(processes, count)
-    threads = max(1, (os.cpu_count() or 1) // max(1, processes))
+    import torch
+
+    processes = max(1, min(processes, count))
+    threads = torch.get_num_threads()
+    if processes > 1:
+        threads = max(1, (os.cpu_count() or 1) // processes)
     if _runtime == "ray" and count > 1:
         alone = functools.partial(_alone, task, threads, precision.decided("cpu"))
-        ray = RayExecutor(_address, max(1, processes) * threads, threads)
+        ray = RayExecutor(_address, processes * threads, threads)
         results = mapped(alone, ((None, arguments) for arguments in work), ray)
         return [result for _, result in progress.track(results, title, count)]
     if processes < 2 or _read_from_a_pipe():

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from benchmarks import (
     pages,
     results,
     runs,
+    scans,
     selection,
     sharing,
     sizes,
@@ -78,6 +79,16 @@ def test_judge_prefers_digits_to_noise(digits: tuple[Arrays, Arrays]) -> None:
     assert judge.held.std(0) == pytest.approx(np.ones(FEATURES), abs=0.3)
 
 
+@pytest.fixture
+def few_words(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A tenth of the words, which take a minute to draw."""
+    scans.words.cache_clear()
+    monkeypatch.setattr(scans, "EACH", 10)
+    yield
+    scans.words.cache_clear()
+
+
+@pytest.mark.usefixtures("few_words")
 @pytest.mark.parametrize(
     ("benchmark", "options", "said"),
     [

@@ -6,7 +6,7 @@ import importlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -146,10 +146,12 @@ def test_a_poisoned_shard_is_refused_on_every_runtime(
         workers.use("ray")
 
 
-def test_clean_gives_the_same_bytes_as_with_processes(ray: Any, tmp_path: Path) -> None:
+def test_clean_gives_the_same_bytes_as_with_processes(
+    ray: Any, tmp_path: Path, digits_table: Callable[..., Path]
+) -> None:
     checks = [name for name in CHECKS.names() if CHECKS.describe(name).facts["kind"] == "image"]
     settings = CleanSettings(checks=checks, max_dropped=1.0)
-    ingest.run(IngestSettings(source="builtin:digits"), tmp_path / "processes")
+    digits_table(tmp_path / "processes" / INGESTED)
     shutil.copytree(tmp_path / "processes", tmp_path / "ray")
     reports = {}
     for runtime in ("ray", "processes"):

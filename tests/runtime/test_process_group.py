@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,65 +64,73 @@ def hears_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.fixture
-def running(root: Path) -> Iterator[subprocess.Popen[str]]:
-    """A long training on two processes that has written its first checkpoint."""
-    process = subprocess.Popen(  # an autoencoder: it does not collapse meanwhile, as a GAN may
-        training(root, "train.recipe=vae", "train.devices=2", "train.steps=100000"),
-        cwd=root,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=hears_ctrl_c,
-    )
+def begun(root: Path, *changes: str) -> subprocess.Popen[str]:
+    """A long training, of an autoencoder: it does not collapse meanwhile, as a GAN may."""
+    return subprocess.Popen(
+        training(root, "train.recipe=vae", *changes), cwd=root, stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL, text=True, preexec_fn=hears_ctrl_c,
+    )  # fmt: skip
+
+
+def goes_on(process: subprocess.Popen[str]) -> None:
+    """Wait until a training says that it goes on from a checkpoint."""
+    assert process.stderr is not None
+    lines = []
+    while "goes on from step" not in (line := process.stderr.readline()):
+        lines.append(line)
+        assert line, lines
+
+
+def test_a_run_that_lost_a_process_goes_on_with_another_number_of_them(root: Path) -> None:
+    """The follower is killed; one process goes on, then two, of which ctrl-C leaves none."""
+    first = begun(root, "train.devices=2", "train.steps=100000")
     end = time.monotonic() + TIMEOUT
     while not list(root.glob(".augment/train/*/steps/step-*")) and time.monotonic() < end:
-        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert first.poll() is None, first.stderr and first.stderr.read()
         time.sleep(0.1)
-    yield process
-    process.kill()
-    process.wait()
-
-
-def test_a_follower_that_is_killed_is_named_and_the_run_goes_on_with_another_number(
-    root: Path, running: subprocess.Popen[str]
-) -> None:
-    (follower,) = children(running.pid)
+    (follower,) = children(first.pid)
     os.kill(follower, signal.SIGKILL)
-    _, said = running.communicate(timeout=TIMEOUT)
-    assert running.returncode == 1
+    _, said = first.communicate(timeout=TIMEOUT)
+    assert first.returncode == 1
     assert f"process 1 of 2, pid {follower}, ended (SIGKILL)" in said.splitlines()[-1]
     assert not alive(follower)
-    for devices in (1, 2):
-        settings = (
-            "train.recipe=vae", f"train.devices={devices}", f"train.steps={100_000 + devices}",
-        )  # fmt: skip
-        again = subprocess.Popen(
-            training(root, *settings), cwd=root, stderr=subprocess.PIPE, text=True
-        )
-        assert again.stderr is not None
-        lines = []
-        while "goes on from step" not in (line := again.stderr.readline()):
-            lines.append(line)
-            assert line, lines
-        again.kill()
-        again.communicate()
+    alone = begun(root, "train.devices=1", "train.steps=100001")
+    goes_on(alone)
+    alone.kill()
+    alone.communicate()
+    both = begun(root, "train.devices=2", "train.steps=100002")
+    goes_on(both)
+    (follower,) = children(both.pid)
+    both.send_signal(signal.SIGINT)
+    both.communicate(timeout=TIMEOUT)
+    assert both.returncode == 130
+    assert not alive(follower)
 
 
-def test_no_follower_outlives_its_leader(running: subprocess.Popen[str]) -> None:
-    (follower,) = children(running.pid)
-    running.kill()
+LEADER = """
+import time
+from augment.runtime import process_group
+from augment.train import follow
+
+if __name__ == "__main__":
+    with process_group.group(2, "cpu", follow.__name__) as group:
+        print(group.children[0].pid, flush=True)
+        time.sleep(600)
+"""
+
+
+def test_no_follower_outlives_its_leader(tmp_path: Path) -> None:
+    (tmp_path / "leader.py").write_text(LEADER)
+    environment = {"PYTHONPATH": os.getcwd()}
+    leader = started([sys.executable, "leader.py"], tmp_path, **environment)
+    assert leader.stdout is not None
+    follower = int(leader.stdout.readline())
+    assert alive(follower)
+    leader.kill()
+    leader.communicate()
     end = time.monotonic() + 20
     while alive(follower) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not alive(follower)
-
-
-def test_ctrl_c_ends_all_of_them(running: subprocess.Popen[str]) -> None:
-    (follower,) = children(running.pid)
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=TIMEOUT)
-    assert running.returncode == 130
     assert not alive(follower)
 
 

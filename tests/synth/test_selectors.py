@@ -191,7 +191,7 @@ def test_one_class_is_selected_too(beside: Path, loaded: params.Params) -> None:
     settings = changed(loaded, select=["coverage"], surplus=2.5)
     out = beside / "out"
     report = fulfil(
-        settings, Order("5", 4), Draw(max_candidates=300), writer="parquet", out=out, root=beside
+        settings, Order("5", 4), Draw(max_candidates=1000), writer="parquet", out=out, root=beside
     )
     assert (report["accepted"], report["rejected"]["selection"]) == (4, 6)
     assert report["candidates"] == 4 + sum(report["rejected"].values())
