@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from augment.data.places import CACHE
+
 if TYPE_CHECKING:  # `augment --help` reads this file and has no time for pydantic
     from augment.params import Params
     from augment.registry import Registry
 
+CHECKED = f"{CACHE}/checked"  # the digest of the settings whose parts were checked last
 STAGES = {
     "ingest": "Read the source into one table, reject what is unusable, split.",
     "clean": "Judge every image, quarantine the bad, bring the rest to one size and mode.",
@@ -76,14 +80,38 @@ def _runner(stage: str) -> Callable[..., dict[str, Any]]:
 def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
     """The settings of the project in ``root``, every part and option of theirs checked.
 
-    Raises ParamsError naming the key, the value found and what was allowed.
+    Parts are checked once for the same settings and code, because the check imports all parts,
+    which takes seconds; a note in .augment says that it was done. Raises ParamsError naming the
+    key, the value found and what was allowed.
     """
     from augment import params
-    from augment.registry import PartError
+    from augment.data import files
     from augment.runtime import precision, workers
-    from augment.train.assemble import check_rates
 
     settings = params.load(root / "params.yaml", overrides)
+    note, digest = root / CHECKED, _digest(settings)
+    if not (note.exists() and note.read_text(encoding="utf-8") == digest):
+        _check_parts(settings)
+        with suppress(OSError):  # a folder that cannot be written costs a check each time
+            files.write_text(note, digest)
+    precision.use(settings.precision)
+    workers.use(settings.runtime.name, settings.runtime.address)
+    return settings
+
+
+def _digest(settings: Params) -> str:
+    """What the check of parts follows from: the settings, and the files of augment."""
+    places = sorted(Path(__file__).parent.rglob("*.py"))
+    code = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in places]
+    return hashlib.sha256(f"{settings!r}\0{code}".encode()).hexdigest()
+
+
+def _check_parts(settings: Params) -> None:
+    """Raise ParamsError for a part, an option or a rate that there is not."""
+    from augment import params
+    from augment.registry import PartError
+    from augment.train.assemble import check_rates
+
     for key, kind, specs in settings.parts():
         for spec in specs:
             try:
@@ -94,9 +122,6 @@ def load(overrides: Sequence[str] = (), root: Path = Path(".")) -> Params:
         check_rates(settings.train)
     except PartError as error:
         raise params.ParamsError(str(error)) from None
-    precision.use(settings.precision)
-    workers.use(settings.runtime.name, settings.runtime.address)
-    return settings
 
 
 def rewrite(path: Path, text: str) -> None:

@@ -252,3 +252,9 @@ def test_training_and_sampling_need_no_optional_package() -> None:
     blocked = f"sys.modules.update(dict.fromkeys({OPTIONAL}))"
     modules = "augment.train.run, augment.synth.run, augment.models.generator"
     run(f"import sys; {blocked}; import {modules}; from augment import Dataset, Generator, load")
+
+
+def test_no_stage_imports_what_only_a_part_of_it_may_need() -> None:
+    """These take seconds, and DVC starts every stage anew."""
+    modules = ", ".join(f"augment.{stage}.run" for stage in STAGES)
+    run(f"import {modules}, sys; assert not {{'sklearn', 'scipy.stats'}} & set(sys.modules)")

@@ -28,6 +28,7 @@ from augment.data.places import (
 )
 from augment.new_project import init
 from augment.runtime import workers
+from augment.train import assemble
 from augment.train.recipes import RECIPES
 from augment.train.settings import TrainSettings
 
@@ -82,6 +83,22 @@ def test_a_project_of_its_own_takes_every_recipe(recipe: str, fresh: Path) -> No
     model = {"name": settings.model} if isinstance(settings.model, str) else settings.model
     resolved = TrainSettings(recipe=recipe).resolved()["model"]
     assert model["name"] == resolved["name"]
+
+
+def test_parts_are_checked_once_for_the_same_settings(
+    tmp_path: Path, small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(tmp_path)
+    checked: list[int] = []
+    monkeypatch.setattr(assemble, "check_rates", lambda train: checked.append(train.seed))
+    for seed in (1, 1, 2, 2):
+        pipeline.load([f"train.seed={seed}"], tmp_path)
+    assert checked == [1, 2]
+    for _ in range(2):  # what is wrong is never noted as checked
+        with pytest.raises(params.ParamsError, match="train.loss: unknown"):
+            pipeline.load(["train.loss=nothing"], tmp_path)
+    (tmp_path / pipeline.CHECKED).write_text("damaged")
+    assert pipeline.load([], tmp_path).ingest.source == "builtin:digits"
 
 
 def test_a_rate_is_of_a_phase_that_the_model_has(tmp_path: Path, small) -> None:

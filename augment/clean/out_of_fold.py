@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from augment.classifiers.classifier import Classifier
 from augment.classifiers.fit import fit_classifier
@@ -252,6 +251,8 @@ def _shapes(
     ``usable`` (N,) images of ``pixels``. The last feature is the length of what the components
     leave unexplained: it is large for an image unlike all others.
     """
+    from sklearn.decomposition import PCA
+
     rows = np.flatnonzero(usable)
     if not len(rows):
         return lambda shown: np.zeros((len(shown), 1), np.float32)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from augment.classifiers.classifier import Classifier
 from augment.data import images
@@ -138,6 +137,8 @@ class Probe:
 
 def _spearman(values: NDArray[np.float64], measures: NDArray[np.float64]) -> float:
     """Rank correlation, -1 … 1; NaN for under three measures or a factor that does not vary."""
+    from scipy.stats import spearmanr
+
     measured = np.isfinite(measures)
     values, measures = values[measured], measures[measured]
     if len(measures) < 3 or np.ptp(measures) == 0:

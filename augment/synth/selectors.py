@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from augment.registry import Count, Registry
 from augment.synth.settings import SynthSettings
@@ -54,6 +53,8 @@ def highest_ranked(scores: Sequence[Scores], count: int) -> NDArray[np.int64]:
     ``scores`` holds an array (N,) for each selector. Of equal sums the earlier candidate is kept.
     Source: Borda's count, as in Dwork et al. 2001, Rank Aggregation Methods for the Web.
     """
+    from scipy.stats import rankdata
+
     total = np.sum([rankdata(values) for values in scores], axis=0)
     return np.sort(np.argsort(-total, kind="stable")[:count])
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from augment.data.arrays import Arrays, in_blocks
@@ -46,6 +44,8 @@ def ranks(data: Arrays, factors: Sequence[str]) -> NDArray[np.float32]:
 
     NaN where a factor cannot be measured.
     """
+    from scipy.stats import rankdata
+
     places = np.full((len(data), len(factors)), np.nan, np.float32)
     for column, name in enumerate(factors):
         values = in_blocks(FACTORS.build(name), data.pixels)
@@ -62,6 +62,8 @@ def styles(described: Doubles, labels: Labels, most: int, seed: int) -> Labels:
     A label has one for each STYLE images; of more than MOST images so many, spread evenly, make
     the clusters.
     """
+    from sklearn.cluster import KMeans
+
     clusters = np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)

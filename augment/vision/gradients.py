@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy import ndimage
-from sklearn.decomposition import PCA
 from torch.nn import functional
 
 from augment.data.arrays import in_blocks
@@ -25,6 +24,8 @@ def describe(pixels: Pixels, *, upright: bool) -> Doubles:
 
     Of more than MOST images the components are those of so many, spread evenly.
     """
+    from sklearn.decomposition import PCA
+
     if len(pixels) <= MOST:
         roots = gradients(pixels, upright=upright)
         count = min(COMPONENTS, *roots.shape)

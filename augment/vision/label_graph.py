@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import cg
-from sklearn.cluster import SpectralClustering
-from sklearn.neighbors import kneighbors_graph
 
 from augment.data.types import Doubles, Labels
 
@@ -19,6 +17,8 @@ ALPHA = 0.99  # share of an image's label that comes from its neighbours, as in 
 
 def graph(described: Doubles) -> sparse.csr_array:
     """Weights (N, N) from descriptors (N, D): 1 between mutual neighbours, ½ if only one way."""
+    from sklearn.neighbors import kneighbors_graph
+
     near = kneighbors_graph(described, min(NEIGHBOURS, len(described) - 1))
     return sparse.csr_array((near + near.T) / 2)
 
@@ -28,6 +28,8 @@ def clusters(weights: sparse.csr_array, kinds: int, seed: int) -> Labels:
 
     Sources: Ng, Jordan & Weiss 2001; for the assignment Damle, Minden & Ying 2019.
     """
+    from sklearn.cluster import SpectralClustering
+
     method = SpectralClustering(
         kinds, affinity="precomputed", assign_labels="cluster_qr", random_state=seed % 2**32
     )

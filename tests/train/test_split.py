@@ -28,6 +28,9 @@ SENSITIVE = {
 }  # fmt: skip
 WEIGHTS = 3e-3  # that the largest difference of a weight may be, of its tensor's largest
 LOSSES = 1e-4
+# Rounding may carry a value over the corner of a ReLU or of a hinge, which changes a gradient by
+# an image's share: in so many steps at most, and by no more than this.
+CORNERS, SHARE = STEPS // 10, 5e-3
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +101,19 @@ def test_two_processes_learn_what_one_does(
     made = settings(**VARIANTS[variant])
     alone, feed = follow.engine_of(made, images, images, CLASSES, CPU, None)
     shared, same = follow.engine_of(made, images, images, CLASSES, CPU, group)
+    corners = 0
     for number in range(STEPS):
-        row = alone.step(number, feed.at)
-        other = shared.step(number, same.at)
+        row, other = (
+            {name: float(value) for name, value in engine.step(number, batches.at).items()}
+            for engine, batches in ((alone, feed), (shared, same))
+        )
         assert row.keys() == other.keys()
         if variant in SENSITIVE:
-            for name, value in row.items():
-                assert float(other[name]) == pytest.approx(float(value), rel=LOSSES, abs=LOSSES)
+            assert other == pytest.approx(row, rel=SHARE, abs=SHARE)
+            corners += other != pytest.approx(row, rel=LOSSES, abs=LOSSES)
             assert furthest(alone.state(), shared.state()) < (WEIGHTS, "")
             shared.load(alone.state())
+    assert corners <= CORNERS
     assert furthest(alone.state(), shared.state()) < (WEIGHTS, "")
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import binomtest
 
 from augment.clean.checks.base import BOTH_PROFILES, CHECKS
 from augment.clean.checks.evidence import Evidence, Floats
@@ -104,6 +103,8 @@ def _readable(evidence: Evidence, kinds: NDArray[np.int64], share: float) -> NDA
     They read at least a ``share`` of the images of such a class as these are labelled. No class is
     readable where the labels of all could as well be guessed (binomial test, ``_GUESSED``).
     """
+    from scipy.stats import binomtest
+
     rows = np.flatnonzero(evidence.open & np.isin(evidence.labels, kinds))
     labels = evidence.labels[rows]
     if len(kinds) < 2:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from augment.runtime import seeding
 
@@ -72,6 +71,8 @@ def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> float:
     seeds depend on one another; the p-value is then too small, and the interval decides. Source:
     McNemar 1947.
     """
+    from scipy import stats
+
     if not before.size:
         return math.nan
     lost, won = int(np.sum(before & ~after)), int(np.sum(after & ~before))
