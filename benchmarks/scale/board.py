@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scale.cluster import Cluster, Work, simulate
-from benchmarks.scale.shards import STAGES
+from benchmarks.scale.cluster import STAGES, Cluster, Work, simulate
 from benchmarks.tables import MACHINE, Frame, first, summary
 
 SHARD = 4096  # images

@@ -17,6 +17,8 @@ import numpy as np
 
 from augment.runtime import seeding
 
+STAGES = ("ingest", "clean", "write")  # what is done with a shard
+
 
 @dataclass(frozen=True)
 class Cluster:

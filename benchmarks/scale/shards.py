@@ -13,8 +13,8 @@ from augment.data import files, table
 from augment.data.places import AUGMENTED, SYNTHETIC
 from augment.runtime import workers
 from benchmarks import stages
+from benchmarks.scale.cluster import STAGES
 
-STAGES = ("ingest", "clean", "write")
 OFTEN = 0.05  # seconds between two looks at the workers
 
 
