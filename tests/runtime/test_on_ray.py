@@ -51,6 +51,10 @@ def divide(number: int) -> float:
 
 def process(_: int) -> int:
     return os.getpid()
+
+
+def scaled(value: dict[str, int], number: int) -> tuple[int, int, int]:
+    return os.getpid(), id(value), value["scale"] * number
 """
 
 
@@ -104,6 +108,21 @@ def test_long_pieces_run_side_by_side(ray: Any) -> None:
     work = [(number,) for number in (1, 2, 3)]
     done = workers.side_by_side(ray.divide, work, count=3, processes=2, title="")
     assert done == [6.0, 3.0, 2.0]
+
+
+def test_a_crew_gets_its_value_once(ray: Any) -> None:
+    crew = workers.crew({"scale": 3}, "cpu")
+    assert crew is not None
+    done = list(crew.mapped(ray.scaled, ((number,) for number in range(20))))
+    assert [made for *_, made in done] == [3 * number for number in range(20)]
+    places = {(process, place) for process, place, _ in done}
+    assert len(places) == len({process for process, _ in places})  # none was unpacked twice
+    assert os.getpid() not in {process for process, _ in places}
+
+
+def test_a_crew_for_gpus_needs_one(ray: Any) -> None:
+    with pytest.raises(on_ray.RayError, match="runtime.address: this machine: Ray has no GPU"):
+        workers.crew({}, "cuda")
 
 
 def test_as_many_pieces_wait_as_the_cluster_has_workers(ray: Any) -> None:
@@ -203,6 +222,10 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         on_ray.RayError, match=r"ray is not installed: pip install 'augment\[ray\]'"
     ):
         on_ray.RayExecutor(None, 1)
+
+
+def test_without_ray_there_is_no_crew() -> None:
+    assert workers.crew({}, "cpu") is None
 
 
 def test_settings_take_a_name_or_an_address() -> None:
