@@ -74,6 +74,14 @@ SMALL = {
 }
 
 
+LONG = ("test_pipeline", "test_split", "test_process_group", "test_dvc", "test_boards")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that no worker is left alone with one."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session")
 def digits_table() -> Callable[..., Path]:
     """Writes scikit-learn's digits as a cleaned table: 60 % train, 20 % valid, 20 % test."""

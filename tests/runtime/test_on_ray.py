@@ -224,10 +224,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         on_ray.RayExecutor(None, 1)
 
 
-def test_without_ray_there_is_no_crew() -> None:
-    assert workers.crew({}, "cpu") is None
-
-
 def test_settings_take_a_name_or_an_address() -> None:
     tree = {"ingest": {"source": "x"}}
     assert params.Params.model_validate(tree).runtime.name == "processes"

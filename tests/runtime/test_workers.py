@@ -32,6 +32,10 @@ def test_small_sets_stay_in_this_process() -> None:
         assert executor is None
 
 
+def test_without_ray_there_is_no_crew() -> None:
+    assert workers.crew({}, "cpu") is None
+
+
 def test_processes_keep_the_order() -> None:
     with workers.pool(2, 1_000_000) as executor:
         assert executor is not None
