@@ -189,6 +189,7 @@ def test_score_has_the_names_that_others_read(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a score of interpreters start, each of which imports torch
 def test_through_dvc(tmp_path: Path, small) -> None:
     """dvc repro; again does nothing; a deleted output comes back with the same bytes."""
     root = tmp_path / "mine"
