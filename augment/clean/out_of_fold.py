@@ -127,7 +127,7 @@ def gather(
 
 
 def _as_small(pixels: Pixels, largest: int) -> Pixels:
-    """Pixels (N, C, S, S) in squares' means, where the ``largest`` image is smaller than half S.
+    """Pixels (N, C, S, S) in squares' means, where the ``largest`` image has half S at most.
 
     A network sees as much in them, in a fraction of the time.
     """

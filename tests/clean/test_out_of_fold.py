@@ -204,3 +204,13 @@ def test_folds_keep_groups_and_deal_classes_evenly() -> None:
         assert shares.max() - shares.min() <= 1
     assert (fold == deal_folds(groups, labels, teaches, 3, 0)).all()
     assert (fold != deal_folds(groups, labels, teaches, 3, 1)).any()
+
+
+def test_networks_read_small_images_in_their_size() -> None:
+    """Eight pixels that were made thirty-two are read as the eight that they were."""
+    frame, pixels = digits(60)
+    larger = pixels.repeat(4, 2).repeat(4, 3)
+    native, made_larger = (gather(frame, shown, steps=2) for shown in (pixels, larger))
+    assert np.array_equal(made_larger.foreign, native.foreign)
+    large = gather(frame.assign(width=17), larger, steps=2)  # one of them has more to show
+    assert not np.array_equal(large.foreign, native.foreign)

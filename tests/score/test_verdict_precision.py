@@ -26,7 +26,7 @@ def digits(start: int, stop: int) -> Arrays:
 @pytest.mark.parametrize(("added", "verdict"), [(600, "helps"), (0, "no difference")])
 def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
     nothing, test = digits(0, 0), digits(1000, 1500)
-    terms = Terms(10, 60, 32, "residual", "glyph", torch.device("cpu"))
+    terms = Terms(10, 120, 32, "residual", "glyph", torch.device("cpu"))
 
     chances: dict[str, np.ndarray] = {}
 
@@ -45,7 +45,7 @@ def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
     try:
         for setting in ("full", "bf16"):
             with precision.fixed(setting):
-                plan = Plan(["classic"], [], range(2), ["elastic"])
+                plan = Plan(["classic"], [], range(3), ["elastic"])
                 reports[setting] = protocol.measure(study, plan)
     finally:
         torch.set_num_threads(threads)

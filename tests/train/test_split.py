@@ -29,9 +29,9 @@ SENSITIVE = {
 WEIGHTS = 3e-3  # that the largest difference of a weight may be, of its tensor's largest
 LOSSES = 1e-4
 # Rounding may carry a value over the corner of a ReLU or of a hinge, which changes a gradient by
-# an image's share: in so many steps at most, and by no more than this.
-HELD = 15  # steps of these: each is a test of its own
-CORNERS, SHARE = HELD // 5, 5e-3
+# an image's share: so many steps of each variant, where that was seen, and by no more than SHARE.
+CORNERS = {"projected": 3}
+SHARE = 5e-3
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_two_processes_learn_what_one_does(
     alone, feed = follow.engine_of(made, images, images, CLASSES, CPU, None)
     shared, same = follow.engine_of(made, images, images, CLASSES, CPU, group)
     corners = 0
-    for number in range(HELD if variant in SENSITIVE else STEPS):
+    for number in range(STEPS):
         row, other = (
             {name: float(value) for name, value in engine.step(number, batches.at).items()}
             for engine, batches in ((alone, feed), (shared, same))
@@ -114,7 +114,7 @@ def test_two_processes_learn_what_one_does(
             corners += other != pytest.approx(row, rel=LOSSES, abs=LOSSES)
             assert furthest(alone.state(), shared.state()) < (WEIGHTS, "")
             shared.load(alone.state())
-    assert corners <= CORNERS
+    assert corners <= CORNERS.get(variant, 0)
     assert furthest(alone.state(), shared.state()) < (WEIGHTS, "")
 
 
