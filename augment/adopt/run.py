@@ -18,6 +18,7 @@ from augment.data import files, table
 from augment.data.arrays import Arrays, classes_of_all, load_arrays, load_domains
 from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
 from augment.runtime import devices
+from augment.runtime.sampling import sampled_rows
 
 
 def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
 
     The valid split calibrates the opinions and decides how they are combined; the test split is
     not read. The images of other domains teach (``ingest.domains``) where some class has no
-    labelled train image. Gives the report. Raises AdoptError where under two classes have a
+    labelled train image. Of very many images a sample is looked at (``adopt.images``); the report
+    says so under ``sampled``. Gives the report. Raises AdoptError where under two classes have a
     labelled train image and no domain speaks, or where no labeller has an opinion.
     """
     clean = root / CLEAN
@@ -33,7 +35,9 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     report: dict[str, Any] = {"unlabelled": int(facts["label"].isna().sum()), "domain": None}
     adopted: dict[str, tuple[str, float]] = {}
     if report["unlabelled"]:
-        train = load_arrays(clean, split="train", origin="real", unlabelled=True)
+        every = load_arrays(clean, split="train", origin="real", unlabelled=True)
+        train, sampled = _sample(every, settings)
+        report |= sampled
         classes = train.classes
         valid = load_arrays(clean, split="valid", origin="real", classes=classes, shape=train.shape)
         pool = Pool(
@@ -67,6 +71,18 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     _write(root, adopted)
     files.write_json(root / REPORTS / "adopt.json", report)
     return report
+
+
+def _sample(every: Arrays, settings: AdoptSettings) -> tuple[Arrays, dict[str, Any]]:
+    """The images that are looked at, in their order, and what the report says of a sample."""
+    parts, said = [], {}
+    for kind, fits in (("labelled", every.labels >= 0), ("unlabelled", every.labels < 0)):
+        rows = np.flatnonzero(fits)
+        told = f"adopt: {{}} {kind} images are looked at (adopt.images)"
+        parts.append(sampled_rows(every.labels, settings.images, settings.seed, told, rows))
+        if len(parts[-1]) < len(rows):
+            said[kind] = {"images": len(parts[-1]), "of": len(rows)}
+    return (every.take(np.sort(np.concatenate(parts))), {"sampled": said}) if said else (every, {})
 
 
 def _checked(pool: Pool, train: Labels, valid: Labels, clean: Path) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from augment.registry import Count, Fraction
-from augment.settings import Kind, PartSpec, Profile, Settings
+from augment.settings import MOST, Kind, MostImages, PartSpec, Profile, Settings
 
 
 class AdoptSettings(Settings):
@@ -28,6 +28,11 @@ class AdoptSettings(Settings):
     steps: Count = 600
     """Training steps of each classifier that is taught, at most: n images, labelled or not, get
     100 + 2 n.
+    """
+    images: MostImages = MOST
+    """Train images at most that are looked at: so many with a label, and so many without one. Of
+    more it is a seeded sample, of labelled ones the same share of every class and never fewer than
+    10 of one; an unlabelled image outside it is not adopted. Valid images stay whole.
     """
     rounds: Count = 1
     """Rounds of teaching: each starts anew with the labels of the one before."""

@@ -17,15 +17,27 @@ def sampled(
 ) -> Arrays:
     """At most ``most`` of the images, or of those in ``rows``, in their order.
 
+    Of more a seeded sample is taken, as ``sampled_rows`` does.
+    """
+    whole = rows is None
+    rows = np.arange(len(images)) if rows is None else rows
+    taken = sampled_rows(images.labels, most, seed, told, rows)
+    return images if whole and len(taken) == len(images) else images.take(taken)
+
+
+def sampled_rows(
+    labels: Labels, most: int, seed: int, told: str, rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """At most ``most`` of ``rows``, in their order; ``labels`` are those of all rows.
+
     Of more a seeded sample is taken: the same share of every class, and never fewer than LEAST of
     one, even where these are more than ``most``. ``told`` is said then, with "5 of 9" for its {}.
     """
-    labels = images.labels if rows is None else images.labels[rows]
-    if len(labels) <= most:
-        return images if rows is None else images.take(rows)
-    places = _spread(labels, most, seed)
-    progress.say(told.format(f"{len(places):,} of {len(labels):,}"))
-    return images.take(places if rows is None else rows[places])
+    if len(rows) <= most:
+        return rows
+    places = _spread(labels[rows], most, seed)
+    progress.say(told.format(f"{len(places):,} of {len(rows):,}"))
+    return rows[places]
 
 
 def _spread(labels: Labels, most: int, seed: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from augment.train.loop import Trainer
 
 def publish_generator(
     trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path,
-    helpers: int = 0,
+    helpers: int, sampled: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:  # fmt: skip
     """Write models/generator, reports/progress and reports/train.json; the report.
 
-    ``helpers`` counts images of other classes, which the model learned from beside ``pool``.
+    ``helpers`` counts images of other classes, which the model learned from beside ``pool``;
+    ``sampled`` says which images were a sample, and of how many.
     """
     needs = trainer.model.needs
     history, train, valid = trainer.history, trainer.train, trainer.valid
@@ -79,6 +81,7 @@ def publish_generator(
         "classes": train.classes,
         "shape": list(train.shape),
         "images": seen,
+        **({"sampled": sampled} if sampled else {}),
         "steps": history.step,
         "best": {"step": history.best_step, "kid": history.best_kid},
         "rollbacks": history.rollbacks,

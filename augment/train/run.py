@@ -100,7 +100,7 @@ def _run(
     resolved = assemble.resolved_settings(settings)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
     guessed = needs.guessed and needs.labels == "half"
-    labeller = _labeller(settings, filled if guessed else train, home, device)
+    labeller, sample = _labeller(settings, filled if guessed else train, home, device)
     for key, others in (("domains", sources), ("helpers", helpers)):
         if settings.profile == "glyph" and others and not needs.key and opposed(train, others):
             progress.say(
@@ -119,7 +119,7 @@ def _run(
             settings, train, valid, labeller, home, device, log, taught, sources, group
         )
         trainer.fit()
-    return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()))
+    return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()), sample)
 
 
 def _helpers(settings: TrainSettings, needs: Needs, train: Arrays, folder: Path) -> Arrays | None:
@@ -259,17 +259,19 @@ def load_pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
 
 
 def _labeller(
-    settings: TrainSettings, train: Arrays, home: Path, device: torch.device
-) -> Classifier:
+    settings: TrainSettings, every: Arrays, home: Path, device: torch.device
+) -> tuple[Classifier, dict[str, dict[str, int]]]:
     """The classifier that synth filters with; fitted once for a run, on the train split only.
 
     Where the model guesses the labels of images without one, it learns from these too: of a few
-    labels alone it would turn nearly all samples away.
+    labels alone it would turn nearly all samples away. Beside it what the report says of the
+    sample that it learns from: nothing where that is all images.
     """
-    if (home / "labeller.safetensors").exists() and (home / "labeller.json").exists():
-        return load_classifier(home, "labeller", device)
     told = "train: the labeller learns from {} images (train.labeller.images)"
-    train = sampled(train, settings.labeller.images, settings.seed, told)
+    train = sampled(every, settings.labeller.images, settings.seed, told)
+    said = {"labeller": {"images": len(train), "of": len(every)}} if train is not every else {}
+    if (home / "labeller.safetensors").exists() and (home / "labeller.json").exists():
+        return load_classifier(home, "labeller", device), said
     labeller = fit_classifier(
         train.pixels,
         train.labels,
@@ -284,7 +286,7 @@ def _labeller(
         title="labeller",
     )
     labeller.save(home, "labeller")
-    return labeller
+    return labeller, said
 
 
 def _digest(value: Any) -> str:

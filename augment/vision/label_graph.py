@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from augment.data.types import Doubles, Labels
+from augment.vision.neighbours import nearest
 
 NEIGHBOURS = 8  # nearest images to which an image is joined; chosen by hand
 ALPHA = 0.99  # share of an image's label that comes from its neighbours, as in Zhou et al. 2004
@@ -17,9 +18,11 @@ ALPHA = 0.99  # share of an image's label that comes from its neighbours, as in 
 
 def graph(described: Doubles) -> sparse.csr_array:
     """Weights (N, N) from descriptors (N, D): 1 between mutual neighbours, ½ if only one way."""
-    from sklearn.neighbors import kneighbors_graph
-
-    near = kneighbors_graph(described, min(NEIGHBOURS, len(described) - 1))
+    count, joined = len(described), min(NEIGHBOURS, len(described) - 1)
+    points = described.astype(np.float32)
+    places, _ = nearest(points, points, joined, same=True)
+    rows = np.repeat(np.arange(count), joined)
+    near = sparse.csr_array((np.ones(rows.size), (rows, places.ravel())), (count, count))
     return sparse.csr_array((near + near.T) / 2)
 
 

@@ -338,6 +338,24 @@ def test_the_test_split_changes_nothing(tmp_path: Path) -> None:
     assert same[0] == same[1] and report(tmp_path / "one") == report(tmp_path / "two")
 
 
+def test_of_very_many_images_a_sample_is_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = digits(tmp_path, labelled=20, valid=5, unlabelled=400)
+    options = {"labellers": ["graph"], "probability": 0.0}
+    assert "sampled" not in adopt.run(params(**options), tmp_path)
+    assert set(table.frame(tmp_path / ADOPTED, ["id"])["id"]) == set(truth)
+    assert "adopt.images" not in capsys.readouterr().err
+    written = adopt.run(params(**options, images=150), tmp_path)
+    said = {"labelled": {"images": 150, "of": 200}, "unlabelled": {"images": 150, "of": 400}}
+    assert written["sampled"] == said and written["unlabelled"] == 400
+    ids = list(table.frame(tmp_path / ADOPTED, ["id"])["id"])
+    assert written["adopted"] == len(ids) == 150 and set(ids) < set(truth) and ids == sorted(ids)
+    told = capsys.readouterr().err
+    assert "adopt: 150 of 400 unlabelled images are looked at (adopt.images)\n" in told
+    assert "adopt: 150 of 200 labelled images are looked at (adopt.images)\n" in told
+
+
 def test_without_valid_images_the_report_says_so(tmp_path: Path) -> None:
     truth = digits(tmp_path, labelled=1, valid=0, unlabelled=300)
     written = adopt.run(params(labellers=["graph"], probability=0.5), tmp_path)

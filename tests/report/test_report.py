@@ -380,6 +380,16 @@ def test_flow_counts_add_up(built: Built) -> None:
         "76 → 72",
     ):
         assert part in text  # fmt: skip
+    assert "not looked at" not in text and "the labeller learned" not in text
+
+
+def test_the_flow_says_what_was_a_sample(built: Built) -> None:
+    reports = stages()
+    reports["adopt"]["sampled"] = {"unlabelled": {"images": 2, "of": 3}}
+    reports["train"]["sampled"] = {"labeller": {"images": 1000, "of": 4000}}
+    text = render(built(reports)).text("span", "b", "li")
+    assert "1 of them were not looked at (adopt.images)" in text
+    assert "; the labeller learned from 1,000 of 4,000" in text
 
 
 def test_the_nearest_pair_stands_first(built: Built) -> None:

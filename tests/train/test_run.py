@@ -270,11 +270,15 @@ def test_the_labeller_learns_from_a_sample_of_more_images(
     assert "images" not in assemble.resolved_settings(settings(root))["labeller"]
     train.run(settings(root, steps=10), root)
     assert "labeller learns" not in capsys.readouterr().err
+    assert "sampled" not in files.read_json(root / "reports/train.json")
     whole, labeller = sizes[0], {"steps": 20, "images": 100}
     report = train.run(settings(root, steps=10, labeller=labeller), root)
     said = f"train: the labeller learns from 100 of {whole:,} images (train.labeller.images)\n"
     assert said in capsys.readouterr().err
     assert sizes == [whole, 100] and report["settings"]["labeller"]["images"] == 100
+    assert report["sampled"] == {"labeller": {"images": 100, "of": whole}}
+    again = train.run(settings(root, steps=10, labeller=labeller), root)
+    assert len(sizes) == 2 and again == report  # the labeller is there; what it learned from, too
 
 
 def test_runs_without_dvclive(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

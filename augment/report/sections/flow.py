@@ -61,6 +61,8 @@ def _train(report: Mapping[str, Any]) -> Step:
     if seen.get("helpers"):
         note += f", beside {seen['helpers']:,} helpers of other classes"
     note += f"; {seen['valid']:,} to watch"
+    if labeller := report.get("sampled", {}).get("labeller"):
+        note += f"; the labeller learned from {labeller['images']:,} of {labeller['of']:,}"
     total = seen["train"] + seen.get("unlabelled", 0)
     return Step("train", f"{total:,}", "a generator", note)
 
@@ -75,6 +77,8 @@ def _codes(report: Mapping[str, Any]) -> Step:
 def _adopt(report: Mapping[str, Any]) -> Step:
     left = report["unlabelled"] - report["adopted"]
     note = f"{left:,} stay without a label"
+    if sample := report.get("sampled", {}).get("unlabelled"):
+        note += f"; {sample['of'] - sample['images']:,} of them were not looked at (adopt.images)"
     return Step("adopt", f"{report['unlabelled']:,}", f"{report['adopted']:,}", note)
 
 
