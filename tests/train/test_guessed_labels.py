@@ -88,6 +88,13 @@ def test_blank_images_are_described_too() -> None:
     assert np.isfinite(describe(pixels, upright=True)).all()
 
 
+def test_a_graph_in_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three points on a line the first two choose each other, and the third the second."""
+    monkeypatch.setattr(label_graph, "NEIGHBOURS", 1)
+    weights = label_graph.graph(np.array([[0.0], [1.0], [3.0]])).toarray()
+    assert weights.tolist() == [[0, 1, 0], [1, 0, 0.5], [0, 0.5, 0]]
+
+
 def test_labels_spread_as_in_closed_form() -> None:
     """Of two joined nodes, one labelled: F = (I - αS)^-1 Y with S the exchange of the two."""
     pair = sparse.csr_array(np.array([[0.0, 1.0], [1.0, 0.0]]))
