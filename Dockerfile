@@ -11,7 +11,7 @@ COPY pyproject.toml README.md LICENSE params.yaml dvc.yaml .dvcignore ./
 COPY stages stages
 COPY augment augment
 RUN python -m venv /opt/augment \
- && /opt/augment/bin/pip install --no-cache-dir --no-compile $PIP_OPTIONS ".[$EXTRAS]"
+ && /opt/augment/bin/pip install --no-cache-dir $PIP_OPTIONS ".[$EXTRAS]"
 
 FROM python:3.12-slim
 RUN apt-get update \

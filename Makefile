@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Stages and tests start Python many times: without kept bytecode torch alone takes 4 s more each.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test docs browser lint bench lock clean
 
