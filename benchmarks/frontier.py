@@ -31,6 +31,7 @@ SETS = {
     "digits": mnist.digits,
     "photographs": photographs.patches,
     "calligraphy": scans.calligraphy,
+    "large calligraphy": scans.large_calligraphy,
     "words": scans.words,
     "many": scans.many,
 }

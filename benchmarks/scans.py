@@ -37,6 +37,12 @@ def calligraphy() -> Sets:
 
 
 @functools.cache
+def large_calligraphy() -> Sets:
+    """The 20 first images of each of these characters, 128 × 128, and those held out."""
+    return _written(128, FEW)
+
+
+@functools.cache
 def many() -> Sets:
     """300 classes, 32 × 32: characters upright, on their side and upside down.
 

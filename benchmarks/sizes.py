@@ -21,6 +21,7 @@ MINUTES = 20  # of training, within which characters must be right
 RIGHT = 0.9  # label accuracy of the characters, at least
 CASES = {  # images a class, and seconds of training, of the full form
     "calligraphy": ([10, 100], [240, 60 * MINUTES]),
+    "large calligraphy": ([20], [240]),
     "words": ([100], [240]),
     "photographs": ([400], [240]),
     "many": ([20], [240]),

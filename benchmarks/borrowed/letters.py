@@ -49,7 +49,7 @@ PRINT = {  # fonts of Chinese characters that no brush drew
     "migu-1c-regular.ttf": "fonts-migmix",
     "monapo.ttf": "fonts-monapo",
 }
-FINE = 96  # pixels on which a hand's image is bent, before it is made small
+FINE = 96  # pixels at least on which a hand's image is bent, before it is made small
 
 
 def written(
@@ -64,7 +64,7 @@ def written(
 
     def image(label: int, number: int) -> Pixels:
         rng = seeding.rng(seed, "hand", characters[label], number)
-        mask = inked(files[(number + label) % len(files)], characters[label], FINE)
+        mask = inked(files[(number + label) % len(files)], characters[label], max(FINE, side))
         return _small(glyphs.warped(mask, rng), side)
 
     places = [(label, number) for label in range(len(characters)) for number in range(each)]
