@@ -246,6 +246,7 @@ def serve(root: Path, *, port: int, browser: bool, say: Callable[[str], None]) -
         raise ReviewError(
             f"--port {port}: cannot be used; without --port a free one is taken"
         ) from None
+    listening.listen()  # before anybody hears of the address: a quick browser waits, not refused
     address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
     say(f"{address}\nctrl-C ends the review; every decision is in {decisions.FILE} at once")
     if browser and _has_screen():

@@ -6,7 +6,9 @@ import csv
 import hashlib
 import importlib.util
 import shutil
+import socket
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -420,6 +422,19 @@ def test_a_missing_package_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) 
         serve(root)
 
 
+def test_the_address_can_be_opened_when_it_is_said(root: Path) -> None:
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    pytest.importorskip("starlette", reason="starlette is not installed")
+
+    def visit(text: str) -> None:
+        address = urllib.parse.urlsplit(text.splitlines()[0])
+        socket.create_connection((address.hostname, address.port), timeout=5).close()
+        raise EOFError("visited")
+
+    with pytest.raises(EOFError, match="visited"):
+        serve(root, browser=False, say=visit)
+
+
 Opened = Callable[..., Any]
 
 
@@ -437,6 +452,7 @@ def served(root: Path) -> Iterator[Callable[[], str]]:
             server.app(root, TOKEN), port=0, log_level="warning", lifespan="off", ws="none"
         )
         sockets = [config.bind_socket()]
+        sockets[0].listen()  # as ``serve`` does
         running.append(uvicorn.Server(config))
         threading.Thread(target=running[-1].run, args=(sockets,), daemon=True).start()
         return f"http://127.0.0.1:{sockets[0].getsockname()[1]}/{TOKEN}/"
