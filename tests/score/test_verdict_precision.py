@@ -26,7 +26,7 @@ def digits(start: int, stop: int) -> Arrays:
 @pytest.mark.parametrize(("added", "verdict"), [(600, "helps"), (0, "no difference")])
 def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
     nothing, test = digits(0, 0), digits(1000, 1500)
-    terms = Terms(10, 120, 32, "residual", "glyph", torch.device("cpu"))
+    terms = Terms(10, 40, 32, "residual", "glyph", torch.device("cpu"))
 
     chances: dict[str, np.ndarray] = {}
 
