@@ -18,7 +18,7 @@ from augment.data import files, table
 from augment.data.arrays import Arrays, classes_of_all, load_arrays, load_domains
 from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
 from augment.runtime import devices
-from augment.runtime.sampling import sampled_rows
+from augment.runtime.sampling import Sampler
 
 
 def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
@@ -36,10 +36,13 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     adopted: dict[str, tuple[str, float]] = {}
     if report["unlabelled"]:
         every = load_arrays(clean, split="train", origin="real", unlabelled=True)
-        train, sampled = _sample(every, settings)
-        report |= sampled
+        told = "adopt: {count} {kind} images are looked at (adopt.images)"
+        sampler = Sampler(settings.images, settings.seed, told)
+        train = _sample(every, sampler)
         classes = train.classes
         valid = load_arrays(clean, split="valid", origin="real", classes=classes, shape=train.shape)
+        valid = sampler.images("valid", valid)
+        report |= sampler.facts
         pool = Pool(
             np.concatenate([train.pixels, valid.pixels]),
             classes,
@@ -73,16 +76,13 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
     return report
 
 
-def _sample(every: Arrays, settings: AdoptSettings) -> tuple[Arrays, dict[str, Any]]:
-    """The images that are looked at, in their order, and what the report says of a sample."""
-    parts, said = [], {}
-    for kind, fits in (("labelled", every.labels >= 0), ("unlabelled", every.labels < 0)):
-        rows = np.flatnonzero(fits)
-        told = f"adopt: {{}} {kind} images are looked at (adopt.images)"
-        parts.append(sampled_rows(every.labels, settings.images, settings.seed, told, rows))
-        if len(parts[-1]) < len(rows):
-            said[kind] = {"images": len(parts[-1]), "of": len(rows)}
-    return (every.take(np.sort(np.concatenate(parts))), {"sampled": said}) if said else (every, {})
+def _sample(every: Arrays, sampler: Sampler) -> Arrays:
+    """The images that are looked at, in their order."""
+    rows = [
+        sampler.rows(kind, every.labels, np.flatnonzero(fits))
+        for kind, fits in (("labelled", every.labels >= 0), ("unlabelled", every.labels < 0))
+    ]
+    return every.take(np.sort(np.concatenate(rows))) if sampler.counts else every
 
 
 def _checked(pool: Pool, train: Labels, valid: Labels, clean: Path) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ class AdoptSettings(Settings):
     images: MostImages = MOST
     """Train images at most that are looked at: so many with a label, and so many without one. Of
     more it is a seeded sample, of labelled ones the same share of every class and never fewer than
-    10 of one; an unlabelled image outside it is not adopted. Valid images stay whole.
+    10 of one; an unlabelled image outside it is not adopted. Of valid images it is so many at most.
     """
     rounds: Count = 1
     """Rounds of teaching: each starts anew with the labels of the one before."""

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augment.compare.workspace import Workspace
+from augment.compare.workspace import Workspace, sampler
 from augment.data.arrays import Arrays
-from augment.runtime.sampling import sampled
 from augment.score import run as score
 from augment.score.run import ScoreImages
 from augment.score.settings import ScoreSettings
@@ -37,14 +36,12 @@ class Classifiers:
     @cached_property
     def train(self) -> Arrays:
         """The labelled train images, or a sample of so many as ``score.images`` says."""
-        told = "compare: judged on {} train images (score.images)"
-        return sampled(self.workspace.train, self.settings.images, self.settings.seed, told)
+        return sampler(self.settings).images("train", self.workspace.train)
 
     @cached_property
     def unlabelled(self) -> Arrays:
         """The train images without a label, or a sample of as many."""
-        told = "compare: judged on {} images without a label (score.images)"
-        return sampled(self.workspace.unlabelled, self.settings.images, self.settings.seed, told)
+        return sampler(self.settings).images("unlabelled", self.workspace.unlabelled)
 
     @cached_property
     def shared(self) -> Study:

@@ -37,7 +37,7 @@ def compare(
     if not (math.isfinite(minutes) and minutes > 0):
         raise CompareError(f"--minutes: above 0, found {minutes:g}")
     settings = pipeline.load(overrides, root)
-    here = workspace.prepare(root)
+    here = workspace.prepare(root, settings.score)
     asked_for = entries(names, overrides, root, here.train)
     bench = Bench(here, settings, minutes)
     _announce(bench, asked_for)
@@ -96,6 +96,7 @@ def _tested(bench: Bench, winner: Entry, root: Path) -> dict[str, Any]:
         )
         if not len(test):
             return {}
+        test = workspace.sampler(bench.settings.score).images("test", test)
         tested[key] = {"name": winner.name, **bench.test(winner, test)}
         files.write_json(ledger, tested)
     return {"now": tested[key], "looks": len(tested)}

@@ -18,6 +18,8 @@ from augment.data.arrays import Arrays, load_arrays
 from augment.data.places import CACHE, CLEAN
 from augment.errors import AugmentError
 from augment.ingest.splits import OPEN, TRAIN, cut_valid
+from augment.runtime.sampling import Sampler
+from augment.score.settings import ScoreSettings
 
 HELD = 0.3  # of the labelled train images of each class, where the set has no valid ones
 
@@ -54,7 +56,13 @@ class Workspace:
         return folder
 
 
-def prepare(root: Path) -> Workspace:
+def sampler(settings: ScoreSettings) -> Sampler:
+    """Takes the sample of a very large set that is judged on, as ``score.images`` says."""
+    told = "compare: judged on {count} {kind} images (score.images)"
+    return Sampler(settings.images, settings.seed, told)
+
+
+def prepare(root: Path, settings: ScoreSettings) -> Workspace:
     """The workspace of the set in ``root``, made where it is not there yet.
 
     Where no valid image has a label, HELD of the labelled train images of each class are held out
@@ -79,8 +87,8 @@ def prepare(root: Path) -> Workspace:
             f"{clean}: no valid image has a label, and too few train images have one to hold some "
             "out"
         )
-    unlabelled = every.take(np.flatnonzero(every.labels < 0))
-    return Workspace(home, train, valid, unlabelled, len(ids))
+    unlabelled = every.part(np.flatnonzero(every.labels < 0))
+    return Workspace(home, train, sampler(settings).images("valid", valid), unlabelled, len(ids))
 
 
 def _held_out(clean: Path) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -78,10 +78,27 @@ class Arrays:
         ids = [self.ids[row] for row in rows]
         return Arrays(self.pixels[rows], self.labels[rows], ids, self.classes)
 
+    def part(self, rows: NDArray[np.int64]) -> Arrays:
+        """The images in ``rows``, in that order, without a copy of many in memory.
+
+        Of mapped images more than LARGE bytes are mapped from a file of their own, which lies
+        beside theirs; it is written once. All images in their order are these very ones.
+        """
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+        file = self.file
+        if file is None or self.pixels[:1].nbytes * len(rows) <= LARGE:
+            return self.take(rows)
+        path = file.with_name(f"{file.stem}-{hashlib.sha256(rows.tobytes()).hexdigest()[:16]}.npy")
+        if not path.exists():
+            shape = len(rows), *self.shape
+            _write_pixels(path, shape, (self.pixels[row] for row in rows))
+        ids = [self.ids[row] for row in rows]
+        return Arrays(_open(path), self.labels[rows], ids, self.classes)
+
     def labelled(self) -> Arrays:
         """The images with a label: these very ones, not copied, where all have one."""
-        rows = np.flatnonzero(self.labels >= 0)
-        return self if len(rows) == len(self) else self.take(rows)
+        return self.part(np.flatnonzero(self.labels >= 0))
 
 
 def join(*parts: Arrays) -> Arrays:
@@ -191,17 +208,22 @@ def _mapped(
             if earlier.name != path.parent.name:
                 shutil.rmtree(earlier)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = files.temporary_beside(path)
-        try:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            with (temporary / "pixels").open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, header)
-                for image in decoded():
-                    file.write(image.tobytes())
-            (temporary / "pixels").replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        _write_pixels(path, shape, decoded())
     return _open(path)
+
+
+def _write_pixels(path: Path, shape: tuple[int, ...], pixels: Iterable[images.Pixels]) -> None:
+    """Write images, together of ``shape``, to a file that ``_open`` maps."""
+    temporary = files.temporary_beside(path)
+    try:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        with (temporary / "pixels").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for image in pixels:
+                file.write(image.tobytes())
+        (temporary / "pixels").replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _open(path: Path) -> images.Pixels:

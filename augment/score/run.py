@@ -28,7 +28,7 @@ from augment.data.images import Pixels
 from augment.data.places import ADOPTED, CACHE, CLEAN, REPORTS, SYNTHETIC
 from augment.registry import Spec
 from augment.runtime import devices
-from augment.runtime.sampling import sampled
+from augment.runtime.sampling import Sampler
 from augment.score.scores.base import SCORES, Measured, Numbers, ScoreError, Side, merge, require
 from augment.score.settings import ScoreSettings
 from augment.score.uplift import protocol
@@ -61,7 +61,7 @@ def run(settings: ScoreSettings, root: Path = Path(".")) -> dict[str, Any]:
     for spec in specs:
         merge(report, SCORES.build(spec)(measured))
     plain_first = sorted(report, key=lambda key: isinstance(report[key], dict))
-    report = {key: report[key] for key in plain_first} | data.facts
+    report = {key: report[key] for key in plain_first} | {**data.facts}
     report["settings"] = settings.resolved()
     _write_tables(root / REPORTS, measured, report.get("per_class", {}))
     files.write_json(root / REPORTS / "score.json", report)
@@ -101,7 +101,7 @@ def _specs(settings: ScoreSettings, root: Path, cuda: bool) -> list[Spec]:
 class ScoreImages:
     """All images that something is measured on; those of ``unlabelled`` are of the train split.
 
-    ``sampled`` says, by their name, which are a sample: how many ``images``, and ``of`` how many.
+    ``facts`` is what a report says of them: ``sampled``, where any are a sample.
     """
 
     train: Arrays
@@ -110,12 +110,7 @@ class ScoreImages:
     unlabelled: Pixels
     synthetic: Arrays
     adopted: Arrays
-    sampled: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What a report says of these images: ``sampled``, where any are a sample."""
-        return {"sampled": self.sampled} if self.sampled else {}
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def _read(settings: ScoreSettings, root: Path) -> ScoreImages:
@@ -125,26 +120,17 @@ def _read(settings: ScoreSettings, root: Path) -> ScoreImages:
     ``score.images`` of a kind are a sample; where the train images are, the adopted and synthetic
     ones are the same share of theirs, so that the doses stay what they are.
     """
-    said: dict[str, dict[str, int]] = {}
-
-    def part(
-        kind: str, most: float, images: Arrays, rows: NDArray[np.int64] | None = None
-    ) -> Arrays:
-        told = f"score: judged on {{}} {kind} images (score.images)"
-        taken = sampled(images, math.ceil(most), settings.seed, told, rows)
-        whole = len(images if rows is None else rows)
-        if len(taken) < whole:
-            said[kind] = {"images": len(taken), "of": whole}
-        return taken
+    most = settings.images
+    told = "score: judged on {count} {kind} images (score.images)"
+    sampler = Sampler(most, settings.seed, told)
 
     def share(kind: str, most: float, images: Arrays) -> Arrays:
-        return part(kind, min(most, len(images) * kept), images)
+        return sampler.images(kind, images, most=math.ceil(min(most, len(images) * kept)))
 
-    most = settings.images
     table.shards(root / SYNTHETIC)  # missing? then before the real images are decoded
     every = load_arrays(root / CLEAN, split="train", origin="real", unlabelled=True)
     rows = np.flatnonzero(every.labels >= 0)
-    labelled = part("train", most, every, rows)
+    labelled = sampler.images("train", every, rows)
     kept = len(labelled) / max(len(rows), 1) or 1.0
     train, joined = with_adopted(labelled, root, partial(share, "adopted", most))
     if not len(train):
@@ -154,14 +140,14 @@ def _read(settings: ScoreSettings, root: Path) -> ScoreImages:
     rest = [row for row in np.flatnonzero(every.labels < 0) if every.ids[row] not in used]
     return ScoreImages(
         train,
-        like(root / CLEAN, split="valid", origin="real"),
-        like(root / CLEAN, split="test", origin="real"),
-        part("unlabelled", most, every, np.array(rest, np.int64)).pixels,
+        sampler.images("valid", like(root / CLEAN, split="valid", origin="real")),
+        sampler.images("test", like(root / CLEAN, split="test", origin="real")),
+        sampler.images("unlabelled", every, np.array(rest, np.int64)).pixels,
         share("synthetic", most * max(1.0, *settings.uplift.doses), like(root / SYNTHETIC)),
         share("adopted", most, like(root / ADOPTED))
         if (root / ADOPTED).exists() and not joined
         else train.take(np.arange(0)),
-        said,
+        sampler.facts,
     )
 
 

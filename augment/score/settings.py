@@ -90,7 +90,7 @@ class ScoreSettings(Settings):
     seeded sample: the same share of every class, and never fewer than 10 of one. Of adopted and
     synthetic images they then get that share too. Of adopted ones, and of images without a label,
     they get as many at most; of synthetic ones as many times the largest dose, where that is
-    above 1. Valid and test images stay whole.
+    above 1. Of valid and of test images too they get so many at most.
     """
     uplift: UpliftSettings = UpliftSettings()
     """Whether the samples help a classifier: which arms are compared, and for how long."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,18 @@ from augment.models import class_head
 from augment.models.generator import BACK
 from augment.models.sources import FOREIGN
 from augment.runtime import checkpoint
+from augment.runtime.sampling import Sampler
 from augment.train.loop import Trainer
 
 
 def publish_generator(
     trainer: Trainer, resolved: dict[str, Any], labeller: Classifier, pool: Arrays, root: Path,
-    helpers: int, sampled: Mapping[str, Mapping[str, int]],
+    helpers: int, sampler: Sampler,
 ) -> dict[str, Any]:  # fmt: skip
     """Write models/generator, reports/progress and reports/train.json; the report.
 
     ``helpers`` counts images of other classes, which the model learned from beside ``pool``;
-    ``sampled`` says which images were a sample, and of how many.
+    ``sampler`` says which images were a sample, and of how many.
     """
     needs = trainer.model.needs
     history, train, valid = trainer.history, trainer.train, trainer.valid
@@ -81,7 +81,7 @@ def publish_generator(
         "classes": train.classes,
         "shape": list(train.shape),
         "images": seen,
-        **({"sampled": sampled} if sampled else {}),
+        **sampler.facts,
         "steps": history.step,
         "best": {"step": history.best_step, "kid": history.best_kid},
         "rollbacks": history.rollbacks,

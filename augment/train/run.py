@@ -23,7 +23,7 @@ from augment.models.base import MODELS, Needs
 from augment.models.sources import load_sources, opposed, with_keys
 from augment.runtime import devices, process_group, progress, seeding
 from augment.runtime.process_group import ProcessGroup
-from augment.runtime.sampling import sampled
+from augment.runtime.sampling import Sampler
 from augment.train import assemble, follow, guessed_labels, pace, rules
 from augment.train.feed import feed_of
 from augment.train.log import open_log
@@ -100,7 +100,9 @@ def _run(
     resolved = assemble.resolved_settings(settings)
     home = _home(root / CACHE / "train", {"train": resolved, "images": data, "format": FORMAT})
     guessed = needs.guessed and needs.labels == "half"
-    labeller, sample = _labeller(settings, filled if guessed else train, home, device)
+    told = "train: the {kind} learns from {count} images (train.labeller.images)"
+    sampler = Sampler(settings.labeller.images, settings.seed, told)
+    labeller = _labeller(settings, filled if guessed else train, sampler, home, device)
     for key, others in (("domains", sources), ("helpers", helpers)):
         if settings.profile == "glyph" and others and not needs.key and opposed(train, others):
             progress.say(
@@ -119,7 +121,7 @@ def _run(
             settings, train, valid, labeller, home, device, log, taught, sources, group
         )
         trainer.fit()
-    return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()), sample)
+    return publish_generator(trainer, resolved, labeller, pool, root, len(helpers or ()), sampler)
 
 
 def _helpers(settings: TrainSettings, needs: Needs, train: Arrays, folder: Path) -> Arrays | None:
@@ -259,19 +261,17 @@ def load_pool(needs: Needs, train: Arrays, folder: Path) -> Arrays:
 
 
 def _labeller(
-    settings: TrainSettings, every: Arrays, home: Path, device: torch.device
-) -> tuple[Classifier, dict[str, dict[str, int]]]:
+    settings: TrainSettings, every: Arrays, sampler: Sampler, home: Path, device: torch.device
+) -> Classifier:
     """The classifier that synth filters with; fitted once for a run, on the train split only.
 
     Where the model guesses the labels of images without one, it learns from these too: of a few
-    labels alone it would turn nearly all samples away. Beside it what the report says of the
-    sample that it learns from: nothing where that is all images.
+    labels alone it would turn nearly all samples away.
     """
-    told = "train: the labeller learns from {} images (train.labeller.images)"
-    train = sampled(every, settings.labeller.images, settings.seed, told)
-    said = {"labeller": {"images": len(train), "of": len(every)}} if train is not every else {}
+    rows = sampler.rows("labeller", every.labels, np.arange(len(every)))
     if (home / "labeller.safetensors").exists() and (home / "labeller.json").exists():
-        return load_classifier(home, "labeller", device), said
+        return load_classifier(home, "labeller", device)
+    train = every.take(rows) if sampler.counts else every
     labeller = fit_classifier(
         train.pixels,
         train.labels,
@@ -286,7 +286,7 @@ def _labeller(
         title="labeller",
     )
     labeller.save(home, "labeller")
-    return labeller, said
+    return labeller
 
 
 def _digest(value: Any) -> str:

@@ -53,7 +53,7 @@ def tune(
     no trial could be measured.
     """
     settings = pipeline.load(overrides, root)
-    here = workspace.prepare(root)
+    here = workspace.prepare(root, settings.score)
     knobs = chosen_knobs(settings, here, request.knobs)
     name = _digest(settings, knobs, request.seed)
     study = TuneStudy(here.home / f"tune-{name}", knobs, request.seed)

@@ -341,14 +341,18 @@ def test_the_test_split_changes_nothing(tmp_path: Path) -> None:
 def test_of_very_many_images_a_sample_is_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth = digits(tmp_path, labelled=20, valid=5, unlabelled=400)
+    truth = digits(tmp_path, labelled=20, valid=25, unlabelled=400)
     options = {"labellers": ["graph"], "probability": 0.0}
     assert "sampled" not in adopt.run(params(**options), tmp_path)
     assert set(table.frame(tmp_path / ADOPTED, ["id"])["id"]) == set(truth)
     assert "adopt.images" not in capsys.readouterr().err
     written = adopt.run(params(**options, images=150), tmp_path)
-    said = {"labelled": {"images": 150, "of": 200}, "unlabelled": {"images": 150, "of": 400}}
-    assert written["sampled"] == said and written["unlabelled"] == 400
+    assert written["unlabelled"] == 400 and written["valid"] == 150
+    assert written["sampled"] == {
+        "labelled": {"images": 150, "of": 200},
+        "unlabelled": {"images": 150, "of": 400},
+        "valid": {"images": 150, "of": 250},
+    }
     ids = list(table.frame(tmp_path / ADOPTED, ["id"])["id"])
     assert written["adopted"] == len(ids) == 150 and set(ids) < set(truth) and ids == sorted(ids)
     told = capsys.readouterr().err

@@ -15,6 +15,7 @@ from augment.compare.workspace import CompareError
 from augment.data import images, table
 from augment.data.arrays import load_arrays
 from augment.report.terminal import NARROW, compare_in_words
+from augment.score.settings import ScoreSettings
 from augment.train import loop, pace
 from augment.train.settings import TrainSettings
 
@@ -176,12 +177,23 @@ def test_nothing_can_be_compared(
 
 def test_the_workspace_holds_no_test_image(tmp_path: Path, digits_table: Any) -> None:
     digits_table(tmp_path / "data/clean", per_class=10)
-    here = workspace.prepare(tmp_path)
+    here = workspace.prepare(tmp_path, ScoreSettings())
     assert (len(here.train), len(here.valid), here.cut) == (60, 20, 0)
     assert table.count(here.home / "data/clean") == 80
     room = here.room("a")
     assert len(load_arrays(room / "data/clean", split="test")) == 0
     assert table.count(room / "data/clean") == 80
+
+
+def test_of_very_many_valid_images_a_sample_is_judged(
+    tmp_path: Path, digits_table: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits_table(tmp_path / "data/clean", per_class=100)
+    here = workspace.prepare(tmp_path, ScoreSettings(images=150))
+    assert np.bincount(here.valid.labels).tolist() == [15] * 10
+    said = "compare: judged on 150 of 200 valid images (score.images)\n"
+    assert said in capsys.readouterr().err
+    assert table.count(here.home / "data/clean", split="valid") == 200
 
 
 def test_valid_images_are_held_out_evenly_where_there_are_none(tmp_path: Path) -> None:
@@ -198,14 +210,14 @@ def test_valid_images_are_held_out_evenly_where_there_are_none(tmp_path: Path) -
                     "width": 8, "height": 8, "mode": "L",
                 }
             )  # fmt: skip
-    here = workspace.prepare(tmp_path)
+    here = workspace.prepare(tmp_path, ScoreSettings())
     facts = table.frame(here.home / "data/clean", ["id", "label", "group", "split"])
     counts = facts.groupby(["label", "split"]).size()
     assert counts["b", "valid"] in (4, 5)  # 30 % of 15
     assert facts.dropna(subset=["group"]).groupby("group")["split"].nunique().max() == 1
     assert 3 <= counts["a", "valid"] <= 6 and here.cut == len(here.valid)
     assert len(here.unlabelled) == 10 and "test" not in set(facts["split"])
-    again = workspace.prepare(tmp_path)
+    again = workspace.prepare(tmp_path, ScoreSettings())
     assert (again.home, again.valid.ids) == (here.home, here.valid.ids)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augment.data import arrays, images
+from augment.data import arrays, files, images
 from augment.data.arrays import DatasetError, load_arrays
 
 Make = Callable[[Path], object]
@@ -101,6 +101,22 @@ def test_another_process_maps_the_file_and_copies_a_part(clean: Path) -> None:
     assert half.file is None and len(pickle.loads(pickle.dumps(half)).pixels) == 4
 
 
+@pytest.mark.usefixtures("large")
+def test_a_large_part_has_a_file_of_its_own(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped = load_arrays(clean, split="train", unlabelled=True)
+    assert mapped.labelled() is mapped and len(kept(clean)) == 1
+    mapped.labels[::3] = -1
+    rows = np.flatnonzero(mapped.labels >= 0)
+    part, plain = mapped.labelled(), mapped.take(rows)
+    assert part.file is not None and sorted(kept(clean)) == sorted({mapped.file, part.file})
+    assert np.array_equal(part.pixels, plain.pixels) and part.shape == mapped.shape
+    assert np.array_equal(part.labels, plain.labels) and part.ids == plain.ids
+    monkeypatch.setattr(files, "temporary_beside", None)  # it is written once
+    assert mapped.labelled().file == part.file
+    monkeypatch.setattr(arrays, "LARGE", plain.pixels.nbytes)
+    assert mapped.labelled().file is None and np.array_equal(mapped.labelled().pixels, plain.pixels)
+
+
 def test_blocks_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), dtype=np.uint8)
 
@@ -111,13 +127,3 @@ def test_blocks_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> No
     whole = arrays.in_blocks(mean, pixels)
     monkeypatch.setattr(arrays, "BLOCK", 3)
     assert np.array_equal(arrays.in_blocks(mean, pixels), whole)
-
-
-@pytest.mark.usefixtures("large")
-def test_labelled_images_are_not_copied_where_all_are(clean: Path) -> None:
-    every = load_arrays(clean, split="train", unlabelled=True)
-    assert every.labelled() is every
-    every.labels[[0, 4]] = -1
-    part = every.labelled()
-    assert part.file is None and len(part) == len(every) - 2
-    assert part.ids == [*every.ids[1:4], *every.ids[5:]]

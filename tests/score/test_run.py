@@ -305,11 +305,11 @@ def test_more_images_than_the_setting_are_a_sample(root, fits, monkeypatch, caps
     assert outputs(root)["confusion.csv"] != before["confusion.csv"]
 
 
-def test_adopted_and_unlabelled_images_are_a_sample_too(root, capsys):
+def test_images_of_every_kind_are_a_sample(root, capsys):
     """Class é/b has adopted images alone, which join the train images."""
     pixels, labels = banded(120, 0)
     labels = [None if label == CLASSES[2] else label for label in labels]
-    held = [(split, *banded(12, seed)) for seed, split in ((1, "valid"), (2, "test"))]
+    held = [("valid", *banded(60, 1)), ("test", *banded(90, 2))]
     write(root / "data/clean", "real", [("train", pixels, labels), *held])
     more, names = banded(90, 6)
     write(root / "data/adopted", "adopted", [("train", more[2::3], names[2::3])])
@@ -318,6 +318,8 @@ def test_adopted_and_unlabelled_images_are_a_sample_too(root, capsys):
     assert report["sampled"] == {
         "train": {"images": 20, "of": 80},
         "adopted": {"images": 10, "of": 30},
+        "valid": {"images": 30, "of": 60},  # never fewer than 10 of a class
+        "test": {"images": 30, "of": 90},
         "unlabelled": {"images": 20, "of": 40},
         "synthetic": {"images": 30, "of": 33},
     }
