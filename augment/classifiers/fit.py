@@ -22,6 +22,7 @@ from augment.data import images
 from augment.data.types import Labels
 from augment.registry import Spec
 from augment.runtime import precision, progress, seeding
+from augment.runtime.untraced import untraced
 from augment.vision import augmentations
 from augment.vision.augmentations import Augmentation
 
@@ -64,7 +65,9 @@ def fit_classifier(
     seeding.everything(seed, "classifier")
     classifier = build_classifier(network, (channels, height, width), classes, device)
     model = classifier.network.train()
-    optimiser = torch.optim.AdamW(model.parameters(), PEAK_RATE, weight_decay=DECAY, fused=True)
+    optimiser = untraced(torch.optim.AdamW)(
+        model.parameters(), PEAK_RATE, weight_decay=DECAY, fused=True
+    )
     every, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     scale = None if weights is None else torch.from_numpy(np.float32(weights / weights.mean()))
     shown = even_places(labels) if even else np.arange(len(labels))

@@ -183,7 +183,7 @@ def side_by_side(
     if processes < 2 or _read_from_a_pipe():
         return [task(*arguments) for arguments in work]
     function = task.func if isinstance(task, partial) else task
-    context = _context(function.__module__, "torch._dynamo")  # an optimiser imports it, in 3 s
+    context = _context(function.__module__)
     others = multiprocessing.active_children()
     with ProcessPoolExecutor(
         processes,

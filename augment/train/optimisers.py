@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from augment.registry import Fraction, Registry
+from augment.runtime.untraced import untraced
 
 OPTIMISERS = Registry("optimiser")
 SCHEDULES = Registry("schedule")
@@ -32,7 +33,7 @@ def adam(
     ``betas`` are how much of each mean a step keeps. No momentum is what R3GAN and StyleGAN use;
     DCGAN has (0.5, 0.999), WGAN-GP (0, 0.9).
     """
-    return torch.optim.Adam(parameters, rate, betas=betas, eps=eps, fused=True)
+    return untraced(torch.optim.Adam)(parameters, rate, betas=betas, eps=eps, fused=True)
 
 
 @OPTIMISERS.register(
@@ -50,7 +51,7 @@ def rmsprop(
 
     WGAN's choice: momentum makes a clipped critic unstable.
     """
-    return torch.optim.RMSprop(parameters, rate, alpha=alpha, eps=eps, foreach=True)
+    return untraced(torch.optim.RMSprop)(parameters, rate, alpha=alpha, eps=eps, foreach=True)
 
 
 @SCHEDULES.register("constant", paper="warm-up: Goyal et al. 2017 (arXiv:1706.02677)")
