@@ -55,7 +55,9 @@ def written(folder: Path, count: int) -> Path:
     return path
 
 
-def trained(path: Path, count: int, where: str, planned: TrainSettings) -> dict[str, float]:
+def trained(
+    path: Path, count: int, where: str, planned: TrainSettings, timed: int
+) -> dict[str, float]:
     """Median seconds of a step, and GiB of this process's memory beyond a set of a batch."""
     mode: Any = "c" if where == "mapped" else "r"
     torch.set_num_threads(1)
@@ -63,7 +65,7 @@ def trained(path: Path, count: int, where: str, planned: TrainSettings) -> dict[
     _steps(_set(np.array(whole[: planned.batch])), planned, WARM)
     before = _resident()
     data = _set(whole[:count] if where == "mapped" else np.array(whole[:count]))
-    seconds = _steps(data, planned, WARM + TIMED)
+    seconds = _steps(data, planned, WARM + timed)
     return {
         "step": statistics.median(seconds[WARM:]),
         "beside": (_resident() - before) / 2**30,
@@ -74,7 +76,7 @@ def trained(path: Path, count: int, where: str, planned: TrainSettings) -> dict[
 def measure(gib: float, place: str, seed: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
     count = int(gib * options.scale * 2**30) // SIDE**2
-    plain = argparse.Namespace(**{**vars(options), "steps": WARM + TIMED})
+    plain = argparse.Namespace(**{**vars(options), "steps": WARM + options.timed})
     planned = settings("infogan", plain, seed)
     planned = planned.model_copy(update={"model": {"name": "infogan", "styles": 1}})
     planned = rules.decide(planned, count, len(CLASSES), torch.device("cpu"))
@@ -83,7 +85,7 @@ def measure(gib: float, place: str, seed: int, options: argparse.Namespace) -> R
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor,
     ):
         path = written(Path(folder), count)
-        measured = executor.submit(trained, path, count, place, planned).result()
+        measured = executor.submit(trained, path, count, place, planned, options.timed).result()
     return {**measured, "images": count}
 
 
@@ -117,8 +119,8 @@ TABLES = (memory,)
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, store."""
     options = runs.parse(
-        __doc__, argv, {"gibs": [1.0], "scale": 0.001}, gibs=[*SIZES], places=[*PLACES], scale=1.0,
-        width=32, steps=0,
+        __doc__, argv, {"gibs": [1.0], "scale": 0.001, "timed": 5}, gibs=[*SIZES],
+        places=[*PLACES], scale=1.0, width=32, steps=0, timed=TIMED,
     )  # fmt: skip
     axes = {"gib": options.gibs, "place": options.places}
     keys = runs.grid(**axes, seed=options.seeds)

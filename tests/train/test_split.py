@@ -83,7 +83,15 @@ def furthest(first: dict[str, Tensor], second: dict[str, Tensor]) -> tuple[float
 
 VARIANTS = {
     **{name: {"recipe": name} for name in RECIPES},
-    "projected": {"recipe": "projected", "model": {"name": "projected", "features": "filters"}},
+    **{
+        name: {"recipe": name, "generator": {"name": "translator", "blocks": 1}}
+        for name in ("cyclegan", "discogan", "stargan")
+    },
+    "glow": {"recipe": "glow", "generator": {"name": "glow", "steps": 2}},
+    "projected": {
+        "recipe": "projected",
+        "model": {"name": "projected", "features": "filters", "width": 16},
+    },
     "ada": {"ada": {"images": 64}, "augment": ["shift"]},
     "packs, noise": {"model": {"packing": 2}, "instance_noise": {"std": 0.5}},
     "lazy penalties": {
