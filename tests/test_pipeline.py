@@ -191,11 +191,14 @@ def test_score_has_the_names_that_others_read(project: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # a score of interpreters start, each of which imports torch
-def test_through_dvc(tmp_path: Path, small) -> None:
+def test_through_dvc(tmp_path: Path, small, sixteen_bit: Path) -> None:
     """dvc repro; again does nothing; a deleted output comes back with the same bytes."""
     root = tmp_path / "mine"
-    assert new_project.init(root, "builtin:digits") == []
+    assert new_project.init(root, str(sixteen_bit)) == []
     small(root)
+    tree = yaml.safe_load((root / "params.yaml").read_text())
+    tree["ingest"]["source"] = str(sixteen_bit)
+    (root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
 
     def repro() -> str:
         done = subprocess.run(
