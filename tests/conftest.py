@@ -20,6 +20,7 @@ import fsspec
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from torch import Tensor
 
 from augment import pipeline
@@ -167,11 +168,22 @@ def small() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Path]) -> Path:
-    """A project in which every stage has run on scikit-learn's digits; not to be changed."""
-    root = small(tmp_path_factory.mktemp("project"))
-    for stage in pipeline.STAGES:
-        pipeline.run(stage, root=root)
+def project(
+    tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Path], worker_id: str
+) -> Path:
+    """A project in which every stage has run on scikit-learn's digits; not to be changed.
+
+    Where several workers test, the first that asks makes it for all.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "project"
+    with FileLock(f"{root}.lock"):
+        done = root.with_suffix(".done")
+        if not done.exists():
+            small(root)
+            for stage in pipeline.STAGES:
+                pipeline.run(stage, root=root)
+            done.touch()
     return root
 
 

@@ -17,6 +17,7 @@ from augment.adopt import run as adopt
 from augment.adopt.combine import AdoptError, Held, Opinion
 from augment.adopt.opinions import OPINIONS, Pool
 from augment.adopt.settings import AdoptSettings
+from augment.classifiers import other_domain
 from augment.data import files, images, table
 from augment.data.arrays import Arrays
 from augment.data.places import ADOPTED, CLEAN, REPORTS
@@ -106,6 +107,12 @@ def with_domain(root: Path, domain: Arrays) -> None:
 def report(root: Path) -> dict[str, Any]:
     written: dict[str, Any] = json.loads((root / REPORTS / "adopt.json").read_text())
     return written
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digits of 8 × 8 need fewer steps of the other domain's network."""
+    monkeypatch.setattr(other_domain, "STEPS", 400)
 
 
 # opinions: least accuracy on 300 digits of which five a class are labelled
