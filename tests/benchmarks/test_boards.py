@@ -120,7 +120,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (generated, ["--cases", "20 per class: digits", "--width", "4"], "shuffled harm in"),
         (transfer, ["--width", "4", "--seeds", "0"], "shuffled"),
         (throughput, ["--recipes", "wgan_gp", "--steps", "1", "--width", "4"], "share of peak"),
-        (memory, ["--width", "4"], "GiB beside the networks"),
+        (memory, ["--width", "4", "--places", "mapped"], "GiB beside the networks"),
         (devices, ["--width", "4"], "share of a linear speed-up"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from augment.data.arrays import Arrays
@@ -23,8 +22,7 @@ def digits(start: int, stop: int) -> Arrays:
     )
 
 
-@pytest.mark.parametrize(("added", "verdict"), [(600, "helps"), (0, "no difference")])
-def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
+def test_bf16_changes_no_verdict() -> None:
     nothing, test = digits(0, 0), digits(1000, 1500)
     terms = Terms(10, 40, 32, "residual", "glyph", torch.device("cpu"))
 
@@ -37,7 +35,7 @@ def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
 
     study = Study(
         train=digits(0, 60), valid=nothing, test=test, synthetic=nothing,
-        adopted=digits(100, 100 + added), unlabelled=nothing.pixels, trained=trained,
+        adopted=digits(100, 700), unlabelled=nothing.pixels, trained=trained,
     )  # fmt: skip
     reports = {}
     threads = torch.get_num_threads()
@@ -50,5 +48,5 @@ def test_bf16_changes_no_verdict(added: int, verdict: str) -> None:
     finally:
         torch.set_num_threads(threads)
     assert not np.array_equal(*chances.values()), "bf16 was not taken"
-    assert {report.verdict for report in reports.values()} == {verdict}
+    assert {report.verdict for report in reports.values()} == {"helps"}
     assert abs(reports["full"].gain.mean - reports["bf16"].gain.mean) < 0.03

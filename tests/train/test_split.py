@@ -81,13 +81,13 @@ def furthest(first: dict[str, Tensor], second: dict[str, Tensor]) -> tuple[float
     )
 
 
-VARIANTS = {
+SHALLOW = {"name": "translator", "blocks": 1}
+VARIANTS = {  # of recipes that would take long less than their default
     **{name: {"recipe": name} for name in RECIPES},
-    **{
-        name: {"recipe": name, "generator": {"name": "translator", "blocks": 1}}
-        for name in ("cyclegan", "discogan", "stargan")
-    },
-    "glow": {"recipe": "glow", "generator": {"name": "glow", "steps": 2}},
+    **{name: {"recipe": name, "generator": SHALLOW} for name in ("cyclegan", "discogan")},
+    **{name: {"recipe": name, "discriminator_steps": 2} for name in ("wgan", "wgan_gp", "dualgan")},
+    "stargan": {"recipe": "stargan", "generator": SHALLOW, "discriminator_steps": 2},
+    "realnvp": {"recipe": "realnvp", "generator": {"name": "realnvp", "halvings": 1}},
     "projected": {
         "recipe": "projected",
         "model": {"name": "projected", "features": "filters", "width": 16},
