@@ -15,19 +15,16 @@ from torch.optim import Optimizer
 
 T = TypeVar("T", bound=Optimizer)
 
-KEPT_FROM_TRACING = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+WRAPPED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 
 
 def untraced(kind: type[T]) -> type[T]:
     """The optimiser ``kind``, whose steps are the same to the bit, without the import.
 
-    Torch wraps what it must not trace: such a method takes the compiler's version of itself from
-    an attribute, or makes it, which is the import; ``step`` breaks off a trace. Where a version of
-    torch no longer does so, nothing changes but the time that the import takes.
+    Torch wraps what must not be traced, and a wrapped method imports the compiler when it is
+    called; here the methods are those inside. ``kind`` itself stays as it is. Where a version of
+    torch wraps none, nothing changes but the time that the import takes.
     """
-    for name in KEPT_FROM_TRACING:
-        method = inspect.unwrap(getattr(Optimizer, name))
-        setattr(method, "__dynamo_disable", method)
-    step = torch.no_grad()(inspect.unwrap(kind.step))
-    members = {"step": step, "__module__": kind.__module__}
+    inside = {name: inspect.unwrap(getattr(kind, name)) for name in (*WRAPPED, "step")}
+    members = {**inside, "step": torch.no_grad()(inside["step"]), "__module__": kind.__module__}
     return cast(type[T], type(kind.__name__, (kind,), members))
