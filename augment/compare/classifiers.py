@@ -41,7 +41,8 @@ class Classifiers:
     @cached_property
     def unlabelled(self) -> Arrays:
         """The train images without a label, or a sample of as many."""
-        return sampler(self.settings).images("unlabelled", self.workspace.unlabelled)
+        here = self.workspace
+        return sampler(self.settings).images("unlabelled", here.every, here.unlabelled)
 
     @cached_property
     def shared(self) -> Study:

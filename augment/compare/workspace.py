@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from augment.data import files, table
 from augment.data.arrays import Arrays, load_arrays
@@ -30,16 +31,17 @@ class CompareError(AugmentError):
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folder of a comparison, and its labelled images; ``cut`` of them were train images.
+    """The folder of a comparison, and its images; ``cut`` of the valid ones were train images.
 
-    ``unlabelled`` (N, C, H, W) are the pixels of train images without a label. There is no test
-    image in it.
+    ``train`` and ``valid`` have labels; ``every`` holds all train images, and ``unlabelled`` (N,)
+    its rows of those without one. There is no test image in it.
     """
 
     home: Path
     train: Arrays
     valid: Arrays
-    unlabelled: Arrays
+    every: Arrays
+    unlabelled: NDArray[np.int64]
     cut: int
 
     def room(self, name: str) -> Path:
@@ -87,8 +89,8 @@ def prepare(root: Path, settings: ScoreSettings) -> Workspace:
             f"{clean}: no valid image has a label, and too few train images have one to hold some "
             "out"
         )
-    unlabelled = every.part(np.flatnonzero(every.labels < 0))
-    return Workspace(home, train, sampler(settings).images("valid", valid), unlabelled, len(ids))
+    valid = sampler(settings).images("valid", valid)
+    return Workspace(home, train, valid, every, np.flatnonzero(every.labels < 0), len(ids))
 
 
 def _held_out(clean: Path) -> set[str]:
