@@ -85,7 +85,7 @@ def named(
     assert reading is not None
     seeds = reading.seeds >= 0
     row: Row = {
-        "alone": float((reading.read == images.labels).mean()),
+        "alone": float((reading.alone == images.labels).mean()),
         "seeds_right": float((reading.seeds == images.labels)[seeds].mean()),
         "agreed": reading.agreed,
         "spread": float((reading.spread.argmax(1) == images.labels).mean()),

@@ -19,7 +19,9 @@ from augment.runtime import devices, seeding, workers
 from augment.settings import PartSpec
 
 ENOUGH = 20  # images; fewer do not determine a temperature; chosen by hand
-BY_DOMAIN = "what the other domain alone reads in unlabelled images, which errs more"
+BY_DOMAIN = (
+    "what a network of the other domain and of sure images reads in the rest, which errs too"
+)
 FOLDS = 3  # parts of the labelled train images, where valid has too few; chosen by hand
 
 

@@ -42,7 +42,8 @@ class Pool:
     ``pixels`` (N, C, H, W) are uint8. ``upright`` is for glyphs: slant and place are taken out
     before images are compared. ``home`` is the folder of the generator. Self-training fits
     ``rounds`` classifiers, each for ``steps`` batches of ``batch`` images. ``domain`` are the
-    labelled images of another domain, None where there is none.
+    labelled images of another domain, None where there is none; what they say is kept in the folder
+    ``room``, if there is one.
     """
 
     pixels: Pixels
@@ -55,6 +56,7 @@ class Pool:
     batch: int
     seed: int
     domain: Arrays | None = None
+    room: Path | None = None
 
     @cached_property
     def graph(self) -> sparse.csr_array:
@@ -68,7 +70,7 @@ class Pool:
             return None
         return read_by(
             self.domain, self.pixels, self.graph, upright=self.upright, seed=self.seed,
-            device=self.device,
+            device=self.device, room=self.room,
         )  # fmt: skip
 
     def started(self, labels: Labels) -> Labels:

@@ -16,7 +16,7 @@ from augment.adopt.settings import AdoptSettings
 from augment.classifiers.fit import enough_steps
 from augment.data import files, table
 from augment.data.arrays import Arrays, classes_of_all, load_arrays, load_domains
-from augment.data.places import ADOPTED, CLEAN, GENERATOR, REPORTS
+from augment.data.places import ADOPTED, CACHE, CLEAN, GENERATOR, REPORTS
 from augment.runtime import devices
 from augment.runtime.sampling import Sampler
 
@@ -54,6 +54,7 @@ def run(settings: AdoptSettings, root: Path = Path(".")) -> dict[str, Any]:
             batch=settings.batch,
             seed=settings.seed,
             domain=load_domains(clean, train),
+            room=root / CACHE,
         )
         report["domain"] = _checked(pool, train.labels, valid.labels, clean)
         probabilities, combination = label_pool(

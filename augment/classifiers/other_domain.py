@@ -1,14 +1,18 @@
 """Images read by what another domain teaches: handwriting by fonts, without one of its own labels.
 
-A small network learns the labelled images of the other domain, strongly bent. The images that it is
-surest of are nearly all right, and become seeds; these spread along the graph that joins images of
-the set that look alike, which knows the set's own shapes and not the other domain's. Labels that
-are known play no part, so that they can tell how much was read wrong.
+A small network learns the labelled images of the other domain, strongly bent, and guesses the class
+of each image of the set. The guesses are smoothed along the graph that joins images of the set that
+look alike, which knows the set's own shapes and not the other domain's, and evened, so that every
+class is about equally frequent. The next network learns the other domain and the images whose
+smoothed guess is surest, a growing share of them. Labels that are known play no part, so that they
+can tell how much was read wrong.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,25 +20,31 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from augment.classifiers import judge
 from augment.classifiers.fit import enough_steps, fit_classifier
 from augment.data.arrays import Arrays
 from augment.data.images import Pixels
 from augment.data.types import Doubles, Labels
 from augment.registry import Spec
 from augment.runtime import seeding
-from augment.vision import label_graph
+from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays
+from augment.vision import gradients, label_graph, layout, neighbours
 from augment.vision.layout import laid
 
 # Chosen by hand, on MNIST's digits and Debian's fonts. A changing stroke weight, other bends and
-# 10 or 50 seeds a class changed the share that is spread right by less than 0.3 points.
+# 10 or 50 seeds a class changed the share that is spread right by less than 0.3 points. What the
+# rounds gain is in docs/evidence/borrowed.md.
 BENT: Spec = {
     "name": "elastic", "amplitude": 0.12, "degrees": 12.0, "scale": 0.2, "shear": 0.5,
 }  # fmt: skip
-STEPS = 1000  # of the network, at most
+STEPS = 1000  # of each network, at most
 BATCH = 64
-SEEDS = 25  # of a class, at most
+ROUNDS = (0.5, 0.7, 0.9)  # share of the images of a class that the next network learns
+SETTLED = 0.02  # share of the images whose class changes; after fewer there is no further round
+SEEDS = 25  # of a class, at most, that are compared with one another
 SHARE = 4  # and at most one in so many of the images that a class has on average
 SURE = 0.8  # least probability of a seed
+HALF = 0.5  # share of the images of a class that are its seeds in the end
 PARTS = 4  # of the seeds, hidden in turn
 AGREED = 0.8  # least share of seeds that the others, spread, give the same class
 
@@ -43,12 +53,15 @@ AGREED = 0.8  # least share of seeds that the others, spread, give the same clas
 class Reading:
     """What another domain says of N images, of K classes.
 
-    ``read`` (N,) are class indices by the network, ``seeds`` (N,) those of the images that it is
-    surest of, -1 for the others, and ``spread`` (N, K) the probabilities that follow from the
-    seeds. ``agreed`` is the share of seeds, 0 … 1, that get their class from the others. ``silent``
-    says in words why nothing is to be believed; it is empty where that is not so.
+    ``alone`` (N,) are class indices by the network that learned the other domain alone, ``read``
+    (N,) by the last one, and ``spread`` (N, K) the smoothed probabilities that follow. ``seeds``
+    (N,) are the classes of the surest half of the images, -1 for the others. ``agreed`` is the
+    share, 0 … 1, of the images that the first network is surest of that get their class from the
+    others of these. ``silent`` says in words why nothing is to be believed; it is empty where that
+    is not so.
     """
 
+    alone: Labels
     read: Labels
     seeds: Labels
     spread: Doubles
@@ -76,31 +89,104 @@ def read_by(
     upright: bool,
     seed: int,
     device: torch.device | str,
+    room: Path | None = None,
 ) -> Reading:
     """What the labelled images of ``domain`` say of ``pixels`` (N, C, H, W), joined by ``graph``.
 
     ``upright`` is for glyphs: those of both sides are laid alike first. The reading is silent where
-    the network is sure of no image of a class, and where the seeds contradict each other: where
-    other seeds, spread along the graph, do not give them their class.
+    the first network is sure of no image of a class, and where the images that it is surest of
+    contradict each other: where the others of them, spread along the graph, do not give them their
+    class. It is kept in the folder ``room``, if there is one: ``train`` and ``adopt`` ask for the
+    same reading.
     """
+    if room is None:
+        return _read(domain, pixels, graph, upright, seed, device)
+    key = {
+        "domain": digest_of_arrays(domain.pixels, domain.labels),
+        "classes": domain.classes,
+        "pixels": digest_of_arrays(pixels),
+        "upright": upright,
+        "seed": seed,
+        "device": torch.device(device).type,
+        "code": code_digest(
+            *judge.CODE, sys.modules[__name__], label_graph, layout, gradients, neighbours
+        ),
+    }
+
+    def compute() -> Values:
+        reading = _read(domain, pixels, graph, upright, seed, device)
+        return {
+            "alone": reading.alone, "read": reading.read, "seeds": reading.seeds,
+            "spread": reading.spread, "agreed": np.array([reading.agreed]),
+            "silent": np.frombuffer(reading.silent.encode(), np.uint8),
+        }  # fmt: skip
+
+    values = cached(room, "reading", key, compute)
+    agreed, silent = float(values.pop("agreed")[0]), bytes(values.pop("silent")).decode()
+    return Reading(**values, agreed=agreed, silent=silent)
+
+
+def _read(
+    domain: Arrays, pixels: Pixels, graph: sparse.csr_array, upright: bool, seed: int,
+    device: torch.device | str,
+) -> Reading:  # fmt: skip
+    """What ``read_by`` gives, not kept."""
     lay = laid if upright else np.ascontiguousarray
-    network = fit_classifier(
-        lay(domain.pixels), domain.labels, classes=len(domain.classes), network="cnn",
-        steps=enough_steps(STEPS, len(domain)), batch=BATCH, device=device, augment=[BENT],
-        seed=seeding.derive(seed, "other domain"), title="the other domain",
-    )  # fmt: skip
-    probabilities = network.predict(lay(pixels))
-    seeds = surest(probabilities)
-    spread = label_graph.propagate_labels(graph, seeds, len(domain.classes))
-    agreed = _agreed(graph, seeds, len(domain.classes), seed)
-    absent = sorted(set(range(len(domain.classes))) - set(seeds.tolist()))
+    shown, told, images = lay(domain.pixels), domain.labels, lay(pixels)
+    count = len(domain.classes)
+
+    def guesses(shown: Pixels, told: Labels, number: int) -> NDArray[np.float32]:
+        title = f"the other domain, round {number} of {len(ROUNDS)} at most"
+        network = fit_classifier(
+            shown, told, classes=count, network="cnn", steps=enough_steps(STEPS, len(shown)),
+            batch=BATCH, device=device, augment=[BENT],
+            seed=seeding.derive(seed, "other domain", *([number] if number else [])),
+            title=title if number else "the other domain",
+        )  # fmt: skip
+        return network.predict(images)
+
+    chances = guesses(shown, told, 0)
+    alone = chances.argmax(1)
+    first = surest(chances)
+    agreed = _agreed(graph, first, count, seed)
+    absent = sorted(set(range(count)) - set(first.tolist()))
     silent = ""
     if absent:
         names = ", ".join(repr(domain.classes[label]) for label in absent[:8])
         silent = f"no image looks surely like class {names}"
     elif agreed < AGREED:
         silent = f"images that look alike are read as different classes: {agreed:.0%} agree"
-    return Reading(probabilities.argmax(1), seeds, spread, agreed, silent)
+    smoothed = label_graph.smooth(graph, chances)
+    for number, share in enumerate(() if silent else ROUNDS, start=1):
+        before, labels = smoothed.argmax(1), best(smoothed, share)
+        places = np.flatnonzero(labels >= 0)
+        size = max(len(told), len(places))  # as many of the one as of the other
+        ours, theirs = np.resize(places, size), np.resize(np.arange(len(told)), size)
+        chances = guesses(
+            np.concatenate([shown[theirs], images[ours]]),
+            np.concatenate([told[theirs], labels[ours]]),
+            number,
+        )
+        smoothed = label_graph.smooth(graph, chances)
+        if (smoothed.argmax(1) != before).mean() < SETTLED:
+            break
+    return Reading(alone, chances.argmax(1), best(smoothed, HALF), smoothed, agreed, silent)
+
+
+def best(probabilities: Doubles, share: float) -> Labels:
+    """The class (N,) of the images with the highest probabilities (N, K) of each; -1 for others.
+
+    These are a ``share``, 0 … 1, of the images of each class, or of as many as a class has on
+    average where that is fewer; at least one of a class that any image has.
+    """
+    count, classes = probabilities.shape
+    guessed, labels = probabilities.argmax(1), np.full(count, -1)
+    for label in range(classes):
+        places = np.flatnonzero(guessed == label)
+        order = np.argsort(-probabilities[places, label], kind="stable")
+        most = max(1, int(share * min(len(places), count / classes)))
+        labels[places[order[:most]]] = label
+    return labels
 
 
 def surest(probabilities: NDArray[np.float32]) -> Labels:

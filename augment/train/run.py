@@ -69,7 +69,7 @@ def _run(
     device = group.device if group else devices.choose_device(settings.device)
     assemble.check(settings)
     check_trackers(settings.trackers)
-    train, valid = _data(root / CLEAN, settings, device)
+    train, valid = _data(root, settings, device)
     sizes = train.shape, len(train.classes)
     needs = assemble.build(settings, *sizes).needs  # says now what does not fit
     pool = load_pool(needs, train, root / CLEAN)
@@ -197,14 +197,15 @@ def _flat(tree: Any, key: str = "") -> dict[str, Any]:
     return {name: value for leaves in inner for name, value in leaves.items()}
 
 
-def _data(folder: Path, settings: TrainSettings, device: torch.device) -> tuple[Arrays, Arrays]:
+def _data(root: Path, settings: TrainSettings, device: torch.device) -> tuple[Arrays, Arrays]:
     """The real train and valid images. Raises TrainError for a single or an empty class.
 
     Where a class has no label, another domain, if there is one, gives all images theirs.
     """
+    folder = root / CLEAN
     train = load_arrays(folder, split="train", origin="real")
     if not np.bincount(train.labels, minlength=len(train.classes)).all():
-        train = _read_by_domain(train, folder, settings, device)
+        train = _read_by_domain(train, root, settings, device)
     valid = load_arrays(
         folder, split="valid", origin="real", classes=train.classes, shape=train.shape
     )
@@ -218,12 +219,13 @@ def _data(folder: Path, settings: TrainSettings, device: torch.device) -> tuple[
 
 
 def _read_by_domain(
-    train: Arrays, folder: Path, settings: TrainSettings, device: torch.device
+    train: Arrays, root: Path, settings: TrainSettings, device: torch.device
 ) -> Arrays:
     """All train images; those without a label get that which other domains spread to them.
 
     ``train`` as it is where there is no other domain. Raises TrainError where it says nothing.
     """
+    folder = root / CLEAN
     domain = load_domains(folder, train)
     if domain is None:
         return train
@@ -231,8 +233,9 @@ def _read_by_domain(
     upright = settings.profile == "glyph"
     likeness = graph(describe(every.pixels, upright=upright))
     reading = read_by(
-        domain, every.pixels, likeness, upright=upright, seed=settings.seed, device=device
-    )
+        domain, every.pixels, likeness, upright=upright, seed=settings.seed, device=device,
+        room=root / CACHE,
+    )  # fmt: skip
     if reading.silent:
         raise TrainError(f"{folder}: too few labels; other domains give none: {reading.silent}")
     labels = np.where(every.labels < 0, reading.spread.argmax(1), every.labels)

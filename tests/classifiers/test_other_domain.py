@@ -45,7 +45,7 @@ def test_seeds_are_right_and_so_is_what_they_spread(thin: tuple[Arrays, Reading]
     data, reading = thin
     seeds = reading.seeds >= 0
     assert reading.silent == "" and reading.agreed >= 0.9
-    assert np.bincount(reading.seeds[seeds]).tolist() == [10, 10, 10]  # one in SHARE of forty
+    assert np.bincount(reading.seeds[seeds]).tolist() == [20, 20, 20]  # half of forty
     assert (reading.seeds == data.labels)[seeds].all()
     assert (reading.spread.argmax(1) == data.labels).mean() >= 0.97
     assert reading.spread.sum(1) == pytest.approx(np.ones(120))
@@ -59,7 +59,7 @@ def test_known_labels_check_it(thin: tuple[Arrays, Reading]) -> None:
     labels[:4] = (labels[:4] + 1) % 3
     assert reading.report(labels)["wrong"] == 4
     assert reading.report(np.full(120, -1))["checked"] == 0
-    assert report["seeds"] == 30 and report["seeds_agreed"] == reading.agreed
+    assert report["seeds"] == 60 and report["seeds_agreed"] == reading.agreed
 
 
 def test_it_is_silent_about_a_class_that_is_not_there() -> None:
