@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from augment.classifiers import other_domain
-from augment.classifiers.other_domain import Reading, read_by, surest
+from augment.classifiers.other_domain import Reading, best, read_by, surest
 from augment.data.arrays import Arrays
 from augment.vision import label_graph
 from augment.vision.gradients import describe
@@ -51,6 +53,65 @@ def test_seeds_are_right_and_so_is_what_they_spread(thin: tuple[Arrays, Reading]
     assert reading.spread.sum(1) == pytest.approx(np.ones(120))
 
 
+class Guesser:
+    """In place of a network: right, but for a share of the images, of which it says anything."""
+
+    fitted = 0
+
+    def __init__(self, labels: np.ndarray, wrong: float) -> None:
+        self.labels, self.wrong = labels, wrong
+
+    def __call__(self, *_: object, **__: object) -> Guesser:
+        self.fitted += 1
+        return self
+
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        errs = rng.random(len(pixels)) < self.wrong
+        guesses = np.where(errs, rng.integers(3, size=len(pixels)), self.labels)
+        return (0.85 * np.eye(3) + 0.05)[guesses].astype(np.float32)
+
+
+def test_guesses_are_mended_by_the_images_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that errs in a third of the images; nobody learns more, so one round settles it."""
+    data = shapes(600, wide=2, seed=1)
+    guesser = Guesser(data.labels, 0.5)
+    monkeypatch.setattr(other_domain, "fit_classifier", guesser)
+    monkeypatch.setattr(other_domain, "AGREED", 0.5)
+    reading = read(shapes(30, wide=4, seed=2), data)
+    assert reading.silent == "" and (reading.alone == data.labels).mean() < 0.75
+    assert (reading.spread.argmax(1) == data.labels).mean() >= 0.97
+    assert guesser.fitted == 2
+
+
+def test_it_is_kept_in_a_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = shapes(120, wide=2, seed=1)
+    guesser = Guesser(data.labels, 0.0)
+    monkeypatch.setattr(other_domain, "fit_classifier", guesser)
+    likeness = label_graph.graph(describe(data.pixels, upright=True))
+
+    def kept(seed: int) -> Reading:
+        domain = shapes(30, wide=4, seed=2)
+        return read_by(
+            domain, data.pixels, likeness, upright=True, seed=seed, device="cpu", room=tmp_path
+        )
+
+    first, again = kept(0), kept(0)
+    assert guesser.fitted == 2
+    assert (first.silent, first.agreed) == (again.silent, again.agreed) == ("", 1.0)
+    for name in ("alone", "read", "seeds", "spread"):
+        assert (getattr(first, name) == getattr(again, name)).all()
+    kept(1)
+    assert guesser.fitted == 4
+
+
+def test_the_best_of_each_class() -> None:
+    chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]])
+    assert best(chances, 0.5).tolist() == [0, -1, -1, -1, -1, 1]  # half of 3, and half of 2
+    assert best(chances, 1.0).tolist() == [0, 0, 0, -1, 1, 1]  # 3 is what a class has on average
+    assert best(chances[:2], 0.1).tolist() == [0, -1]
+
+
 def test_known_labels_check_it(thin: tuple[Arrays, Reading]) -> None:
     data, reading = thin
     labels = np.where(np.arange(120) < 30, reading.spread.argmax(1), -1)
@@ -76,13 +137,9 @@ def test_it_is_silent_where_images_that_look_alike_are_read_differently(
 ) -> None:
     """A network that is sure of anything: its seeds are spread over all shapes alike."""
 
-    class Guesser:
-        def predict(self, pixels: np.ndarray) -> np.ndarray:
-            kinds = np.random.default_rng(0).integers(3, size=len(pixels))
-            return np.eye(3, dtype=np.float32)[kinds]
-
-    monkeypatch.setattr(other_domain, "fit_classifier", lambda *_, **__: Guesser())
-    reading = read(shapes(30, wide=4, seed=2), shapes(120, wide=2, seed=1))
+    data = shapes(120, wide=2, seed=1)
+    monkeypatch.setattr(other_domain, "fit_classifier", Guesser(data.labels, 1.0))
+    reading = read(shapes(30, wide=4, seed=2), data)
     assert reading.agreed < 0.6 and "read as different classes" in reading.silent
 
 
