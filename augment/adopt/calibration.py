@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,28 @@ FLOOR = 1e-7  # least probability, so that every logarithm is finite; chosen by 
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What the report says of how opinions were combined; None where nothing was measured.
+
+    ``method`` names the combination that was taken, ``temperature`` the one that calibrated it, on
+    the ``held_out`` images that ``calibrated_on`` describes. The calibration errors, after and
+    before, are expected calibration errors on those images, 0 … 1. ``valid`` counts the images of
+    the valid split and ``accuracy_valid``, 0 … 1, is the accuracy on them. ``opinions`` holds the
+    temperature of each opinion alone, and its accuracy on the held images.
+    """
+
+    method: str | None = None
+    temperature: float | None = None
+    calibrated_on: str | None = None
+    held_out: int | None = None
+    calibration_error: float | None = None
+    calibration_error_before: float | None = None
+    valid: int | None = None
+    accuracy_valid: float | None = None
+    opinions: Mapping[str, Mapping[str, float]] | None = None
 
 
 def temperature(probabilities: NDArray[Any], labels: Labels) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augment.adopt import calibration
-from augment.adopt.calibration import Floats, Labels
+from augment.adopt.calibration import Combination, Floats, Labels
 from augment.adopt.opinions import OPINIONS, Pool
 from augment.errors import AugmentError
 from augment.runtime import devices, seeding, workers
@@ -55,28 +55,6 @@ class Opinion:
     def tempered(self, heat: float) -> Opinion:
         """The opinion with its logits divided by the temperature ``heat``."""
         return Opinion(calibration.tempered(self.pool, heat), calibration.tempered(self.held, heat))
-
-
-@dataclass(frozen=True)
-class Combination:
-    """What the report says of how opinions were combined; None where nothing was measured.
-
-    ``method`` names the combination that was taken, ``temperature`` the one that calibrated it, on
-    the ``held_out`` images that ``calibrated_on`` describes. The calibration errors, after and
-    before, are expected calibration errors on those images, 0 … 1. ``valid`` counts the images of
-    the valid split and ``accuracy_valid``, 0 … 1, is the accuracy on them. ``opinions`` holds the
-    temperature of each opinion alone, and its accuracy on the held images.
-    """
-
-    method: str | None = None
-    temperature: float | None = None
-    calibrated_on: str | None = None
-    held_out: int | None = None
-    calibration_error: float | None = None
-    calibration_error_before: float | None = None
-    valid: int | None = None
-    accuracy_valid: float | None = None
-    opinions: Mapping[str, Mapping[str, float]] | None = None
 
 
 def label_pool(

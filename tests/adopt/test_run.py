@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -219,7 +220,7 @@ def test_the_best_on_held_images_is_chosen_and_a_bad_opinion_is_not() -> None:
 def test_without_held_images_opinions_must_agree() -> None:
     held = Held(np.arange(0), np.arange(0), None)
     best, combination = combine.combine({"a": opinion([0.9, 0.1]), "b": opinion([0.3, 0.7])}, held)
-    assert combination == combine.Combination("agreement")
+    assert combination == calibration.Combination("agreement")
     assert best.pool[0] == pytest.approx([0.75, 0.25])
 
 
@@ -380,7 +381,7 @@ def test_without_valid_images_the_report_says_so(tmp_path: Path) -> None:
 def test_nothing_unlabelled_is_an_empty_table_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adopt, "label_pool", None)  # not called
+    monkeypatch.setitem(sys.modules, "augment.adopt.label", None)  # whose import would raise
     digits(tmp_path, labelled=3, valid=3, unlabelled=0)
     written = adopt.run(params(device="nowhere"), tmp_path)
     assert table.count(tmp_path / ADOPTED) == 0 and report(tmp_path) == written
