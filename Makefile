@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Stages and tests start Python many times: without kept bytecode torch alone takes 4 s more each.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test docs browser lint bench lock clean
+.PHONY: demo test pytest docs browser lint bench lock clean
 
 $(BIN)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,8 +22,12 @@ demo: $(BIN)/.ready
 	@echo "the whole story:       reports/index.html (open it in a browser)"
 	@echo "the augmented set:     data/augmented (load it with augment.load)"
 
+# Lint beside the tests: these wait for other processes now and then.
+test: $(BIN)/.ready browser
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
 # A worker a core, each with one thread: the tests' networks are too small for two.
-test: $(BIN)/.ready lint browser
+pytest: $(BIN)/.ready
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # The report is opened in Debian's chromium. It is installed only where that asks nobody for a
