@@ -13,7 +13,7 @@ import yaml
 
 from augment import pipeline
 from augment.data import images, table
-from augment.data.places import ADOPTED, AUGMENTED, CLEAN
+from augment.data.places import ADOPTED, AUGMENTED, CACHE, CLEAN
 from augment.readers import builtin
 
 SCANS, PRINTED = 600, 400  # digits that stand without a label, and digits that name the classes
@@ -63,6 +63,7 @@ def test_the_written_set_holds_scans_and_samples_alone(
     assert len(scans) == table.count(root / ADOPTED) > SCANS / 2 and sum(right) / len(right) > 0.9
     assert {row["label"] for row in written} == {str(digit) for digit in range(10)}
     assert table.count(root / CLEAN, domain="printed") == PRINTED
+    assert len([*(root / CACHE).glob("reading-*")]) == 1  # train and adopt fit the same networks
 
 
 def test_what_needs_a_label_of_its_own_is_not_claimed(
