@@ -243,6 +243,11 @@ def test_data_handling_runs_without_torch() -> None:
     run(f"import {modules}, sys; assert 'torch' not in sys.modules")
 
 
+def test_adopt_starts_without_torch() -> None:
+    """Where every image has a label it has nothing to do, and seconds to lose."""
+    run("import augment.adopt.run, sys; assert 'torch' not in sys.modules")
+
+
 def test_the_package_and_its_command_line_are_light() -> None:
     heavy = ("torch", "pandas", "pyarrow", "sklearn", "torchvision", "pydantic")
     run(f"import augment, augment.cli, sys; assert not set({heavy}) & set(sys.modules)")

@@ -11,6 +11,7 @@ can tell how much was read wrong.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from augment.data.arrays import Arrays
 from augment.data.images import Pixels
 from augment.data.types import Doubles, Labels
 from augment.registry import Spec
-from augment.runtime import seeding
+from augment.runtime import precision, seeding
 from augment.runtime.cache import Values, cached, code_digest, digest_of_arrays
 from augment.vision import gradients, label_graph, layout, neighbours
 from augment.vision.layout import laid
@@ -108,6 +109,7 @@ def read_by(
         "upright": upright,
         "seed": seed,
         "device": torch.device(device).type,
+        "precision": precision.decided(torch.device(device).type),
         "code": code_digest(
             *judge.CODE, sys.modules[__name__], label_graph, layout, gradients, neighbours
         ),
@@ -173,23 +175,18 @@ def _read(
     return Reading(alone, chances.argmax(1), best(smoothed, HALF), smoothed, agreed, silent)
 
 
-def best(probabilities: Doubles, share: float) -> Labels:
+def best(probabilities: NDArray[Any], share: float) -> Labels:
     """The class (N,) of the images with the highest probabilities (N, K) of each; -1 for others.
 
     These are a ``share``, 0 … 1, of the images of each class, or of as many as a class has on
     average where that is fewer; at least one of a class that any image has.
     """
     count, classes = probabilities.shape
-    guessed, labels = probabilities.argmax(1), np.full(count, -1)
-    for label in range(classes):
-        places = np.flatnonzero(guessed == label)
-        order = np.argsort(-probabilities[places, label], kind="stable")
-        most = max(1, int(share * min(len(places), count / classes)))
-        labels[places[order[:most]]] = label
-    return labels
+    sizes = np.bincount(probabilities.argmax(1), minlength=classes)
+    return _top(probabilities, [max(1, int(share * min(size, count / classes))) for size in sizes])
 
 
-def surest(probabilities: NDArray[np.float32]) -> Labels:
+def surest(probabilities: NDArray[Any]) -> Labels:
     """The class (N,) of the images with the highest probabilities (N, K) of each; -1 for others.
 
     At most SEEDS of a class, and at most one in SHARE of the images that it has on average; each
@@ -197,13 +194,17 @@ def surest(probabilities: NDArray[np.float32]) -> Labels:
     """
     count, classes = probabilities.shape
     most = min(SEEDS, max(1, count // (SHARE * classes)))
-    seeds = np.full(count, -1)
-    for label in range(classes):
-        sure = (probabilities.argmax(1) == label) & (probabilities[:, label] >= SURE)
-        places = np.flatnonzero(sure)
+    return np.where(probabilities.max(1) >= SURE, _top(probabilities, [most] * classes), -1)
+
+
+def _top(probabilities: NDArray[Any], most: Sequence[int]) -> Labels:
+    """The class (N,) of the likeliest images of each, at most ``most`` of it; -1 for others."""
+    guessed, labels = probabilities.argmax(1), np.full(len(probabilities), -1)
+    for label, number in enumerate(most):
+        places = np.flatnonzero(guessed == label)
         order = np.argsort(-probabilities[places, label], kind="stable")
-        seeds[places[order[:most]]] = label
-    return seeds
+        labels[places[order[:number]]] = label
+    return labels
 
 
 def _agreed(graph: sparse.csr_array, seeds: Labels, classes: int, seed: int) -> float:
