@@ -175,12 +175,22 @@ def _imports(module: str) -> frozenset[str]:
     """The modules of this package that import statements anywhere in ``module`` name."""
     tree = ast.parse(_modules()[module].read_text(encoding="utf-8"))
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return frozenset(names & _modules().keys())
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements of a module. Expressions, which are most of a tree, hold no import."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += getattr(node, name, ())
 
 
 if __name__ == "__main__":

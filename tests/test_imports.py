@@ -245,7 +245,8 @@ def test_data_handling_runs_without_torch() -> None:
 
 def test_adopt_starts_without_torch() -> None:
     """Where every image has a label it has nothing to do, and seconds to lose."""
-    run("import augment.adopt.run, sys; assert 'torch' not in sys.modules")
+    settings = "augment.adopt.run.AdoptSettings().resolved()"  # which the report names
+    run(f"import augment.adopt.run, sys; {settings}; assert 'torch' not in sys.modules")
 
 
 def test_the_package_and_its_command_line_are_light() -> None:

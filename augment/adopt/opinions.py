@@ -4,6 +4,9 @@ An opinion is ``opinion(pool, labels, *, options) -> probabilities (N, K)``, 0 â
 ``labels`` (N,) are class indices, -1 where the label is unknown. It returns None where it cannot
 say anything. The registered fact ``hides`` is True for an opinion that learns from ``labels``
 alone: a label can be hidden from it. ``fits`` is True for one that fits networks to them.
+
+What needs torch is imported where it is used: the stage's report names all options of the
+labellers, also where every image has a label and nothing is asked.
 """
 
 from __future__ import annotations
@@ -11,23 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from augment.classifiers.fit import CLASSIC, fit_classifier
-from augment.classifiers.other_domain import Reading, read_by
 from augment.data.arrays import Arrays
 from augment.data.images import Pixels
-from augment.models import class_head
 from augment.registry import Fraction, Registry
-from augment.runtime import seeding
 from augment.settings import PartSpec
-from augment.vision import label_graph
-from augment.vision.gradients import describe
+
+if TYPE_CHECKING:
+    import torch
+
+    from augment.classifiers.other_domain import Reading
 
 OPINIONS = Registry("opinion")
 
@@ -61,11 +62,16 @@ class Pool:
     @cached_property
     def graph(self) -> sparse.csr_array:
         """Similarity (N, N) of each image and its nearest ones; labels play no part."""
+        from augment.vision import label_graph
+        from augment.vision.gradients import describe
+
         return label_graph.graph(describe(self.pixels, upright=self.upright))
 
     @cached_property
     def reading(self) -> Reading | None:
         """What the other domain says of the images; labels of this one play no part."""
+        from augment.classifiers.other_domain import read_by
+
         if self.domain is None:
             return None
         return read_by(
@@ -82,6 +88,8 @@ class Pool:
 
     def spread(self, labels: Labels) -> Floats:
         """Probabilities (N, K) that ``labels`` (N,), -1 where unknown, give along the graph."""
+        from augment.vision import label_graph
+
         return label_graph.propagate_labels(self.graph, labels, len(self.classes))
 
 
@@ -109,6 +117,8 @@ def domain(pool: Pool, labels: Labels) -> Floats | None:
 )  # the generator was trained with all labels
 def head(pool: Pool, labels: Labels) -> Floats | None:
     """The generator's class head predicts; None where there is none or its classes differ."""
+    from augment.models import class_head
+
     loaded = class_head.load(pool.home, pool.device)
     if loaded is None or loaded.classes != pool.classes:
         return None
@@ -135,6 +145,9 @@ def self_training(
     labels`` only those that are there. A later one learns the labels and every prediction whose
     probability is at least ``sure``. Training images are augmented.
     """
+    from augment.classifiers.fit import CLASSIC, fit_classifier
+    from augment.runtime import seeding
+
     labelled = labels >= 0
     targets = labels if start == "labels" else pool.spread(labels).argmax(1)
     targets = np.where(labelled, labels, targets)

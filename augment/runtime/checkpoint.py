@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from augment.data import files
@@ -27,8 +27,7 @@ class CheckpointError(AugmentError):
 
 def save_state(folder: Path, name: str, tensors: Mapping[str, Tensor], meta: Any) -> None:
     """Write ``name.safetensors`` and ``name.json`` in ``folder``, each atomically."""
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    files.write_bytes(folder / f"{name}.safetensors", save(plain))
+    files.write_bytes(folder / f"{name}.safetensors", packed(tensors))
     files.write_json(folder / f"{name}.json", meta)
 
 
@@ -43,6 +42,16 @@ def load_state(folder: Path, name: str) -> tuple[dict[str, Tensor], Any]:
         raise CheckpointError(f"{path}: no such file; train first") from None
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({error})") from None
+
+
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """``tensors`` in the format of safetensors."""
+    return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+
+
+def unpacked(data: bytes) -> dict[str, Tensor]:
+    """The tensors that were ``packed``."""
+    return load(data)
 
 
 def digest_of_checkpoint(folder: Path, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from augment.data.arrays import Arrays
-from augment.runtime import precision, progress
+from augment.runtime import checkpoint, precision, progress
 from augment.runtime.process_group import ProcessGroup, follow
 from augment.train.feed import Feed, feed_of
 from augment.train.settings import TrainSettings
@@ -48,8 +48,12 @@ def obey(group: ProcessGroup) -> None:
             engine, feed = engine_of(settings, data, sources, classes, group.device, group)
         else:
             assert engine is not None
-            extra = (feed.at,) if name == "step" else ()
-            getattr(engine, name)(*arguments, *extra)
+            if name == "step":
+                engine.step(*arguments, feed.at)
+            elif name == "load":
+                engine.load(checkpoint.unpacked(*arguments))
+            else:
+                getattr(engine, name)(*arguments)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ class Engine:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Load a copy of the tensors that ``state`` gave."""
-        self._tell("load", tensors)
+        if self._leads:
+            self._tell("load", checkpoint.packed(tensors))  # a pickle takes its time for each
         for name, module in self.model.modules().items():
             module.load_state_dict(checkpoint.part_of(tensors, name))
         for name, optimiser in self.optimisers.items():
@@ -127,8 +128,13 @@ class Engine:
                     )
 
     def _tell(self, *order: Any) -> None:
-        if self.group and not self.group.rank:
+        if self._leads:
+            assert self.group is not None
             self.group.tell(order)
+
+    @property
+    def _leads(self) -> bool:
+        return self.group is not None and not self.group.rank
 
     def _descend(self, phase: Phase, terms: Mapping[str, Tensor], share: float) -> Tensor:
         """One step of the phase's optimiser down the sum of ``terms``; the gradient's norm."""
