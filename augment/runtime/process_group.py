@@ -36,7 +36,7 @@ LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 PATIENCE = timedelta(days=1)  # that followers wait for an order: the leader may measure for long
 ENDING = 10.0  # seconds that followers have to end by themselves
 READY = b"ready\n"
-SMALL = 2**16  # values of a tensor whose exchange takes as long as one value's, or little more
+SMALL = 2**14  # values of a tensor whose exchange takes as long as one value's, or little more
 
 _met = 0  # how often this process has met the others, for the watch
 

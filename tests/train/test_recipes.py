@@ -81,7 +81,8 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "stargan": {
         "model.name": "stargan",
         "model.reconstruction": 10,
-        "generator.name": "translator",
+        "generator.name": "unet",
+        "generator.added": True,
         "discriminator.name": "patch",
         "discriminator.norm": "none",
         "loss.name": "wasserstein",
