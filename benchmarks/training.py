@@ -53,7 +53,7 @@ def settings(recipe: str, options: argparse.Namespace, seed: int, **changes: Any
     plain = TrainSettings(recipe=recipe)
     for side, registry in SIDES.items():
         networks = {**NETWORKS, "own": {side: getattr(plain, side)}}
-        spec = registry.resolve(networks[options.network][side])
+        spec = registry.resolve(changes.get(side, networks[options.network][side]))
         changes[side] = spec if spec["name"] == "mlp" else {**spec, "width": options.width}
     size = {"steps": options.steps, "batch": options.batch}
     return TrainSettings(recipe=recipe, seed=seed, **size, **changes)

@@ -202,7 +202,7 @@ RECIPES: dict[str, Recipe] = {
         "Choi et al. 2018; Mao et al. 2019",
         {
             "model": "stargan",
-            "generator": _PAINTER,
+            "generator": "translator",
             "discriminator": {"name": "patch", "norm": "none"},
             "loss": "wasserstein",
             "penalties": ["gradient"],

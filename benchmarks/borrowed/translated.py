@@ -28,6 +28,7 @@ UNSEEN = 20  # characters
 EACH, HELD = 40, 20  # images of a character that was written; held out
 MADE = 200  # images of one that was not
 SEASONS = ("dry", "green")
+PAINTER = {"name": "unet", "added": True, "norm": "layer"}  # that keeps what it does not change
 SCENES = {  # patches: their season
     "dry grass": "dry", "fallen leaves": "dry", "grass": "green", "leaf": "green", "moss": "green",
 }  # fmt: skip
@@ -65,7 +66,8 @@ def seasons(seed: int, options: argparse.Namespace) -> Row:
     The patches that are translated, and those that the judge is measured on, are held out.
     """
     train, held = (_halved(part) for part in photographs.patches())
-    run = Training(settings("stargan", options, seed), train, options.device)
+    recipe = settings("stargan", options, seed, generator=PAINTER)
+    run = Training(recipe, train, options.device)
     run.run(options.steps)
     judge = fit_classifier(
         train.pixels, train.labels, classes=2, network="residual", steps=options.judge, batch=64,

@@ -90,3 +90,13 @@ def test_without_noise_a_source_has_one_image() -> None:
         for seed, source in ((0, shown.source), (1, shown.source))
     )
     assert torch.equal(first, second)
+
+
+def test_with_dagan_s_networks_it_bends_the_source() -> None:
+    """What it makes is the source at first, where a network that paints begins with noise."""
+    model, shown = build(recipe="dagan", model={"name": "pix2pix", "l1": 0.0}), batch(0.25)
+    assert model.needs.source == "pair"
+    assert model.generator_losses(shown)["l1"].item() == 0
+    assert shown.source is not None
+    assert (model.generate(shown).images - shown.source).abs().mean() < 0.02
+    assert (build().generate(shown).images - shown.source).abs().mean() > 0.2

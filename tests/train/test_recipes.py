@@ -81,8 +81,7 @@ KNOWN_BY: dict[str, dict[str, Any]] = {
     "stargan": {
         "model.name": "stargan",
         "model.reconstruction": 10,
-        "generator.name": "unet",
-        "generator.added": True,
+        "generator.name": "translator",
         "discriminator.name": "patch",
         "discriminator.norm": "none",
         "loss.name": "wasserstein",

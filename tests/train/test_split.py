@@ -23,7 +23,7 @@ STEPS = 50
 # A norm over an image's few places takes away a bias, and what stands before it has a gradient of
 # rounding alone; the game then magnifies rounding. Each step of these begins at the same weights.
 SENSITIVE = {
-    "autoencoder", "realnvp", "pix2pix", "cyclegan", "dualgan", "discogan", "wgan",
+    "autoencoder", "realnvp", "pix2pix", "cyclegan", "dualgan", "discogan", "stargan", "wgan",
     "projected", "cartoongan",
 }  # fmt: skip
 WEIGHTS = 3e-3  # that the largest difference of a weight may be, of its tensor's largest
@@ -85,10 +85,8 @@ SHALLOW = {"name": "translator", "blocks": 1}
 VARIANTS = {  # of recipes that would take long less than their default
     **{name: {"recipe": name} for name in RECIPES},
     **{name: {"recipe": name, "generator": SHALLOW} for name in ("cyclegan", "discogan")},
-    **{
-        name: {"recipe": name, "discriminator_steps": 2}
-        for name in ("wgan", "wgan_gp", "dualgan", "stargan")
-    },
+    **{name: {"recipe": name, "discriminator_steps": 2} for name in ("wgan", "wgan_gp", "dualgan")},
+    "stargan": {"recipe": "stargan", "generator": SHALLOW, "discriminator_steps": 2},
     "realnvp": {"recipe": "realnvp", "generator": {"name": "realnvp", "halvings": 1}},
     "projected": {
         "recipe": "projected",
