@@ -49,9 +49,9 @@ def obey(group: ProcessGroup) -> None:
         else:
             assert engine is not None
             if name == "step":
-                engine.step(*arguments, feed.at)
+                engine.step(arguments[0], feed.at)
             elif name == "load":
-                engine.load(checkpoint.unpacked(*arguments))
+                engine.load(checkpoint.unpacked(arguments[0]))
             else:
                 getattr(engine, name)(*arguments)
 
