@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from augment.adopt import calibration, combine, opinions
+from augment.adopt import calibration, combine
 from augment.adopt import run as adopt
 from augment.adopt.combine import AdoptError, Held, Opinion
 from augment.adopt.opinions import OPINIONS, Pool
 from augment.adopt.settings import AdoptSettings
-from augment.classifiers import other_domain
+from augment.classifiers import fit, other_domain
 from augment.data import files, images, table
 from augment.data.arrays import Arrays
 from augment.data.places import ADOPTED, CLEAN, REPORTS
@@ -154,13 +154,13 @@ def test_self_training_may_start_from_labels_alone_and_takes_what_it_is_sure_of(
 ) -> None:
     pooled, labels = pool(300, rounds=2, steps=60)
     shown: list[np.ndarray] = []
-    fit = opinions.fit_classifier
+    taught = fit.fit_classifier
 
     def watched(pixels: np.ndarray, targets: np.ndarray, **options: Any) -> Any:
         shown.append(targets)
-        return fit(pixels, targets, **options)
+        return taught(pixels, targets, **options)
 
-    monkeypatch.setattr(opinions, "fit_classifier", watched)
+    monkeypatch.setattr(fit, "fit_classifier", watched)
     OPINIONS.build({"name": "self_training", "start": "labels"})(pooled, few(labels, 5))
     assert len(shown[0]) == 50 < len(shown[1]) <= 300
     shown.clear()
