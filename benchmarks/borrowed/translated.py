@@ -14,6 +14,7 @@ from augment.data import images
 from augment.data.arrays import Arrays, join
 from augment.data.images import Pixels
 from augment.runtime import seeding
+from augment.train.recipes import RECIPES
 from augment.vision import edges
 from augment.vision.colours import yuv
 from benchmarks import mnist, photographs, transfer
@@ -28,7 +29,7 @@ UNSEEN = 20  # characters
 EACH, HELD = 40, 20  # images of a character that was written; held out
 MADE = 200  # images of one that was not
 SEASONS = ("dry", "green")
-PAINTER = {"name": "unet", "added": True, "norm": "layer"}  # that keeps what it does not change
+PAINTER = RECIPES["cartoongan"].settings["generator"]  # which keeps what it does not change
 SCENES = {  # patches: their season
     "dry grass": "dry", "fallen leaves": "dry", "grass": "green", "leaf": "green", "moss": "green",
 }  # fmt: skip
