@@ -27,17 +27,23 @@ Arms = dict[str, tuple[Arrays, Sequence[Spec]]]
 
 
 def characters(seed: int, options: argparse.Namespace) -> Row:
-    """100 characters by nine brushes, 40 images of each, but 3 of ten: the recall of the ten."""
+    """100 characters by nine brushes, 40 images of each, but 3 of ten: the recall of the ten.
+
+    Print of all of them, bent as the other 90 differ from print, fills half of every one's places.
+    """
     whole = letters.written(glyphs.FONTS, glyphs.CHARACTERS, EACH, SIDE, seed)
     held = letters.written(glyphs.FONTS, glyphs.CHARACTERS, HELD, SIDE, seed + 1000)
     rare = np.sort(seeding.rng(seed, "rare").permutation(len(whole.classes))[:RARE])
     scarce = np.isin(whole.labels, rare)
     train = whole.take(np.flatnonzero(~scarce | (np.arange(len(whole)) % EACH < FEW)))
-    run = bender(whole.take(np.flatnonzero(~scarce)), seed, options)
-    added = transfer.made(run, train, rare, round(options.share * EACH))
+    files = [glyphs.path_of(name, letters.PRINT) for name in letters.PRINT]
+    source = letters.printed(files, glyphs.CHARACTERS, SIDE)
+    run = bender(whole.take(np.flatnonzero(~scarce)), seed, options, source)
+    added = transfer.made(run, source, np.arange(len(source.classes)), EACH // 2)
     arms: Arms = {
         "oversampling": (transfer.filled(train, each=EACH), CLASSIC),
         "stronger": (transfer.filled(train, each=EACH), transfer.STRONGER),
+        "print": (transfer.filled(train, source, EACH), CLASSIC),
         "made": (transfer.filled(train, added, EACH), CLASSIC),
         "real": (whole, CLASSIC),
     }
@@ -79,9 +85,12 @@ def helpers(seed: int, options: argparse.Namespace) -> Row:
     return row
 
 
-def bender(train: Arrays, seed: int, options: argparse.Namespace) -> Training:
-    """``dagan`` after its steps on ``train``."""
-    run = Training(settings("dagan", options, seed), train, options.device)
+def bender(
+    train: Arrays, seed: int, options: argparse.Namespace, source: Arrays | None = None
+) -> Training:
+    """``dagan`` after its steps on ``train``; it starts from ``source``, where there is one."""
+    pairs = {} if source is None else {"model": {"name": "pix2pix", "l1": 0.0}}
+    run = Training(settings("dagan", options, seed, **pairs), train, options.device, source)
     run.run(options.steps)
     return run
 

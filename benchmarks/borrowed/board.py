@@ -63,9 +63,10 @@ def named(rows: Frame) -> Frame:
 
 
 def bent(rows: Frame) -> Frame:
-    """Classes of few images, with those that ``dagan`` makes: medians."""
+    """Classes of few images, with those that are made of them or of print: medians."""
     return _part(rows, "oversampling", {
-        "oversampling": "oversampling", "stronger": "stronger", "made": "made", "all real": "real",
+        "oversampling": "oversampling", "stronger": "stronger", "print": "print", "made": "made",
+        "all real": "real",
         "others": "others_oversampling", "others, stronger": "others_stronger",
         "others, made": "others_made",
     })  # fmt: skip

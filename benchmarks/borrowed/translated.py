@@ -19,7 +19,7 @@ from augment.vision import edges
 from augment.vision.colours import yuv
 from benchmarks import mnist, photographs, transfer
 from benchmarks.borrowed import letters
-from benchmarks.borrowed.bent import only
+from benchmarks.borrowed.bent import bender, only
 from benchmarks.cleaning import glyphs
 from benchmarks.results import Row
 from benchmarks.training import Training, settings
@@ -43,9 +43,7 @@ def unseen(seed: int, options: argparse.Namespace) -> Row:
     new = np.sort(order[:UNSEEN])
     written = letters.written(letters.BRUSHES, glyphs.CHARACTERS, EACH, SIDE, seed)
     pool = written.take(np.flatnonzero(~np.isin(written.labels, new)))
-    recipe = settings("dagan", options, seed, model={"name": "pix2pix", "l1": 0.0})
-    run = Training(recipe, pool, options.device, sources=source)
-    run.run(options.steps)
+    run = bender(pool, seed, options, source)
     added = only(transfer.made(run, source, new, MADE), new)
     plain = only(source, new)
     held = only(letters.written(letters.BRUSHES, glyphs.CHARACTERS, HELD, SIDE, seed + 1000), new)
