@@ -2,10 +2,10 @@
 
 A residual network learns the labelled images of the other domain, strongly bent, and guesses the
 class of each image of the set. The guesses are smoothed along the graph that joins images of the
-set that look alike, which knows the set's own shapes and not the other domain's, and evened, so that every
-class is about equally frequent. The next network learns the other domain and the images whose
-smoothed guess is surest, a growing share of them. Labels that are known play no part, so that they
-can tell how much was read wrong.
+set that look alike, which knows the set's own shapes and not the other domain's, and evened, so
+that every class is about equally frequent. The next network learns the other domain and the images
+whose smoothed guess is surest, a growing share of them. Labels that are known play no part, so that
+they can tell how much was read wrong.
 """
 
 from __future__ import annotations
