@@ -101,7 +101,8 @@ def said(root: Path) -> dict[str, Any]:
     return {
         "kept": clean["kept"],
         "label_accuracy": score.get("label_accuracy"),
-        **{f"uplift_{name}": score["uplift"][name] for name in ("gain", "low", "high")},
+        "uplift": score["uplift"]["gain"]["mean"],
+        **{name: score["uplift"][name] for name in ("low", "high")},
     }
 
 
@@ -140,14 +141,14 @@ def costs(rows: Frame) -> Frame:
 
 def outcome(rows: Frame) -> Frame:
     """What the stages said of scans."""
-    shown = rows[rows["images"] == "scans"]
+    shown = rows[rows["images"] == "scans"].infer_objects()
     return summary(shown, ["images", "count"], {
         "images": first("images"), "handed in": first("count", "{:,}"),
         "kept by clean": Column("kept", form="{:,.0f}"),
         "label accuracy": Column("label_accuracy", form="{:.3f}"),
-        "uplift": Column("uplift_gain", form="{:+.1%}"),
-        "from": Column("uplift_low", form="{:+.1%}"),
-        "to": Column("uplift_high", form="{:+.1%}"), **MACHINE,
+        "uplift": Column("uplift", form="{:+.1%}"),
+        "from": Column("low", form="{:+.1%}"),
+        "to": Column("high", form="{:+.1%}"), **MACHINE,
     })  # fmt: skip
 
 
