@@ -26,7 +26,7 @@ PAGES = (
     "generated", "transfer", "borrowed", "selection", "sharing", "no_labels", "cleaning", "fuzz",
     "costs", "speed", "devices", "memory", "scale", "demo",
 )  # fmt: skip
-WIDE = 200  # letters of a printed table, which would be of no use when folded
+WIDE = 400  # letters of a printed table, which would be of no use when folded
 MARKED = re.compile(r"(?s)<!-- table (\w+) -->\n.*?<!-- /table \1 -->")
 
 
