@@ -48,6 +48,7 @@ def project(
     (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(other_domain, "ROUNDS", other_domain.ROUNDS[:1])  # of digits of 8 × 8
+        patch.setattr(other_domain, "STEPS", 300)
         for stage in pipeline.STAGES:
             pipeline.run(stage, root=root)
     return root, truth

@@ -113,7 +113,7 @@ def report(root: Path) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits of 8 × 8 need fewer steps of the other domain's networks, and one round."""
-    monkeypatch.setattr(other_domain, "STEPS", 400)
+    monkeypatch.setattr(other_domain, "STEPS", 200)
     monkeypatch.setattr(other_domain, "ROUNDS", other_domain.ROUNDS[:1])
 
 
