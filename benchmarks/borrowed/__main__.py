@@ -4,8 +4,8 @@ Without a label: ``small_digits`` and ``large_digits`` are scikit-learn's named 
 reverse; ``letters`` and ``characters`` are written by hand and brush, and other fonts name them.
 ``unseen`` are characters that no brush wrote, translated from print, and ``rare_characters`` some
 that brushes wrote three times. ``helpers`` are other digits, by whose differences the images of few
-are bent. ``seasons`` turns
-green patches of photographs into dry ones and back; ``--picture`` names a folder for these.
+are bent. ``seasons`` turns green patches of photographs into dry ones and back; ``--picture`` names
+a folder for these.
 """
 
 from __future__ import annotations
