@@ -60,6 +60,7 @@ def sizes(rows: Frame) -> Frame:
         "images a class": first("count"), "recipe": first("recipe"), "changes": first("changed"),
         "budget, s": first("budget"), "steps": Column("trained", form="{:.0f}"),
         "label accuracy": Column("label_accuracy", form="{:.3f}"),
+        "worst seed": Column("label_accuracy", "min", "{:.3f}"),
         "the judge's of real images": Column("read", form="{:.3f}"),
         "KID": Column("kid", form="{:.4f}"), "coverage": Column("coverage", form="{:.3f}"),
         "near copies": Column("near_copies", form="{:.3f}"),

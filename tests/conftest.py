@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -23,7 +24,7 @@ import yaml
 from filelock import FileLock
 from torch import Tensor
 
-from augment import pipeline
+from augment import new_project
 from augment.clean.checks.base import CHECKS, defaults
 from augment.data import images, table
 from augment.data.reports import (
@@ -168,10 +169,30 @@ def small() -> Callable[[Path], Path]:
 
 
 @pytest.fixture(scope="session")
+def dvc() -> Callable[..., str]:
+    """Runs DVC in a folder, with the package of another folder where one is named."""
+
+    def run(root: Path, *words: str, package: Path | None = None) -> str:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path}
+        if package is not None:
+            environment["PYTHONPATH"] = str(package)
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *words], cwd=root, env=environment,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def project(
-    tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Path], worker_id: str
-) -> Path:
-    """A project in which every stage has run on scikit-learn's digits; not to be changed.
+    tmp_path_factory: pytest.TempPathFactory, small: Callable[[Path], Path],
+    dvc: Callable[..., str], worker_id: str,
+) -> Path:  # fmt: skip
+    """A project in which DVC has run every stage on scikit-learn's digits; not to be changed.
 
     Where several workers test, the first that asks makes it for all.
     """
@@ -180,10 +201,9 @@ def project(
     with FileLock(f"{root}.lock"):
         done = root.with_suffix(".done")
         if not done.exists():
+            assert new_project.init(root, "builtin:digits") == []
             small(root)
-            for stage in pipeline.STAGES:
-                pipeline.run(stage, root=root)
-            done.touch()
+            done.write_text(dvc(root, "repro"))
     return root
 
 

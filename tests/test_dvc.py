@@ -116,37 +116,16 @@ def test_what_a_stage_reads_of_others_is_among_its_dependencies() -> None:
 
 
 @pytest.fixture
-def committed(project: Path, tmp_path: Path, small: Callable[[Path], Path]) -> Path:
+def committed(project: Path, tmp_path: Path) -> Path:
     """A user's project whose stages have all run, as DVC knows."""
-    root = tmp_path / "mine"
-    assert new_project.init(root, "builtin:digits") == []
-    small(root)
-    for place in ("data", "reports", "models"):
-        shutil.copytree(project / place, root / place)
-    stage_code.write_digests(root)
-    dvc(root, "commit", "-f")
-    return root
+    return Path(shutil.copytree(project, tmp_path / "mine"))
 
 
-def dvc(root: Path, *words: str, package: Path | None = None) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path}
-    if package is not None:
-        environment["PYTHONPATH"] = str(package)
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *words], cwd=root, env=environment,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
-
-
-def changed_code(root: Path) -> set[str]:
-    """The stages that DVC would run because of their code."""
-    status = json.loads(dvc(root, "status", "--json"))
+def changed_code(status: str) -> set[str]:
+    """The stages that DVC, which tells its ``status``, would run because of their code."""
     return {
         stage
-        for stage, reasons in status.items()
+        for stage, reasons in json.loads(status).items()
         for reason in reasons
         if isinstance(reason, dict) and stage_code.FILE in reason.get("changed deps", {})
     }
@@ -154,7 +133,7 @@ def changed_code(root: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_an_upgrade_touches_exactly_the_stages_whose_code_changed(
-    committed: Path, tmp_path: Path
+    committed: Path, tmp_path: Path, dvc: Callable[..., str]
 ) -> None:
     assert json.loads(dvc(committed, "status", "--json")) == {"code": ["always changed"]}
     newer = tmp_path / "newer"
@@ -174,11 +153,13 @@ def test_an_upgrade_touches_exactly_the_stages_whose_code_changed(
             path = newer / "augment" / name
             path.write_text(path.read_text() + "\n# another version\n")
         dvc(committed, "repro", "--single-item", "code", package=newer)
-        assert changed_code(committed) == stages, name
+        assert changed_code(dvc(committed, "status", "--json")) == stages, name
 
 
 @pytest.mark.slow
-def test_settings_touch_exactly_the_stages_that_read_them(committed: Path) -> None:
+def test_settings_touch_exactly_the_stages_that_read_them(
+    committed: Path, dvc: Callable[..., str]
+) -> None:
     def changed(**groups: Any) -> set[str]:
         tree = yaml.safe_load((committed / "params.yaml").read_text())
         for name, value in groups.items():
@@ -249,7 +230,7 @@ def linked_images(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_dead_link_stops_dvc_no_more_than_ingest(tmp_path: Path) -> None:
+def test_a_dead_link_stops_dvc_no_more_than_ingest(tmp_path: Path, dvc: Callable[..., str]) -> None:
     source = linked_images(tmp_path / "images")
     root = tmp_path / "mine"
     assert new_project.init(root, str(source)) == []

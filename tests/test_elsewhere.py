@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -96,36 +94,22 @@ def test_a_new_project_takes_an_address(s3: fsspec.AbstractFileSystem, tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["s3://bucket/dvc", "here"])
 def test_what_dvc_pushed_another_machine_pulls(
-    address: str, s3: fsspec.AbstractFileSystem, tmp_path: Path
+    address: str, s3: fsspec.AbstractFileSystem, tmp_path: Path, dvc: Callable[..., str]
 ) -> None:
     from augment import new_project
 
     fill(s3, "bucket/dvc-source")
     first, second = tmp_path / "first", tmp_path / "second"
     new_project.init(first, "s3://bucket/dvc-source/photos")
-    dvc("repro ingest", first)
+    dvc(first, "repro", "ingest")
     remote_add, push, pull = DVC
     place = str(tmp_path / "store") if address == "here" else address
-    dvc(" ".join([*remote_add[1:-1], place]), first)
-    dvc(" ".join(push[1:]), first)
+    dvc(first, *remote_add[1:-1], place)
+    dvc(first, *push[1:])
     left = ("data", ".augment", "cache", "tmp")  # what git does not keep
     shutil.copytree(first, second, ignore=shutil.ignore_patterns(*left))
-    dvc(" ".join([*pull[1:], "ingest"]), second)
+    dvc(second, *pull[1:], "ingest")
     assert table.count(second / "data/ingested") == 20
-    assert "Running stage 'ingest'" not in dvc("repro ingest", second)
+    assert "Running stage 'ingest'" not in dvc(second, "repro", "ingest")
     s3.pipe_file("bucket/dvc-source/photos/a/0.png", png(5))
-    assert "Running stage 'ingest'" in dvc("repro ingest", second)
-
-
-def dvc(command: str, folder: Path) -> str:
-    """What a command of DVC prints in ``folder``."""
-    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    ran = subprocess.run(
-        [sys.executable, "-m", "dvc", *command.split()],
-        cwd=folder,
-        env={**os.environ, "PATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    assert "Running stage 'ingest'" in dvc(second, "repro", "ingest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -46,6 +47,24 @@ def row(step: int) -> Mapping[str, float]:
     return {"step": float(step), "g_adversarial": step / 8, "kid": 0.5}
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's store without a run; to make one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty: Path) -> Path:
+    """A project in which nothing was tracked yet."""
+    (tmp_path / ".augment").mkdir()
+    shutil.copy(empty, tmp_path / ".augment")
+    return tmp_path
+
+
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -63,39 +82,39 @@ def test_each_tracker_has_a_way_to_read_it() -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_run_that_goes_on_has_each_step_once(name: str, tmp_path: Path) -> None:
-    first = opened(name, tmp_path)
+def test_a_run_that_goes_on_has_each_step_once(name: str, root: Path) -> None:
+    first = opened(name, root)
     first.row(row(10))
     first.row(row(20))
     first.close()
-    again = opened(name, tmp_path)  # after a kill: the checkpoint has both rows
+    again = opened(name, root)  # after a kill: the checkpoint has both rows
     again.restart([row(10), row(20)])
     again.row(row(30))
     again.close()
-    assert READ[name](tmp_path) == {10: 1.25, 20: 2.5, 30: 3.75}
+    assert READ[name](root) == {10: 1.25, 20: 2.5, 30: 3.75}
 
 
 @pytest.mark.parametrize("name", READ)
-def test_steps_that_were_taken_back_do_not_count(name: str, tmp_path: Path) -> None:
-    tracker = opened(name, tmp_path)
+def test_steps_that_were_taken_back_do_not_count(name: str, root: Path) -> None:
+    tracker = opened(name, root)
     for step in (10, 20, 30):
         tracker.row(row(step))
     tracker.restart([row(10)])
     tracker.row(row(20))
     tracker.close()
-    assert READ[name](tmp_path) == {10: 1.25, 20: 2.5}
+    assert READ[name](root) == {10: 1.25, 20: 2.5}
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_run_that_is_begun_anew_keeps_nothing_of_the_old_one(name: str, tmp_path: Path) -> None:
-    tracker = opened(name, tmp_path)
+def test_a_run_that_is_begun_anew_keeps_nothing_of_the_old_one(name: str, root: Path) -> None:
+    tracker = opened(name, root)
     tracker.row(row(10))
     tracker.close()
-    again = opened(name, tmp_path)
+    again = opened(name, root)
     again.restart([])
     again.row(row(5))
     again.close()
-    assert READ[name](tmp_path) == {5: 0.625}
+    assert READ[name](root) == {5: 0.625}
 
 
 @pytest.mark.parametrize(
@@ -103,14 +122,16 @@ def test_a_run_that_is_begun_anew_keeps_nothing_of_the_old_one(name: str, tmp_pa
     [(None, "FINISHED"), (ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")],
 )
 def test_mlflow_is_told_how_a_run_ended(
-    error: BaseException | None, status: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    error: BaseException | None, status: str, root: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from mlflow import MlflowClient
 
-    tracker = opened("mlflow", tmp_path)
+    if error is None:  # a store is made in silence too
+        (root / ".augment/mlflow.db").unlink()
+    tracker = opened("mlflow", root)
     tracker.row(row(10))
     tracker.close(error)
-    client = MlflowClient(f"sqlite:///{tmp_path / '.augment/mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{root / '.augment/mlflow.db'}")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.status == status
     assert capfd.readouterr().err == ""
