@@ -208,6 +208,12 @@ def project(
 
 
 @pytest.fixture
+def whole(project: Path, tmp_path: Path) -> Path:
+    """A copy of a user's project whose stages have all run, as DVC knows."""
+    return Path(shutil.copytree(project, tmp_path / "mine"))
+
+
+@pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where benchmarks store: nothing of the repository is written to."""
     monkeypatch.setattr(mnist, "CACHE", tmp_path / "cache")

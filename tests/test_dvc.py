@@ -115,12 +115,6 @@ def test_what_a_stage_reads_of_others_is_among_its_dependencies() -> None:
             assert value in declared, (stage, value)
 
 
-@pytest.fixture
-def committed(project: Path, tmp_path: Path) -> Path:
-    """A user's project whose stages have all run, as DVC knows."""
-    return Path(shutil.copytree(project, tmp_path / "mine"))
-
-
 def changed_code(status: str) -> set[str]:
     """The stages that DVC, which tells its ``status``, would run because of their code."""
     return {
@@ -133,9 +127,9 @@ def changed_code(status: str) -> set[str]:
 
 @pytest.mark.slow
 def test_an_upgrade_touches_exactly_the_stages_whose_code_changed(
-    committed: Path, tmp_path: Path, dvc: Callable[..., str]
+    whole: Path, tmp_path: Path, dvc: Callable[..., str]
 ) -> None:
-    assert json.loads(dvc(committed, "status", "--json")) == {"code": ["always changed"]}
+    assert json.loads(dvc(whole, "status", "--json")) == {"code": ["always changed"]}
     newer = tmp_path / "newer"
     cases = {
         "": set(),  # another version number alone changes no result
@@ -152,23 +146,23 @@ def test_an_upgrade_touches_exactly_the_stages_whose_code_changed(
         if name:
             path = newer / "augment" / name
             path.write_text(path.read_text() + "\n# another version\n")
-        dvc(committed, "repro", "--single-item", "code", package=newer)
-        assert changed_code(dvc(committed, "status", "--json")) == stages, name
+        dvc(whole, "repro", "--single-item", "code", package=newer)
+        assert changed_code(dvc(whole, "status", "--json")) == stages, name
 
 
 @pytest.mark.slow
 def test_settings_touch_exactly_the_stages_that_read_them(
-    committed: Path, dvc: Callable[..., str]
+    whole: Path, dvc: Callable[..., str]
 ) -> None:
     def changed(**groups: Any) -> set[str]:
-        tree = yaml.safe_load((committed / "params.yaml").read_text())
+        tree = yaml.safe_load((whole / "params.yaml").read_text())
         for name, value in groups.items():
             tree[name] = {**tree.get(name, {}), **value} if isinstance(value, dict) else value
-        before = (committed / "params.yaml").read_text()
-        (committed / "params.yaml").write_text(yaml.safe_dump(tree))
-        dvc(committed, "repro", "--single-item", "code")
-        status = json.loads(dvc(committed, "status", "--json"))
-        (committed / "params.yaml").write_text(before)
+        before = (whole / "params.yaml").read_text()
+        (whole / "params.yaml").write_text(yaml.safe_dump(tree))
+        dvc(whole, "repro", "--single-item", "code")
+        status = json.loads(dvc(whole, "status", "--json"))
+        (whole / "params.yaml").write_text(before)
         return set(status) - {"code"}
 
     assert changed(train={"steps": 7}) == {"train"}

@@ -39,12 +39,6 @@ ENVIRONMENT = os.environ | {
 }
 
 
-@pytest.fixture
-def whole(project: Path, tmp_path: Path) -> Path:
-    """A copy of a project in which every stage has run."""
-    return Path(shutil.copytree(project, tmp_path / "mine"))
-
-
 def test_params_yaml_of_the_repository_is_whole() -> None:
     settings = pipeline.load(root=REPOSITORY)
     tree = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
