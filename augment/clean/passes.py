@@ -28,6 +28,7 @@ from augment.data.types import Doubles
 from augment.runtime import progress, workers
 
 _CHUNK = 64  # images a task
+_TOGETHER = 256  # tasks whose facts become one block: a block of few rows is mostly overhead
 
 PixelChecks = Mapping[str, Callable[[pd.DataFrame, Pixels], pd.Series]]
 R = TypeVar("R")
@@ -65,6 +66,7 @@ class Passes:
         batches = table.stream(self.root / INGESTED, columns, rows=_CHUNK)
         work = ((batch, _bytes(batch)) for batch in batches)
         small = _room(scratch, total if self.inspector.small else 0)
+        blocks: list[pa.RecordBatch] = []
         facts: list[pa.RecordBatch] = []
         values: list[Doubles] = []
         filled = 0
@@ -76,9 +78,11 @@ class Passes:
             filled += len(inspected)
             facts.append(_facts(batch, inspected))
             values.append(np.array([image.measures for image in inspected], np.float64))
-        if not facts:
+            if len(facts) == _TOGETHER:
+                blocks, facts = [*blocks, pa.concat_batches(facts)], []
+        if not filled:
             raise CleanError(f"{self.root / INGESTED}: no images")
-        frame: pd.DataFrame = pa.Table.from_batches(facts).to_pandas()
+        frame: pd.DataFrame = pa.Table.from_batches([*blocks, *facts]).to_pandas()
         measures = pd.DataFrame(np.concatenate(values), columns=list(self.inspector.checks))
         return Measurements(frame, measures, small)
 

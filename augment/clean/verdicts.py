@@ -63,15 +63,17 @@ def decide_verdicts(
     verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
     verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
     verdict = verdict.mask(failed[sure].any(axis=1), "drop")
-    actions = facts["id"].map(lambda name: decided[name].action if name in decided else "")
+    actions = pd.Series("", index=facts.index)
+    told = facts.loc[facts["id"].isin(decided), "id"]
+    actions[told.index] = told.map(lambda name: decided[name].action)
     follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}
     verdict = verdict.mask(actions.isin(follows), actions.map(follows))
     able = mended.astype(bool)
     verdict = verdict.mask(actions == "repair", able.map({True: "repair", False: "ask"}))
     out = verdict.isin(["drop", "ask"])
     label = facts["label"].astype(object).where(facts["label"].notna(), None)
-    told = actions == "relabel"
-    label[told] = facts.loc[told, "id"].map(lambda name: decided[name].label)
+    renamed = actions == "relabel"
+    label[renamed] = facts.loc[renamed, "id"].map(lambda name: decided[name].label)
     blamed = failed[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
     return pd.DataFrame(
         {
@@ -181,16 +183,16 @@ def report(
 
     def counts(rows: pd.Series) -> dict[str, Any]:
         """The counts of the images that ``rows`` (N,), bool, selects."""
-        group = judged[rows]
-        flagged = group["reasons"].str.split(";").explode().value_counts()
-        kept = int(group["kept"].sum())
-        verdicts = {name: int((group["verdict"] == name).sum()) for name in _VERDICTS}
+        total, kept = int(rows.sum()), int((judged["kept"] & rows).sum())
+        flagged = reasons[rows[reasons.index]].str.split(";").explode().value_counts()
+        verdicts = {name: int(((judged["verdict"] == name) & rows).sum()) for name in _VERDICTS}
         checks = {name: int(flagged.get(name, 0)) for name in limits}
         return {
-            "in": len(group), "kept": kept, "dropped": len(group) - kept,
+            "in": total, "kept": kept, "dropped": total - kept,
             "verdicts": verdicts, "checks": checks,
         }  # fmt: skip
 
+    reasons = judged.loc[judged["reasons"] != "", "reasons"]
     names = table.classes_of(facts["label"])
     classes = {label: counts(facts["label"] == label) for label in names}
     after = judged.loc[judged["kept"], "label"].value_counts()
@@ -208,6 +210,7 @@ def report(
         "splits": {split: counts(facts["split"] == split) for split in table.SPLITS},
         "decisions": {
             **{action: int(acted.get(action, 0)) for action in decisions.ACTIONS},
-            "elsewhere": len(set(decided) - set(facts["id"])),  # gone, or of synthetic images
+            "elsewhere": len(decided)
+            - int(facts["id"].isin(decided).sum()),  # gone, or of synthetic images
         },
     }
