@@ -197,6 +197,7 @@ def report(
     classes = {label: counts(facts["label"] == label) for label in names}
     after = judged.loc[judged["kept"], "label"].value_counts()
     acted = judged["decided"].value_counts()
+    here = int(facts["id"].isin(decided).sum())
     return {
         **counts(pd.Series(True, index=facts.index)),
         "thresholds": dict(limits),
@@ -210,7 +211,6 @@ def report(
         "splits": {split: counts(facts["split"] == split) for split in table.SPLITS},
         "decisions": {
             **{action: int(acted.get(action, 0)) for action in decisions.ACTIONS},
-            "elsewhere": len(decided)
-            - int(facts["id"].isin(decided).sum()),  # gone, or of synthetic images
+            "elsewhere": len(decided) - here,  # gone, or of synthetic images
         },
     }
