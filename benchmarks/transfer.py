@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -96,9 +97,7 @@ def swapped(added: Arrays, rare: Labels) -> Arrays:
 
 def measure(case: str, seed: int, generator: int, options: argparse.Namespace) -> Row:
     """A row of the table."""
-    train, away, rare = cut(case, seed)
-    whole, held = mnist.digits()
-    unseen = join(held, away.take(np.flatnonzero(np.isin(away.labels, rare))))
+    train, _, rare = cut(case, seed)
     count = round(SHARE[case] * EACH)
     run = bender(seed, generator, options.steps, options.width, options.device)
     added = made(run, train, rare, count)
@@ -107,31 +106,68 @@ def measure(case: str, seed: int, generator: int, options: argparse.Namespace) -
     row["label_accuracy"] = judge.accuracy(added.pixels, added.labels)
     idle = bender(seed, generator, 0, options.width, options.device)
     arms: dict[str, tuple[Arrays, Sequence[Spec]]] = {
-        "oversampling": (filled(train), CLASSIC),
         "made": (filled(train, added), CLASSIC),
         "made_stronger": (filled(train, added), STRONGER),
-        "stronger": (filled(train), STRONGER),
         "copier": (filled(train, made(idle, train, rare, count)), CLASSIC),
         "shuffled": (filled(train, swapped(added, rare)), CLASSIC),
-        "real": (whole, CLASSIC),
     }
-    for name, (images, policy) in arms.items():
-        shown = held if name == "real" else unseen
-        recall = recalls(images, policy, shown, options)
+    fit = Fit.of(options)
+    recall_of = {**without(case, seed, fit), "real": of_all(fit)}
+    recall_of |= {
+        name: recalls(images, policy, unseen(case, seed), fit)
+        for name, (images, policy) in arms.items()
+    }
+    for name, recall in recall_of.items():
         row[name] = float(recall[rare].mean())
         row[f"others_{name}"] = float(np.delete(recall, rare).mean())
     return row
 
 
-def recalls(
-    train: Arrays, policy: Sequence[Spec], shown: Arrays, options: argparse.Namespace
-) -> NDArray[np.float64]:
+class Fit(NamedTuple):
+    """How many classifiers learn the images of an arm, for how many steps, and on what."""
+
+    classifiers: int
+    steps: int
+    device: torch.device
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Fit:
+        """What ``options`` say."""
+        return cls(options.classifiers, options.classify, options.device)
+
+
+def unseen(case: str, subset: int) -> Arrays:
+    """The images that no arm of a case has seen: those held out, and those that were cut off."""
+    _, away, rare = cut(case, subset)
+    _, held = mnist.digits()
+    return join(held, away.take(np.flatnonzero(np.isin(away.labels, rare))))
+
+
+@functools.cache
+def without(case: str, subset: int, fit: Fit) -> dict[str, NDArray[np.float64]]:
+    """The recalls (K,) of the arms in which no generator has a part."""
+    train, _, _ = cut(case, subset)
+    policies = {"oversampling": CLASSIC, "stronger": STRONGER}
+    return {
+        name: recalls(filled(train), policy, unseen(case, subset), fit)
+        for name, policy in policies.items()
+    }
+
+
+@functools.cache
+def of_all(fit: Fit) -> NDArray[np.float64]:
+    """The recall (K,) where no class is cut."""
+    whole, held = mnist.digits()
+    return recalls(whole, CLASSIC, held, fit)
+
+
+def recalls(train: Arrays, policy: Sequence[Spec], shown: Arrays, fit: Fit) -> NDArray[np.float64]:
     """The recall (K,) of each class of ``shown``, a mean over classifiers of ``train``."""
     right = []
-    for seed in range(options.classifiers):
+    for seed in range(fit.classifiers):
         fitted = fit_classifier(
             train.pixels, train.labels, classes=len(train.classes), network="cnn",
-            steps=options.classify, batch=64, seed=seed, device=options.device, augment=policy,
+            steps=fit.steps, batch=64, seed=seed, device=fit.device, augment=policy,
         )  # fmt: skip
         right.append(fitted.predict(shown.pixels).argmax(1) == shown.labels)
     hits = np.mean(right, 0)

@@ -49,7 +49,7 @@ def characters(seed: int, options: argparse.Namespace) -> Row:
     }
     row: Row = {"seconds": run.seconds}
     for name, (images, policy) in arms.items():
-        recall = transfer.recalls(images, policy, held, options)
+        recall = transfer.recalls(images, policy, held, transfer.Fit.of(options))
         row[name] = float(recall[rare].mean())
         row[f"others_{name}"] = float(np.delete(recall, rare).mean())
     return row
@@ -81,7 +81,7 @@ def helpers(seed: int, options: argparse.Namespace) -> Row:
     }
     for name, (images, policy) in arms.items():
         test = only(held, few) if name == "real" else shown
-        row[name] = float(transfer.recalls(images, policy, test, options).mean())
+        row[name] = float(transfer.recalls(images, policy, test, transfer.Fit.of(options)).mean())
     return row
 
 

@@ -55,7 +55,7 @@ def unseen(seed: int, options: argparse.Namespace) -> Row:
     }
     row: Row = {"seconds": run.seconds}
     for name, (shown, policy) in arms.items():
-        row[name] = float(transfer.recalls(shown, policy, held, options).mean())
+        row[name] = float(transfer.recalls(shown, policy, held, transfer.Fit.of(options)).mean())
     return row
 
 
