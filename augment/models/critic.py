@@ -11,6 +11,7 @@ from torch.nn import functional
 from augment.models.networks import Shape
 from augment.runtime.precision import in_full
 
+HIDDEN = 256  # units between features and logit of a pair; chosen by hand
 PROXY = 128  # numbers in a vector by which D2D-CE compares images with classes; chosen by hand
 
 
@@ -67,6 +68,22 @@ class Critic(nn.Module):
     def forward(self, packs: Tensor, labels: Tensor) -> Tensor:
         """Packs and their classes to logits (N,)."""
         return self.logits_of(self.features(packs, labels), labels)
+
+
+class PairCritic(Critic):
+    """A critic of packs of two with a hidden layer: whether two agree is no sum."""
+
+    def __init__(self, network: Callable[[Shape], nn.Module], shape: Shape):
+        """Build ``network`` for pairs of images of ``shape``; it is told no class."""
+        super().__init__(network, shape, None, 2)
+        self.logit = nn.Sequential(
+            nn.Linear(self.width, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1)
+        )
+
+    def agreement(self, sources: Tensor, images: Tensor) -> Tensor:
+        """The logits (N,) of ``images`` (N, C, H, W) beside the ``sources`` of each."""
+        pairs = torch.cat([sources, images], 1).contiguous(memory_format=torch.channels_last)
+        return self.logits_of(self.network(pairs), torch.empty(0))
 
 
 class ClassHead(nn.Module):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 from augment.models.adversarial import Fakes
 from augment.models.base import MODELS, Batch, Losses, Needs, Parts
-from augment.models.critic import Critic
+from augment.models.critic import PairCritic
 from augment.models.pairs import PairGame
 from augment.registry import Amount, Count
-
-HIDDEN = 256  # units between features and logit of a pair; chosen by hand
 
 
 @MODELS.register(
@@ -26,36 +26,47 @@ class PairedGan(PairGame):
     not. No network is told the class, so that what is learned on large classes goes for rare ones.
     """
 
+    discriminator: PairCritic
+
     def __init__(
         self,
         parts: Parts,
         *,
         latent: Count = 32,
         mismatch: Amount = 1.0,
-        variety: Amount = 1.0,
-        cap: Amount = 0.5,
+        variety: Amount = 10.0,
+        cap: Amount = 1.0,
+        tries: Count = 2,
     ):
         """``latent`` Gaussian inputs; ``mismatch`` weighs the pairs of two classes.
 
         ``variety`` weighs the reward for two noises that give two images. It ends where these
-        differ by ``cap`` times as much as two real images of a class.
+        differ by ``cap`` times as much as two real images of a class. A sample is the one of
+        ``tries`` images that goes best with its source, by the averaged discriminator, which has
+        learned what images of one class have in common, whichever it is (after Azadi et al. 2019,
+        Discriminator Rejection Sampling, arXiv:1810.06758).
         """
         self.mismatch, self.variety, self.cap = mismatch, variety, cap
         self.assemble(parts, noise=latent)
         self.conditions = parts.classes
+        if tries > 1:
+            judge = copy.deepcopy(self.discriminator).requires_grad_(False)
+            self.average.judge, self.average.tries = judge, tries
 
     @property
     def needs(self) -> Needs:
         """A label and another image of its class for every image; other classes teach as well."""
         return Needs(source="class", helpers=True)
 
-    def critic(self, conditioning: nn.Module | None) -> Critic:
-        """A discriminator of packs of two, with a hidden layer: whether two agree is no sum."""
-        critic = super().critic(conditioning)
-        critic.logit = nn.Sequential(
-            nn.Linear(critic.width, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1)
-        )
-        return critic
+    def critic(self, conditioning: nn.Module | None) -> PairCritic:
+        """A discriminator of pairs, which is told no class."""
+        return PairCritic(self.parts.discriminator, self.parts.shape)
+
+    def averaged(self) -> list[tuple[nn.Module, nn.Module]]:
+        """With the generator the discriminator that judges its samples."""
+        if self.average.judge is None:
+            return super().averaged()
+        return [(self.average, nn.ModuleList([self.generator, self.discriminator]))]
 
     def discriminator_heads(self, real: Tensor, fake: Tensor, fakes: Fakes, batch: Batch) -> Losses:
         """Pairs of two classes count as fakes."""

@@ -27,8 +27,9 @@ from augment.data.places import CODES, GENERATOR
 from augment.errors import AugmentError
 from augment.models.base import Source
 from augment.models.conditioning import GENERATOR_CONDITIONS
+from augment.models.critic import PairCritic
 from augment.models.latents import LatentGenerator, Ranges, latents
-from augment.models.networks import GENERATORS
+from augment.models.networks import DISCRIMINATORS, GENERATORS, Shape
 from augment.models.sources import source_places
 from augment.runtime import checkpoint, devices, seeding
 
@@ -108,6 +109,8 @@ class Generator:
                 conditions=count,
                 styles=meta["styles"],
                 components=meta.get("components", 0),
+                judge=_judge(meta.get("judge"), (channels, height, width)),
+                tries=meta.get("tries", 1),
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -286,6 +289,13 @@ class Generator:
                 )
         if truncation is not None and not truncation > 0:
             raise GeneratorError(f"truncation: above 0, found {truncation}")
+
+
+def _judge(spec: Mapping[str, Any] | None, shape: Shape) -> PairCritic | None:
+    """The critic that picks among several tries, by its discriminator, where there is one."""
+    if spec is None:
+        return None
+    return PairCritic(lambda pair: DISCRIMINATORS.build(spec, pair), shape)
 
 
 def _codes(path: Path, digest: str) -> dict[str, list[int]]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from augment.models.critic import PairCritic
 from augment.models.density import ClassMixture, picked
 from augment.models.networks import Shape
 from augment.vision.structure import Structure, structure_of
@@ -23,6 +24,9 @@ class LatentGenerator(nn.Module):
     of the noise picks it, as often as ``note`` saw it with that condition. With ``components``
     above 0 the network is fed with codes of a mixture of so many components for each condition (its
     ``prior``) in place of the noise, a further number of which picks the component.
+
+    With a ``judge`` of pairs (``augment.models.critic.PairCritic``) it makes ``tries`` images from
+    each source, by noise of their own, and keeps the one that goes best with it.
     """
 
     counts: Tensor
@@ -38,6 +42,8 @@ class LatentGenerator(nn.Module):
         conditions: int = 0,
         styles: int = 1,
         components: int = 0,
+        judge: PairCritic | None = None,
+        tries: int = 1,
     ):
         """Build ``network`` for its inputs; no ``conditioning`` means that conditions say nothing.
 
@@ -55,11 +61,18 @@ class LatentGenerator(nn.Module):
         inputs = int(conditioning.inputs) if conditioning else 0  # type: ignore[arg-type]
         norms = int(conditioning.condition) if conditioning else 0  # type: ignore[arg-type]
         self.network = network(noise + inputs + codes, shape, norms)
+        self.judge = judge
+        self.tries = tries
 
     @property
     def inputs(self) -> int:
         """How many numbers of noise an image takes."""
-        return self.noise * self.levels + (self.styles > 1) + (self.prior is not None)
+        return self.fed + (self.styles > 1) + (self.prior is not None)
+
+    @property
+    def fed(self) -> int:
+        """How many of these, the first ones, are no number that picks a style or a component."""
+        return self.noise * self.levels * self.tries
 
     @property
     def components(self) -> int:
@@ -112,7 +125,21 @@ class LatentGenerator(nn.Module):
         ``source`` (N, C, H, W) are the images that a network starts from, where it does, or whose
         structure it paints on. Without ``styles`` the last number of the noise picks them.
         """
+        if self.judge is not None and source is not None:
+            return self._best(noise, conditions, codes, source)
         return self._painted(*self.inputs_of(noise, conditions, codes, styles), source)
+
+    def _best(self, noise: Tensor, conditions: Tensor, codes: Tensor, source: Tensor) -> Tensor:
+        """Of ``tries`` images from each source the one that goes best with it, by the judge."""
+        assert self.judge is not None
+        count, tries = len(source), self.tries
+        conditions, codes, sources = (
+            values.repeat_interleave(tries, 0) for values in (conditions, codes, source)
+        )
+        joined = self._joined(noise.reshape(count * tries, self.noise), conditions, codes)
+        images = self._painted(*joined, sources)
+        best = self.judge.agreement(sources, images).view(count, tries).argmax(1)
+        return images.view(count, tries, *images.shape[1:])[torch.arange(count), best]
 
     def decode(
         self, noise: Tensor, conditions: Tensor, codes: Tensor, source: Tensor | None = None
@@ -176,7 +203,7 @@ def latents(
     for index, (low, high) in ranges.items():
         codes[:, index] = low + (codes[:, index] + 1) / 2 * (high - low)
     if truncation is not None:
-        fed = noise[:, : generator.noise * generator.levels]
+        fed = noise[:, : generator.fed]
         fed.copy_(truncate(fed, truncation))
     return noise, codes
 

@@ -42,6 +42,8 @@ def publish_generator(
         "codes": trainer.best.codes,
         "styles": trainer.best.styles,
         "components": trainer.best.components,
+        "judge": trainer.best.judge and resolved["discriminator"],
+        "tries": trainer.best.tries,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
         "source": needs.source,

@@ -208,7 +208,8 @@ def test_a_generator_is_rebuilt_from_its_options_and_weights(name: str, tmp_path
     average = model.average
     meta = {
         "generator": resolved["generator"], "noise": average.noise, "codes": average.codes,
-        "styles": average.styles, "components": average.components,
+        "styles": average.styles, "components": average.components, "tries": average.tries,
+        "judge": average.judge and resolved["discriminator"],
         "conditions": model.conditions, "matched": model.matched,
         "source": model.needs.source, "shape": SHAPE, "classes": [*"abc"],
         "conditioning": average.conditioning and resolved["conditioning"]["generator"],

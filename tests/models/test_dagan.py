@@ -14,6 +14,7 @@ from torch.nn import functional
 from augment.data.arrays import Arrays, DatasetError
 from augment.models.base import Batch
 from augment.models.dagan import PairedGan, mismatched
+from augment.models.latents import latents
 from augment.models.networks.bend import (
     Generator,
     as_sharp,
@@ -228,6 +229,51 @@ def test_a_copier_lacks_all_variety() -> None:
     losses = model.generator_losses(shown)
     assert losses["variety"].item() == pytest.approx(1.5, abs=1e-4)
     assert "variety" not in build(model={"variety": 0.0}).generator_losses(shown)
+
+
+# tries
+
+
+class Level(nn.Module):
+    """A generator that gives its source plus the first number of its noise."""
+
+    source = True
+
+    def forward(self, inputs: Tensor, condition: Tensor | None, *, source: Tensor) -> Tensor:
+        return source + inputs[:, :1, None, None]
+
+
+def test_of_several_tries_the_judge_keeps_the_one_that_goes_best_with_its_source() -> None:
+    model = build(model={"tries": 3, "latent": 4})
+    average, source = model.average, images()
+    assert average.judge is not None and average.inputs == 12 and model.generator.inputs == 4
+    average.network = Level()
+    average.judge.network, average.judge.logit = Agreement(), nn.Identity()
+    noise, codes = latents(average, COUNT, torch.Generator().manual_seed(0))
+    labels = torch.zeros(COUNT, dtype=torch.int64)
+    made = average(noise, labels, codes, source)
+    first = noise.view(COUNT, 3, 4)[..., 0]  # of each try
+    least = first.gather(1, first.abs().argmin(1, keepdim=True))
+    assert torch.allclose(made - source, least[..., None, None].expand_as(source), atol=1e-6)
+    alone = average(noise[2:3], labels[2:3], codes[2:3], source[2:3])
+    assert torch.allclose(alone, made[2:3])  # the other images of a chunk have no say
+
+
+def test_the_judge_is_the_averaged_discriminator() -> None:
+    model, single = build(), build(model={"tries": 1})
+    assert single.average.judge is None and single.average.inputs == single.generator.inputs
+    judge = model.average.judge
+    assert judge is not None
+    before = judge.logit[0].weight.clone()
+    with torch.no_grad():
+        model.discriminator.logit[0].weight.add_(1)
+        model.generator.network.bend.bias.add_(1)
+    model.on_step(0, decay=0.999)  # the first step keeps a tenth of the old
+    assert torch.allclose(judge.logit[0].weight, before + 0.9, atol=1e-5)
+    assert torch.allclose(
+        model.average.network.bend.bias, model.generator.network.bend.bias, atol=0.2
+    )
+    assert not any(parameter.requires_grad for parameter in model.average.parameters())
 
 
 # sources
