@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from augment.models.adversarial import Fakes
@@ -37,6 +39,7 @@ class PairedGan(PairGame):
         variety: Amount = 10.0,
         cap: Amount = 1.0,
         tries: Count = 2,
+        temperature: Annotated[float, Field(gt=0)] = 0.5,
     ):
         """``latent`` Gaussian inputs; ``mismatch`` weighs the pairs of two classes.
 
@@ -44,11 +47,14 @@ class PairedGan(PairGame):
         differ by ``cap`` times as much as two real images of a class. A sample is the one of
         ``tries`` images that goes best with its source, by the averaged discriminator, which has
         learned what images of one class have in common, whichever it is (after Azadi et al. 2019,
-        Discriminator Rejection Sampling, arXiv:1810.06758).
+        Discriminator Rejection Sampling, arXiv:1810.06758). ``temperature`` is the standard
+        deviation of a sample's noise, which is 1 in training: the reward makes the generator bend
+        in many ways, and so far that images leave their class; half as far they stay in it.
         """
         self.mismatch, self.variety, self.cap = mismatch, variety, cap
         self.assemble(parts, noise=latent)
         self.conditions = parts.classes
+        self.average.temperature = temperature
         if tries > 1:
             judge = copy.deepcopy(self.discriminator).requires_grad_(False)
             self.average.judge, self.average.tries = judge, tries

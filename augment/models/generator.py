@@ -111,6 +111,7 @@ class Generator:
                 components=meta.get("components", 0),
                 judge=_judge(meta.get("judge"), (channels, height, width)),
                 tries=meta.get("tries", 1),
+                temperature=meta.get("temperature", 1.0),
             )
             network.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -26,7 +26,8 @@ class LatentGenerator(nn.Module):
     ``prior``) in place of the noise, a further number of which picks the component.
 
     With a ``judge`` of pairs (``augment.models.critic.PairCritic``) it makes ``tries`` images from
-    each source, by noise of their own, and keeps the one that goes best with it.
+    each source, by noise of their own, and keeps the one that goes best with it. ``temperature`` is
+    the standard deviation of the noise that ``latents`` draws for it.
     """
 
     counts: Tensor
@@ -44,6 +45,7 @@ class LatentGenerator(nn.Module):
         components: int = 0,
         judge: PairCritic | None = None,
         tries: int = 1,
+        temperature: float = 1.0,
     ):
         """Build ``network`` for its inputs; no ``conditioning`` means that conditions say nothing.
 
@@ -63,6 +65,7 @@ class LatentGenerator(nn.Module):
         self.network = network(noise + inputs + codes, shape, norms)
         self.judge = judge
         self.tries = tries
+        self.temperature = temperature
 
     @property
     def inputs(self) -> int:
@@ -194,17 +197,21 @@ def latents(
 ) -> tuple[Tensor, Tensor]:
     """Noise (count, inputs), normal, and codes (count, codes), uniform on [-1, 1].
 
+    The noise is multiplied by the generator's ``temperature``, but for the number that picks a
+    style or a component.
+
     ``ranges`` bounds single codes: (low, high) is uniform between them.
-    ``truncation`` bounds the noise (Brock et al. 2019, BigGAN), but for the number that picks a
-    style or a component. Neither changes what the rest of the draw is.
+    ``truncation`` bounds the same numbers before that (Brock et al. 2019, BigGAN). Neither changes
+    what the rest of the draw is.
     """
     noise = torch.randn(count, generator.inputs, generator=rng, device=rng.device)
     codes = torch.rand(count, generator.codes, generator=rng, device=rng.device) * 2 - 1
     for index, (low, high) in ranges.items():
         codes[:, index] = low + (codes[:, index] + 1) / 2 * (high - low)
+    fed = noise[:, : generator.fed]
     if truncation is not None:
-        fed = noise[:, : generator.fed]
         fed.copy_(truncate(fed, truncation))
+    fed.mul_(generator.temperature)
     return noise, codes
 
 

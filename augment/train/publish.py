@@ -44,6 +44,7 @@ def publish_generator(
         "components": trainer.best.components,
         "judge": trainer.best.judge and resolved["discriminator"],
         "tries": trainer.best.tries,
+        "temperature": trainer.best.temperature,
         "conditions": trainer.model.conditions,
         "matched": trainer.model.matched,
         "source": needs.source,

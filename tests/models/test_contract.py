@@ -209,6 +209,7 @@ def test_a_generator_is_rebuilt_from_its_options_and_weights(name: str, tmp_path
     meta = {
         "generator": resolved["generator"], "noise": average.noise, "codes": average.codes,
         "styles": average.styles, "components": average.components, "tries": average.tries,
+        "temperature": average.temperature,
         "judge": average.judge and resolved["discriminator"],
         "conditions": model.conditions, "matched": model.matched,
         "source": model.needs.source, "shape": SHAPE, "classes": [*"abc"],

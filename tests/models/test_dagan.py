@@ -259,6 +259,17 @@ def test_of_several_tries_the_judge_keeps_the_one_that_goes_best_with_its_source
     assert torch.allclose(alone, made[2:3])  # the other images of a chunk have no say
 
 
+def test_samples_are_of_cooler_noise_than_what_is_learned_from() -> None:
+    model = build(model={"temperature": 0.25, "tries": 1})
+    cool, whole = (
+        latents(part, COUNT, torch.Generator().manual_seed(0))[0]
+        for part in (model.average, model.generator)
+    )
+    assert torch.equal(cool, whole / 4)
+    narrow, _ = latents(model.average, 99, torch.Generator().manual_seed(0), truncation=0.5)
+    assert 0.05 < narrow.abs().max() <= 0.125
+
+
 def test_the_judge_is_the_averaged_discriminator() -> None:
     model, single = build(), build(model={"tries": 1})
     assert single.average.judge is None and single.average.inputs == single.generator.inputs
