@@ -155,7 +155,7 @@ RECIPES: dict[str, Recipe] = {
         "Antoniou et al. 2017; Mao et al. 2019",
         {
             "model": "dagan",
-            "generator": "bend",
+            "generator": {"name": "bend", "cells": 7},
             "loss": "relativistic",
             "penalties": [{"name": "r1", "weight": 0.5, "interval": 8}],
             "optimiser": {"betas": [0.0, 0.99]},

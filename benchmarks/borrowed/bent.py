@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def bender(
     train: Arrays, seed: int, options: argparse.Namespace, source: Arrays | None = None
 ) -> Training:
     """``dagan`` after its steps on ``train``; it starts from ``source``, where there is one."""
-    pairs = {} if source is None else {"model": {"name": "pix2pix", "l1": 0.0}}
+    pairs: dict[str, Any] = {"model": {"name": "pix2pix", "l1": 0.0}, "generator": "bend"}
+    pairs = {} if source is None else pairs
     run = Training(settings("dagan", options, seed, **pairs), train, options.device, source)
     run.run(options.steps)
     return run

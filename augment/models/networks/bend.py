@@ -33,7 +33,7 @@ class Generator(nn.Module):
     columns: Tensor
 
     def __init__(
-        self, latent: int, shape: Shape, condition: int = 0, *, width: Count = 32, cells: Count = 7,
+        self, latent: int, shape: Shape, condition: int = 0, *, width: Count = 32, cells: Count = 4,
         flow: Fraction = 0.12, affine: Fraction = 0.3, weight: Fraction = 1.0,
     ):  # fmt: skip
         """Two hidden layers of four times ``width``.
