@@ -16,6 +16,7 @@ from augment.data import images, table
 from augment.data.arrays import Arrays
 from augment.data.lookup import images_by_id
 from augment.data.places import CLEAN, GENERATOR, SYNTHETIC
+from augment.models.base import MODELS
 from augment.models.generator import CHUNK, Generator, GeneratorError
 from augment.report import run as report
 from augment.report.settings import ReportSettings
@@ -72,6 +73,15 @@ def test_a_row_and_its_source_remake_the_image(root: Path, started: Generator, l
         chunk = next(bare.candidates(label, seed=row["seed"], first=number, source=source))
         again = images.encode(images.channels_last(chunk.pixels)[place])
         assert again == row["image"]["bytes"]
+
+
+def test_what_was_published_draws_as_the_recipe_says(started: Generator) -> None:
+    """Without these facts a generator would draw other images, and nothing would fail."""
+    options = MODELS.resolve({"name": "dagan"})
+    network = started.network
+    assert network.judge is not None and not network.judge.training
+    assert network.tries == options["tries"] > 1
+    assert network.temperature == options["temperature"] < 1
 
 
 def test_the_first_candidates_are_the_same_however_many(started: Generator) -> None:
