@@ -27,7 +27,7 @@ Names = tuple[str, ...]
 class Inspected(NamedTuple):
     """The facts and measures of one image."""
 
-    pixels: str  # a digest of the decoded image
+    pixels: bytes  # 16, a digest of the decoded image
     grey: bool
     measures: tuple[float, ...]  # of the image checks in order, 0 … 1
     small: Pixels | None  # (SIDE, SIDE, 3), uint8; None where no check needs it
@@ -107,10 +107,10 @@ def _groups(decoded: Iterable[Pixels]) -> Iterator[list[Pixels]]:
         yield group
 
 
-def _digest(pixels: Pixels) -> str:
+def _digest(pixels: Pixels) -> bytes:
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def _plain(data: bytes) -> Pixels:

@@ -24,7 +24,6 @@ from augment.data import table
 from augment.data.images import Pixels
 from augment.data.normalise import Form
 from augment.data.places import CLEAN, INGESTED, QUARANTINE
-from augment.data.types import Doubles
 from augment.runtime import progress, workers
 
 _CHUNK = 64  # images a task
@@ -38,7 +37,7 @@ R = TypeVar("R")
 class Measurements:
     """All images with their measures, a row for each image in the order of ``data/ingested``.
 
-    facts: id, label, split, group, width, height, path, pixels (a digest) and grey.
+    facts: label, split, group, width, height, pixels (a number for each picture) and grey.
     measures: a column for each image check, 0 … 1; those of other checks are added.
     small (N, SIDE, SIDE, 3): the small form of each image, uint8, in a file; no rows where no check
     needs it. Mending changes it in place.
@@ -62,29 +61,30 @@ class Passes:
 
         Raises CleanError without an image.
         """
-        columns = ("id", "image", "label", "split", "group", "width", "height")
+        columns = ("image", "label", "split", "group", "width", "height")
         batches = table.stream(self.root / INGESTED, columns, rows=_CHUNK)
         work = ((batch, _bytes(batch)) for batch in batches)
         small = _room(scratch, total if self.inspector.small else 0)
         blocks: list[pa.RecordBatch] = []
         facts: list[pa.RecordBatch] = []
-        values: list[Doubles] = []
+        measures = np.empty((total, len(self.inspector.checks)))
         filled = 0
         done = workers.mapped(self.inspector.measure, work, self.executor)
         for batch, inspected in _shown(done, "measure", total):
             for place, image in enumerate(inspected, filled):
+                measures[place] = image.measures
                 if image.small is not None:
                     small[place] = image.small
             filled += len(inspected)
             facts.append(_facts(batch, inspected))
-            values.append(np.array([image.measures for image in inspected], np.float64))
             if len(facts) == _TOGETHER:
-                blocks, facts = [*blocks, pa.concat_batches(facts)], []
+                blocks.append(pa.concat_batches(facts))
+                facts.clear()
         if not filled:
             raise CleanError(f"{self.root / INGESTED}: no images")
-        frame: pd.DataFrame = pa.Table.from_batches([*blocks, *facts]).to_pandas()
-        measures = pd.DataFrame(np.concatenate(values), columns=list(self.inspector.checks))
-        return Measurements(frame, measures, small)
+        checks = list(self.inspector.checks)
+        measured = pd.DataFrame(measures, columns=checks, copy=False)
+        return Measurements(_frame([*blocks, *facts]), measured, small)
 
     def mend(
         self,
@@ -98,7 +98,8 @@ class Passes:
         For images for which a person ``requested`` repair, also those that leave a fault.
         """
         facts, small = measured.facts, measured.small
-        faulty = verdicts.under(measured.measures[[*self.inspector.checks, *pixel_checks]], limits)
+        mendable = {name: limits[name] for name in (*self.inspector.checks, *pixel_checks)}
+        faulty = verdicts.under(measured.measures, mendable)
         useful = _useful_repairs(faulty, list(self.inspector.repairs), requested)
         least = np.array([limits[name] for name in self.inspector.checks])
         repairs: list[Names] = [()] * len(facts)
@@ -138,17 +139,15 @@ class Passes:
     ) -> Iterator[tuple[pa.RecordBatch, list[tuple[bytes, Names]]]]:
         """Batches of kept images with their new labels and repairs; the others go elsewhere."""
         kept = judged["kept"].to_numpy()
-        repairs, labels = judged["repairs"].to_list(), judged["label"].to_list()
+        repairs, labels = judged["repairs"].to_list(), judged["label"]
         start = 0
         for batch in table.stream(self.root / INGESTED, rows=_CHUNK):
             rows = slice(start, start + len(batch))
             start += len(batch)
             for row in batch.filter(pa.array(~kept[rows])).to_pylist():
                 quarantine.add(row)
-            place, label = (
-                batch.schema.get_field_index("label"),
-                pa.array(labels[rows], pa.string()),
-            )
+            place = batch.schema.get_field_index("label")
+            label = pa.array(labels.iloc[rows], pa.string(), from_pandas=True)
             passed = batch.set_column(place, "label", label).filter(pa.array(kept[rows]))
             names = compress(repairs[rows], kept[rows])
             yield passed, list(zip(_bytes(passed), names, strict=True))
@@ -203,15 +202,19 @@ def _room(folder: Path, count: int) -> Pixels:
 
 def _facts(batch: pa.RecordBatch, inspected: Sequence[Inspected]) -> pa.RecordBatch:
     """All but the image itself; many small frames of pandas would take ten times the memory."""
-    columns = {
-        "path": pc.struct_field(batch.column("image"), "path"),
-        "pixels": pa.array([image.pixels for image in inspected], pa.string()),
-        "grey": pa.array([image.grey for image in inspected], pa.bool_()),
-    }
+    digests = pa.array([image.pixels for image in inspected], pa.binary(16))
+    grey = pa.array([image.grey for image in inspected], pa.bool_())
     facts = batch.drop_columns(["image"])
-    for name, values in columns.items():
-        facts = facts.append_column(name, values)
-    return facts
+    return facts.append_column("pixels", digests).append_column("grey", grey)
+
+
+def _frame(batches: Sequence[pa.RecordBatch]) -> pd.DataFrame:
+    """The facts as a data frame, with a number in place of each digest."""
+    facts = pa.Table.from_batches(batches)
+    place = facts.schema.get_field_index("pixels")
+    numbers = facts.column(place).combine_chunks().dictionary_encode().indices
+    frame: pd.DataFrame = facts.set_column(place, "pixels", numbers).to_pandas()
+    return frame
 
 
 def _bytes(batch: pa.RecordBatch) -> list[bytes]:

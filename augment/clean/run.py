@@ -10,12 +10,13 @@ be traced to its original bytes, which no repair touches.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from augment.clean import verdicts
 from augment.clean.checks.base import CHECKS, defaults, survey
@@ -26,6 +27,7 @@ from augment.clean.repairs import REPAIRS
 from augment.clean.settings import CleanSettings
 from augment.clean.verdicts import CleanError
 from augment.data import decisions, files, normalise, table
+from augment.data.decisions import Decision
 from augment.data.images import Pixels
 from augment.data.normalise import Form
 from augment.data.places import INGESTED, REPORTS
@@ -44,7 +46,8 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
     ``max_dropped`` of a class or fewer than two classes are left.
     """
     specs = _specs(settings)
-    decided = decisions.load(root / decisions.FILE)
+    decisions_by_id = decisions.load(root / decisions.FILE)
+    decided = _by_row(decisions_by_id, root)
     total = table.count(root / INGESTED)
     checks = {spec["name"]: CHECKS.build(spec) for spec in specs}
     learned = _of_kind(specs, "learned")
@@ -68,9 +71,10 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
         unread = _of_lines(facts, settings, measures.columns)
         measures[unread] = np.nan
         limits = verdicts.limits(measures, facts, settings)
-        requested = facts["id"].isin({id_ for id_, d in decided.items() if d.action == "repair"})
+        requested = pd.Series(False, index=facts.index)
+        requested.loc[[row for row, told in decided.items() if told.action == "repair"]] = True
         mended = passes.mend(measured, limits, pixel_checks, requested)
-        notes = pd.DataFrame(index=facts.index, columns=_NOTES)
+        notes = pd.DataFrame(columns=_NOTES, index=facts.index[:0])
         resembled = facts["label"]
         abstained = [f"{', '.join(unread)} abstained: {_LINES}"] if unread else []
         if learned:
@@ -80,22 +84,25 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
             for name in learned:
                 opinion = checks[name](evidence)
                 measures[name] = opinion["measure"].to_numpy()
-                notes = notes.combine_first(opinion.reindex(columns=_NOTES).set_axis(notes.index))
+                notes = notes.combine_first(opinion.reindex(columns=_NOTES).set_axis(facts.index))
             limits |= verdicts.limits(measures[learned], facts, settings)
             names = pd.Series([*evidence.classes, None], dtype=object)
             resembled = resembled.fillna(names.take(evidence.resembled).set_axis(facts.index))
             abstained += _abstained(evidence, measures[learned])
         for text in abstained:
             progress.say(f"clean: {text}")
-        measures = measures[[spec["name"] for spec in specs if spec["name"] in measures]]
+        measures = measures.reindex(
+            columns=[spec["name"] for spec in specs if spec["name"] in measures]
+        )
         judged = verdicts.decide_verdicts(facts, measures, limits, mended, decided, settings)
-        _write_verdicts(root / REPORTS / "clean.csv", facts, judged, notes, measures)
+        _write_verdicts(root, facts, judged, notes, measures)
         further = _of_domains(root)
         elsewhere = {label for counts in further.values() for label in counts}
         verdicts.stop(facts, judged, resembled, settings.max_dropped, elsewhere)
         form = _form(facts[judged["kept"]], settings)
         passes.write(judged, form)
-    report = verdicts.report(facts, judged, limits, form, decided) | {
+    elsewhere_decided = len(decisions_by_id) - len(decided)
+    report = verdicts.report(facts, judged, limits, form, elsewhere_decided) | {
         "domains": further,
         "helpers": table.count(root / INGESTED, domain=table.HELPERS),
         "abstained": "; ".join(abstained) or None,
@@ -125,6 +132,15 @@ def _specs(settings: CleanSettings) -> list[dict[str, Any]]:
                 f"clean.thresholds: {name!r} is not among clean.checks: {', '.join(names)}"
             )
     return specs
+
+
+def _by_row(decided: Mapping[str, Decision], root: Path) -> dict[int, Decision]:
+    """The decisions about ingested images, by row."""
+    if not decided:
+        return {}
+    batches = table.stream(root / INGESTED, ["id"])
+    ids = (name for batch in batches for name in batch.column("id").to_pylist())
+    return {row: decided[name] for row, name in enumerate(ids) if name in decided}
 
 
 def _of_domains(root: Path) -> dict[str, dict[str, int]]:
@@ -180,25 +196,35 @@ def _abstained(evidence: Evidence, measures: pd.DataFrame) -> list[str]:
 
 
 def _write_verdicts(
-    path: Path,
+    root: Path,
     facts: pd.DataFrame,
     judged: pd.DataFrame,
     notes: pd.DataFrame,
     measures: pd.DataFrame,
 ) -> None:
     """Write clean.csv, a row for each image, lines as in RFC 4180 (a label may hold a break)."""
-    typed = notes.astype({"probability": float, "cluster": float}).astype({"cluster": "Int64"})
-    parts = (facts[["id", "path", "label", "split"]], judged[["verdict", "reasons"]], typed,
-             judged["repairs"], judged["decided"], measures)  # fmt: skip
+    types = {"probability": float, "cluster": float}
 
-    def text(start: int) -> bytes:
-        sheet = pd.concat([part.iloc[start : start + table.ROWS] for part in parts], axis=1)
-        sheet["repairs"] = sheet["repairs"].map(";".join)
-        head = start == 0
-        lines = sheet.to_csv(index=False, header=head, lineterminator="\r\n", float_format="%.6g")
-        return str(lines).encode()
+    def text() -> Iterator[bytes]:
+        start = 0
+        for batch in table.stream(root / INGESTED, ("id", "image.path")):
+            rows = facts.index[start : start + len(batch)]
+            names = {
+                "id": batch.column("id"),
+                "path": pc.struct_field(batch.column("image"), "path"),
+            }
+            typed = notes.reindex(rows).astype(types).astype({"cluster": "Int64"})
+            parts = (pd.DataFrame(names, index=rows), facts.loc[rows, ["label", "split"]],
+                     judged.loc[rows, ["verdict", "reasons"]], typed,
+                     judged.loc[rows, "repairs"].map(";".join), judged.loc[rows, "decided"],
+                     measures.loc[rows])  # fmt: skip
+            lines = pd.concat(parts, axis=1).to_csv(
+                index=False, header=not start, lineterminator="\r\n", float_format="%.6g"
+            )
+            yield str(lines).encode()
+            start += len(batch)
 
-    files.write_parts(path, map(text, range(0, len(facts), table.ROWS)))
+    files.write_parts(root / REPORTS / "clean.csv", text())
 
 
 def _form(kept: pd.DataFrame, settings: CleanSettings) -> Form:

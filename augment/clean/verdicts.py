@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from itertools import compress
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from augment.clean.checks.base import CHECKS, thresholds
@@ -36,8 +37,12 @@ def limits(
 ) -> dict[str, float]:
     """The least measures that pass, from the images of train and valid (if there are any)."""
     open_ = facts["split"] != "test"
+    rows = open_ if open_.any() else ~open_
     fixed = {name: limit for name, limit in settings.thresholds.items() if name in measures}
-    return thresholds(measures[open_] if open_.any() else measures, fixed)
+    limits: dict[str, float] = {}
+    for name in measures:  # one by one: a copy of all would take much memory
+        limits |= thresholds(measures.loc[rows, [str(name)]], fixed)
+    return limits
 
 
 def decide_verdicts(
@@ -45,10 +50,12 @@ def decide_verdicts(
     measures: pd.DataFrame,
     limits: Mapping[str, float],
     mended: pd.Series,
-    decided: Mapping[str, Decision],
+    decided: Mapping[int, Decision],
     settings: CleanSettings,
 ) -> pd.DataFrame:
     """The verdicts as a data frame, a row for each image. ``mended`` holds tuples of repairs.
+
+    ``decided`` holds the decisions of a person by row.
 
     Its columns: verdict; reasons, the checks that the image fails, with ";" between; decided, the
     action of a person or ""; label, after that; repairs, the names of those to apply; kept, bool;
@@ -64,22 +71,22 @@ def decide_verdicts(
     verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
     verdict = verdict.mask(failed[sure].any(axis=1), "drop")
     actions = pd.Series("", index=facts.index)
-    told = facts.loc[facts["id"].isin(decided), "id"]
-    actions[told.index] = told.map(lambda name: decided[name].action)
+    actions.loc[list(decided)] = np.array([told.action for told in decided.values()], object)
     follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}
     verdict = verdict.mask(actions.isin(follows), actions.map(follows))
     able = mended.astype(bool)
     verdict = verdict.mask(actions == "repair", able.map({True: "repair", False: "ask"}))
     out = verdict.isin(["drop", "ask"])
-    label = facts["label"].astype(object).where(facts["label"].notna(), None)
-    renamed = actions == "relabel"
-    label[renamed] = facts.loc[renamed, "id"].map(lambda name: decided[name].label)
+    label = facts["label"].copy()
+    renamed = {row: str(told.label) for row, told in decided.items() if told.action == "relabel"}
+    label.loc[list(renamed)] = np.array(list(renamed.values()), object)
     blamed = failed[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
+    reasons = [";".join(compress(names, row)) for row in listed.to_numpy()]
     return pd.DataFrame(
         {
-            "verdict": verdict,
-            "reasons": [";".join(compress(names, row)) for row in listed.to_numpy()],
-            "decided": actions,
+            "verdict": verdict.astype("category"),
+            "reasons": pd.Categorical(reasons),
+            "decided": actions.astype("category"),
             "label": label,
             "repairs": mended.where(verdict == "repair", None).map(lambda names: names or ()),
             "kept": ~out,
@@ -105,8 +112,11 @@ def faults(
 
 
 def under(measures: pd.DataFrame, limits: Mapping[str, float]) -> pd.DataFrame:
-    """Which measures are below their limit, a bool for each; a measure of NaN passes."""
-    return measures.lt(pd.Series(limits, dtype=float)[list(measures.columns)])
+    """Which measures are below their limit, if they have one; a bool each, and NaN passes."""
+    return pd.DataFrame(
+        {name: measures[name] < limits[name] for name in map(str, measures) if name in limits},
+        index=measures.index,
+    )
 
 
 def stop(
@@ -177,9 +187,12 @@ def report(
     judged: pd.DataFrame,
     limits: Mapping[str, float],
     form: Form,
-    decided: Mapping[str, Decision],
+    elsewhere: int,
 ) -> dict[str, Any]:
-    """The contents of clean.json: counts in all, by class and by split, thresholds, decisions."""
+    """The contents of clean.json: counts in all, by class and by split, thresholds, decisions.
+
+    ``elsewhere`` counts decisions about images that are gone, or synthetic.
+    """
 
     def counts(rows: pd.Series) -> dict[str, Any]:
         """The counts of the images that ``rows`` (N,), bool, selects."""
@@ -197,7 +210,6 @@ def report(
     classes = {label: counts(facts["label"] == label) for label in names}
     after = judged.loc[judged["kept"], "label"].value_counts()
     acted = judged["decided"].value_counts()
-    here = int(facts["id"].isin(decided).sum())
     return {
         **counts(pd.Series(True, index=facts.index)),
         "thresholds": dict(limits),
@@ -211,6 +223,6 @@ def report(
         "splits": {split: counts(facts["split"] == split) for split in table.SPLITS},
         "decisions": {
             **{action: int(acted.get(action, 0)) for action in decisions.ACTIONS},
-            "elsewhere": len(decided) - here,  # gone, or of synthetic images
+            "elsewhere": elsewhere,
         },
     }

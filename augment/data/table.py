@@ -198,13 +198,14 @@ def stream(
     ``columns`` defaults to all columns. ``split`` and ``origin`` select the samples with these
     values. Samples of a further domain come where ``domain`` names it, and then alone, or with
     EVERY; a table from before there were domains has none. Those of HELPERS, whose classes are not
-    the set's, come where it is named, or with WHOLE. Raises TableError for a folder or a file that
-    is no sample table.
+    the set's, come where it is named, or with WHOLE. ``image.path`` among the columns is "image"
+    without the bytes. Raises TableError for a folder or a file that is no sample table.
     """
     selected = list(COLUMNS if columns is None else columns)
     pairs = (("split", split), ("origin", origin))
     conditions = {name: value for name, value in pairs if value is not None}
-    read = {*selected, *conditions, "domain"}
+    top = {name: name.partition(".")[0] for name in (*selected, *conditions, "domain")}
+    read = {*top.values()}
     for path in shards(folder):
         try:
             with pq.ParquetFile(path) as file:
@@ -213,7 +214,8 @@ def stream(
                 if missing:
                     raise TableError(f"{path}: columns missing: {', '.join(sorted(missing))}")
                 _check_types(path, file.schema_arrow, read & there)
-                for batch in file.iter_batches(batch_size=rows, columns=sorted(read & there)):
+                stored = sorted(name for name in top if top[name] in there)
+                for batch in file.iter_batches(batch_size=rows, columns=stored):
                     for name in sorted(read - there):
                         batch = batch.append_column(
                             SCHEMA.field(name), pa.nulls(len(batch), SCHEMA.field(name).type)
@@ -222,7 +224,7 @@ def stream(
                     for name, value in conditions.items():
                         batch = batch.filter(pc.equal(batch.column(name), value))
                     if len(batch):
-                        yield batch.select(selected)
+                        yield batch.select([top[name] for name in selected])
         except _DAMAGED as error:
             raise TableError(f"{path}: {error}") from None
 

@@ -113,7 +113,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Evidence]]:
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Evidence]]:
     """A learned check "told" that flags images whose path begins so; gives what it was shown."""
     shown: list[Evidence] = []
 
@@ -124,7 +124,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Evidence]]:
     def check(evidence: Evidence) -> pd.DataFrame:
         """One that is told."""
         shown.append(evidence)
-        odd = evidence.frame["path"].str.startswith("told")
+        odd = pd.Series([*stored(tmp_path, "ingested")]).str.startswith("told")
         return pd.DataFrame({
             "measure": np.where(odd, 0.25, 1.0),
             "suggested_label": odd.map({True: "b", False: None}),
@@ -493,7 +493,7 @@ def test_models_drop_no_test_image(tmp_path: Path, told: list[Evidence]) -> None
 def test_models_learn_from_what_is_left(mixed: Path, told: list[Evidence]) -> None:
     clean.run(settings(checks=[*PLAIN, "told"]), mixed)
     (evidence,) = told
-    frame = evidence.frame.set_index("path")
+    frame = evidence.frame.set_axis([*stored(mixed, "ingested")])
     taught = frame.index[frame["label"].notna()]
     assert set(frame.index) - set(taught) == {"blank.png", "copy.png"}
     assert evidence.pixels.shape == (25, 1, 32, 32)

@@ -3,8 +3,8 @@
 There are five kinds:
 
 - image: ``check(image, *, options) -> float`` on a uint8 array (H, W) or (H, W, 3).
-- table: ``check(table, *, options) -> Series`` on a data frame with a row per image: id, path,
-  label, split, group, width, height and ``pixels``, a digest of the decoded image.
+- table: ``check(table, *, options) -> Series`` on a data frame with a row per image: label, split,
+  group, width, height and ``pixels``, a number that images have in common whose pixels are equal.
 - pixels: ``check(table, pixels, *, options) -> Series``. It also sees all images in one small
   square form, pixels (N, S, S, 3), uint8, and compares each with the others.
 - learned: ``check(evidence, *, options) -> DataFrame`` with a row per image: ``measure`` and,
