@@ -16,6 +16,7 @@ from augment.data.normalise import Form
 
 SIDE = 32  # pixels of the small square form for pixel checks and learned checks; chosen by hand
 
+DIGEST_BYTES = 16
 _GROUP = 16  # images that go through each step together: a sixth faster than one by one
 _LARGE = 1 << 22  # bytes of decoded images from which a group is closed
 
@@ -27,7 +28,7 @@ Names = tuple[str, ...]
 class Inspected(NamedTuple):
     """The facts and measures of one image."""
 
-    pixels: bytes  # 16, a digest of the decoded image
+    pixels: bytes  # DIGEST_BYTES, a digest of the decoded image
     grey: bool
     measures: tuple[float, ...]  # of the image checks in order, 0 … 1
     small: Pixels | None  # (SIDE, SIDE, 3), uint8; None where no check needs it
@@ -108,7 +109,7 @@ def _groups(decoded: Iterable[Pixels]) -> Iterator[list[Pixels]]:
 
 
 def _digest(pixels: Pixels) -> bytes:
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=DIGEST_BYTES)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 

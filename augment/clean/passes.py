@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from augment.clean import verdicts
 from augment.clean.checks.base import CHECKS
-from augment.clean.inspection import SIDE, Inspected, Inspector, Names
+from augment.clean.inspection import DIGEST_BYTES, SIDE, Inspected, Inspector, Names
 from augment.clean.repairs import REPAIRS
 from augment.clean.verdicts import CleanError
 from augment.data import table
@@ -68,11 +69,13 @@ class Passes:
         blocks: list[pa.RecordBatch] = []
         facts: list[pa.RecordBatch] = []
         measures = np.empty((total, len(self.inspector.checks)))
+        digests = np.empty((total, DIGEST_BYTES), np.uint8)
         filled = 0
         done = workers.mapped(self.inspector.measure, work, self.executor)
         for batch, inspected in _shown(done, "measure", total):
             for place, image in enumerate(inspected, filled):
                 measures[place] = image.measures
+                digests[place] = np.frombuffer(image.pixels, np.uint8)
                 if image.small is not None:
                     small[place] = image.small
             filled += len(inspected)
@@ -84,7 +87,8 @@ class Passes:
             raise CleanError(f"{self.root / INGESTED}: no images")
         checks = list(self.inspector.checks)
         measured = pd.DataFrame(measures, columns=checks, copy=False)
-        return Measurements(_frame([*blocks, *facts]), measured, small)
+        frame: pd.DataFrame = pa.Table.from_batches([*blocks, *facts]).to_pandas()
+        return Measurements(frame.assign(pixels=_numbers(digests)), measured, small)
 
     def mend(
         self,
@@ -202,19 +206,19 @@ def _room(folder: Path, count: int) -> Pixels:
 
 def _facts(batch: pa.RecordBatch, inspected: Sequence[Inspected]) -> pa.RecordBatch:
     """All but the image itself; many small frames of pandas would take ten times the memory."""
-    digests = pa.array([image.pixels for image in inspected], pa.binary(16))
     grey = pa.array([image.grey for image in inspected], pa.bool_())
-    facts = batch.drop_columns(["image"])
-    return facts.append_column("pixels", digests).append_column("grey", grey)
+    return batch.drop_columns(["image"]).append_column("grey", grey)
 
 
-def _frame(batches: Sequence[pa.RecordBatch]) -> pd.DataFrame:
-    """The facts as a data frame, with a number in place of each digest."""
-    facts = pa.Table.from_batches(batches)
-    place = facts.schema.get_field_index("pixels")
-    numbers = facts.column(place).combine_chunks().dictionary_encode().indices
-    frame: pd.DataFrame = facts.set_column(place, "pixels", numbers).to_pandas()
-    return frame
+def _numbers(digests: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """A number (N,) for each digest (N, DIGEST_BYTES): equal ones have the same."""
+    words = digests.view(np.uint64)
+    order = np.lexsort(words.T)
+    ranked = words[order]
+    numbers = np.empty(len(words), np.int32)
+    numbers[order[:1]] = 0
+    numbers[order[1:]] = np.cumsum((ranked[1:] != ranked[:-1]).any(axis=1), dtype=np.int32)
+    return numbers
 
 
 def _bytes(batch: pa.RecordBatch) -> list[bytes]:

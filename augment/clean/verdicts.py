@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -24,6 +24,7 @@ from augment.data.places import REPORTS
 from augment.errors import AugmentError
 
 FEW = 20  # images without a label: a group of fewer is not protected; chosen by hand
+_BLOCK = 16_384  # images judged at once: a bound on memory; chosen by hand
 _UNLABELLED = "images without a label"
 _VERDICTS = ("keep", "drop", "ask", "repair", "relabel")
 
@@ -61,38 +62,58 @@ def decide_verdicts(
     action of a person or ""; label, after that; repairs, the names of those to apply; kept, bool;
     faults, the checks to blame where an image is out and nobody has decided about it.
     """
+    blocks = []
+    for start in range(0, len(facts), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        told = [decided.get(row) for row in range(len(facts))[rows]]
+        blocks.append(_decided(facts[rows], measures[rows], limits, mended[rows], told, settings))
+    return pd.concat(blocks)
+
+
+def _decided(
+    facts: pd.DataFrame,
+    measures: pd.DataFrame,
+    limits: Mapping[str, float],
+    mended: pd.Series,
+    told: Sequence[Decision | None],
+    settings: CleanSettings,
+) -> pd.DataFrame:
+    """The verdicts of a block of images; ``told`` is what a person said of each, or None."""
     listed = under(measures, limits)
     failed = faults(measures, limits, mended, facts)
     names = [str(name) for name in measures]
     sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
     if settings.on_doubt == "keep":
         failed[failed.columns.difference(sure)] = False
-    verdict = pd.Series("keep", index=facts.index).mask(mended.astype(bool), "repair")
-    verdict = verdict.mask(failed.any(axis=1), settings.on_doubt)
-    verdict = verdict.mask(failed[sure].any(axis=1), "drop")
-    actions = pd.Series("", index=facts.index)
-    actions.loc[list(decided)] = np.array([told.action for told in decided.values()], object)
-    follows = {"keep": "keep", "drop": "drop", "relabel": "relabel"}
-    verdict = verdict.mask(actions.isin(follows), actions.map(follows))
+    action = np.array([decision.action if decision else "" for decision in told])
     able = mended.astype(bool)
-    verdict = verdict.mask(actions == "repair", able.map({True: "repair", False: "ask"}))
-    out = verdict.isin(["drop", "ask"])
-    label = facts["label"].copy()
-    renamed = {row: str(told.label) for row, told in decided.items() if told.action == "relabel"}
-    label.loc[list(renamed)] = np.array(list(renamed.values()), object)
-    blamed = failed[(out & (actions == "")).to_numpy()].reindex(facts.index, fill_value=False)
-    reasons = [";".join(compress(names, row)) for row in listed.to_numpy()]
-    return pd.DataFrame(
-        {
-            "verdict": verdict.astype("category"),
-            "reasons": pd.Categorical(reasons),
-            "decided": actions.astype("category"),
-            "label": label,
-            "repairs": mended.where(verdict == "repair", None).map(lambda names: names or ()),
-            "kept": ~out,
-            "faults": [tuple(compress(names, row)) for row in blamed.to_numpy()],
-        }
+    by_rank = (  # the first that holds is the verdict
+        (action == "keep", "keep"),
+        (action == "drop", "drop"),
+        (action == "relabel", "relabel"),
+        ((action == "repair") & able, "repair"),
+        (action == "repair", "ask"),
+        (failed[sure].any(axis=1), "drop"),
+        (failed.any(axis=1), settings.on_doubt),
+        (able, "repair"),
     )
+    verdict = np.select([rows for rows, _ in by_rank], [name for _, name in by_rank], "keep")
+    out = np.isin(verdict, ["drop", "ask"])
+    label = facts["label"].copy()
+    for place, decision in enumerate(told):
+        if decision and decision.action == "relabel":
+            label.iloc[place] = decision.label
+    blamed = failed.to_numpy(dtype=bool) & (out & (action == ""))[:, None]
+    columns = {
+        "verdict": pd.Categorical(verdict, _VERDICTS),
+        "reasons": [";".join(compress(names, row)) for row in listed.to_numpy()],
+        "decided": pd.Categorical(action, ["", *decisions.ACTIONS]),
+        "label": label,
+        "repairs": mended.where(verdict == "repair", None).map(lambda names: names or ()),
+        "kept": ~out,
+        "faults": [tuple(compress(names, row)) for row in blamed],
+    }
+    return pd.DataFrame(columns, index=facts.index).astype({"reasons": object})
 
 
 def faults(
