@@ -208,7 +208,7 @@ def stream(
     read = {*top.values()}
     for path in shards(folder):
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:  # or all that was read would stay
                 there = set(file.schema_arrow.names)
                 missing = read - there - {*LATER}
                 if missing:

@@ -362,7 +362,7 @@ def _publish(
     if (written == final).all() and not any(ends):
         files.publish(draft, destination)
         return
-    names = np.array(table.SPLITS)[final]
+    names = np.array(table.SPLITS)
     done = 0
     with table.TableWriter(destination, overwrite=True) as writer:
         for shard in table.shards(draft):
@@ -370,7 +370,7 @@ def _publish(
                 for place in range(file.num_row_groups):
                     rows = file.read_row_group(place).combine_chunks()
                     span = slice(done, done + len(rows))
-                    split = pa.array(names[span], pa.string())
+                    split = pa.array(names[final[span]], pa.string())
                     rows = rows.set_column(rows.schema.get_field_index("split"), "split", split)
                     row_ends = [ends[kind] for kind in kinds[span]]
                     rows = _rescaled(rows, row_ends) if any(row_ends) else rows

@@ -203,7 +203,7 @@ def _items(
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The columns of a file, in batches of about 8 MiB."""
     if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=_rows(file.metadata), columns=columns)
         return
     with pa.memory_map(str(path)) as mapped, _arrow(mapped) as reader:

@@ -232,7 +232,10 @@ def class_names(schema: pa.Schema, label: str) -> list[str]:
 
 def _parquet(raw: BinaryIO, where: str) -> Iterator[Row]:
     """The rows of a Parquet file, numbers of classes as the names that its metadata give them."""
-    with refusing(Path(where), "Parquet file", *ARROW_ERRORS), pq.ParquetFile(raw) as file:
+    with (
+        refusing(Path(where), "Parquet file", *ARROW_ERRORS),
+        pq.ParquetFile(raw, pre_buffer=False) as file,
+    ):
         names = {name: class_names(file.schema_arrow, name) for name in file.schema_arrow.names}
         for batch in file.iter_batches(batch_size=_BATCH):
             for row in batch.to_pylist():

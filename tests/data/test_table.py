@@ -194,6 +194,25 @@ def test_stream_selects_columns_rows_and_sizes(folder: Path) -> None:
     assert frame["split"].tolist() == ["valid", "train", "test", "valid"]
 
 
+def test_a_path_alone(folder: Path) -> None:
+    (batch,) = table.stream(folder, ["id", "image.path"])
+    assert batch.schema.names == ["id", "image"]
+    assert batch.column("image").to_pylist() == [{"path": f"{n}.png"} for n in range(9)]
+
+
+def test_what_was_read_does_not_stay_in_memory(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0)
+    row = {"id": "a", "label": "a", "split": "train", "origin": "real"}
+    with TableWriter(tmp_path / "t") as writer:
+        for _ in range(64):  # row groups of 256 KiB
+            image = {"bytes": noise.bytes(1 << 18), "path": ""}
+            writer.add_batch(pa.RecordBatch.from_pylist([row | {"image": image}]))
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in table.stream(tmp_path / "t", ["image"], rows=1):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 2 << 20
+
+
 def test_no_table_there(tmp_path: Path) -> None:
     for ask in (table.shards, table.count, table.frame, table.validate, table.stream):
         with pytest.raises(TableError, match=r"nothing: no sample table there"):

@@ -419,6 +419,17 @@ class TestTables:
         listing = opened(tmp_path, label="coarse_label")
         assert kept(listing) == [(COARSE[n], "train") for n in (0, 0, 1)]
 
+    def test_what_was_read_does_not_stay_in_memory(self, tmp_path: Path) -> None:
+        noise = np.random.default_rng(0)
+        images = pa.array([noise.bytes(1 << 18) for _ in range(64)])
+        made = pa.table({"image": images, "label": ["a", "b"] * 32})
+        pq.write_table(made, tmp_path / "a.parquet", row_group_size=1)
+        del images, made
+        before, most = pa.total_allocated_bytes(), 0
+        for _ in opened(tmp_path):
+            most = max(most, pa.total_allocated_bytes() - before)
+        assert 0 < most < 12 << 20  # a batch has 8 MiB
+
     def test_two_that_are_alike_are_not_guessed(self, tmp_path: Path) -> None:
         made = self.frame(False, class_a=["x", "y", "x"], class_b=["p", "q", "q"])
         pq.write_table(made, tmp_path / "a.parquet")
