@@ -95,7 +95,9 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
             columns=[spec["name"] for spec in specs if spec["name"] in measures]
         )
         judged = verdicts.decide_verdicts(facts, measures, limits, mended, decided, settings)
-        _write_verdicts(root, facts, judged, notes, measures)
+        sheets = _sheets(root, facts, judged, notes, measures)
+        lines = (text for _, text in workers.mapped(_lines, sheets, executor))
+        files.write_parts(root / REPORTS / "clean.csv", lines)
         further = _of_domains(root)
         elsewhere = {label for counts in further.values() for label in counts}
         verdicts.stop(facts, judged, resembled, settings.max_dropped, elsewhere)
@@ -195,36 +197,32 @@ def _abstained(evidence: Evidence, measures: pd.DataFrame) -> list[str]:
     return [f"{', '.join(silent) or 'the models'} abstained: {evidence.abstained}"]
 
 
-def _write_verdicts(
+def _sheets(
     root: Path,
     facts: pd.DataFrame,
     judged: pd.DataFrame,
     notes: pd.DataFrame,
     measures: pd.DataFrame,
-) -> None:
-    """Write clean.csv, a row for each image, lines as in RFC 4180 (a label may hold a break)."""
-    types = {"probability": float, "cluster": float}
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    """The rows of clean.csv in sheets, each with its number."""
+    columns = (facts[["label", "split"]], judged[["verdict", "reasons"]], notes,
+               judged["repairs"], judged["decided"], measures)  # fmt: skip
+    start = 0
+    for number, batch in enumerate(table.stream(root / INGESTED, ("id", "image.path"))):
+        index = facts.index[start : start + len(batch)]
+        paths = pc.struct_field(batch.column("image"), "path")
+        names = pd.DataFrame({"id": batch.column("id"), "path": paths}, index=index)
+        yield number, pd.concat([names, *(part.reindex(index) for part in columns)], axis=1)
+        start += len(batch)
 
-    def text() -> Iterator[bytes]:
-        start = 0
-        for batch in table.stream(root / INGESTED, ("id", "image.path")):
-            rows = facts.index[start : start + len(batch)]
-            names = {
-                "id": batch.column("id"),
-                "path": pc.struct_field(batch.column("image"), "path"),
-            }
-            typed = notes.reindex(rows).astype(types).astype({"cluster": "Int64"})
-            parts = (pd.DataFrame(names, index=rows), facts.loc[rows, ["label", "split"]],
-                     judged.loc[rows, ["verdict", "reasons"]], typed,
-                     judged.loc[rows, "repairs"].map(";".join), judged.loc[rows, "decided"],
-                     measures.loc[rows])  # fmt: skip
-            lines = pd.concat(parts, axis=1).to_csv(
-                index=False, header=not start, lineterminator="\r\n", float_format="%.6g"
-            )
-            yield str(lines).encode()
-            start += len(batch)
 
-    files.write_parts(root / REPORTS / "clean.csv", text())
+def _lines(sheet: pd.DataFrame) -> bytes:
+    """A sheet of clean.csv, lines as in RFC 4180 (a label may hold a break), the first headed."""
+    first = sheet.index[0] == 0
+    sheet["repairs"] = sheet["repairs"].map(";".join)
+    sheet = sheet.astype({"probability": float, "cluster": float}).astype({"cluster": "Int64"})
+    text = sheet.to_csv(index=False, header=first, lineterminator="\r\n", float_format="%.6g")
+    return text.encode()
 
 
 def _form(kept: pd.DataFrame, settings: CleanSettings) -> Form:

@@ -7,6 +7,7 @@ are about that very set, have to pass the gates.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _FACTS = ("label", "split", "origin", "width", "height", "mode", "generator", "s
 _SURE = ("id", "label_source", "label_probability")  # also read of adopted images
 _ORIGINS = ("real", "synthetic")
 _FORM = ["width", "height", "mode"]
+_KIND = ["label", "split", "origin"]
 _ADOPTION = ("method", "threshold", "calibration_error", "accuracy_valid")  # of adopt.json
 
 
@@ -311,17 +313,20 @@ def _remark(
 
 def _counts(selection: _Selection, cleaned: int) -> dict[str, Any]:
     """How many samples go in and stay out, by class, split and origin."""
-    written = pd.concat([selection.labelled, selection.adopted, selection.synthetic])
-    counts = written.groupby(["label", "split", "origin"]).size().to_dict()
+    parts = (selection.labelled, selection.adopted, selection.synthetic)
+    counts = sum((Counter(dict(part[_KIND].value_counts())) for part in parts), Counter())
     adopted = selection.adopted["label"].value_counts()
     classes = {
         label: {
             split: {origin: int(counts.get((label, split, origin), 0)) for origin in _ORIGINS}
             for split in table.SPLITS
         }
-        for label in table.classes_of(written["label"])
+        for label in table.classes_of(label for label, _, _ in counts)
     }
-    real, synthetic = (int((written["origin"] == origin).sum()) for origin in _ORIGINS)
+    real, synthetic = (
+        sum(count for (_, _, origin), count in counts.items() if origin == this)
+        for this in _ORIGINS
+    )
     return {
         "real": real,
         "adopted": len(selection.adopted),
@@ -343,8 +348,8 @@ def _counts(selection: _Selection, cleaned: int) -> dict[str, Any]:
             }
             for label, splits in classes.items()
         },
-        "generators": sorted(written["generator"].dropna().unique()),
-        "seeds": sorted(int(seed) for seed in written["seed"].dropna().unique()),
+        "generators": sorted({name for part in parts for name in part["generator"].dropna()}),
+        "seeds": sorted({int(seed) for part in parts for seed in part["seed"].dropna()}),
     }
 
 

@@ -6,20 +6,28 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import ParamSpec, TypeVar, cast
 
+from augment.clean.passes import Passes
 from augment.data import files, table
 from augment.data.places import AUGMENTED, SYNTHETIC
 from augment.runtime import workers
 from benchmarks import stages
 from benchmarks.scale.cluster import STAGES
 
+P = ParamSpec("P")
+R = TypeVar("R")
 OFTEN = 0.05  # seconds between two looks at the workers
 
 
 def timed(root: Path, runtime: workers.Runtime) -> dict[str, float | str]:
-    """Seconds of each stage, GiB of this process and of its largest worker, the table's digest."""
+    """Seconds of each stage, GiB of this process and of its largest worker, the table's digest.
+
+    ``joining`` are those seconds of clean that are no pass over images: from the facts of all
+    images to their verdicts and to clean.csv.
+    """
     workers.use(runtime)
     with table.TableWriter(root / SYNTHETIC):
         pass  # nothing was made: what is written are the images that came
@@ -30,6 +38,9 @@ def timed(root: Path, runtime: workers.Runtime) -> dict[str, float | str]:
         while not over.wait(OFTEN):
             largest[0] = max([largest[0], *(peak(child) for child in descendants("self"))])
 
+    in_passes = [0.0]
+    for name in ("measure", "mend", "write"):
+        setattr(Passes, name, clocked(getattr(Passes, name), in_passes))
     looking = threading.Thread(target=look)
     looking.start()
     for stage in STAGES:
@@ -38,9 +49,23 @@ def timed(root: Path, runtime: workers.Runtime) -> dict[str, float | str]:
         made[stage] = time.perf_counter() - start
     over.set()
     looking.join()
+    made |= {"joining": float(made["clean"]) - in_passes[0]}
     made |= {"memory": peak("self"), "worker": largest[0]}
     made["digest"] = files.digest_of_folder(root / AUGMENTED)
     return made
+
+
+def clocked(function: Callable[P, R], spent: list[float]) -> Callable[P, R]:
+    """``function``; the seconds that it takes are added to ``spent[0]``."""
+
+    def timed_function(*arguments: P.args, **options: P.kwargs) -> R:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            spent[0] += time.perf_counter() - start
+
+    return timed_function
 
 
 def descendants(process: str) -> list[str]:

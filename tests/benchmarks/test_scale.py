@@ -57,7 +57,8 @@ def test_signatures_are_compared_on_every_core() -> None:
 def test_a_shard_goes_through_all_stages(tmp_path: Path) -> None:
     options = argparse.Namespace(scale=0.03)
     row = scale.measure(1, "processes", 0, options)
-    assert min(row[stage] for stage in ("ingest", "clean", "write")) > 0
+    assert min(row[stage] for stage in ("ingest", "clean", "joining", "write")) > 0
+    assert row["joining"] < row["clean"]
     signed = {"runtime": "processes", "shards": 1, "seed": 0, "machine": "m", "date": "2026-01-01"}
     signed |= {"network": "own", "width": 0, "steps": 0, "batch": 64, "device": "cpu"}
     rows = [{**signed, **row}, {**signed, **row, "runtime": "ray"}]
