@@ -587,6 +587,36 @@ def test_images_without_a_label_are_protected(tmp_path: Path) -> None:
     assert clean.run(settings(), tmp_path)["unlabelled"]["dropped"] == 6
 
 
+def test_verdicts_of_a_large_set_go_by_row() -> None:
+    """More images than are judged at once; the faults of every 1,000th, and four decisions."""
+    count = 40_000
+    facts = pd.DataFrame({"label": ["a"] * count, "split": "train"}).astype({"label": "str"})
+    measures = pd.DataFrame({"blank": 1.0, "ink_share": 1.0}, index=facts.index)
+    measures.loc[::1000, "blank"] = 0.0
+    mended = pd.Series([()] * count, dtype=object)
+    mended[[7, 30_007]] = [("invert",), ("invert",)]
+    told = {
+        5: Decision("5", "drop"), 20_000: Decision("20000", "keep"),
+        20_005: Decision("20005", "relabel", "b"), 30_000: Decision("30000", "repair"),
+    }  # fmt: skip
+    limits = {"blank": 0.05, "ink_share": 0.5}
+    judged = verdicts.decide_verdicts(facts, measures, limits, mended, told, settings())
+    expected = pd.Series("keep", index=facts.index)
+    expected[::1000] = "drop"
+    expected[[5, 7, 20_000, 20_005, 30_000, 30_007]] = [
+        "drop", "repair", "keep", "relabel", "ask", "repair",
+    ]  # fmt: skip
+    assert judged["verdict"].tolist() == expected.tolist()
+    assert judged.index.tolist() == facts.index.tolist()
+    assert judged.index[judged["reasons"] == "blank"].tolist() == [*range(0, count, 1000)]
+    assert judged.index[judged["label"] == "b"].tolist() == [20_005]
+    assert judged.index[judged["decided"] != ""].tolist() == list(told)
+    blamed = judged.index[judged["faults"].astype(bool)].tolist()
+    assert blamed == [row for row in range(0, count, 1000) if row not in told]
+    assert (judged["kept"] == ~expected.isin(["drop", "ask"])).all()
+    assert judged.index[judged["repairs"].astype(bool)].tolist() == [7, 30_007]
+
+
 def test_unlabelled_images_that_look_like_a_class_are_protected() -> None:
     """30 of 40 that look like a, of 240 without a label; blank ones look like nothing."""
     count = 40 + 200 + 20
