@@ -188,7 +188,7 @@ def _selected(
 ) -> Iterator[tuple[list[int], list[tuple[bytes, Names]]]]:
     """Rows of a batch, and their encoded images with the repairs of each."""
     start = 0
-    for batch in table.stream(folder, ("id", "image"), rows=_CHUNK):
+    for batch in table.stream(folder, ("image",), rows=_CHUNK):
         rows = [row for row in range(start, start + len(batch)) if row in repairs]
         if rows:
             encoded = _bytes(batch)

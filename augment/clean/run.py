@@ -95,7 +95,7 @@ def run(settings: CleanSettings, root: Path = Path(".")) -> dict[str, Any]:
             columns=[spec["name"] for spec in specs if spec["name"] in measures]
         )
         judged = verdicts.decide_verdicts(facts, measures, limits, mended, decided, settings)
-        sheets = _sheets(root, facts, judged, notes, measures)
+        sheets = ((None, sheet) for sheet in _sheets(root, facts, judged, notes, measures))
         lines = (text for _, text in workers.mapped(_lines, sheets, executor))
         files.write_parts(root / REPORTS / "clean.csv", lines)
         further = _of_domains(root)
@@ -203,16 +203,16 @@ def _sheets(
     judged: pd.DataFrame,
     notes: pd.DataFrame,
     measures: pd.DataFrame,
-) -> Iterator[tuple[int, pd.DataFrame]]:
-    """The rows of clean.csv in sheets, each with its number."""
+) -> Iterator[pd.DataFrame]:
+    """The rows of clean.csv in sheets of at most table.ROWS."""
     columns = (facts[["label", "split"]], judged[["verdict", "reasons"]], notes,
                judged["repairs"], judged["decided"], measures)  # fmt: skip
     start = 0
-    for number, batch in enumerate(table.stream(root / INGESTED, ("id", "image.path"))):
+    for batch in table.stream(root / INGESTED, ("id", "image.path")):
         index = facts.index[start : start + len(batch)]
         paths = pc.struct_field(batch.column("image"), "path")
         names = pd.DataFrame({"id": batch.column("id"), "path": paths}, index=index)
-        yield number, pd.concat([names, *(part.reindex(index) for part in columns)], axis=1)
+        yield pd.concat([names, *(part.reindex(index) for part in columns)], axis=1)
         start += len(batch)
 
 

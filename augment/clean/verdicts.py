@@ -54,10 +54,9 @@ def decide_verdicts(
     decided: Mapping[int, Decision],
     settings: CleanSettings,
 ) -> pd.DataFrame:
-    """The verdicts as a data frame, a row for each image. ``mended`` holds tuples of repairs.
+    """The verdicts as a data frame, a row for each image.
 
-    ``decided`` holds the decisions of a person by row.
-
+    ``mended`` holds tuples of repairs, and ``decided`` the decisions of a person by row.
     Its columns: verdict; reasons, the checks that the image fails, with ";" between; decided, the
     action of a person or ""; label, after that; repairs, the names of those to apply; kept, bool;
     faults, the checks to blame where an image is out and nobody has decided about it.
@@ -81,7 +80,7 @@ def _decided(
     """The verdicts of a block of images; ``told`` is what a person said of each, or None."""
     listed = under(measures, limits)
     failed = faults(measures, limits, mended, facts)
-    names = [str(name) for name in measures]
+    names = [str(name) for name in listed]
     sure = [name for name in names if CHECKS.describe(name).facts.get("certain")]
     if settings.on_doubt == "keep":
         failed[failed.columns.difference(sure)] = False

@@ -11,11 +11,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from augment.errors import AugmentError, visible
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 ARROW_ERRORS = (pa.ArrowException, OSError, UnicodeError, KeyError)  # of damaged Parquet
 
@@ -109,6 +112,16 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def open_parquet(source: Path | BinaryIO) -> pq.ParquetFile:
+    """A Parquet file to read in batches, without what was read before staying in memory.
+
+    Arrow buffers all of a file ahead by default and keeps it. Raises ``ARROW_ERRORS``.
+    """
+    import pyarrow.parquet as pq  # not every command reads one
+
+    return pq.ParquetFile(source, pre_buffer=False)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Lock
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from augment.data import files, table
 
@@ -29,7 +28,7 @@ class Lookup:
         self._folder = folder
         ids = table.frame(folder, ["id"], domain=table.WHOLE)["id"]
         self._place = {name: place for place, name in enumerate(ids)}
-        self._files = [pq.ParquetFile(path) for path in table.shards(folder)]
+        self._files = [files.open_parquet(path) for path in table.shards(folder)]
         self._groups = [
             (file, group) for file in self._files for group in range(file.num_row_groups)
         ]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augment.data.files import ARROW_ERRORS, refusing
+from augment.data.files import ARROW_ERRORS, open_parquet, refusing
 from augment.data.table import FACTS, ROWS, SCHEMA, SPLITS, Row
 from augment.errors import AugmentError
 
@@ -55,7 +55,7 @@ def recorded(samples: Iterable[Row], path: Path) -> Iterator[Row]:
         joined = Path(folder) / "joined"
         with pq.ParquetWriter(joined, _SCHEMA, compression="zstd") as file:
             for part in parts.values():
-                for batch in pq.ParquetFile(part, pre_buffer=False).iter_batches(ROWS):
+                for batch in open_parquet(part).iter_batches(ROWS):
                     file.write_batch(batch)
         joined.replace(path)
 
@@ -69,7 +69,7 @@ def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Ite
     path = folder / FILE
     if not path.is_file():
         return {split: itertools.repeat({}) for split in counts}
-    with refusing(path, _KIND, *ARROW_ERRORS), pq.ParquetFile(path, pre_buffer=False) as file:
+    with refusing(path, _KIND, *ARROW_ERRORS), open_parquet(path) as file:
         written = Counter(
             split
             for batch in file.iter_batches(columns=["split"])
@@ -85,6 +85,6 @@ def rows(folder: Path, counts: Mapping[str | None, int]) -> dict[str | None, Ite
 
 
 def _rows(path: Path, split: str | None) -> Iterator[Row]:
-    with refusing(path, _KIND, *ARROW_ERRORS), pq.ParquetFile(path, pre_buffer=False) as file:
+    with refusing(path, _KIND, *ARROW_ERRORS), open_parquet(path) as file:
         for batch in file.iter_batches(batch_size=ROWS):
             yield from (row for row in batch.to_pylist() if row["split"] == split)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from augment.data.files import publish, temporary_beside
+from augment.data.files import open_parquet, publish, temporary_beside
 from augment.errors import AugmentError
 
 if TYPE_CHECKING:  # `augment inspect` reads this file and has no second for pandas
@@ -208,7 +208,7 @@ def stream(
     read = {*top.values()}
     for path in shards(folder):
         try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:  # or all that was read would stay
+            with open_parquet(path) as file:
                 there = set(file.schema_arrow.names)
                 missing = read - there - {*LATER}
                 if missing:

@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from augment.data import files, images, table
@@ -366,7 +365,7 @@ def _publish(
     done = 0
     with table.TableWriter(destination, overwrite=True) as writer:
         for shard in table.shards(draft):
-            with pq.ParquetFile(shard) as file:
+            with files.open_parquet(shard) as file:
                 for place in range(file.num_row_groups):
                     rows = file.read_row_group(place).combine_chunks()
                     span = slice(done, done + len(rows))

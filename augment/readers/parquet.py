@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augment.data import provenance, table
-from augment.data.files import ARROW_ERRORS, refusing
+from augment.data.files import ARROW_ERRORS, open_parquet, refusing
 from augment.errors import AugmentError
 from augment.readers import sheets
 from augment.readers.base import READERS, Item, Listing, described, split_in
@@ -203,7 +203,7 @@ def _items(
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The columns of a file, in batches of about 8 MiB."""
     if path.suffix == ".parquet":
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with open_parquet(path) as file:
             yield from file.iter_batches(batch_size=_rows(file.metadata), columns=columns)
         return
     with pa.memory_map(str(path)) as mapped, _arrow(mapped) as reader:

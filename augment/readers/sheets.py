@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augment.data.files import ARROW_ERRORS, refusing
+from augment.data.files import ARROW_ERRORS, open_parquet, refusing
 from augment.errors import AugmentError
 from augment.readers.base import is_encoding
 
@@ -234,7 +234,7 @@ def _parquet(raw: BinaryIO, where: str) -> Iterator[Row]:
     """The rows of a Parquet file, numbers of classes as the names that its metadata give them."""
     with (
         refusing(Path(where), "Parquet file", *ARROW_ERRORS),
-        pq.ParquetFile(raw, pre_buffer=False) as file,
+        open_parquet(raw) as file,
     ):
         names = {name: class_names(file.schema_arrow, name) for name in file.schema_arrow.names}
         for batch in file.iter_batches(batch_size=_BATCH):

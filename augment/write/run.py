@@ -348,8 +348,8 @@ def _counts(selection: _Selection, cleaned: int) -> dict[str, Any]:
             }
             for label, splits in classes.items()
         },
-        "generators": sorted({name for part in parts for name in part["generator"].dropna()}),
-        "seeds": sorted({int(seed) for part in parts for seed in part["seed"].dropna()}),
+        "generators": sorted(set().union(*(part["generator"].dropna() for part in parts))),
+        "seeds": sorted({int(seed) for part in parts for seed in part["seed"].dropna().unique()}),
     }
 
 
