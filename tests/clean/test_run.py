@@ -36,6 +36,13 @@ PLAIN = [name for name in defaults("glyph") if CHECKS.describe(name).facts["kind
 FACTS = ["id", "path", "label", "split", "verdict", "reasons", "suggested_label", "probability",
          "cluster", "repairs", "decided"]  # fmt: skip
 RNG = np.random.default_rng(0)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_images() -> None:
+    """The images of a test do not depend on which tests ran before it."""
+    RNG.bit_generator.state = START
 
 
 def glyph(side: int = 28) -> np.ndarray:
